@@ -1,0 +1,220 @@
+"""What a method author needs, and all of it.
+
+A method is one subclass of `Method` in one file of `methods/`. It gets images as uint8 arrays and
+quality labels that run upwards, and gives back scores that run upwards. Evaluation, splits, caches,
+storage and reports are the harness's business: a method never sees a test label.
+
+>>> class MeanLuminance(Method):
+...     '''Brighter is better (it is not).'''
+...     name = "mean_luminance"
+...     def predict(self, images):
+...         return np.array([image.mean() for image in images])
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+Pixels = npt.NDArray[np.uint8]
+Scores = npt.NDArray[np.floating[Any]]
+
+
+class Settings(BaseModel):
+    """Settings of a method: plain, frozen, validated; an unknown key is an error.
+
+    Every field is part of a run's identity, so a setting that cannot change a prediction (batch
+    size for inference, say) belongs in `Context` instead.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+@dataclass(frozen=True)
+class ImagePolicy:
+    """How an image file becomes the array that a method is given; part of a run's identity.
+
+    `none` keeps the file's own size, `squash` resizes to `size` x `size` whatever the aspect
+    ratio, `short_side` resizes so that the shorter side is `size` pixels. Bicubic with
+    antialiasing (Pillow). Crops are the method's own.
+    """
+
+    resize: Literal["none", "squash", "short_side"] = "none"
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.resize == "none") != (self.size is None):
+            raise ValueError("ImagePolicy: 'squash' and 'short_side' need a size, 'none' takes none")
+
+
+class Images(Protocol):
+    """A read-only sequence of decoded images, (H, W, 3) uint8 RGB each."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The sample names, unique within one dataset."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pixels: ...
+
+    def __iter__(self) -> Iterator[Pixels]: ...
+
+    def batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Pixels:
+        """Stack images of one size: (n, H, W, 3) uint8. ValueError where sizes differ."""
+
+    def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Images:
+        """The images at `indices`, in that order, without copying pixels."""
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images with quality labels: what `fit` and `pretrain` get. All sequences have length n."""
+
+    dataset: str
+    """Name of the dataset, or names joined by '+' for a mixture."""
+    images: Images
+    scores: Scores
+    """(n,) float64, higher is better, normalised as the protocol says (0-1 by default)."""
+    references: tuple[str | None, ...]
+    """The pristine content each image came from, where the dataset has references."""
+    distortions: tuple[str | None, ...]
+    """Distortion type, where known."""
+    levels: tuple[int | None, ...]
+    """Distortion level, 1 = weakest, where known."""
+    scenes: tuple[str | None, ...]
+    """Scene category, where known; several are joined by '|'."""
+    sources: tuple[str, ...]
+    """The dataset each image comes from (all equal except in a mixture)."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a method reports after one pass over its training images."""
+
+    loss: float
+    """Mean training loss of the epoch."""
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    """Named numbers that the record keeps and figures draw (GRMP: 'angle', 'kl', ...)."""
+    total: int | None = None
+    """How many epochs there will be, where known; for the progress display."""
+
+
+@dataclass
+class Context:
+    """What the harness hands a method beside its settings. Nothing here changes what is measured."""
+
+    device: str = "cpu"
+    """A torch device: 'cpu', 'cuda', 'cuda:1'."""
+    seed: int = 0
+    """Seed of this run, derived from the run's identity."""
+    scratch: Path | None = None
+    """A folder that outlives a killed process: checkpoints of long trainings go here."""
+    batch_size: int = 64
+    """Images per inference batch."""
+    say: Callable[[str], None] = lambda text: None
+    """Reports one line of progress."""
+
+    def seed_for(self, *purpose: str | int) -> int:
+        """A 63-bit seed for one purpose, independent of every other purpose's."""
+        text = "/".join(str(part) for part in (self.seed, *purpose))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def rng(self, *purpose: str | int) -> np.random.Generator:
+        """A numpy generator seeded by `seed_for`."""
+        return np.random.default_rng(self.seed_for(*purpose))
+
+
+class Method(ABC):
+    """One way of predicting image quality.
+
+    Subclass it, set `name`, and where there are settings `Settings`; implement `predict` and, for
+    a method that learns from a protocol's labels, `fit`. The class docstring's first line is what
+    `bench list methods` shows.
+    """
+
+    name: ClassVar[str]
+    """What the command line and protocol files call it."""
+    version: ClassVar[str] = "1"
+    """Raise it when the same settings would predict something else: old runs stay apart."""
+    Settings: ClassVar[type[Settings]] = Settings
+    argument: ClassVar[str | None] = None
+    """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self.settings = settings
+        self.context = context
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """How images are decoded for this method."""
+        return ImagePolicy()
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Datasets whose labels the loaded weights have seen before `fit` (contamination)."""
+        return ()
+
+    # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
+
+    def corpora(self) -> tuple[str, ...]:
+        """Datasets that `pretrain` needs; () for a method without pre-training."""
+        return ()
+
+    def pretrain_settings(self) -> dict[str, Any]:
+        """The settings that define the pre-trained state; they name its cache entry."""
+        return self.settings.model_dump(mode="json")
+
+    def pretrain(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
+        """Train on the corpora (test images of the evaluated split left out), yielding epochs."""
+        yield from ()
+
+    def save_pretrained(self, path: Path) -> None:
+        """Write the pre-trained state to one safetensors file."""
+        raise TypeError(f"{self.name} has corpora() but no save_pretrained()")
+
+    def load_pretrained(self, path: Path) -> None:
+        """Read what `save_pretrained` wrote."""
+        raise TypeError(f"{self.name} has corpora() but no load_pretrained()")
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """Learn from the labels, yielding an `Epoch` after each pass.
+
+        The harness evaluates between passes and sends back the monitored score (SRCC + PLCC on
+        validation images, or on test images under `selection: best_test`), None when there is
+        none. `predict` may be called at any yield and must not disturb training.
+        """
+        yield from ()
+
+    @abstractmethod
+    def predict(self, images: Images) -> Scores:
+        """Score images: (n,) float, higher is better, no NaN; independent of order and batching."""
+
+    def embed(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """Features before the score, (n, d) float, for t-SNE."""
+        raise TypeError(f"{self.name} has no embedding")
+
+    def save(self, path: Path) -> None:
+        """Write the fitted state to one safetensors file."""
+        raise TypeError(f"{self.name} cannot be saved")
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        raise TypeError(f"{self.name} cannot be loaded")
+
+    @classmethod
+    def learns(cls) -> bool:
+        """Whether `fit` does anything, i.e. whether predictions depend on the split."""
+        return cls.fit is not Method.fit

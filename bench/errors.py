@@ -1,0 +1,46 @@
+"""Errors that a user can act on: each names the cause and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A problem of input or environment; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """A wrong name, key or value in a command or a protocol file."""
+
+    exit_code = 2
+
+
+class DataError(BenchError):
+    """A database that is missing, incomplete or not what it claims to be."""
+
+    exit_code = 3
+
+
+class StoreError(BenchError):
+    """A results folder that cannot be read or written."""
+
+    exit_code = 4
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing comes near."""
+    lowered = {item.lower(): item for item in known}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[found[0]] if found else None
+
+
+def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> UsageError:
+    """A `UsageError` for a name that does not exist, with the nearest one that does."""
+    options = sorted(known)
+    near = nearest(name, options)
+    hint = f" Did you mean '{near}'?" if near else f" Known: {', '.join(options) or 'none'}."
+    place = f"{where}: " if where else ""
+    return UsageError(f"{place}unknown {what} '{name}'.{hint}")

@@ -1,0 +1,1 @@
+"""Reports: stored records in; tables, figures and pages out. Nothing here runs a model."""
