@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from bench.datasets._places import folders, plain, within
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class DatasetInfo:
     """The label version in use, "" for the default."""
     versions: dict[str, Version] = field(default_factory=dict)
     """Other label versions that `NAME@VERSION` selects."""
+    standard: str = ""
+    """What the default label version is called, where it has a name: `NAME@STANDARD` is `NAME`."""
 
     def at(self, version: str) -> DatasetInfo:
         """This description with another label version in force."""
@@ -102,6 +105,8 @@ class DatasetReader(ABC):
     """Reads one database in its authors' own layout. One small module each."""
 
     info: ClassVar[DatasetInfo]
+    marks: ClassVar[tuple[str, ...]] = ()
+    """Paths under the database's folder; any of them shows that the folder is this database."""
 
     @abstractmethod
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
@@ -110,14 +115,30 @@ class DatasetReader(ABC):
         Raises `DataError`, naming what was looked for, when files are missing or malformed.
         """
 
+    def images(self, root: Path) -> Path:
+        """The folder under which the names of the table's `image` column are files."""
+        return root
+
     def find(self, data_root: Path) -> Path | None:
-        """The database's folder under `data_root`, None where it is not there."""
-        wanted = {name.lower() for name in self.info.folders}
-        if not data_root.is_dir():
-            return None
-        for path in sorted(data_root.iterdir()):
-            if path.name.lower() in wanted and path.is_dir():
-                return path
+        """The database's folder: `data_root` itself or up to two levels below; None if not there.
+
+        Names count without case and punctuation. Of several folders the one with the expected
+        annotation files wins; an archive that unpacks into a folder of its own is looked into.
+        """
+        wanted = {plain(name) for name in (self.info.name, *self.info.folders)}
+        named = [path for path in folders(data_root, depth=2) if plain(path.name) in wanted]
+        for path in named:
+            for place in folders(path, depth=1):
+                if self.recognises(place):
+                    return place
+        return named[0] if named else None
+
+    def recognises(self, root: Path) -> bool:
+        """Whether a folder holds one of the database's marks."""
+        return any(within(root, mark) is not None for mark in self.marks)
+
+    def obtain(self) -> Path | None:
+        """Make the database, where it can be made rather than downloaded; returns its folder."""
         return None
 
 
@@ -127,7 +148,9 @@ class Dataset:
 
     info: DatasetInfo
     root: Path
+    """The folder under which the table's images are found (`DatasetReader.images`)."""
     table: pd.DataFrame
+    """One row a sample, `COLUMNS`."""
 
     def __len__(self) -> int:
         return len(self.table)
