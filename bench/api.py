@@ -153,8 +153,11 @@ class Method(ABC):
     """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
 
     def __init__(self, settings: Settings, context: Context) -> None:
+        # Cheap: plans build methods to ask what they need. Weights are loaded at first use.
         self.settings = settings
         self.context = context
+        self.notes: list[str] = []
+        """What a reader of the record should know, e.g. a loss term left out for want of labels."""
 
     @property
     def policy(self) -> ImagePolicy:

@@ -1,0 +1,102 @@
+"""Where a run was computed: read once per process."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from bench.records import Environment
+
+PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
+
+
+@cache
+def environment(device: str) -> Environment:
+    """The environment of this process on `device`."""
+    import torch
+
+    name = platform.processor() or platform.machine()
+    if device.startswith("cuda"):
+        name = torch.cuda.get_device_name(torch.device(device))
+    commit, dirty = _git()
+    return Environment(
+        commit=commit,
+        dirty=dirty,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        device=name,
+        threads=torch.get_num_threads(),
+        packages={package: version for package in PACKAGES if (version := _version(package))},
+    )
+
+
+def peak_memory_mb(device: str) -> float | None:
+    """Peak memory so far: of the GPU since the last reset, or of the process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(torch.device(device)) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows has no such call
+        return None
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage / (2**20 if platform.system() == "Darwin" else 2**10)
+
+
+def resolve_device(wanted: str) -> str:
+    """'auto' -> 'cuda' where there is a GPU, else 'cpu'; others are checked.
+
+    Raises `UsageError` for a name torch does not know or a GPU that is not there.
+    """
+    import re
+
+    from bench.errors import UsageError
+
+    if wanted != "auto" and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise UsageError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N")
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return "cuda" if count else "cpu"
+    index = int(wanted.partition(":")[2] or 0)
+    if index >= count:
+        raise UsageError(f"--device {wanted}: this machine has {count} CUDA devices")
+    return wanted
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _git() -> tuple[str, bool]:
+    folder = Path(__file__).resolve().parent.parent
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+        status = subprocess.run(
+            ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+    return head, bool(status.strip())
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,134 @@
+"""Protocol × methods → the runs that make it up, what they need, and which are done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bench.library import Library
+from bench.protocol import Protocol
+from bench.records import PretrainSpec, RunSpec, Task
+from bench.store import Store
+from bench.variants import Variant
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the result: a method on a task, over all repeats."""
+
+    variant: Variant
+    task: Task
+    runs: tuple[RunSpec, ...]
+
+
+@dataclass(frozen=True)
+class PretrainJob:
+    """A pre-trained state that some runs need."""
+
+    spec: PretrainSpec
+    variant: Variant
+    task: Task
+    """The first task that needs it: its test images are left out of the corpora."""
+    repeat: int
+
+
+@dataclass
+class Plan:
+    """Everything a command will do."""
+
+    protocol: Protocol
+    cells: list[Cell]
+    pretrains: dict[str, PretrainJob]
+    """By key; those that some run of the plan needs, present or not."""
+    states: dict[str, str] = field(default_factory=dict)
+    """run_id -> done, failed or todo."""
+
+    @cached_property
+    def runs(self) -> dict[str, RunSpec]:
+        """All runs by id; cells may share runs."""
+        return {run.run_id: run for cell in self.cells for run in cell.runs}
+
+    def counts(self) -> Counter[str]:
+        """How many runs are done, failed and to do."""
+        return Counter(self.states.values())
+
+
+class Planner:
+    """Builds plans. Datasets and splits are read once however many methods share them."""
+
+    def __init__(self, protocol: Protocol, library: Library) -> None:
+        self.protocol = protocol
+        self.library = library
+        self.rule = protocol.split_rule()
+
+    def plan(self, variants: Sequence[Variant], store: Store, retry_failed: bool = False) -> Plan:
+        """The plan for these rows; failed runs count as to do when they are to be retried."""
+        cells: list[Cell] = []
+        pretrains: dict[str, PretrainJob] = {}
+        for variant in variants:
+            for task in self.protocol.tasks():
+                runs = tuple(
+                    self._run(variant, task, repeat, pretrains)
+                    for repeat in range(self.protocol.repeats)
+                )
+                cells.append(Cell(variant, task, runs))
+        plan = Plan(self.protocol, cells, pretrains)
+        plan.states = {
+            run_id: run_state(store, run, retry_failed) for run_id, run in plan.runs.items()
+        }
+        return plan
+
+    def _run(
+        self, variant: Variant, task: Task, repeat: int, pretrains: dict[str, PretrainJob]
+    ) -> RunSpec:
+        _, split_digest = self.library.split(task, self.rule, repeat)
+        pretrain = self._pretrain(variant, task, repeat)
+        if pretrain is not None:
+            pretrains.setdefault(pretrain.key, PretrainJob(pretrain, variant, task, repeat))
+        protocol = self.protocol
+        return RunSpec(
+            task=task,
+            split=self.rule,
+            split_digest=split_digest,
+            repeat=repeat,
+            method=variant.method,
+            method_version=variant.cls.version,
+            settings=variant.identity(),
+            weights=variant.weights(),
+            pretrained=pretrain.key if pretrain else None,
+            selection=protocol.selection,
+            evaluate_every=protocol.evaluate_every,
+            normalise=protocol.normalise,
+        )
+
+    def _pretrain(self, variant: Variant, task: Task, repeat: int) -> PretrainSpec | None:
+        method = variant.build()
+        corpora = method.corpora()
+        if not corpora:
+            return None
+        identity = variant.identity()
+        # Through `identity`, so that a file enters by content and the backbone by its weights.
+        settings = {
+            key: identity.get(key, value)
+            for key, value in method.pretrain_settings().items()
+            if key != "backbone"
+        }
+        return PretrainSpec(
+            method=variant.cls.name,
+            method_version=variant.cls.version,
+            settings=settings,
+            weights=variant.weights(),
+            corpora={
+                name: self.library.corpus_digest(name, task, self.rule, repeat) for name in corpora
+            },
+        )
+
+
+def run_state(store: Store, run: RunSpec, retry_failed: bool) -> str:
+    """done, failed or todo, as the store has it."""
+    record = store.get(run)
+    if record is None or (record.status == "failed" and retry_failed):
+        return "todo"
+    return record.status

@@ -1,0 +1,94 @@
+"""Pre-trained states: computed once per content, shared by every run that needs them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from bench import registry, tasks
+from bench.api import Context, LabelledSet, Method
+from bench.atomic import replacing, write_json
+from bench.environment import environment, peak_memory_mb
+from bench.fitting import Interrupted
+from bench.jobs import Event, Pretraining
+from bench.labels import normalise
+from bench.library import Library
+from bench.store import Store
+
+
+def pretrain(
+    work: Pretraining,
+    store: Store,
+    library: Library,
+    device: str,
+    emit: Callable[[Event], None],
+    stopping: Callable[[], bool],
+) -> None:
+    """Compute and store a pre-trained state, unless it is there.
+
+    A lock keeps two processes from computing one state at once; a method resumes from the
+    checkpoints in its scratch folder after a kill. Raises `Interrupted` when asked to stop.
+    """
+    path = store.pretrained_file(work.spec.method, work.spec.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.exists():
+            return
+        scratch = path.parent / f"partial-{work.spec.key}"
+        scratch.mkdir(exist_ok=True)
+        cls, settings = registry.settings_for(work.method, work.settings)
+        context = Context(device=device, seed=work.spec.seed, scratch=scratch)
+        method = cls(settings, context)
+        start = time.perf_counter()
+        curve = _train(method, work, library, emit, stopping)
+        with replacing(path) as temporary:
+            method.save_pretrained(temporary)
+        card = {
+            "spec": work.spec.model_dump(mode="json"),
+            "seconds": round(time.perf_counter() - start, 2),
+            "peak_memory_mb": peak_memory_mb(device),
+            "curve": curve,
+            "environment": environment(device).model_dump(mode="json"),
+        }
+        write_json(path.with_suffix(".json"), card)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _train(
+    method: Method,
+    work: Pretraining,
+    library: Library,
+    emit: Callable[[Event], None],
+    stopping: Callable[[], bool],
+) -> list[dict[str, Any]]:
+    curve: list[dict[str, Any]] = []
+    for number, epoch in enumerate(method.pretrain(corpora(method, work, library)), start=1):
+        loss = float(epoch.loss) if np.isfinite(epoch.loss) else None
+        known = {name: float(value) for name, value in epoch.diagnostics.items()}
+        finite = {name: value for name, value in known.items() if np.isfinite(value)}
+        curve.append({"epoch": number, "loss": loss, "diagnostics": finite})
+        emit(
+            Event(kind="epoch", run=work.spec.key, epoch=number, total=epoch.total, loss=loss)
+        )
+        if stopping():
+            raise Interrupted
+    return curve
+
+
+def corpora(method: Method, work: Pretraining, library: Library) -> list[LabelledSet]:
+    """The labelled sets a method pre-trains on; labels scaled to 0-1 per corpus."""
+    sets = []
+    for name in method.corpora():
+        dataset = library.dataset(name)
+        rows = library.corpus_rows(name, work.task, work.split, work.repeat)
+        if not len(rows):  # the whole corpus is what the run is tested on
+            continue
+        scores = normalise(dataset.quality, rows, "minmax_train", dataset)[rows]
+        images = library.images(name, method.policy)
+        sets.append(tasks.labelled(dataset, rows, images, scores))
+    return sets

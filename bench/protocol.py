@@ -1,0 +1,218 @@
+"""Protocol files: what to measure, as data. YAML in, a validated `Protocol` out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bench import yaml_lines
+from bench.errors import UsageError, nearest, unknown
+from bench.records import Selection, SplitRule, Task
+
+FOLDER = Path(__file__).resolve().parent.parent / "protocols"
+
+Keep = Literal["embeddings"]
+
+
+class MethodEntry(BaseModel):
+    """One row of the result: a method with its settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    """Method name, with its argument where it takes one ('pyiqa:piqe')."""
+    label: str = ""
+    """What tables call it; the method's name by default."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the method."""
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return self.label or self.method
+
+
+class Protocol(BaseModel):
+    """One experiment: the cells of a table, and how each is measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = ""
+    """Short name; the file's name by default."""
+    title: str = ""
+    """Heading of its tables."""
+    description: str = ""
+    """What it shows and where it comes from (paper and table)."""
+    datasets: tuple[str, ...] = ()
+    """Datasets that are trained and tested on, each by itself."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Cross-dataset pairs [train, test], beside or instead of `datasets`."""
+    labels: tuple[int, ...] = ()
+    """Label budgets; each gives a column. Budgets are nested: 50 lies within 100."""
+    ratios: tuple[float, ...] = ()
+    """Training ratios (fractions of the whole dataset), nested likewise."""
+    zero_shot: bool = False
+    """No label is learnt: methods predict as they come (after their own pre-training)."""
+    repeats: int = Field(default=10, ge=1)
+    """Number of seeded splits."""
+    seed: int = 0
+    """Seed of the splits."""
+    split: str = "random"
+    """'random' (by reference where there are references), 'official', or a published one."""
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share held out for testing in random splits."""
+    selection: Selection = "last"
+    """The epoch that counts: 'last', 'val' (held-out part of the training side) or 'best_test'."""
+    validation: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the labelled side that `selection: val` holds out."""
+    evaluate_every: int = Field(default=5, ge=0)
+    """Epochs between evaluations, for the curve; 0 evaluates only at the end."""
+    normalise: Literal["minmax_train", "range", "none"] = "minmax_train"
+    """Scaling of training labels: by the labelled images' own range, by the scale's, or not."""
+    metrics: tuple[str, ...] = ("srcc", "plcc")
+    """Metrics of the tables; the first one ranks."""
+    methods: tuple[MethodEntry, ...] = ()
+    """Rows of the table; `--methods` replaces them."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings for every method that has them, as `--set` gives them."""
+    published: str = ""
+    """A file of `protocols/published/` whose numbers stand beside ours."""
+    keep: tuple[Keep, ...] = ()
+    """What runs store beside predictions."""
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"method": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(labels < 2 for labels in value):
+            raise ValueError("a label budget is at least 2")
+        return value
+
+    @field_validator("ratios")
+    @classmethod
+    def _fractions(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < ratio < 1 for ratio in value):
+            raise ValueError("a training ratio lies between 0 and 1, e.g. 0.2")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.zero_shot and (self.labels or self.ratios):
+            raise ValueError("zero_shot has no labels or ratios")
+        titles = [entry.title for entry in self.methods]
+        twice = {title for title in titles if titles.count(title) > 1}
+        if twice:
+            raise ValueError(f"two methods are called '{twice.pop()}'; give them labels")
+        return self
+
+    def tasks(self) -> list[Task]:
+        """The columns: every dataset or pair under every budget, in the file's order."""
+        pairs = [(name, name) for name in self.datasets] + list(self.pairs)
+        budgets: list[dict[str, Any]] = [{"labels": labels} for labels in self.labels]
+        budgets += [{"ratio": ratio} for ratio in self.ratios]
+        if not budgets:
+            budgets = [{"zero_shot": True}] if self.zero_shot else [{}]
+        return [
+            Task(train=train, test=test, **budget) for train, test in pairs for budget in budgets
+        ]
+
+    def split_rule(self) -> SplitRule:
+        """How images are divided, as it enters a run's identity."""
+        return SplitRule(
+            scheme=self.split,
+            seed=self.seed,
+            test_fraction=self.test_fraction,
+            validation=self.validation if self.selection == "val" else 0.0,
+        )
+
+    def specs(self) -> list[str]:
+        """All datasets it needs, each once, in order."""
+        return list(dict.fromkeys([*self.datasets, *(name for pair in self.pairs for name in pair)]))
+
+
+def available() -> dict[str, Path]:
+    """Protocols that come with the project, by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def find(text: str) -> Path:
+    """The file for a path, or for the name of a protocol that comes with the project."""
+    path = Path(text)
+    if path.is_file():
+        return path
+    # `protocols/few_shot.yaml` works from any folder, as the documentation writes it.
+    if path.stem in available() and str(path.parent) in (".", "protocols"):
+        return available()[path.stem]
+    if path.suffix in (".yaml", ".yml") and len(path.parts) > 1 and path.stem not in available():
+        near = nearest(path.stem, available())
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise UsageError(f"no protocol file '{text}'.{hint}")
+    raise unknown("protocol", path.stem, available())
+
+
+def load(text: str) -> Protocol:
+    """Read and validate a protocol; every error names file, line and key, and what was meant."""
+    path = find(text)
+    values = _merged(path, seen=())
+    values.setdefault("name", path.stem)
+    return validate(values, path)
+
+
+def validate(values: dict[str, Any], path: Path | None = None) -> Protocol:
+    """A `Protocol` of plain values; `path` is the file whose lines errors name."""
+    try:
+        return Protocol.model_validate(values)
+    except ValidationError as error:
+        lines = yaml_lines.positions(path) if path else {}
+        raise UsageError("\n".join(_explain(item, path, lines) for item in error.errors())) from None
+
+
+def override(protocol: Protocol, changes: dict[str, Any]) -> Protocol:
+    """The protocol with some fields replaced and checked again."""
+    values = protocol.model_dump(mode="python", by_alias=True)
+    return validate({**values, **changes})
+
+
+def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise UsageError(f"{path}: 'extends' runs in a circle")
+    values = yaml_lines.read(path)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    beside = path.parent / f"{parent}.yaml"
+    origin = beside if beside.is_file() else find(str(parent))
+    inherited = _merged(origin, (*seen, path))
+    inherited.pop("name", None)
+    return {**inherited, **values}
+
+
+def _explain(item: Any, path: Path | None, lines: dict[tuple[Any, ...], int]) -> str:
+    location = tuple(item["loc"])
+    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 0)
+    place = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
+    key = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        known = MethodEntry.model_fields if location[0] == "methods" else Protocol.model_fields
+        near = nearest(str(location[-1]), known)
+        hint = f" Did you mean '{near}'?" if near else f" Known: {', '.join(known)}."
+        return f"{place}unknown key '{key}'.{hint}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{place}'{key}': {message}" if key else f"{place}{message}"
+
+
+def parse_value(text: str) -> Any:
+    """The value of `--set key=value`, as YAML: numbers, booleans, lists, text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"'{text}' is not a value: {error}") from error

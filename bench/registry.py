@@ -1,0 +1,149 @@
+"""Finds methods: files in `methods/` and entry points, without importing one that is not needed."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, unknown
+
+if TYPE_CHECKING:
+    from bench.api import Method, Settings
+
+ENTRY_POINTS = "iqa_bench.methods"
+METHODS_FOLDER = Path(__file__).resolve().parent.parent / "methods"
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method that can be loaded, as its source shows it."""
+
+    name: str
+    summary: str
+    """First line of the class docstring; empty for an entry point, which is not imported."""
+    module: str
+    attribute: str
+    argument: bool
+    """Whether it takes NAME:ARGUMENT."""
+
+
+@cache
+def entries() -> dict[str, MethodEntry]:
+    """All methods by name. Two of one name are an error that names both places."""
+    found: dict[str, MethodEntry] = {}
+    for entry in [*_in_folder(METHODS_FOLDER), *_installed()]:
+        if entry.name in found:
+            first = found[entry.name].module
+            raise BenchError(f"two methods are called '{entry.name}': {first} and {entry.module}")
+        found[entry.name] = entry
+    return dict(sorted(found.items()))
+
+
+def load(name: str) -> type[Method]:
+    """Import the method class called `name` (without argument)."""
+    if name not in entries():
+        raise unknown("method", name, entries())
+    entry = entries()[name]
+    loaded: type[Method] = getattr(importlib.import_module(entry.module), entry.attribute)
+    return loaded
+
+
+def split_name(text: str) -> tuple[str, str | None]:
+    """`pyiqa:piqe` -> ('pyiqa', 'piqe'); a name without colon has no argument."""
+    name, colon, argument = text.partition(":")
+    return name, argument if colon else None
+
+
+def settings_for(text: str, given: dict[str, Any]) -> tuple[type[Method], Settings]:
+    """The class and validated settings of `NAME` or `NAME:ARGUMENT` with `given` settings.
+
+    Raises `UsageError` for an unknown method, an argument it does not take, or a bad setting.
+    """
+    from bench.errors import UsageError
+
+    name, argument = split_name(text)
+    cls = load(name)
+    if argument is not None and cls.argument is None:
+        raise UsageError(f"method '{name}' takes no ':{argument}'")
+    if argument is None and cls.argument is not None and cls.argument not in given:
+        raise UsageError(f"method '{name}' needs an argument, as in '{name}:NAME'")
+    values = dict(given)
+    if argument is not None and cls.argument is not None:
+        values[cls.argument] = argument
+    return cls, validated(cls, values)
+
+
+def validated(cls: type[Method], values: dict[str, Any]) -> Settings:
+    """Settings of `cls`, or a `UsageError` that names each wrong key and the nearest right one."""
+    from pydantic import ValidationError
+
+    from bench.errors import UsageError, nearest
+
+    try:
+        return cls.Settings(**values)
+    except ValidationError as error:
+        known = setting_names(cls)
+        lines = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"]) or "settings"
+            near = nearest(key, known) if item["type"] == "extra_forbidden" else None
+            hint = f" Did you mean '{near}'?" if near else ""
+            lines.append(f"{cls.name}.{key}: {item['msg']}.{hint}")
+        raise UsageError("; ".join(lines)) from None
+
+
+def setting_names(cls: type[Method]) -> list[str]:
+    """Names by which a setting can be given, aliases included (`lambda` is a Python keyword)."""
+    fields = cls.Settings.model_fields
+    return [*fields, *(field.alias for field in fields.values() if field.alias)]
+
+
+def _in_folder(folder: Path) -> list[MethodEntry]:
+    files = sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py"), *folder.glob("*/method.py")])
+    return [entry for path in files for entry in _in_file(path, folder)]
+
+
+def _in_file(path: Path, folder: Path) -> list[MethodEntry]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise BenchError(f"method file '{path.name}' cannot be read: {error}") from error
+    parts = path.relative_to(folder.parent).with_suffix("").parts
+    module = ".".join(part for part in parts if part != "__init__")
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.bases)
+    return [entry for node in classes if (entry := _entry(node, module))]
+
+
+def _entry(node: ast.ClassDef, module: str) -> MethodEntry | None:
+    literals = dict(_literals(node))
+    name = literals.get("name")
+    if not isinstance(name, str):
+        return None
+    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+    return MethodEntry(name, summary, module, node.name, bool(literals.get("argument")))
+
+
+def _literals(node: ast.ClassDef) -> list[tuple[str, object]]:
+    pairs = []
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign):
+            target, value = statement.target, statement.value
+        elif isinstance(statement, ast.Assign):
+            target, value = statement.targets[0], statement.value
+        else:
+            continue
+        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
+            pairs.append((target.id, value.value))
+    return pairs
+
+
+def _installed() -> list[MethodEntry]:
+    return [
+        MethodEntry(point.name, f"from {point.module}", point.module, point.attr, False)
+        for point in metadata.entry_points(group=ENTRY_POINTS)
+    ]

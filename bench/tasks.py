@@ -1,0 +1,96 @@
+"""From a task and a repeat to rows, labels and images: what a method is given, and what it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.records import SplitRule, Task
+
+if TYPE_CHECKING:
+    from bench.api import Images, LabelledSet
+    from bench.datasets.base import Dataset
+    from bench.splits import Split
+
+Rows = npt.NDArray[np.integer[Any]]
+
+
+def split_of(
+    task: Task, rule: SplitRule, repeat: int, train: Dataset, test: Dataset
+) -> tuple[Split, str]:
+    """The split of one repeat of a task, and a digest of its image names and labels.
+
+    Within one dataset it is the rule's. Across datasets, all of the one is the training side
+    (budgets and validation are taken from it) and all of the other is tested, at every repeat.
+    """
+    from bench.splits import Split, make_split
+
+    across = task.train != task.test
+    split = make_split(
+        train,
+        repeat=repeat,
+        seed=rule.seed,
+        test_fraction=0.0 if across else rule.test_fraction,
+        labels=task.labels,
+        ratio=task.ratio,
+        validation=rule.validation,
+        scheme="random" if across else rule.scheme,
+    )
+    if across:
+        split = Split(train=split.train, val=split.val, test=np.arange(len(test)))
+    learnt = Split(train=split.train, val=split.val, test=np.arange(0))
+    parts = {"train": learnt.digest(train), "test": rows_digest(test, split.test)}
+    return split, hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def touches(corpus: str, task: Task) -> bool:
+    """Whether a corpus is a database the task tests or trains on, whatever the label version."""
+    base = corpus.partition("@")[0]
+    return base in (task.train.partition("@")[0], task.test.partition("@")[0])
+
+
+def corpus_rows(corpus: Dataset, task: Task, split: Split, train: Dataset, test: Dataset) -> Rows:
+    """Rows of a pre-training corpus that may be used: none of the test or validation images.
+
+    Where references exist, no image that shares its reference with one of those either.
+    """
+    hidden: set[str] = set()
+    if corpus.info.name == test.info.name:
+        hidden.update(test.table["group"].iloc[split.test])
+    if corpus.info.name == train.info.name:
+        hidden.update(train.table["group"].iloc[split.val])
+    keep = ~corpus.table["group"].isin(hidden).to_numpy()
+    return np.flatnonzero(keep)
+
+
+def rows_digest(dataset: Dataset, rows: Rows) -> str:
+    """SHA-256 over the names and labels of some rows, in the order of their names."""
+    table = dataset.table[["image", "score"]].iloc[rows].sort_values("image")
+    pairs = [[name, format(score, ".10g")] for name, score in table.itertuples(index=False)]
+    payload = json.dumps([dataset.info.spec, pairs], separators=(",", ":"))
+    return hashlib.sha256(payload.encode()).hexdigest()
+
+
+def labelled(dataset: Dataset, rows: Rows, images: Images, scores: npt.NDArray[Any]) -> LabelledSet:
+    """The labelled set a method gets for `rows`; `scores` are theirs, normalised."""
+    from bench.api import LabelledSet
+
+    part = dataset.table.iloc[rows]
+
+    def texts(column: str) -> tuple[str | None, ...]:
+        return tuple(value or None for value in part[column])
+
+    return LabelledSet(
+        dataset=dataset.info.spec,
+        images=images.subset(rows),
+        scores=np.asarray(scores, dtype=np.float64),
+        references=texts("reference"),
+        distortions=texts("distortion"),
+        levels=tuple(None if np.isnan(level) else int(level) for level in part["level"]),
+        scenes=texts("scene"),
+        sources=(dataset.info.spec,) * len(rows),
+    )

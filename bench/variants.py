@@ -1,0 +1,153 @@
+"""Which methods a command runs, with which settings: protocol rows, `--methods` and `--set`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.errors import UsageError, nearest, unknown
+from bench.protocol import MethodEntry, Protocol, override, parse_value
+
+if TYPE_CHECKING:
+    from bench.api import Context, Method, Settings
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with its settings: one row of a table."""
+
+    title: str
+    method: str
+    """Name as given, argument included."""
+    cls: type[Method]
+    settings: Settings
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """Settings as plain JSON, to build the method again elsewhere (paths included)."""
+        return self.settings.model_dump(mode="json", by_alias=False)
+
+    def build(self, context: Context | None = None) -> Method:
+        """An instance; cheap, since weights are loaded at first use."""
+        from bench.api import Context
+
+        return self.cls(self.settings, context or Context())
+
+    def identity(self) -> dict[str, Any]:
+        """Settings as they enter a run's identity: files by content, backbone left to `weights`."""
+        values = self.raw
+        values.pop("backbone", None)
+        for name in type(self.settings).model_fields:
+            value = getattr(self.settings, name)
+            if isinstance(value, Path):
+                values[name] = f"sha256:{file_digest(value)}"
+        return values
+
+    def weights(self) -> dict[str, str]:
+        """Name and digest of the backbone's weights; {} without a backbone."""
+        name = getattr(self.settings, "backbone", None)
+        if not name:
+            return {}
+        from bench import backbones
+
+        try:
+            return backbones.identity(name)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UsageError(f"{self.title}: {error}") from error
+
+
+@cache
+def _digest_of(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read once per process. Raises `UsageError` where it is missing."""
+    try:
+        state = path.stat()
+        return _digest_of(path, state.st_size, state.st_mtime_ns)
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
+    """`--set key=value` texts -> values. Raises `UsageError` for a text without '='."""
+    values = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {pair}: expected key=value")
+        values[key.strip()] = parse_value(text)
+    return values
+
+
+def apply_assignments(
+    protocol: Protocol, assignments: Mapping[str, Any]
+) -> tuple[Protocol, dict[str, Any]]:
+    """Protocol fields among the assignments take effect; the rest are settings of methods."""
+    own = set(Protocol.model_fields) - {"name", "methods", "settings", "datasets"}
+    changes = {key: value for key, value in assignments.items() if key in own}
+    settings = {key: value for key, value in assignments.items() if key not in own}
+    return (override(protocol, changes) if changes else protocol), settings
+
+
+def choose(protocol: Protocol, methods: Sequence[str], settings: Mapping[str, Any]) -> list[Variant]:
+    """The rows to run. `methods` names protocol rows (method or label) or any other method.
+
+    `settings` are those of `--set`: `key` for every method that has it, `METHOD.key` for one.
+    Raises `UsageError` for a setting that none of the methods has.
+    """
+    entries = _entries(protocol, methods)
+    if not entries:
+        raise UsageError(f"protocol '{protocol.name}' names no methods; give --methods")
+    merged = {**protocol.settings, **settings}
+    known = {entry.method: registry.load(registry.split_name(entry.method)[0]) for entry in entries}
+    # A protocol may carry settings for rows that --methods leaves out; --set may not.
+    _refuse_unused(settings, known)
+    return [_variant(entry, known[entry.method], merged) for entry in entries]
+
+
+def _entries(protocol: Protocol, names: Sequence[str]) -> list[MethodEntry]:
+    if not names:
+        return list(protocol.methods)
+    chosen: list[MethodEntry] = []
+    for name in names:
+        rows = [entry for entry in protocol.methods if name in (entry.title, entry.method)]
+        if not rows and registry.split_name(name)[0] not in registry.entries():
+            titles = [entry.title for entry in protocol.methods]
+            raise unknown("method", name, [*registry.entries(), *titles])
+        chosen.extend(row for row in rows or [MethodEntry(method=name)] if row not in chosen)
+    return chosen
+
+
+def _variant(entry: MethodEntry, cls: type[Method], settings: Mapping[str, Any]) -> Variant:
+    fields = registry.setting_names(cls)
+    given = {key: value for key, value in settings.items() if key in fields}
+    # A row's own settings define the row; only a setting addressed to the method overrides them.
+    given.update(entry.set)
+    for key, value in settings.items():
+        owner, dot, field = key.rpartition(".")
+        if dot and owner in (cls.name, entry.method):
+            given[field] = value
+    cls, validated = registry.settings_for(entry.method, given)
+    return Variant(entry.title, entry.method, cls, validated)
+
+
+def _refuse_unused(settings: Mapping[str, Any], known: Mapping[str, type[Method]]) -> None:
+    everything: set[str] = set()
+    for method, cls in known.items():
+        names = registry.setting_names(cls)
+        everything.update(names)
+        everything.update(f"{owner}.{name}" for owner in (cls.name, method) for name in names)
+    for key in settings:
+        if key in everything:
+            continue
+        near = nearest(key, everything | set(Protocol.model_fields))
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise UsageError(f"--set {key}: none of the methods has this setting.{hint}")
