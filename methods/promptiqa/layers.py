@@ -1,0 +1,107 @@
+"""The attention blocks of MoNet, PromptIQA's visual encoder, on token layout (B, P, C).
+
+Names of parameters are those of the released checkpoint. The layout differs from the released
+graph: maps stay (B, positions, channels) as the vision transformer leaves them, all opinions are
+stacked once, and in evaluation queries and keys are one matrix (see `AttentionBlock`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PositionAttention(nn.Module):
+    """Self-attention over the positions of one map, with a learnt weight `gamma` (0 at first)."""
+
+    def __init__(self, width: int, ratio: int = 8) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1))
+        self.qConv = nn.Conv2d(width, width // ratio, 1)
+        self.kConv = nn.Conv2d(width, width // ratio, 1)
+        self.vConv = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, P, C) -> (B, P, C). The energies are not divided by a root."""
+        q, k, v = (_pointwise(conv, x) for conv in (self.qConv, self.kConv, self.vConv))
+        return torch.addcmul(x, self.gamma, _attend(q, k, v, scale=1.0))
+
+
+def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 1x1 convolution as a linear map of tokens."""
+    return F.linear(x, conv.weight.flatten(1), conv.bias)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    energy = torch.bmm(q, k.transpose(1, 2))
+    if scale != 1.0:
+        energy = energy * scale
+    return torch.bmm(energy.softmax(dim=-1).to(v.dtype), v)
+
+
+class AttentionBlock(nn.Module):
+    """Single-head attention whose result is transposed and *reshaped*, not transposed back.
+
+    The reshape of (dim, tokens) to (tokens, dim) shuffles the result; the published weights were
+    trained with it. In evaluation q·k needs one product instead of two: with M = Wq'Wk and
+    c = Wk'bq, q_i·k_j = (x_i M + c)·x_j plus terms that do not depend on j, which the softmax
+    cancels. M is computed once per set of weights.
+    """
+
+    def __init__(self, dim: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.c_q = nn.Linear(dim, dim)
+        self.c_k = nn.Linear(dim, dim)
+        self.c_v = nn.Linear(dim, dim)
+        self.drop = nn.Dropout(dropout)
+        self.scale = dim**-0.5
+        self._folded: tuple[tuple[object, ...], Tensor, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, dim) -> (B, T, dim)."""
+        if self.training or torch.is_grad_enabled():
+            q, k = self.c_q(x), self.c_k(x)
+        else:
+            matrix, shift = self._fold()
+            q, k = F.linear(x, matrix, shift), x
+        out = _attend(q, k.to(q.dtype), self.c_v(x), self.scale)
+        return x + self.drop(out.transpose(1, 2).reshape(x.shape))
+
+    def _fold(self) -> tuple[Tensor, Tensor]:
+        parts = (self.c_q.weight, self.c_q.bias, self.c_k.weight)
+        state = tuple((part.data_ptr(), part._version, part.device) for part in parts)
+        if self._folded is None or self._folded[0] != state:
+            with torch.autocast(parts[0].device.type, enabled=False):
+                matrix = self.c_k.weight.T @ self.c_q.weight
+                shift = self.c_q.bias @ self.c_k.weight
+            self._folded = (state, matrix, shift)
+        return self._folded[1], self._folded[2]
+
+
+class MAL(nn.Module):
+    """Multi-view attention learning: n maps become one 'opinion'."""
+
+    def __init__(self, width: int, maps: int, positions: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.channel_attention = AttentionBlock(width * maps, dropout)
+        self.feature_attention = AttentionBlock(positions * maps, dropout)
+        self.attention_module = nn.ModuleList(PositionAttention(width) for _ in range(maps))
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """n maps of (B, P, C) -> (B, P, C).
+
+        With X = (B, n·C, P) the maps one after another along channels: pixel attention sees X
+        reinterpreted as (B, C, n·P), which mixes maps, as the weights were trained; channel
+        attention sees X transposed. Their mean is averaged over the n maps.
+        """
+        count = len(maps)
+        batch, positions, width = maps[0].shape
+        attended = [layer(x) for layer, x in zip(self.attention_module, maps, strict=True)]
+        tokens = torch.cat(attended, dim=2)
+        mixed = tokens.transpose(1, 2).reshape(batch, width, count * positions)
+        by_channel = self.channel_attention(tokens).view(batch, positions, count, width).mean(2)
+        by_pixel = self.feature_attention(mixed).view(batch, count, width, positions).mean(1)
+        return (by_channel + by_pixel.transpose(1, 2)) / 2

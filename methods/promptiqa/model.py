@@ -1,0 +1,167 @@
+"""PromptIQA's graph: visual encoder, prompt encoder, ISPP fusion, image-prompt fusion, score head.
+
+Chen et al., "PromptIQA", ECCV 2024, section 3.2; details that the text leaves open are those of
+the published weights. At the default sizes the state dict has the 505 tensors of the published
+checkpoint. An ISP is an image-score pair, an ISPP the set of pairs that forms a prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from methods.promptiqa.layers import MAL
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Sizes of everything behind the encoder's maps; the defaults are the published model's."""
+
+    taps: int = 4
+    """Maps that the encoder gives."""
+    tap_width: int = 768
+    """Channels of those maps."""
+    width: int = 768
+    """Channels in the MALs; maps of another width are projected first."""
+    grid: int = 28
+    """Side of the maps, in tokens."""
+    opinions: int = 3
+    """Number of MALs on the encoder's maps."""
+    visual_heads: int = 12
+    """Attention heads of the block behind the MALs."""
+    channels: tuple[int, int, int] = (256, 128, 128)
+    """Channels of the three convolutions; the last is the feature's dimension."""
+    kernels: tuple[int, int, int] = (5, 3, 3)
+    pools: tuple[int, int, int] = (2, 2, 3)
+    heads: int = 4
+    """Attention heads of the prompt and fusion blocks."""
+    prompt_depth: int = 3
+    """Blocks over the (image, score) pair."""
+    ispp_depth: int = 3
+    """Blocks over the ISPs of a prompt."""
+    fusion_depth: int = 8
+    """Blocks over the query and the prompt."""
+    dropout: float = 0.1
+    """In the MALs' attention and the score head."""
+    prompted: bool = True
+    """False builds the ablation without prompt encoder and fusion (paper, Table 6)."""
+
+    @property
+    def feature(self) -> int:
+        """Dimension of an image's feature."""
+        return self.channels[-1]
+
+
+class PromptIQANet(nn.Module):
+    """The network; scores images (B, 3, H, W) against a prompt of n image-score pairs.
+
+    `encoder` has `taps(x)`, giving `size.taps` maps of (B, grid², tap_width).
+    """
+
+    def __init__(self, encoder: nn.Module, size: ModelSize | None = None) -> None:
+        super().__init__()
+        self.size = size = size or ModelSize()
+        self.vit = encoder
+        if size.tap_width != size.width:
+            self.reduce = nn.ModuleList(
+                nn.Linear(size.tap_width, size.width) for _ in range(size.taps)
+            )
+        positions = size.grid**2
+        self.MALs = nn.ModuleList(
+            MAL(size.width, size.taps, positions, size.dropout) for _ in range(size.opinions)
+        )
+        self.fusion_mal = MAL(size.width, size.opinions, positions, size.dropout)
+        self.block = Block(size.width, size.visual_heads, norm_layer=_fine_norm)
+        self.cnn = _cnn(size)
+        if size.prompted:
+            self.i_p_fusion = _blocks(size, size.prompt_depth)
+            self.mlp = nn.Sequential(
+                nn.Linear(size.feature, size.feature // 2),
+                nn.GELU(),
+                nn.Linear(size.feature // 2, size.feature),
+            )
+            self.prompt_fusion = _blocks(size, size.ispp_depth)
+            self.blocks = _blocks(size, size.fusion_depth, qkv_bias=True, eps=1e-6)
+            self.norm = _fine_norm(size.feature)
+        self.score_block = nn.Sequential(
+            nn.Linear(size.feature, size.feature // 2),
+            nn.ReLU(),
+            nn.Dropout(size.dropout),
+            nn.Linear(size.feature // 2, 1),
+            nn.Sigmoid(),
+        )
+
+    def taps(self, images: Tensor) -> Tensor:
+        """The encoder's maps of normalised images, (B, taps, P, tap_width)."""
+        return torch.stack(list(self.vit.taps(images)), dim=1)
+
+    def head(self, taps: Tensor) -> Tensor:
+        """From the encoder's maps to image features, (B, feature)."""
+        maps = list(taps.unbind(dim=1))
+        if hasattr(self, "reduce"):
+            maps = [layer(x) for layer, x in zip(self.reduce, maps, strict=True)]
+        opinions = [mal(maps) for mal in self.MALs]
+        tokens = self.block(self.fusion_mal(opinions))
+        grid = self.size.grid
+        plane = tokens.transpose(1, 2).reshape(len(tokens), self.size.width, grid, grid)
+        return self.cnn(plane).mean(dim=(2, 3))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) -> features (B, feature); no prompt enters here."""
+        return self.head(self.taps(images))
+
+    def encode_pairs(self, features: Tensor, scores: Tensor) -> Tensor:
+        """Features (M, d) with scores (M,) -> ISP features (M, d), each by itself."""
+        pair = torch.stack([features, scores.to(features)[:, None].expand_as(features)], dim=1)
+        return self.mlp(self.i_p_fusion(pair).mean(dim=1))
+
+    def fuse_prompt(self, pairs: Tensor) -> Tensor:
+        """ISP features (B, n, d) -> assessment requirement (B, n, d)."""
+        return self.prompt_fusion(pairs)
+
+    def fuse_image(self, queries: Tensor, requirement: Tensor) -> Tensor:
+        """Query features (B, d) with (B or 1, n, d) -> image-prompt features (B, d)."""
+        requirement = requirement.expand(len(queries), -1, -1)
+        return self.norm(self.blocks(torch.cat([queries[:, None], requirement], dim=1))[:, 0])
+
+    def score(self, embedded: Tensor) -> Tensor:
+        """Image-prompt features (B, d) -> scores (B,) in 0 to 1."""
+        return self.score_block(embedded).squeeze(-1)
+
+    def forward(self, images: Tensor, prompt_images: Tensor, prompt_scores: Tensor) -> Tensor:
+        """Scores (B,) of images against one prompt, all of it computed here and now."""
+        pairs = self.encode_pairs(self.features(prompt_images), prompt_scores)
+        requirement = self.fuse_prompt(pairs[None])
+        return self.score(self.fuse_image(self.features(images), requirement))
+
+
+_fine_norm = partial(nn.LayerNorm, eps=1e-5)
+
+
+def _blocks(size: ModelSize, depth: int, qkv_bias: bool = False, eps: float = 1e-5) -> nn.Module:
+    norm = partial(nn.LayerNorm, eps=eps)
+    layers = [
+        Block(size.feature, size.heads, qkv_bias=qkv_bias, norm_layer=norm) for _ in range(depth)
+    ]
+    return nn.Sequential(*layers)
+
+
+def _cnn(size: ModelSize) -> nn.Sequential:
+    """Three times convolution without padding, batch norm, ReLU, average pooling."""
+    layers: list[nn.Module] = []
+    width, side = size.width, size.grid
+    for channels, kernel, pool in zip(size.channels, size.kernels, size.pools, strict=True):
+        layers += [
+            nn.Conv2d(width, channels, kernel),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.AvgPool2d(pool),
+        ]
+        width, side = channels, (side - kernel + 1) // pool
+    if side < 1:
+        raise ValueError(f"kernels {size.kernels} and pools {size.pools} are too big for {size.grid}")
+    return nn.Sequential(*layers)
