@@ -1,0 +1,104 @@
+"""Quality-aware gradient regulation (GRMP-IQA §3.4, Eq. 8) and the two losses behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Scope = Literal["global", "per_tensor"]
+
+
+def quality_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 3: −y log p(high) − (1 − y) log p(low), averaged; logits (B, 2), labels (B,) in 0–1."""
+    high, low = F.log_softmax(logits, dim=-1).unbind(dim=-1)
+    return -(labels * high + (1 - labels) * low).mean()
+
+
+def semantic_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Eq. 7 up to the teacher's entropy, which has no gradient: −Σ p_sem log p_qua, averaged.
+
+    `logits` (B, 9) are the tuned model's scene logits, `teacher` (B, 9) untouched CLIP's scene
+    probabilities.
+    """
+    return -(teacher * F.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
+
+
+@dataclass(frozen=True)
+class Regulated:
+    """The gradient to apply and what regulation did to it."""
+
+    gradients: list[Tensor]
+    """G_qgr, tensor by tensor."""
+    angle_before: float
+    """Degrees between G_qua and G_sem over all tensors together; NaN where one of them is zero."""
+    angle_after: float
+    """Degrees between G_qgr and G_sem; NaN where one of them is zero."""
+    clipped: float
+    """Share of the tensors whose gradient was changed, 0–1."""
+
+
+def regulate(
+    quality: Sequence[Tensor], semantic: Sequence[Tensor | None], strength: float, scope: Scope
+) -> Regulated:
+    """Eq. 8: take λ times the part of G_qua along G_sem out of G_qua where they agree.
+
+    `quality` and `semantic` hold the gradients of the same parameters in the same order; None in
+    `semantic` stands for a zero gradient. `scope` "global" treats all tensors as one vector, as
+    the paper writes it, "per_tensor" each by itself, as the released code does.
+    """
+    present = [index for index, gradient in enumerate(semantic) if gradient is not None]
+    dots, squares = _products(quality, semantic)
+    if scope == "global":
+        factors = _factor(dots.sum(), squares.sum(), strength).expand(len(dots))
+    else:
+        factors = _factor(dots, squares, strength)
+    gradients = list(quality)
+    for index in present:
+        direction = semantic[index]
+        assert direction is not None
+        factor = factors[index].to(direction.dtype)
+        gradients[index] = quality[index] - factor * direction
+    after, _ = _products(gradients, semantic)
+    changed = int(((factors != 0) & (squares > 0)).sum())
+    size = float(squares.sum()) ** 0.5
+    return Regulated(
+        gradients,
+        _angle(float(dots.sum()), _length(quality), size),
+        _angle(float(after.sum()), _length(gradients), size),
+        changed / max(len(gradients), 1),
+    )
+
+
+def angle(quality: Sequence[Tensor], semantic: Sequence[Tensor | None]) -> float:
+    """Degrees between two gradients with all their tensors joined; NaN where one is zero."""
+    dots, squares = _products(quality, semantic)
+    return _angle(float(dots.sum()), _length(quality), float(squares.sum()) ** 0.5)
+
+
+def _products(left: Sequence[Tensor], right: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+    """Per tensor: left · right and ‖right‖², both (n,) float64; zero where right is None."""
+    zero = left[0].new_zeros(())
+    dots = [zero if b is None else (a * b).sum() for a, b in zip(left, right, strict=True)]
+    squares = [zero if b is None else b.square().sum() for b in right]
+    return torch.stack(dots).double(), torch.stack(squares).double()
+
+
+def _factor(dot: Tensor, square: Tensor, strength: float) -> Tensor:
+    """λ (G_qua · G_sem) / ‖G_sem‖² where the product is positive, else 0."""
+    return torch.where(dot > 0, strength * dot / square.clamp_min(1e-300), torch.zeros_like(dot))
+
+
+def _length(gradients: Sequence[Tensor]) -> float:
+    return float(torch.stack([g.square().sum() for g in gradients]).double().sum()) ** 0.5
+
+
+def _angle(dot: float, left: float, right: float) -> float:
+    if not left or not right:
+        return math.nan
+    return math.degrees(math.acos(max(-1.0, min(1.0, dot / (left * right)))))
