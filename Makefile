@@ -1,0 +1,46 @@
+# Everything runs in .venv, which the first target makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RESULTS ?= results
+REPEATS ?= 3
+
+.PHONY: demo test test-slow lint format clean help
+
+help:
+	@echo "make demo       few-shot benchmark on rendered demo data, with a report in $(RESULTS)/report"
+	@echo "make test       the test suite"
+	@echo "make test-slow  the checks that need more than a minute each"
+	@echo "make lint       ruff and mypy"
+	@echo "make format     ruff's formatter and fixes"
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "iqa-bench needs Python 3.11 or newer; try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/bench run protocols/few_shot.yaml --methods grmp,promptiqa,pyiqa:piqe,clip_zeroshot \
+	  --datasets demo_authentic,demo_synthetic --set backbone=tiny \
+	  --repeats $(REPEATS) --results $(RESULTS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" --durations=10
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,110 @@
+"""What there is, for `bench list` and `bench describe`. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.errors import unknown
+
+Rows = list[tuple[str, str]]
+
+
+def rows(what: str) -> Rows:
+    """Names and one-line summaries of all methods, datasets, protocols or backbones."""
+    if what not in _LISTS:
+        raise unknown("list", what, _LISTS)
+    return _LISTS[what]()
+
+
+def describe(name: str) -> str:
+    """A description of anything by its name. Raises `UsageError` with the nearest name."""
+    from bench import datasets, registry
+    from bench import protocol as protocols
+
+    if name == "protocol":
+        return _schema("protocol file", protocols.Protocol.model_json_schema())
+    if registry.split_name(name)[0] in registry.entries():
+        return _describe_method(registry.split_name(name)[0])
+    if name.partition("@")[0] in datasets.names():
+        return _describe_dataset(name)
+    if name in protocols.available():
+        return protocols.available()[name].read_text(encoding="utf-8")
+    if name in dict(_backbones()):
+        return f"{name}\n{dict(_backbones())[name]}"
+    known = [entry for what in _LISTS for entry, _ in rows(what)]
+    raise unknown("name", name, known)
+
+
+def _methods() -> Rows:
+    from bench import registry
+
+    return [
+        (f"{entry.name}:NAME" if entry.argument else entry.name, entry.summary)
+        for entry in registry.entries().values()
+    ]
+
+
+def _datasets() -> Rows:
+    from bench import datasets
+
+    return [(name, datasets.info(name).title) for name in datasets.names()]
+
+
+def _protocols() -> Rows:
+    from bench import protocol as protocols
+
+    return [(name, protocols.load(name).title) for name in protocols.available()]
+
+
+def _backbones() -> Rows:
+    from bench.backbones import list_backbones
+
+    return [(info.name, info.description) for info in list_backbones()]
+
+
+_LISTS: dict[str, Callable[[], Rows]] = {
+    "methods": _methods,
+    "datasets": _datasets,
+    "protocols": _protocols,
+    "backbones": _backbones,
+}
+
+
+def _describe_method(name: str) -> str:
+    import inspect
+
+    from bench import registry
+
+    cls = registry.load(name)
+    text = f"{name} (version {cls.version})\n\n{inspect.cleandoc(cls.__doc__ or '')}\n"
+    return f"{text}\n{_schema('settings', cls.Settings.model_json_schema())}"
+
+
+def _describe_dataset(spec: str) -> str:
+    from bench import datasets
+
+    info = datasets.info(spec)
+    lines = [
+        f"{info.spec}: {info.title}",
+        f"  {info.kind}, {info.size:,} images, {info.label.upper()} {info.low:g} to {info.high:g}",
+        f"  home      {info.homepage}",
+        f"  licence   {info.licence}",
+        f"  cite      {info.citation}",
+        f"  folders   {', '.join(info.folders)}",
+    ]
+    lines += [
+        f"  @{name:8} {version.description}" for name, version in info.versions.items()
+    ]
+    return "\n".join(lines)
+
+
+def _schema(title: str, schema: dict[str, object]) -> str:
+    lines = [f"{title}:"]
+    properties = schema.get("properties", {})
+    assert isinstance(properties, dict)
+    for key, value in properties.items():
+        default = f" (default {value['default']!r})" if "default" in value else ""
+        lines.append(f"  {key}{default}")
+        if value.get("description"):
+            lines.append(f"      {value['description']}")
+    return "\n".join(lines)

@@ -1,0 +1,92 @@
+"""What the commands of the command line do, once parsed. Each returns an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.errors import StoreError
+from bench.session import Options
+from bench.store import Store
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def run(options: Options) -> int:
+    """Compute, then report. 1 where runs failed, 130 where the user stopped it."""
+    from bench import session
+
+    console = Console()
+    finished = session.run(options, console)
+    for error in finished.errors:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+    if finished.interrupted:
+        counts = Store(options.results)
+        done = sum(counts.get(spec) is not None for spec in finished.plan.runs.values())
+        console.print(
+            f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
+        )
+        return INTERRUPTED
+    code = report(options.results, None)
+    if finished.failed:
+        console.print(
+            f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
+            "Retry them with --retry-failed.",
+            style="red",
+            highlight=False,
+        )
+        return FAILED
+    return code
+
+
+def plan(options: Options) -> int:
+    """Print what a run would do."""
+    from rich.table import Table
+
+    from bench import session
+
+    console = Console()
+    planned, store = session.prepare(options)
+    table = Table("method", "dataset", "labels", "done", "failed", "to do")
+    for cell in planned.cells:
+        states = [planned.states[spec.run_id] for spec in cell.runs]
+        counts = [str(states.count(state)) for state in ("done", "failed", "todo")]
+        table.add_row(cell.variant.title, cell.task.title, cell.task.budget, *counts)
+    console.print(table)
+    for key, job in planned.pretrains.items():
+        there = store.pretrained_file(job.spec.method, key).exists()
+        state = "done" if there else "to do"
+        corpora = ", ".join(job.spec.corpora)
+        console.print(
+            f"pre-training of {job.variant.title} on {corpora}: {state}", highlight=False
+        )
+    counts_all = planned.counts()
+    console.print(
+        f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do",
+        highlight=False,
+    )
+    return 0
+
+
+def report(results: Path, out: Path | None) -> int:
+    """Render everything from the store."""
+    from reports.render import render
+    from reports.summary import summarise
+    from reports.terminal import leaderboard
+
+    console = Console()
+    if not results.is_dir():
+        raise StoreError(f"no results folder '{results}'")
+    store = Store(results)
+    leaderboard(summarise(store), console)
+    rendered = render(store, out or results / "report")
+    for note in rendered.notes:
+        console.print(f"left out: {note}", style="dim", markup=False, highlight=False)
+    for problem in store.problems:
+        console.print(f"set aside: {problem}", style="yellow", markup=False, highlight=False)
+    for path in rendered.paths:
+        if path.suffix in (".html", ".tex", ".csv") and path.parent == (out or results / "report"):
+            console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,186 @@
+"""`bench run` and `bench plan`: from a protocol and options to finished records and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import datasets, manifest
+from bench import protocol as protocols
+from bench.dispatch import Dispatcher, Interrupt, Outcome, slots
+from bench.environment import resolve_device
+from bench.errors import DataError
+from bench.jobs import Event, Job, Pretraining, Work
+from bench.library import Library
+from bench.plan import Plan, Planner
+from bench.progress import Display
+from bench.protocol import Protocol
+from bench.store import Store
+from bench.variants import Variant, apply_assignments, choose, parse_assignments
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command line asks for."""
+
+    protocol: str
+    methods: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    repeats: int | None = None
+    seed: int | None = None
+    assignments: tuple[str, ...] = ()
+    results: Path = Path("results")
+    data_roots: tuple[Path, ...] = ()
+    device: str = "auto"
+    jobs: int | None = None
+    batch_size: int = 64
+    retry_failed: bool = False
+
+
+@dataclass
+class Finished:
+    """How a command ended."""
+
+    plan: Plan
+    interrupted: bool = False
+    errors: list[str] = field(default_factory=list)
+    failed: int = 0
+
+
+def prepare(options: Options) -> tuple[Plan, Store]:
+    """Validate everything, then plan: nothing runs before all of it is known to be sound.
+
+    Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
+    """
+    chosen, variants = _resolve(options)
+    roots = datasets.data_roots(options.data_roots or None)
+    _refuse_missing(chosen, variants, roots)
+    store = Store(options.results)
+    plan = Planner(chosen, Library(roots)).plan(variants, store, options.retry_failed)
+    return plan, store
+
+
+def run(options: Options, console: Console) -> Finished:
+    """Compute what is not done yet. Ctrl-C ends after the current epochs, a second one at once."""
+    device = resolve_device(options.device)
+    plan, store = prepare(options)
+    manifest.update(store, plan)
+    finished = Finished(plan)
+    todo = [run_id for run_id, state in plan.states.items() if state == "todo"]
+    _announce(console, plan, store)
+    if todo:
+        _compute(plan, store, options, device, console, finished)
+    finished.failed = _count_failed(plan, store)
+    return finished
+
+
+def _resolve(options: Options) -> tuple[Protocol, list[Variant]]:
+    chosen, settings = apply_assignments(
+        protocols.load(options.protocol), parse_assignments(options.assignments)
+    )
+    changes: dict[str, Any] = {}
+    if options.datasets:
+        changes.update(datasets=options.datasets, pairs=())
+    if options.repeats is not None:
+        changes["repeats"] = options.repeats
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    if changes:
+        chosen = protocols.override(chosen, changes)
+    return chosen, choose(chosen, options.methods, settings)
+
+
+def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], roots: list[Path]) -> None:
+    """A protocol whose databases are not all there runs none of it by halves."""
+    wanted = chosen.specs()
+    for variant in variants:
+        wanted += variant.build().corpora()
+    absent = datasets.missing(wanted, roots)
+    if absent:
+        raise DataError(
+            f"{datasets.describe_missing(absent)}\n"
+            f"To try the protocol without any: bench run {chosen.name} "
+            "--datasets demo_authentic --set backbone=tiny"
+        )
+
+
+def _announce(console: Console, plan: Plan, store: Store) -> None:
+    counts = plan.counts()
+    parts = [f"{counts[state]} {state}" for state in ("done", "failed", "todo") if counts[state]]
+    text = f"{plan.protocol.name}: {len(plan.runs)} runs ({', '.join(parts)}), results in {store.root}"
+    console.print(text, markup=False, highlight=False)
+    for problem in store.problems:
+        console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
+
+
+def _compute(
+    plan: Plan, store: Store, options: Options, device: str, console: Console, finished: Finished
+) -> None:
+    before, after = jobs_of(plan, store, options)
+    total = sum(len(job.runs) for job in after)
+    with Display(console, total) as display:
+        dispatcher = Dispatcher(store, slots(device, options.jobs), display.show)
+        with Interrupt(dispatcher):
+            outcomes = dispatcher.run(before)
+            outcomes += dispatcher.run(after)
+    finished.interrupted = any(outcome.interrupted for outcome in outcomes)
+    finished.errors = [error for outcome in outcomes for error in outcome.errors]
+
+
+def jobs_of(plan: Plan, store: Store, options: Options) -> tuple[list[Job], list[Job]]:
+    """The pre-trainings to compute first, and then the runs, one job a method and dataset."""
+    common: dict[str, Any] = {
+        "results": store.root.absolute(),
+        "data_roots": [path.absolute() for path in datasets.data_roots(options.data_roots or None)],
+        "batch_size": options.batch_size,
+        "keep": list(plan.protocol.keep),
+    }
+    groups: dict[tuple[str, str, str], list[Work]] = {}
+    needed: set[str] = set()
+    queued: set[str] = set()
+    for cell in plan.cells:
+        key = (cell.variant.title, cell.task.train, cell.task.test)
+        for spec in cell.runs:
+            if plan.states[spec.run_id] != "todo" or spec.run_id in queued:
+                continue
+            queued.add(spec.run_id)
+            needed.add(spec.pretrained or "")
+            groups.setdefault(key, []).append(Work(spec=spec, settings=cell.variant.raw))
+    before = [
+        Job(title=f"{job.variant.title} pre-training", pretraining=_pretraining(plan, key), **common)
+        for key, job in plan.pretrains.items()
+        if key in needed and not store.pretrained_file(job.spec.method, key).exists()
+    ]
+    after = [
+        Job(title=_title(*key), runs=works, **common) for key, works in groups.items()
+    ]
+    return before, after
+
+
+def _title(label: str, train: str, test: str) -> str:
+    return f"{label} on {test}" if train == test else f"{label} on {train} → {test}"
+
+
+def _pretraining(plan: Plan, key: str) -> Pretraining:
+    job = plan.pretrains[key]
+    return Pretraining(
+        spec=job.spec,
+        method=job.variant.method,
+        settings=job.variant.raw,
+        task=job.task,
+        split=plan.protocol.split_rule(),
+        repeat=job.repeat,
+    )
+
+
+def _count_failed(plan: Plan, store: Store) -> int:
+    records = (store.get(run) for run in plan.runs.values())
+    return sum(record is not None and record.status == "failed" for record in records)
+
+
+__all__ = ["Event", "Finished", "Options", "Outcome", "jobs_of", "prepare", "run"]
