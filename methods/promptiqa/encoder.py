@@ -5,8 +5,11 @@ Both give the outputs of blocks at every quarter of their depth, without the cla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import timm
 import torch
@@ -16,7 +19,8 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 
-TIMM_BACKBONES = ("vit_base_patch8_224",)
+VIT = "vit_base_patch8_224"
+"""timm's name of the encoder of paper and released code."""
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -58,9 +62,10 @@ class TapTransformer(VisionTransformer):
 
     def taps(self, x: Tensor) -> list[Tensor]:
         """Normalised images (B, 3, S, S) -> maps (B, P, width) of the blocks in `wanted`."""
-        return self.forward_intermediates(
+        found = self.forward_intermediates(
             x, indices=self.wanted, output_fmt="NLC", intermediates_only=True
         )
+        return cast(list[Tensor], found)
 
 
 class ClipTower(nn.Module):
@@ -74,20 +79,23 @@ class ClipTower(nn.Module):
 
     def taps(self, x: Tensor) -> list[Tensor]:
         """Normalised images (B, 3, S, S) -> maps (B, (grid / pool)², width)."""
-        found: Sequence[Tensor] = self.visual.forward_intermediates(
-            x, indices=self.wanted, intermediates_only=True, output_fmt="NCHW"
-        )["image_intermediates"]
+        run = cast(Callable[..., dict[str, list[Tensor]]], self.visual.forward_intermediates)
+        found = run(x, indices=self.wanted, intermediates_only=True, output_fmt="NCHW")[
+            "image_intermediates"
+        ]
         if self.pool > 1:
             found = [F.avg_pool2d(item, self.pool) for item in found]
         tokens = [item.flatten(2).transpose(1, 2) for item in found]
         return [F.layer_norm(item, item.shape[-1:]) for item in tokens]
 
 
-def encoder_info(backbone: str, image_size: int | None = None, pool: int = 1) -> EncoderInfo:
-    """Sizes of `backbone` without loading weights."""
-    if backbone in TIMM_BACKBONES:
+def encoder_info(backbone: str | None, image_size: int | None = None, pool: int = 1) -> EncoderInfo:
+    """Sizes of a CLIP backbone's tower, or of ViT-B/8 for None; loads no weights."""
+    if backbone is None:
+        if pool > 1:
+            raise UsageError("promptiqa.map_pool: only a CLIP tower's maps are pooled")
         size = image_size or 224
-        return EncoderInfo(size, size // 8 // pool, 768, HALF, HALF)
+        return EncoderInfo(size, size // 8, 768, HALF, HALF)
     from bench.backbones import resolve
 
     found = resolve(backbone)
@@ -100,39 +108,33 @@ def encoder_info(backbone: str, image_size: int | None = None, pool: int = 1) ->
 
 
 def build_encoder(
-    backbone: str,
-    image_size: int | None,
-    pool: int,
-    pretrained: bool,
-    weights: str | None,
-    device: str,
+    backbone: str | None, info: EncoderInfo, pool: int, imagenet: bool, weights: Path | None
 ) -> nn.Module:
-    """The encoder module; `pretrained` loads ImageNet weights through timm (or from a file).
+    """The encoder module on the CPU; `imagenet` loads ViT-B/8's weights through timm or a file.
 
-    A CLIP tower always comes with its own weights. Raises `UsageError` where weights cannot be
-    had.
+    A CLIP tower always comes with its own weights, as a copy that may be trained. Raises
+    `UsageError` where weights cannot be had.
     """
-    if backbone not in TIMM_BACKBONES:
+    if backbone is not None:
         from bench.backbones import load, resolve
 
-        return ClipTower(load(backbone, device).model.visual, resolve(backbone).layers, pool)
-    if pool > 1:
-        raise UsageError("promptiqa.map_pool: only a CLIP tower's maps are pooled")
-    module = TapTransformer(image_size or 224, 8, 768, 12, 12)
-    if pretrained:
-        _load_imagenet(module, backbone, weights)
-    return module.to(device)
+        visual = copy.deepcopy(load(backbone, "cpu").model.visual)
+        return ClipTower(visual, resolve(backbone).layers, pool)
+    module = TapTransformer(info.image_size, 8, info.width, 12, 12)
+    if imagenet:
+        _load_imagenet(module, weights)
+    return module
 
 
-def _load_imagenet(module: nn.Module, backbone: str, weights: str | None) -> None:
-    overlay = {"file": weights} if weights else None
+def _load_imagenet(module: nn.Module, weights: Path | None) -> None:
+    overlay = {"file": str(weights)} if weights else None
     try:
         source = timm.create_model(
-            backbone, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay
+            VIT, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay
         )
     except (OSError, RuntimeError) as error:
         raise UsageError(
-            f"promptiqa: the ImageNet weights of {backbone} could not be had ({error}); give a "
+            f"promptiqa: the ImageNet weights of {VIT} could not be had ({error}); give a "
             "local file with promptiqa.encoder_weights, or a trained promptiqa.checkpoint"
         ) from error
     kept = module.state_dict()

@@ -8,7 +8,7 @@ checkpoint. An ISP is an image-score pair, an ISPP the set of pairs that forms a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol, cast
 
 import torch
 from timm.models.vision_transformer import Block
@@ -56,6 +56,13 @@ class ModelSize:
         return self.channels[-1]
 
 
+class Encoder(Protocol):
+    """What gives the maps."""
+
+    def taps(self, x: Tensor, /) -> list[Tensor]:
+        """Normalised images (B, 3, S, S) -> maps (B, P, C)."""
+
+
 class PromptIQANet(nn.Module):
     """The network; scores images (B, 3, H, W) against a prompt of n image-score pairs.
 
@@ -75,7 +82,7 @@ class PromptIQANet(nn.Module):
             MAL(size.width, size.taps, positions, size.dropout) for _ in range(size.opinions)
         )
         self.fusion_mal = MAL(size.width, size.opinions, positions, size.dropout)
-        self.block = Block(size.width, size.visual_heads, norm_layer=_fine_norm)
+        self.block = Block(size.width, size.visual_heads, norm_layer=nn.LayerNorm)
         self.cnn = _cnn(size)
         if size.prompted:
             self.i_p_fusion = _blocks(size, size.prompt_depth)
@@ -85,8 +92,8 @@ class PromptIQANet(nn.Module):
                 nn.Linear(size.feature // 2, size.feature),
             )
             self.prompt_fusion = _blocks(size, size.ispp_depth)
-            self.blocks = _blocks(size, size.fusion_depth, qkv_bias=True, eps=1e-6)
-            self.norm = _fine_norm(size.feature)
+            self.blocks = _blocks(size, size.fusion_depth, as_vit=True)
+            self.norm = nn.LayerNorm(size.feature)
         self.score_block = nn.Sequential(
             nn.Linear(size.feature, size.feature // 2),
             nn.ReLU(),
@@ -97,7 +104,7 @@ class PromptIQANet(nn.Module):
 
     def taps(self, images: Tensor) -> Tensor:
         """The encoder's maps of normalised images, (B, taps, P, tap_width)."""
-        return torch.stack(list(self.vit.taps(images)), dim=1)
+        return torch.stack(cast(Encoder, self.vit).taps(images), dim=1)
 
     def head(self, taps: Tensor) -> Tensor:
         """From the encoder's maps to image features, (B, feature)."""
@@ -139,15 +146,19 @@ class PromptIQANet(nn.Module):
         return self.score(self.fuse_image(self.features(images), requirement))
 
 
-_fine_norm = partial(nn.LayerNorm, eps=1e-5)
+class _SmallNorm(nn.LayerNorm):
+    """Layer norm as timm's vision transformer has it."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, eps=1e-6)
 
 
-def _blocks(size: ModelSize, depth: int, qkv_bias: bool = False, eps: float = 1e-5) -> nn.Module:
-    norm = partial(nn.LayerNorm, eps=eps)
-    layers = [
-        Block(size.feature, size.heads, qkv_bias=qkv_bias, norm_layer=norm) for _ in range(depth)
-    ]
-    return nn.Sequential(*layers)
+def _blocks(size: ModelSize, depth: int, as_vit: bool = False) -> nn.Sequential:
+    """Blocks over features; `as_vit` ones have biases for q, k, v and another norm."""
+    norm = _SmallNorm if as_vit else nn.LayerNorm
+    return nn.Sequential(
+        *(Block(size.feature, size.heads, qkv_bias=as_vit, norm_layer=norm) for _ in range(depth))
+    )
 
 
 def _cnn(size: ModelSize) -> nn.Sequential:
@@ -163,5 +174,5 @@ def _cnn(size: ModelSize) -> nn.Sequential:
         ]
         width, side = channels, (side - kernel + 1) // pool
     if side < 1:
-        raise ValueError(f"kernels {size.kernels} and pools {size.pools} are too big for {size.grid}")
+        raise ValueError(f"kernels {size.kernels}, pools {size.pools}: too big for {size.grid}")
     return nn.Sequential(*layers)

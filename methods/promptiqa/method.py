@@ -1,0 +1,225 @@
+"""PromptIQA in the harness: pre-training on a mixture, prompts from labelled images, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Pixels, Scores
+from bench.api import Settings as BaseSettings
+from bench.errors import UsageError
+from methods.promptiqa.labels import model_labels, native
+from methods.promptiqa.prompts import perturb, select
+from methods.promptiqa.recipes import PAPER_SETS
+from methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
+
+if TYPE_CHECKING:
+    from methods.promptiqa.network import Network
+    from methods.promptiqa.training import Part, Source
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An ISPP: images with their scores from 0 to 1."""
+
+    images: Sequence[Pixels]
+    scores: Floats
+    downwards: bool = False
+    """Whether scores grow with damage (DMOS); predictions are turned upwards."""
+
+
+class PromptIQA(Method):
+    """PromptIQA (ECCV 2024): image-score pairs as a prompt, no training on the target."""
+
+    name: ClassVar[str] = "promptiqa"
+    Settings: ClassVar[type[BaseSettings]] = PromptIQASettings
+    settings: PromptIQASettings
+
+    def __init__(self, settings: PromptIQASettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self._loaded: Network | None = None
+        self._prompt: Prompt | None = None
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """Whole images, squashed to the encoder's square as the released code does."""
+        return ImagePolicy("squash", self._image_size())
+
+    @property
+    def corpus_normalise(self) -> str:
+        """How corpus labels should reach `pretrain`: constants refer to a database's range."""
+        return "range" if self.settings.label_scale == "constants" else "minmax_train"
+
+    def trained_on(self) -> tuple[str, ...]:
+        """What the checkpoint has seen; corpora are not named, the harness keeps tests out."""
+        if self.settings.checkpoint is None:
+            return ()
+        seen = self.settings.checkpoint_sets
+        return PAPER_SETS if seen is None else seen
+
+    # -- pre-training ------------------------------------------------------------------------------
+
+    def corpora(self) -> tuple[str, ...]:
+        """The mixture; nothing where each run trains on its own dataset."""
+        return self.settings.corpora if self.settings.mixed else ()
+
+    def pretrain_settings(self) -> dict[str, Any]:
+        """All but the choices that concern prompts."""
+        return self.settings.model_dump(mode="json", exclude=PROMPT_ONLY)
+
+    def pretrain(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
+        """Train on the mixture; resumes from the context's scratch folder."""
+        sources = [source for corpus in corpora for source in self._sources(corpus)]
+        if not sources:
+            raise UsageError("promptiqa: the mixture is empty; name promptiqa.corpora")
+        settings = self.settings
+        yield from self._train(sources, "pretrain", settings.train_part, settings.epochs)
+
+    def save_pretrained(self, path: Path) -> None:
+        """Write the network's weights to one safetensors file."""
+        self._network().save(path, {})
+
+    def load_pretrained(self, path: Path) -> None:
+        """Read what `save_pretrained` wrote."""
+        self._network(path)
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """Take the prompt from `train`; train on it only where the settings ask for it."""
+        sources = self._sources(train)
+        self._prompt = self._choose(train)
+        settings = self.settings
+        if not settings.mixed:
+            yield from self._train(sources, "fit", settings.train_part, settings.epochs)
+        if settings.finetune_epochs:
+            part = settings.finetune_part
+            yield from self._train(sources, "finetune", part, settings.finetune_epochs)
+
+    def set_prompt(self, images: Images | Sequence[Pixels], scores: Scores) -> None:
+        """Score by these image-score pairs from now on (higher = better).
+
+        `images` are decoded under `policy`. Scores (n,) are used as they are where they lie
+        within 0 to 1, and stretched to 0 to 1 otherwise.
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        if len(values) != len(images) or not len(values) or not np.isfinite(values).all():
+            raise UsageError(
+                f"promptiqa: a prompt needs as many finite scores as images, at least one "
+                f"(got {len(images)} images, {len(values)} scores)"
+            )
+        if values.min() < 0 or values.max() > 1:
+            values = model_labels(values, "", "minmax", False)
+        self._prompt = Prompt([images[row] for row in range(len(images))], values)
+
+    def predict(self, images: Images) -> Scores:
+        """(n,) in 0 to 1, higher is better."""
+        scores = self._network().scores(images, self._pairs())
+        downwards = self._prompt is not None and self._prompt.downwards
+        return 1 - scores if downwards else scores
+
+    def embed(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """Image-prompt features before the score head, (n, feature dimension)."""
+        return self._network().embedded(images, self._pairs()).double().cpu().numpy()
+
+    def save(self, path: Path) -> None:
+        """Write weights and prompt to one safetensors file."""
+        prompt = self._prompt
+        self._network().save(
+            path,
+            {}
+            if prompt is None
+            else {
+                "prompt.images": np.stack(prompt.images),
+                "prompt.scores": prompt.scores,
+                "prompt.downwards": np.array(prompt.downwards),
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        extra = self._network(path).extra
+        self._prompt = None
+        if "prompt.images" in extra:
+            images = list(extra["prompt.images"])
+            self._prompt = Prompt(images, extra["prompt.scores"], bool(extra["prompt.downwards"]))
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _image_size(self) -> int:
+        settings = self.settings
+        if settings.backbone is None:
+            return settings.image_size or 224
+        from bench.backbones import resolve
+
+        return int(resolve(settings.backbone).image_size)
+
+    def _network(self, path: Path | None = None) -> Network:
+        """The network, built at first use; `path` replaces its weights."""
+        from methods.promptiqa.network import Network
+
+        if self._loaded is None:
+            starts = path is None and bool(self.settings.corpora or not self.settings.mixed)
+            self._loaded = Network(self.settings, self.context, path, imagenet=starts)
+        elif path is not None:
+            self._loaded.load(path)
+        return self._loaded
+
+    def _pairs(self) -> tuple[Sequence[Pixels], Floats] | None:
+        if not self.settings.use_prompt:
+            return None
+        if self._prompt is None:
+            raise UsageError("promptiqa: no image-score pairs yet; fit it or give it a prompt")
+        return self._prompt.images, self._prompt.scores
+
+    def _choose(self, train: LabelledSet) -> Prompt:
+        settings = self.settings
+        downwards = all(native(name, settings.native_labels) for name in train.sources)
+        scale = settings.label_scale
+        labels = np.empty(len(train))
+        for name in sorted(set(train.sources)):
+            rows = np.flatnonzero(np.array(train.sources) == name)
+            labels[rows] = model_labels(train.scores[rows], name, scale, downwards)
+        size = settings.ispp_size
+        if size > len(train):
+            self.notes.append(f"prompt of {len(train)} pairs: there are no {size} labelled images")
+        rng = self.context.rng("ispp")
+        rows = select(labels, train.images.names, size, settings.selection, rng)
+        pixels = [np.array(train.images[int(row)]) for row in rows]
+        images, scores = perturb(pixels, labels[rows], settings.perturbation, rng)
+        return Prompt(images, scores, downwards)
+
+    def _sources(self, labelled: LabelledSet) -> list[Source]:
+        from methods.promptiqa.training import Source
+
+        settings = self.settings
+        found = []
+        for name in dict.fromkeys(labelled.sources):
+            rows = np.flatnonzero(np.array(labelled.sources) == name)
+            labels = model_labels(
+                labelled.scores[rows], name, settings.label_scale, settings.native_labels
+            )
+            found.append(Source(name, labelled.images.subset(rows), labels))
+        return found
+
+    def _train(
+        self, sources: Sequence[Source], purpose: str, part: Part, epochs: int
+    ) -> Generator[Epoch, None, None]:
+        from methods.promptiqa.training import Plan, Trainer
+
+        settings = self.settings
+        lr = settings.lr
+        if purpose == "finetune":
+            lr = settings.finetune_lr
+            update = {"batches": "leave_one_out", "group_size": settings.ispp_size + 1, "groups": 1}
+            settings = settings.model_copy(update=update)
+        network = self._network()
+        plan = Plan(purpose, part, epochs, lr, settings)
+        yield from Trainer(network.net, network.info, sources, plan, self.context).run()
