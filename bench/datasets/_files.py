@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,9 +190,36 @@ def _text(cell: Any) -> Any:
     return cell
 
 
-def same_length(root: Path, **parts: Sequence[Any] | npt.NDArray[Any]) -> None:
+def same_length(root: Path, **parts: Sized) -> None:
     """Raises `DataError` unless all parts of the annotations have one length."""
     lengths = {name: len(part) for name, part in parts.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{count} {name}" for name, count in lengths.items())
         raise DataError(f"{root}: the annotation files do not belong together: {counts}")
+
+
+def subfolder(root: Path, *names: str) -> Path:
+    """The first of several folders under `root` that exists; the first named where none does."""
+    return next((found for name in names if (found := within(root, name))), root / names[0])
+
+
+def first_two(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """The first two columns as image and score, for tables whose header is not known for sure."""
+    if len(table.columns) < 2:
+        raise DataError(f"{file}: one column; expected file name and MOS")
+    out = table.iloc[:, :2].copy()
+    out.columns = ["image", "score"]
+    out["image"] = out["image"].astype(str)
+    out["score"] = numbers(list(out["score"]), file, "MOS")
+    return out
+
+
+def named_parts(file: Path, name: str, pattern: str) -> tuple[str, ...]:
+    """The groups of `pattern` in a sample's name, without regard to case.
+
+    Raises `DataError` for a name of another kind: the file then belongs to another database.
+    """
+    found = re.fullmatch(pattern, str(name), re.IGNORECASE)
+    if found is None:
+        raise DataError(f"{file}: '{name}' is not a name of this database ({pattern})")
+    return found.groups()
