@@ -51,8 +51,8 @@ class QualityCLIP(nn.Module):
         self.image_encoder.initialise(generator, int(patch))
         with torch.no_grad():
             if self.image_encoder.depth:
-                self.image_encoder.prompt_embeddings *= settings.prompt_scale
-                self.image_encoder.deep_prompt_embeddings *= settings.prompt_scale
+                self.image_encoder.prompt_embeddings.mul_(settings.prompt_scale)
+                self.image_encoder.deep_prompt_embeddings.mul_(settings.prompt_scale)
 
     def train_only(self, names: Sequence[str]) -> list[nn.Parameter]:
         """Make `names` the trained parameters, each the model's own; the rest is frozen."""

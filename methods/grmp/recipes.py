@@ -1,4 +1,4 @@
-"""Sets of settings by name. Each lists only what differs from the defaults, which are the paper's."""
+"""Sets of settings by name. Each lists only what differs from the defaults, the paper's."""
 
 from __future__ import annotations
 

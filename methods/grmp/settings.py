@@ -35,74 +35,79 @@ class PromptSettings(Settings):
     """The model: backbone, what it sees, and its prompts (§3.2)."""
 
     backbone: str = Field(
-        "ViT-B-16:openai", description="CLIP to adapt. Paper and code: ViT-B/16 of OpenAI."
+        default="ViT-B-16:openai", description="CLIP to adapt. Paper and code: ViT-B/16 of OpenAI."
     )
     resize_mode: Literal["squash", "short_side", "none"] = Field(
-        "squash",
+        default="squash",
         description="How a file becomes the image that is cropped. Paper: unstated. Code: "
         "resized to a square whatever the aspect ratio.",
     )
     resize: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Pixels of the square or the short side; by default 244 for a crop "
         "of 224, in proportion for other crops. Paper: unstated. Code: 244 (pre-training: 256).",
     )
     normalisation: Literal["imagenet", "clip"] = Field(
-        "imagenet",
+        default="imagenet",
         description="Mean and spread that pixels are normalised with, the teacher's "
         "too. Paper: unstated. Code: ImageNet's, not CLIP's own.",
     )
     text_prompts: bool = Field(
-        True,
+        default=True,
         description="Learned text context (Table 4). Without it the texts are "
         "`hard_template` filled with the quality words.",
     )
     visual_prompts: bool = Field(
-        True,
+        default=True,
         description="Learned visual tokens (Table 4). Without either kind of prompt, "
         "pre-training tunes the blocks of both encoders.",
     )
-    n_context: int = Field(4, ge=1, description="Text context vectors M. Paper and code: 4.")
+    n_context: int = Field(
+        default=4, ge=1, description="Text context vectors M. Paper and code: 4."
+    )
     n_prompts: int = Field(
-        100, ge=1, description="Visual tokens a layer. Paper: unstated. Code: 100."
+        default=100, ge=1, description="Visual tokens a layer. Paper: unstated. Code: 100."
     )
     prompt_depth: int | None = Field(
-        None, ge=1, description="Layers that get visual tokens; by default all, as paper and code."
+        default=None,
+        ge=1,
+        description="Layers that get visual tokens; by default all, as paper and code.",
     )
     prompt_projection: bool = Field(
-        True,
+        default=True,
         description="One shared linear map over all visual prompts. Paper: unstated. "
         "Code: yes, trained in pre-training.",
     )
     prompt_norm: bool = Field(
-        True, description="A second layer norm before `ln_post`. Paper: unstated. Code: yes."
+        default=True,
+        description="A second layer norm before `ln_post`. Paper: unstated. Code: yes.",
     )
     prompt_scale: float = Field(
-        1.0,
+        default=1.0,
         ge=0,
         description="Factor on the random visual prompts. Code: 1 (VPT's initialisation).",
     )
     prompt_seed: int = Field(
-        0, ge=0, description="Which random initialisation of the prompts (Fig. 2)."
+        default=0, ge=0, description="Which random initialisation of the prompts (Fig. 2)."
     )
     words: tuple[str, str] = Field(
-        ("high quality.", "low quality."),
+        default=("high quality.", "low quality."),
         description="The quality words behind the context, high "
         "first. Paper and code: these; the full stop is the code's.",
     )
     hard_template: str = Field(
-        "a photo of {}",
+        default="a photo of {}",
         description="Around the words where there is no text context. "
         "Paper: unstated. Not in the code.",
     )
     scenes: tuple[str, ...] = Field(
-        SCENES,
+        default=SCENES,
         min_length=2,
         description="Scene categories of the semantic loss. Paper and code: the nine of LIVEFB.",
     )
     scene_template: str = Field(
-        "a photo of a {}",
+        default="a photo of a {}",
         description="Around a scene name. Paper: with a full stop; code: without.",
     )
 
@@ -130,80 +135,82 @@ class PretrainSettings(PromptSettings):
     """Meta-prompt pre-training (§3.3). These and the model's define the pre-trained prompts."""
 
     pretraining: bool = Field(
-        True, description="Pre-train on distortion tasks at all (Table 5, row 1: false)."
+        default=True, description="Pre-train on distortion tasks at all (Table 5, row 1: false)."
     )
     meta: bool = Field(
-        True,
+        default=True,
         description="Meta-learning by Eq. 4–6; false trains on all images alike (ERM: "
         "Table 4 row 5, Table 5 row 2).",
     )
     corpora: tuple[str, ...] = Field(
-        REAL_CORPORA,
+        default=REAL_CORPORA,
         min_length=1,
         description="Where the tasks come from. Paper: TID2013 and "
         "KADID-10k. Code: 24 types of each; KADID's 25th is never used. Default of `tiny`: the "
         "demo set.",
     )
-    meta_epochs: int = Field(50, ge=1, description="Passes over all tasks. Paper and code: 50.")
+    meta_epochs: int = Field(
+        default=50, ge=1, description="Passes over all tasks. Paper and code: 50."
+    )
     tasks_per_update: int | None = Field(
-        5,
+        default=5,
         ge=1,
         description="Tasks k averaged in one outer update (Eq. 6), mixed over the corpora; "
-        "none: all tasks of one corpus, one corpus after the other. Paper: k unstated. Code: all of "
-        "one corpus (an option of 5 is never read).",
+        "none: all tasks of one corpus, one corpus after the other. Paper: k unstated. Code: all "
+        "of one corpus (an option of 5 is never read).",
     )
     query_fraction: float = Field(
-        0.2,
+        default=0.2,
         gt=0,
         lt=1,
         description="Share of a task held out as its query set, drawn anew at each "
         "visit. Paper: unstated. Code: 0.2.",
     )
     query_by: Literal["reference", "image"] = Field(
-        "reference",
+        default="reference",
         description="What is held out. Paper: unstated. Code: images, so that support "
         "and query share references.",
     )
     inner_steps: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Pairs of a support step (Eq. 4) and a query step (Eq. 5) a visit; "
         "none: one for each support batch. Paper: one of each is written. Code: one for each "
         "support batch (2 for TID, 5 for KADID).",
     )
     inner_optimiser: Literal["adam", "sgd"] = Field(
-        "adam",
+        default="adam",
         description="What applies Eq. 4–5. Paper: written as SGD, 'using Adam' in §4.2. "
         "Code: Adam. Its state is fresh at every visit.",
     )
-    inner_lr: float = Field(1e-4, gt=0, description="α of Eq. 4–5. Paper and code: 1e-4.")
-    outer_lr: float = Field(1e-2, gt=0, description="β of Eq. 6. Paper and code: 1e-2.")
+    inner_lr: float = Field(default=1e-4, gt=0, description="α of Eq. 4–5. Paper and code: 1e-4.")
+    outer_lr: float = Field(default=1e-2, gt=0, description="β of Eq. 6. Paper and code: 1e-2.")
     reset_inner: bool = Field(
-        True,
+        default=True,
         description="Start every task from θ. Paper: yes, as Eq. 4 is written. Code: no, one "
         "inner model drifts over all tasks and epochs, and θ follows it as a moving average.",
     )
-    support_batch: int = Field(75, ge=1, description="Images a support step. Code: 75.")
-    query_batch: int = Field(50, ge=1, description="Images a query step. Code: 50.")
+    support_batch: int = Field(default=75, ge=1, description="Images a support step. Code: 75.")
+    query_batch: int = Field(default=50, ge=1, description="Images a query step. Code: 50.")
     task_labels: Literal["as_given", "rescaled"] = Field(
-        "as_given",
+        default="as_given",
         description="Labels of a task: the set's, or stretched to 0–1 within support "
         "and within query. Paper: 'rescaled to 0-1'. Code: stretched, each part by itself.",
     )
     pretrain_dropout: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         lt=1,
         description="Dropout of visual prompts in pre-training. Paper: unstated. Code: 0.1.",
     )
     checkpoint: Literal["last", "held_out"] = Field(
-        "last",
+        default="last",
         description="Which epoch is kept. Paper: unstated. Code: the best on LIVEC, the "
         "target set itself, which cannot be had here; 'held_out' takes the best mean SRCC of tasks "
         "on references of the corpora that no update sees.",
     )
     held_out: float = Field(
-        0.1, gt=0, lt=1, description="Share of references kept for checkpoint 'held_out'."
+        default=0.1, gt=0, lt=1, description="Share of references kept for checkpoint 'held_out'."
     )
 
 
@@ -211,104 +218,116 @@ class GrmpSettings(PretrainSettings):
     """All settings, fine-tuning (§3.4) included."""
 
     recipe: RecipeName = Field(
-        "paper",
+        default="paper",
         description="Named set of settings: 'paper', 'official' (the released code), "
         "'supervised' (the paper's full-data runs), 'tiny' (for the tiny backbone, its default).",
     )
     weights: Path | None = Field(
-        None,
+        default=None,
         description="A checkpoint to start from instead of pre-training: one of the authors' "
         "files or one of ours.",
     )
     finetuning: bool = Field(
-        True, description="Learn from the labels; false: zero-shot after pre-training (Table 4)."
+        default=True,
+        description="Learn from the labels; false: zero-shot after pre-training (Table 4).",
     )
     trained_blocks: int = Field(
-        4,
+        default=4,
         ge=0,
         description="Last blocks of both encoders that train, with `ln_post` and "
         "`ln_final`. Paper and code: 4.",
     )
     train_visual_prompts: bool = Field(
-        False, description="Train the visual prompts in fine-tuning too. Paper: unclear. Code: no."
+        default=False,
+        description="Train the visual prompts in fine-tuning too. Paper: unclear. Code: no.",
     )
-    qgr: bool = Field(True, description="Gradient regulation (Table 6).")
+    qgr: bool = Field(default=True, description="Gradient regulation (Table 6).")
     lam: float = Field(
-        5.0, ge=0, alias="lambda", description="λ of Eq. 8 (Table 7). Paper and code: 5."
+        default=5.0, ge=0, alias="lambda", description="λ of Eq. 8 (Table 7). Paper and code: 5."
     )
     scope: Literal["global", "per_tensor"] = Field(
-        "global",
+        default="global",
         description="What Eq. 8 takes for one vector. Paper: the whole gradient. Code: "
         "every parameter tensor by itself.",
     )
     optimiser: Literal["sgd", "adam", "adamw"] = Field(
-        "sgd",
+        default="sgd",
         description="Paper: 'following the CoOp schedule', i.e. SGD; fully supervised AdamW. "
         "Code: SGD.",
     )
-    lr: float = Field(2e-3, gt=0, description="Paper: CoOp's 2e-3; supervised 5e-6. Code: 1e-3.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="CoOp: 0.9. Code: 0.")
-    weight_decay: float = Field(5e-4, ge=0, description="CoOp: 5e-4. Code: 1e-4.")
+    lr: float = Field(
+        default=2e-3, gt=0, description="Paper: CoOp's 2e-3; supervised 5e-6. Code: 1e-3."
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="CoOp: 0.9. Code: 0.")
+    weight_decay: float = Field(default=5e-4, ge=0, description="CoOp: 5e-4. Code: 1e-4.")
     schedule: Literal["cosine", "plateau", "step", "constant"] = Field(
-        "cosine",
+        default="cosine",
         description="Learning rate over epochs. Paper: CoOp's cosine. Code: 'plateau', "
         "times `decay` after `patience` scores without improvement; without scores, a cosine over "
         "`unscored_epochs`. 'step' multiplies by `decay` every `decay_epochs`.",
     )
     warmup_epochs: int = Field(
-        1, ge=0, description="Epochs at `warmup_lr` first. CoOp: 1. Code: 0."
+        default=1, ge=0, description="Epochs at `warmup_lr` first. CoOp: 1. Code: 0."
     )
-    warmup_lr: float = Field(1e-5, gt=0, description="CoOp: 1e-5.")
-    decay: float = Field(0.3, gt=0, lt=1, description="Code: 0.3.")
-    decay_epochs: int = Field(3, ge=1, description="Epochs between steps. Supervised (DEIQT's): 3.")
-    patience: int = Field(6, ge=1, description="Code: 6 evaluations, one every 5 epochs.")
-    min_lr: float = Field(5e-7, ge=0, description="A plateau schedule stops below it. Code: 5e-7.")
+    warmup_lr: float = Field(default=1e-5, gt=0, description="CoOp: 1e-5.")
+    decay: float = Field(default=0.3, gt=0, lt=1, description="Code: 0.3.")
+    decay_epochs: int = Field(
+        default=3, ge=1, description="Epochs between steps. Supervised (DEIQT's): 3."
+    )
+    patience: int = Field(default=6, ge=1, description="Code: 6 evaluations, one every 5 epochs.")
+    min_lr: float = Field(
+        default=5e-7, ge=0, description="A plateau schedule stops below it. Code: 5e-7."
+    )
     epochs: int = Field(
-        50, ge=1, description="Epochs at most. Paper: CoOp's (50 to 200); supervised 9. Code: 2000."
+        default=50,
+        ge=1,
+        description="Epochs at most. Paper: CoOp's (50 to 200); supervised 9. Code: 2000.",
     )
     unscored_epochs: int = Field(
-        200, ge=1, description="Epochs of a plateau schedule that gets no scores. Not in the code."
+        default=200,
+        ge=1,
+        description="Epochs of a plateau schedule that gets no scores. Not in the code.",
     )
     batch_size: int = Field(
-        32,
+        default=32,
         ge=1,
         description="Training images a step. CoOp: 32; supervised 16 (LIVEC), 128 "
         "(KonIQ). Code: 192, so that 200 labels give one batch of 192 and one of 8.",
     )
     augment: Literal["image", "batch", "none"] = Field(
-        "image",
+        default="image",
         description="Random crop and flip drawn for each image, or once for a whole batch "
         "(flipped where the crop lies left), or the centre. Paper: CoOp's. Code: 'batch'.",
     )
     views: int | None = Field(
-        8,
+        default=8,
         ge=1,
         description="Distinct crops an image has in a whole fit, so that what is frozen "
         "can be kept; none: a new one each time. Not in the paper. Code: 400 possible.",
     )
     crops: int = Field(
-        1, ge=1, description="Crops of an image that one epoch trains on. Supervised: 10."
+        default=1, ge=1, description="Crops of an image that one epoch trains on. Supervised: 10."
     )
     test_crops: int = Field(
-        1,
+        default=1,
         ge=1,
         description="1: the centre; more: as many fixed random crops, scores averaged. "
         "Supervised (DEIQT's): 10. Code: 1.",
     )
     dropout: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         lt=1,
         description="Dropout of visual prompts in fine-tuning; rules out keeping "
         "the frozen blocks' outputs. Paper: unstated. Code: 0.1.",
     )
     labels: Literal["as_given", "rescaled"] = Field(
-        "as_given",
+        default="as_given",
         description="Training labels: the protocol's, or stretched to 0–1 over the "
         "training images. Code: stretched over the few-shot subset.",
     )
     autocast: Literal["bf16", "fp16", "off"] = Field(
-        "bf16", description="Precision of the forward pass on a GPU. Code: fp16, unscaled."
+        default="bf16", description="Precision of the forward pass on a GPU. Code: fp16, unscaled."
     )
 
     @model_validator(mode="before")

@@ -1,0 +1,181 @@
+"""What `method.py` needs torch for: one model with its teacher, trained and asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bench import backbones
+from bench.api import Context, Epoch, Images, LabelledSet
+from methods.grmp import checkpoint
+from methods.grmp.finetune import Finetuner
+from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
+from methods.grmp.pipeline import Lens, Pipeline, Teacher
+from methods.grmp.pretrain import Pretrainer
+from methods.grmp.reuse import Reuse
+from methods.grmp.settings import GrmpSettings
+from methods.grmp.views import Crop, View, test_views
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Array = npt.NDArray[np.floating[Any]]
+
+
+class Engine:
+    """The model of one method instance."""
+
+    def __init__(
+        self, settings: GrmpSettings, context: Context, reuse: Reuse | None = None
+    ) -> None:
+        self.settings = settings
+        self.context = context
+        self.reuse = reuse or Reuse()
+        backbone = backbones.load(settings.backbone, context.device)
+        self.clip: Any = backbone.model
+        info = backbone.info
+        clip_own = settings.normalisation == "clip"
+        self.lens = Lens(
+            info.image_size,
+            info.mean if clip_own else IMAGENET_MEAN,
+            info.std if clip_own else IMAGENET_STD,
+            torch.device(context.device),
+            settings.autocast,
+        )
+        self.model = QualityCLIP(self.clip, backbone.tokenizer, settings).eval()
+        self.model.initialise(context.seed_for("prompts", settings.prompt_seed), settings)
+        self.ready = not settings.pretraining
+        if settings.weights is not None:
+            self.load(settings.weights)
+        self.pipeline = self._idle_pipeline()
+
+    # -- training -----------------------------------------------------------------------------
+
+    def pretrain(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
+        """Meta-prompt pre-training; the model then holds the chosen prompts."""
+        names = prompt_names(self.model)
+        parameters = self.model.train_only(names)
+        pipeline = Pipeline(self.model, self.lens, live_prompts=True, chunk=self.context.batch_size)
+        yield from Pretrainer(pipeline, names, parameters, self.settings, self.context).run(corpora)
+        self.model.requires_grad_(False)
+        self.ready = True
+        self.pipeline = self._idle_pipeline()
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """Fine-tuning from the model's present state."""
+        self._warn()
+        yield from self.finetuner().run(train)
+
+    def finetuner(self) -> Finetuner:
+        """A trainer of the last blocks; from here on, predictions share what it keeps."""
+        own = self.settings
+        names = finetuned_names(self.model, own.trained_blocks, own.train_visual_prompts)
+        parameters = self.model.train_only(names)
+        towers = (self.model.image_encoder, self.model.text_encoder)
+        image, text = (max(tower.n_layers - own.trained_blocks, 0) for tower in towers)
+        live = own.train_visual_prompts and own.visual_prompts
+        self.pipeline = Pipeline(
+            self.model, self.lens, (image, text), self.reuse, live, self.context.batch_size
+        )
+        teacher = Teacher(self.model, self.clip, self.lens, self.reuse)
+        return Finetuner(self.pipeline, teacher, parameters, own, self.context)
+
+    def _idle_pipeline(self) -> Pipeline:
+        return Pipeline(
+            self.model, self.lens, reuse=Reuse(prefix=False), chunk=self.context.batch_size
+        )
+
+    def _warn(self) -> None:
+        if not self.ready:
+            self.context.say("grmp: no pre-trained prompts were loaded; they are random")
+            self.ready = True
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def score(self, images: Images) -> Array:
+        """Probability of high quality, averaged over the test views, (n,)."""
+        self._warn()
+        with torch.no_grad():
+            texts = self.pipeline.quality_texts()
+        views = test_views(self.settings.test_crops)
+        scores = [
+            self._ask(images, view, lambda x: self.model.logits(x, texts).softmax(dim=-1)[:, 0])
+            for view in views
+        ]
+        return np.mean(scores, axis=0)
+
+    def embed(self, images: Images) -> Array:
+        """Features of the central crop, (n, e)."""
+        return self._ask(images, test_views(1)[0], lambda features: features)
+
+    def confidence(self, images: Images) -> Array:
+        """Largest scene probability of the central crop, (n,)."""
+        with torch.no_grad():
+            texts = self.pipeline.scene_texts()
+        return self._ask(
+            images,
+            test_views(1)[0],
+            lambda x: self.model.logits(x, texts).softmax(dim=-1).amax(dim=-1),
+        )
+
+    @torch.no_grad()
+    def _ask(self, images: Images, view: View, answer: Callable[[Tensor], Tensor]) -> Array:
+        parts = []
+        for start in range(0, len(images), self.context.batch_size):
+            places = range(start, min(start + self.context.batch_size, len(images)))
+            crops = [Crop(images, place, view, (_digest(images[place]), view)) for place in places]
+            parts.append(answer(self.pipeline.image_features(crops)).cpu().double().numpy())
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save_prompts(self, path: Path) -> None:
+        """What pre-training trained."""
+        state = self.model.state_dict()
+        checkpoint.write(path, {name: state[name] for name in prompt_names(self.model)})
+
+    def load_prompts(self, path: Path) -> None:
+        """Read what `save_prompts` wrote."""
+        self._put(checkpoint.read(path), prompt_names(self.model), path)
+
+    def save(self, path: Path) -> None:
+        """Every tensor that is not the backbone's."""
+        checkpoint.write(path, self._own_tensors(), backbone=self.settings.backbone)
+
+    def load(self, path: Path) -> None:
+        """A file of `save`, or a whole state dict of the authors."""
+        required = list(self._own_tensors())
+        if not checkpoint.is_ours(path):
+            required = list(self.model.state_dict())
+        self._put(checkpoint.read(path), required, path)
+
+    def _put(self, tensors: dict[str, Tensor], required: Sequence[str], path: Path) -> None:
+        checkpoint.put(self.model, tensors, required, str(path))
+        self.model.requires_grad_(False)
+        self.ready = True
+        self.pipeline = self._idle_pipeline()
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        shared = {id(value) for value in self.clip.parameters()}
+        parameters = {
+            name: value
+            for name, value in self.model.named_parameters()
+            if id(value) not in shared and value.numel()
+        }
+        return {**parameters, **dict(self._fixed_tokens())}
+
+    def _fixed_tokens(self) -> list[tuple[str, Tensor]]:
+        names = ("prompt_learner2.token_prefix", "prompt_learner2.token_suffix")
+        state = self.model.state_dict()
+        return [(name, state[name]) for name in names]
+
+
+def _digest(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Names an image by its content: two datasets may use one file name."""
+    shape = np.asarray(pixels.shape).tobytes()
+    return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes() + shape, digest_size=16).digest()

@@ -1,0 +1,100 @@
+"""The method `grmp`: GRMP-IQA behind the harness's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import backbones
+from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
+from methods.grmp.settings import GrmpSettings, PretrainSettings
+
+if TYPE_CHECKING:
+    from methods.grmp.engine import Engine
+
+CROP_TO_SIDE = 244 / 224
+
+
+class GRMP(Method):
+    """GRMP-IQA: meta-learned CLIP prompts, fine-tuned under gradient regulation."""
+
+    name = "grmp"
+    Settings: ClassVar[type[GrmpSettings]] = GrmpSettings
+    settings: GrmpSettings
+
+    def __init__(self, settings: GrmpSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The loaded model; built at first use."""
+        if self._engine is None:
+            from methods.grmp.engine import Engine
+
+            self._engine = Engine(self.settings, self.context)
+        return self._engine
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """Squashed to a square somewhat larger than the crop, unless set otherwise."""
+        own = self.settings
+        if own.resize_mode == "none":
+            return ImagePolicy()
+        crop = backbones.resolve(own.backbone).image_size
+        return ImagePolicy(own.resize_mode, own.resize or round(crop * CROP_TO_SIDE))
+
+    def trained_on(self) -> tuple[str, ...]:
+        """The corpora; for a checkpoint, what all of the authors' files have seen."""
+        return ("tid2013", "kadid10k") if self.settings.weights else self.corpora()
+
+    def corpora(self) -> tuple[str, ...]:
+        """The sets that distortion tasks are made of."""
+        own = self.settings
+        return own.corpora if own.pretraining and own.weights is None else ()
+
+    def pretrain_settings(self) -> dict[str, Any]:
+        """Settings of the model and of pre-training; none of fine-tuning, recipe names included."""
+        return self.settings.model_dump(mode="json", include=set(PretrainSettings.model_fields))
+
+    def pretrain(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
+        """Meta-prompt pre-training (Eq. 4–6), or ERM under `meta: false`."""
+        yield from self.engine.pretrain(corpora)
+
+    def save_pretrained(self, path: Path) -> None:
+        """Write the prompts."""
+        self.engine.save_prompts(path)
+
+    def load_pretrained(self, path: Path) -> None:
+        """Read the prompts."""
+        self.engine.load_prompts(path)
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """Fine-tune under gradient regulation (Eq. 8)."""
+        if self.settings.finetuning:
+            yield from self.engine.fit(train)
+
+    def predict(self, images: Images) -> Scores:
+        """The probability of high quality (Eq. 2), (n,) in 0–1."""
+        return self.engine.score(images)
+
+    def embed(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """Image features of length one in CLIP's joint space, (n, e)."""
+        return self.engine.embed(images)
+
+    def semantic_confidence(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """How sure the tuned model is of an image's scene, (n,) in 0–1: the largest of the scene
+        probabilities (above 0.8 with a wrong quality, an image is a black dot of Fig. 1)."""
+        return self.engine.confidence(images)
+
+    def save(self, path: Path) -> None:
+        """Write all that differs from the backbone."""
+        self.engine.save(path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote, or one of the authors' published files."""
+        self.engine.load(path)

@@ -1,0 +1,117 @@
+"""Distortion tasks for pre-training: what there is to learn from, and what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Images, LabelledSet
+from bench.errors import DataError
+from methods.grmp.finetune import rescaled
+
+Indices = npt.NDArray[np.intp]
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Task:
+    """All images of one distortion type of one corpus."""
+
+    corpus: str
+    distortion: str
+    images: Images
+    scores: npt.NDArray[np.float64]
+    references: tuple[str | None, ...]
+    """What each image was made from; None where the corpus has no references."""
+    rows: Indices
+    """Where the task's images lie in `images`; scores and references run along with it."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, places: Indices) -> Task:
+        """The task restricted to some of its places."""
+        references = tuple(self.references[place] for place in places)
+        return Task(
+            self.corpus,
+            self.distortion,
+            self.images,
+            self.scores[places],
+            references,
+            self.rows[places],
+        )
+
+    def labelled(self, rescale: bool) -> Task:
+        """The same with labels stretched to 0–1, where asked for."""
+        scores = rescaled(self.scores) if rescale else self.scores
+        return Task(self.corpus, self.distortion, self.images, scores, self.references, self.rows)
+
+    def split(
+        self, fraction: float, by_reference: bool, rng: np.random.Generator
+    ) -> tuple[Task, Task]:
+        """Support and query: `fraction` of the references, or of the images, become the query.
+
+        A task with a single reference splits by image.
+        """
+        groups = np.unique([str(name) for name in self.references])
+        if by_reference and len(groups) > 1:
+            held = set(rng.permutation(groups)[: _share(len(groups), fraction)].tolist())
+            query = np.array([str(name) in held for name in self.references])
+        else:
+            query = np.zeros(len(self), dtype=bool)
+            query[rng.permutation(len(self))[: _share(len(self), fraction)]] = True
+        return self.part(np.flatnonzero(~query)), self.part(np.flatnonzero(query))
+
+
+def _share(count: int, fraction: float) -> int:
+    return min(max(round(count * fraction), 1), count - 1)
+
+
+def tasks_of(corpora: Sequence[LabelledSet]) -> list[Task]:
+    """One task a distortion type. DataError where a corpus does not say which type an image has,
+    or a type has too few images to be split."""
+    tasks = []
+    for corpus in corpora:
+        if any(kind is None for kind in corpus.distortions):
+            raise DataError(
+                f"pre-training needs distortion types, and '{corpus.dataset}' has images without"
+            )
+        kinds = np.array([str(kind) for kind in corpus.distortions])
+        for kind in sorted(set(kinds.tolist())):
+            rows = np.flatnonzero(kinds == kind)
+            if len(rows) < FEWEST:
+                raise DataError(
+                    f"'{corpus.dataset}' has only {len(rows)} images of distortion '{kind}'; "
+                    f"a task needs {FEWEST}"
+                )
+            references = tuple(corpus.references[row] for row in rows)
+            scores = np.asarray(corpus.scores, dtype=np.float64)[rows]
+            tasks.append(Task(corpus.dataset, kind, corpus.images, scores, references, rows))
+    if not tasks:
+        raise DataError("no corpus to pre-train on: all of them are what is tested on")
+    return tasks
+
+
+def hold_out(
+    tasks: Sequence[Task], fraction: float, rng: np.random.Generator
+) -> tuple[list[Task], list[Task]]:
+    """Tasks without, and with only, a share of each corpus's references."""
+    kept: set[tuple[str, str]] = set()
+    for corpus in sorted({task.corpus for task in tasks}):
+        names = {str(name) for task in tasks if task.corpus == corpus for name in task.references}
+        order = rng.permutation(sorted(names))
+        kept |= {(corpus, str(name)) for name in order[: _share(len(order), fraction)]}
+    outside, inside = [], []
+    for task in tasks:
+        held = np.array([(task.corpus, str(name)) in kept for name in task.references])
+        if held.all() or not held.any():
+            raise DataError(
+                f"task '{task.distortion}' of '{task.corpus}' cannot give up references for "
+                "checkpoint 'held_out'"
+            )
+        outside.append(task.part(np.flatnonzero(~held)))
+        inside.append(task.part(np.flatnonzero(held)))
+    return outside, inside

@@ -1,0 +1,102 @@
+"""Crops of images, and which of them an epoch trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.api import Context, Images, Pixels
+from methods.grmp.settings import GrmpSettings
+
+
+class View(NamedTuple):
+    """Where a crop lies, in shares (0 to below 1) of the room there is, and if it is flipped."""
+
+    across: float
+    down: float
+    flip: bool
+
+
+CENTRE = View(0.5, 0.5, False)
+
+
+def draw(rng: np.random.Generator) -> View:
+    """A random crop and flip."""
+    across, down, flip = rng.random(3)
+    return View(float(across), float(down), bool(flip < 0.5))
+
+
+def draw_leaning(rng: np.random.Generator) -> View:
+    """A random crop that is flipped where it lies in the left half, as in the released code."""
+    across, down = rng.random(2)
+    return View(float(across), float(down), bool(across < 0.5))
+
+
+def crop(image: Pixels, view: View, size: int) -> Pixels:
+    """The `size` x `size` crop of an image (H, W, 3); ValueError where the image is smaller."""
+    height, width = image.shape[:2]
+    if min(height, width) < size:
+        raise ValueError(f"an image of {width} x {height} pixels has no crop of {size}")
+    top = int(view.down * (height - size + 1))
+    left = int(view.across * (width - size + 1))
+    cut = image[top : top + size, left : left + size]
+    return cut[:, ::-1] if view.flip else cut
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One crop of one image, under a key by which what was computed from it is kept."""
+
+    images: Images
+    index: int
+    view: View
+    key: Hashable
+
+    def pixels(self, size: int) -> Pixels:
+        """(size, size, 3) uint8."""
+        return crop(self.images[self.index], self.view, size)
+
+
+class Sampler:
+    """The training batches of every epoch; a function of the context's seed and the settings."""
+
+    def __init__(self, images: Images, settings: GrmpSettings, context: Context) -> None:
+        self.images = images
+        self.settings = settings
+        self.context = context
+
+    def epoch(self, number: int) -> list[list[Crop]]:
+        """Batches of epoch `number`: every image `crops` times, in random order."""
+        rng = self.context.rng("epoch", number)
+        indices = rng.permutation(np.repeat(np.arange(len(self.images)), self.settings.crops))
+        size = self.settings.batch_size
+        chunks = [indices[i : i + size] for i in range(0, len(indices), size)]
+        return [self._batch(chunk.tolist(), rng) for chunk in chunks]
+
+    def _batch(self, indices: Sequence[int], rng: np.random.Generator) -> list[Crop]:
+        shared = self._one(rng, 0) if self.settings.augment == "batch" else None
+        views = [shared or self._one(rng, index) for index in indices]
+        return [
+            Crop(self.images, index, view, (index, view))
+            for index, view in zip(indices, views, strict=True)
+        ]
+
+    def _one(self, rng: np.random.Generator, index: int) -> View:
+        if self.settings.augment == "none":
+            return CENTRE
+        if self.settings.augment == "batch":
+            index = 0
+        if self.settings.views is not None:
+            rng = self.context.rng("view", index, int(rng.integers(self.settings.views)))
+        return draw_leaning(rng) if self.settings.augment == "batch" else draw(rng)
+
+
+def test_views(count: int) -> list[View]:
+    """The views that a prediction averages over: the centre, or fixed random crops."""
+    if count == 1:
+        return [CENTRE]
+    rng = np.random.default_rng(0)
+    return [draw(rng) for _ in range(count)]
