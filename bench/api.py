@@ -35,7 +35,9 @@ class Settings(BaseModel):
     size for inference, say) belongs in `Context` instead.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,10 +18,10 @@ PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pill
 @cache
 def environment(device: str) -> Environment:
     """The environment of this process on `device`."""
-    import torch
-
     name = platform.processor() or platform.machine()
     if device.startswith("cuda"):
+        import torch
+
         name = torch.cuda.get_device_name(torch.device(device))
     commit, dirty = _git()
     return Environment(
@@ -29,7 +30,7 @@ def environment(device: str) -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         device=name,
-        threads=torch.get_num_threads(),
+        threads=_threads(),
         packages={package: version for package in PACKAGES if (version := _version(package))},
     )
 
@@ -77,6 +78,12 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _threads() -> int:
+    # A run that never imported torch need not do so for a number.
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
 
 
 def _git() -> tuple[str, bool]:

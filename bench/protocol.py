@@ -20,7 +20,7 @@ Keep = Literal["embeddings"]
 class MethodEntry(BaseModel):
     """One row of the result: a method with its settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     method: str
     """Method name, with its argument where it takes one ('pyiqa:piqe')."""
@@ -38,7 +38,7 @@ class MethodEntry(BaseModel):
 class Protocol(BaseModel):
     """One experiment: the cells of a table, and how each is measured."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = ""
     """Short name; the file's name by default."""

@@ -6,7 +6,6 @@ Schema changes raise `SCHEMA`; a reader refuses newer records by name and never 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +19,7 @@ Status = Literal["done", "failed"]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Task(_Model):
@@ -95,12 +94,12 @@ class RunSpec(_Model):
     normalise: Literal["minmax_train", "range", "none"] = "minmax_train"
     """How training labels are scaled."""
 
-    @cached_property
+    @property
     def run_id(self) -> str:
         """The run's name: a hash of everything above."""
         return digest(self.model_dump(mode="json"))
 
-    @cached_property
+    @property
     def seed(self) -> int:
         """Seed of the run's randomness: the same for every method on one split (paired)."""
         own = self.model_dump(mode="json", include={"task", "split_digest", "repeat"})
@@ -123,12 +122,12 @@ class PretrainSpec(_Model):
     corpora: dict[str, str]
     """Dataset -> SHA-256 over the names and labels of the images used."""
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The state's name: a hash of everything above."""
         return digest(self.model_dump(mode="json"))
 
-    @cached_property
+    @property
     def seed(self) -> int:
         """Seed of the pre-training's randomness."""
         return int(digest([self.key, "pretrain"], 15), 16)

@@ -1,13 +1,21 @@
-"""Finds methods: files in `methods/` and entry points, without importing one that is not needed."""
+"""Finds methods without importing one that is not needed.
+
+They are files in `methods/`, files in the folders that `IQA_BENCH_METHODS` names, and entry points
+of installed packages.
+"""
 
 from __future__ import annotations
 
 import ast
 import importlib
-from dataclasses import dataclass
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "iqa_bench.methods"
 METHODS_FOLDER = Path(__file__).resolve().parent.parent / "methods"
+OWN_FOLDERS = "IQA_BENCH_METHODS"
 
 
 @dataclass(frozen=True)
@@ -28,15 +37,17 @@ class MethodEntry:
     """First line of the class docstring; empty for an entry point, which is not imported."""
     module: str
     attribute: str
-    argument: bool
+    argument: bool = False
     """Whether it takes NAME:ARGUMENT."""
+    source: Path | None = None
+    """Its file, for a method outside the project."""
 
 
 @cache
 def entries() -> dict[str, MethodEntry]:
     """All methods by name. Two of one name are an error that names both places."""
     found: dict[str, MethodEntry] = {}
-    for entry in [*_in_folder(METHODS_FOLDER), *_installed()]:
+    for entry in [*_in_folder(METHODS_FOLDER), *_own(), *_installed()]:
         if entry.name in found:
             first = found[entry.name].module
             raise BenchError(f"two methods are called '{entry.name}': {first} and {entry.module}")
@@ -49,7 +60,7 @@ def load(name: str) -> type[Method]:
     if name not in entries():
         raise unknown("method", name, entries())
     entry = entries()[name]
-    loaded: type[Method] = getattr(importlib.import_module(entry.module), entry.attribute)
+    loaded: type[Method] = getattr(_module(entry), entry.attribute)
     return loaded
 
 
@@ -103,6 +114,32 @@ def setting_names(cls: type[Method]) -> list[str]:
     return [*fields, *(field.alias for field in fields.values() if field.alias)]
 
 
+def _module(entry: MethodEntry) -> ModuleType:
+    if entry.source is None or entry.module in sys.modules:
+        return importlib.import_module(entry.module)
+    spec = importlib.util.spec_from_file_location(entry.module, entry.source)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[entry.module] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _own() -> list[MethodEntry]:
+    """Methods of the user's own, from the folders in `IQA_BENCH_METHODS`."""
+    folders = [Path(part) for part in os.environ.get(OWN_FOLDERS, "").split(os.pathsep) if part]
+    for folder in folders:
+        if not folder.is_dir():
+            raise BenchError(f"{OWN_FOLDERS}: '{folder}' is not a folder")
+    return [
+        replace(entry, module=f"iqa_bench_own_{path.stem}", source=path)
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+        for entry in _in_file(path, folder)
+    ]
+
+
 def _in_folder(folder: Path) -> list[MethodEntry]:
     files = sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py"), *folder.glob("*/method.py")])
     return [entry for path in files for entry in _in_file(path, folder)]
@@ -144,6 +181,6 @@ def _literals(node: ast.ClassDef) -> list[tuple[str, object]]:
 
 def _installed() -> list[MethodEntry]:
     return [
-        MethodEntry(point.name, f"from {point.module}", point.module, point.attr, False)
+        MethodEntry(point.name, f"from {point.module}", point.module, point.attr)
         for point in metadata.entry_points(group=ENTRY_POINTS)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import datasets, manifest
+from bench import datasets, manifest, names
 from bench import protocol as protocols
 from bench.dispatch import Dispatcher, Interrupt, Outcome, slots
 from bench.environment import resolve_device
@@ -57,8 +57,8 @@ def prepare(options: Options) -> tuple[Plan, Store]:
 
     Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
     """
-    chosen, variants = _resolve(options)
-    roots = datasets.data_roots(options.data_roots or None)
+    roots = list(datasets.data_roots(options.data_roots or None))
+    chosen, variants = _resolve(options, roots)
     _refuse_missing(chosen, variants, roots)
     store = Store(options.results)
     plan = Planner(chosen, Library(roots)).plan(variants, store, options.retry_failed)
@@ -79,10 +79,10 @@ def run(options: Options, console: Console) -> Finished:
     return finished
 
 
-def _resolve(options: Options) -> tuple[Protocol, list[Variant]]:
-    chosen, settings = apply_assignments(
-        protocols.load(options.protocol), parse_assignments(options.assignments)
-    )
+def _resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
+    loaded = protocols.load(options.protocol)
+    names.check_file(options.protocol, roots)
+    chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments))
     changes: dict[str, Any] = {}
     if options.datasets:
         changes.update(datasets=options.datasets, pairs=())
@@ -92,6 +92,7 @@ def _resolve(options: Options) -> tuple[Protocol, list[Variant]]:
         changes["seed"] = options.seed
     if changes:
         chosen = protocols.override(chosen, changes)
+    names.check(chosen, roots)
     return chosen, choose(chosen, options.methods, settings)
 
 

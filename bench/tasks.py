@@ -27,24 +27,27 @@ def split_of(
     Within one dataset it is the rule's. Across datasets, all of the one is the training side
     (budgets and validation are taken from it) and all of the other is tested, at every repeat.
     """
-    from bench.splits import Split, make_split
+    from bench.splits import Split, cross_split, make_split
 
-    across = task.train != task.test
-    split = make_split(
-        train,
-        repeat=repeat,
-        seed=rule.seed,
-        test_fraction=0.0 if across else rule.test_fraction,
-        labels=task.labels,
-        ratio=task.ratio,
-        validation=rule.validation,
-        scheme="random" if across else rule.scheme,
-    )
-    if across:
-        split = Split(train=split.train, val=split.val, test=np.arange(len(test)))
-    learnt = Split(train=split.train, val=split.val, test=np.arange(0))
-    parts = {"train": learnt.digest(train), "test": rows_digest(test, split.test)}
-    return split, hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    budget: dict[str, Any] = {
+        "repeat": repeat,
+        "seed": rule.seed,
+        "labels": task.labels,
+        "ratio": task.ratio,
+        "validation": rule.validation,
+    }
+    if task.train == task.test:
+        fraction = rule.test_fraction
+        split = make_split(train, test_fraction=fraction, scheme=rule.scheme, **budget)
+    else:
+        source, target = cross_split(train, test, **budget)
+        split = Split(source.train, source.val, target.test)
+    parts = [
+        rows_digest(train, split.train),
+        rows_digest(train, split.val),
+        rows_digest(test, split.test),
+    ]
+    return split, hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def touches(corpus: str, task: Task) -> bool:

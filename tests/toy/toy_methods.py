@@ -1,0 +1,135 @@
+"""Methods for testing the harness: quick, without torch, some of them broken on purpose."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from bench.api import Epoch, Method, Settings
+
+
+class LinearSettings(Settings):
+    """Settings of the toy learner."""
+
+    epochs: int = 4
+    rate: float = 0.5
+    wait: float = 0.0
+    strength: float = Field(1.0, alias="lambda")
+
+
+class ToyLinear(Method):
+    """Learns a line from mean luminance, by gradient steps."""
+
+    name = "toy_linear"
+    Settings = LinearSettings
+
+    def __init__(self, settings, context):
+        super().__init__(settings, context)
+        self.slope, self.offset = context.rng("init").normal(scale=0.01, size=2)
+        self.replies = []
+
+    def fit(self, train):
+        x = _luminance(train.images)
+        for _ in range(self.settings.epochs):
+            error = self.slope * x + self.offset - train.scores
+            self.slope -= self.settings.rate * self.settings.strength * float((error * x).mean())
+            self.offset -= self.settings.rate * float(error.mean())
+            time.sleep(self.settings.wait)
+            reply = yield Epoch(float((error**2).mean()), {"slope": self.slope}, self.settings.epochs)
+            self.replies.append(reply)
+
+    def predict(self, images):
+        return self.slope * _luminance(images) + self.offset
+
+    def embed(self, images):
+        return np.stack([image.mean(axis=(0, 1)) for image in images])
+
+
+class ToyLuminance(Method):
+    """Mean luminance; learns nothing. Counts its calls in a file."""
+
+    name = "toy_luminance"
+
+    def predict(self, images):
+        if path := os.environ.get("TOY_CALLS"):
+            with Path(path).open("a") as file:
+                file.write(f"{len(images)}\n")
+        return _luminance(images)
+
+
+class ToyConstant(Method):
+    """The same score for every image: SRCC is undefined."""
+
+    name = "toy_constant"
+
+    def predict(self, images):
+        return np.zeros(len(images))
+
+
+class ToyBroken(Method):
+    """Raises, or predicts NaN."""
+
+    name = "toy_broken"
+
+    class Settings(Settings):
+        how: str = "raise"
+
+    def predict(self, images):
+        if self.settings.how == "raise":
+            raise ZeroDivisionError("toy failure <b>bold</b>")
+        scores = _luminance(images)
+        scores[3] = np.nan
+        return scores
+
+
+class ToyDies(ToyLinear):
+    """Kills its own process at the repeat whose training labels have the given sum parity."""
+
+    name = "toy_dies"
+
+    class Settings(LinearSettings):
+        marker: str = ""
+
+    def fit(self, train):
+        marker = Path(self.settings.marker)
+        # Exactly one run of the sweep dies, whichever comes first.
+        if not marker.exists():
+            marker.write_text(str(self.context.seed))
+        if marker.read_text() == str(self.context.seed):
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from super().fit(train)
+
+
+class ToyPretrained(ToyLinear):
+    """Starts from a line learnt on a corpus."""
+
+    name = "toy_pretrained"
+
+    class Settings(LinearSettings):
+        corpus: str = "toy"
+
+    def corpora(self):
+        return (self.settings.corpus,)
+
+    def pretrain_settings(self):
+        return {"corpus": self.settings.corpus}
+
+    def pretrain(self, corpora):
+        seen = [name for corpus in corpora for name in corpus.images.names]
+        self.seen = np.frombuffer("|".join(sorted(seen)).encode(), np.uint8)
+        yield Epoch(0.0, total=1)
+
+    def save_pretrained(self, path):
+        np.save(path.open("wb"), self.seen)
+
+    def load_pretrained(self, path):
+        self.seen = np.load(path, allow_pickle=False)
+
+
+def _luminance(images):
+    return np.array([image.mean() / 255 for image in images])
