@@ -40,6 +40,10 @@ class Settings(BaseModel):
     )
 
 
+# Inside `Method` the name `Settings` means the method's own class.
+_Settings = Settings
+
+
 @dataclass(frozen=True)
 class ImagePolicy:
     """How an image file becomes the array that a method is given; part of a run's identity.
@@ -54,7 +58,9 @@ class ImagePolicy:
 
     def __post_init__(self) -> None:
         if (self.resize == "none") != (self.size is None):
-            raise ValueError("ImagePolicy: 'squash' and 'short_side' need a size, 'none' takes none")
+            raise ValueError(
+                "ImagePolicy: 'squash' and 'short_side' need a size, 'none' takes none"
+            )
 
 
 class Images(Protocol):
@@ -115,7 +121,7 @@ class Epoch:
 
 @dataclass
 class Context:
-    """What the harness hands a method beside its settings. Nothing here changes what is measured."""
+    """What the harness hands a method beside its settings; nothing here changes the question."""
 
     device: str = "cpu"
     """A torch device: 'cpu', 'cuda', 'cuda:1'."""
@@ -150,13 +156,14 @@ class Method(ABC):
     """What the command line and protocol files call it."""
     version: ClassVar[str] = "1"
     """Raise it when the same settings would predict something else: old runs stay apart."""
-    Settings: ClassVar[type[Settings]] = Settings
+    Settings: ClassVar[type[_Settings]] = _Settings
+    """Its settings; the default has none."""
     argument: ClassVar[str | None] = None
     """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: _Settings, context: Context) -> None:
         # Cheap: plans build methods to ask what they need. Weights are loaded at first use.
-        self.settings = settings
+        self.settings: Any = settings  # an instance of the class's own Settings
         self.context = context
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
@@ -178,7 +185,8 @@ class Method(ABC):
 
     def pretrain_settings(self) -> dict[str, Any]:
         """The settings that define the pre-trained state; they name its cache entry."""
-        return self.settings.model_dump(mode="json")
+        values: dict[str, Any] = self.settings.model_dump(mode="json")
+        return values
 
     def pretrain(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
         """Train on the corpora (test images of the evaluated split left out), yielding epochs."""

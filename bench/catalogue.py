@@ -92,9 +92,7 @@ def _describe_dataset(spec: str) -> str:
         f"  cite      {info.citation}",
         f"  folders   {', '.join(info.folders)}",
     ]
-    lines += [
-        f"  @{name:8} {version.description}" for name, version in info.versions.items()
-    ]
+    lines += [f"  @{name:8} {version.description}" for name, version in info.versions.items()]
     return "\n".join(lines)
 
 

@@ -17,16 +17,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Benchmark blind image quality assessment, honestly.",
 )
-data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Databases on this machine.")
+data_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Databases on this machine."
+)
 app.add_typer(data_app, name="data")
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 DataRoot = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder that holds databases; may be given several times. Default: $IQA_DATA."),
+    typer.Option(
+        help="Folder that holds databases; may be given several times. Default: $IQA_DATA."
+    ),
 ]
 Methods = Annotated[str, typer.Option(help="Methods, comma-separated, instead of the protocol's.")]
-Datasets = Annotated[str, typer.Option(help="Datasets, comma-separated, instead of the protocol's.")]
+Datasets = Annotated[
+    str, typer.Option(help="Datasets, comma-separated, instead of the protocol's.")
+]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the splits.")]
 Assignments = Annotated[
@@ -51,7 +57,9 @@ def run(
     jobs: Jobs = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per inference batch.")] = 64,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed runs again.")
+    ] = False,
 ) -> None:
     """Run a protocol: compute what is not done yet, then report."""
     from bench import commands
@@ -105,7 +113,9 @@ def plan(
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; default RESULTS/report.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; default RESULTS/report.")
+    ] = None,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench import commands
@@ -126,7 +136,9 @@ def list_(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="A method, dataset, protocol, backbone, or 'protocol'.")],
+    name: Annotated[
+        str, typer.Argument(help="A method, dataset, protocol, backbone, or 'protocol'.")
+    ],
 ) -> None:
     """Describe one method (with its settings), dataset, protocol or backbone."""
     from bench import catalogue

@@ -59,9 +59,7 @@ def plan(options: Options) -> int:
         there = store.pretrained_file(job.spec.method, key).exists()
         state = "done" if there else "to do"
         corpora = ", ".join(job.spec.corpora)
-        console.print(
-            f"pre-training of {job.variant.title} on {corpora}: {state}", highlight=False
-        )
+        console.print(f"pre-training of {job.variant.title} on {corpora}: {state}", highlight=False)
     counts_all = planned.counts()
     console.print(
         f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do",

@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 
 from bench.atomic import write_text
@@ -117,9 +116,7 @@ class Dispatcher:
 
     def _bury(self, job: Job, work: Work, reason: str, log: str) -> None:
         spec = work.spec
-        record = Record(
-            run_id=spec.run_id, status="failed", spec=spec, error=reason, traceback=log
-        )
+        record = Record(run_id=spec.run_id, status="failed", spec=spec, error=reason, traceback=log)
         self.store.write(record)
         self.listen(job, Event(kind="failed", run=spec.run_id, error=reason))
 

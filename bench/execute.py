@@ -186,9 +186,7 @@ class Executor:
 
     def _progress(self, spec: RunSpec, number: int, epoch: Epoch) -> None:
         loss = epoch.loss if np.isfinite(epoch.loss) else None
-        self.emit(
-            Event(kind="epoch", run=spec.run_id, epoch=number, total=epoch.total, loss=loss)
-        )
+        self.emit(Event(kind="epoch", run=spec.run_id, epoch=number, total=epoch.total, loss=loss))
 
 
 def failure(spec: RunSpec, error: str, trace: str, device: str = "") -> Record:

@@ -11,32 +11,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.api import ImagePolicy, Images, Pixels
-from bench.decode import Unreadable, decode
 from bench.errors import DataError
 from bench.image_files import find_files
+from bench.packing import INDEX, PIXELS, Progress, build, complaint, pixel_digest
 
 Indices = Sequence[int] | npt.NDArray[np.integer[Any]]
-Progress = Callable[[int, int], None]
-"""Called with (files done, files in all)."""
-
 FORMAT = 1
 """Raise it when `bench.decode` would give other pixels: old caches are then left aside."""
-THREADS = min(4, os.cpu_count() or 1)
-_PIXELS, _INDEX = "pixels.bin", "index.json"
 
 
 class _Sequence:
@@ -112,7 +104,7 @@ class PackedImages(_Sequence):
     @cached_property
     def _pixels(self) -> npt.NDArray[np.uint8]:
         try:
-            return np.memmap(self.folder / _PIXELS, dtype=np.uint8, mode="r")
+            return np.memmap(self.folder / PIXELS, dtype=np.uint8, mode="r")
         except (OSError, ValueError) as error:
             raise DataError(f"decoded cache {self.folder} cannot be read: {error}") from None
 
@@ -140,7 +132,7 @@ def images_digest(images: Images) -> str:
     if isinstance(images, PackedImages):
         parts = [entry.digest for entry in images.entries]
     else:
-        parts = [_pixel_digest(image) for image in images]
+        parts = [pixel_digest(image) for image in images]
     payload = json.dumps(list(zip(images.names, parts, strict=True)), separators=(",", ":"))
     return hashlib.sha256(payload.encode()).hexdigest()
 
@@ -171,7 +163,7 @@ def open_images(
     with FileLock(f"{folder}.lock"):
         if found := _opened(folder, names):
             return found
-        _build(folder, names, files, policy, progress)
+        build(folder, names, files, policy, progress)
     found = _opened(folder, names)
     if found is None:
         raise DataError(f"decoded cache {folder} vanished while it was built")
@@ -191,13 +183,6 @@ def _present(root: Path, names: Sequence[str]) -> list[Path]:
     return present
 
 
-def complaint(total: int, failures: Sequence[tuple[str, str]], shown: int = 5) -> str:
-    """One line that counts unreadable files and names the first few with their reason."""
-    first = ", ".join(f"{name} ({reason})" for name, reason in failures[:shown])
-    more = f" and {len(failures) - shown} more" if len(failures) > shown else ""
-    return f"{len(failures)} of {total} images cannot be used: {first}{more}"
-
-
 def _key(names: Sequence[str], files: Sequence[Path], policy: ImagePolicy) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, policy.resize, policy.size]).encode())
     for name, file in zip(names, files, strict=True):
@@ -209,85 +194,11 @@ def _key(names: Sequence[str], files: Sequence[Path], policy: ImagePolicy) -> st
 def _opened(folder: Path, names: Sequence[str]) -> PackedImages | None:
     """The finished cache at `folder`; None where there is none, or one that was damaged since."""
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        size = (folder / _PIXELS).stat().st_size
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        size = (folder / PIXELS).stat().st_size
         entries = [_Entry(offset, (h, w, 3), sha) for offset, h, w, sha in index["images"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if size != index["bytes"] or len(entries) != len(names):
         return None
     return PackedImages(folder, names, entries)
-
-
-def _build(
-    folder: Path,
-    names: Sequence[str],
-    files: Sequence[Path],
-    policy: ImagePolicy,
-    progress: Progress | None,
-) -> None:
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # the lock is ours: whoever left it is dead
-    partial.mkdir()
-    try:
-        with (partial / _PIXELS).open("wb") as out:
-            entries, size = _pack(out, names, files, policy, progress)
-            _flush(out)
-        with (partial / _INDEX).open("wb") as out:
-            out.write(json.dumps({"bytes": size, "images": entries}).encode())
-            _flush(out)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    except OSError as error:
-        raise DataError(f"decoded cache {folder} cannot be written: {error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _pack(
-    out: BinaryIO,
-    names: Sequence[str],
-    files: Sequence[Path],
-    policy: ImagePolicy,
-    progress: Progress | None,
-) -> tuple[list[tuple[int, int, int, str]], int]:
-    """Append every image to `out`. Goes on after a bad one, so that the error names all of them."""
-    entries: list[tuple[int, int, int, str]] = []
-    failures: list[tuple[str, str]] = []
-    size = 0
-    for name, image in zip(names, _decoded(files, policy), strict=True):
-        if isinstance(image, Unreadable):
-            failures.append((name, image.reason))
-        elif not failures:
-            entries.append((size, image.shape[0], image.shape[1], _pixel_digest(image)))
-            size += out.write(np.ascontiguousarray(image).data)
-        if progress:
-            progress(len(entries) + len(failures), len(names))
-    if failures:
-        raise DataError(complaint(len(names), failures))
-    return entries, size
-
-
-def _decoded(files: Sequence[Path], policy: ImagePolicy) -> Iterable[Pixels | Unreadable]:
-    """Decode in order on a few threads (Pillow lets go of the interpreter), a handful at a time."""
-
-    def attempt(file: Path) -> Pixels | Unreadable:
-        try:
-            return decode(file, policy)
-        except Unreadable as error:
-            return error
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(files), THREADS * 2):
-            yield from pool.map(attempt, files[start : start + THREADS * 2])
-
-
-def _pixel_digest(image: Pixels) -> str:
-    digest = hashlib.sha256(json.dumps(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
-
-
-def _flush(out: BinaryIO) -> None:
-    out.flush()
-    os.fsync(out.fileno())

@@ -33,5 +33,7 @@ def normalise(
     if mode == "minmax_train":
         low, high = float(quality[train].min()), float(quality[train].max())
     if high <= low:
-        raise DataError(f"{dataset.info.spec}: all {len(train)} training labels are equal ({low:g})")
+        raise DataError(
+            f"{dataset.info.spec}: all {len(train)} training labels are equal ({low:g})"
+        )
     return (quality - low) / (high - low)

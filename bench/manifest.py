@@ -46,7 +46,7 @@ class Manifest(BaseModel):
 
 
 def update(store: Store, plan: Plan) -> Path:
-    """Add the plan's cells to the protocol's manifest; a cell planned again replaces its old self."""
+    """Add the plan's cells to the protocol's manifest; a cell planned again replaces its old one."""
     path = store.root / "protocols" / f"{slug(plan.protocol.name)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
@@ -64,7 +64,8 @@ def read_all(store: Store) -> list[Manifest]:
     paths = sorted((store.root / "protocols").glob("*.json"))
     if not paths:
         raise StoreError(
-            f"'{store.root}' holds no results; `bench run PROTOCOL --results {store.root}` makes some"
+            f"'{store.root}' holds no results; `bench run PROTOCOL --results {store.root}` "
+            "makes some"
         )
     return [_read(path) for path in paths]
 

@@ -20,7 +20,9 @@ def check_file(text: str, roots: Sequence[Path]) -> None:
     def where(*key: object) -> str:
         return f"{path}:{lines[key]}" if key in lines else str(path)
 
-    methods = [item if isinstance(item, str) else item.get("method") for item in values.get("methods", [])]
+    methods = [
+        item if isinstance(item, str) else item.get("method") for item in values.get("methods", [])
+    ]
     _methods((str(name), where("methods", index)) for index, name in enumerate(methods))
     _metrics((str(name), where("metrics", i)) for i, name in enumerate(values.get("metrics", [])))
     names = [(str(name), where("datasets", i)) for i, name in enumerate(values.get("datasets", []))]

@@ -72,9 +72,7 @@ def _train(
         known = {name: float(value) for name, value in epoch.diagnostics.items()}
         finite = {name: value for name, value in known.items() if np.isfinite(value)}
         curve.append({"epoch": number, "loss": loss, "diagnostics": finite})
-        emit(
-            Event(kind="epoch", run=work.spec.key, epoch=number, total=epoch.total, loss=loss)
-        )
+        emit(Event(kind="epoch", run=work.spec.key, epoch=number, total=epoch.total, loss=loss))
         if stopping():
             raise Interrupted
     return curve

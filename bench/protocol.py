@@ -136,7 +136,9 @@ class Protocol(BaseModel):
 
     def specs(self) -> list[str]:
         """All datasets it needs, each once, in order."""
-        return list(dict.fromkeys([*self.datasets, *(name for pair in self.pairs for name in pair)]))
+        return list(
+            dict.fromkeys([*self.datasets, *(name for pair in self.pairs for name in pair)])
+        )
 
 
 def available() -> dict[str, Path]:
@@ -173,7 +175,9 @@ def validate(values: dict[str, Any], path: Path | None = None) -> Protocol:
         return Protocol.model_validate(values)
     except ValidationError as error:
         lines = yaml_lines.positions(path) if path else {}
-        raise UsageError("\n".join(_explain(item, path, lines) for item in error.errors())) from None
+        raise UsageError(
+            "\n".join(_explain(item, path, lines) for item in error.errors())
+        ) from None
 
 
 def override(protocol: Protocol, changes: dict[str, Any]) -> Protocol:
@@ -198,7 +202,9 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 def _explain(item: Any, path: Path | None, lines: dict[tuple[Any, ...], int]) -> str:
     location = tuple(item["loc"])
-    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 0)
+    line = next(
+        (lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 0
+    )
     place = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
     key = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":

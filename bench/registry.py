@@ -141,7 +141,9 @@ def _own() -> list[MethodEntry]:
 
 
 def _in_folder(folder: Path) -> list[MethodEntry]:
-    files = sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py"), *folder.glob("*/method.py")])
+    files = sorted(
+        [*folder.glob("*.py"), *folder.glob("*/__init__.py"), *folder.glob("*/method.py")]
+    )
     return [entry for path in files for entry in _in_file(path, folder)]
 
 
@@ -166,16 +168,13 @@ def _entry(node: ast.ClassDef, module: str) -> MethodEntry | None:
 
 
 def _literals(node: ast.ClassDef) -> list[tuple[str, object]]:
-    pairs = []
+    pairs: list[tuple[str, object]] = []
     for statement in node.body:
-        if isinstance(statement, ast.AnnAssign):
-            target, value = statement.target, statement.value
-        elif isinstance(statement, ast.Assign):
-            target, value = statement.targets[0], statement.value
-        else:
+        if not isinstance(statement, ast.AnnAssign | ast.Assign):
             continue
-        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
-            pairs.append((target.id, value.value))
+        targets = [statement.target] if isinstance(statement, ast.AnnAssign) else statement.targets
+        if isinstance(targets[0], ast.Name) and isinstance(statement.value, ast.Constant):
+            pairs.append((targets[0].id, statement.value.value))
     return pairs
 
 

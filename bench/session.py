@@ -113,7 +113,9 @@ def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], roots: list[P
 def _announce(console: Console, plan: Plan, store: Store) -> None:
     counts = plan.counts()
     parts = [f"{counts[state]} {state}" for state in ("done", "failed", "todo") if counts[state]]
-    text = f"{plan.protocol.name}: {len(plan.runs)} runs ({', '.join(parts)}), results in {store.root}"
+    text = (
+        f"{plan.protocol.name}: {len(plan.runs)} runs ({', '.join(parts)}), results in {store.root}"
+    )
     console.print(text, markup=False, highlight=False)
     for problem in store.problems:
         console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
@@ -153,13 +155,13 @@ def jobs_of(plan: Plan, store: Store, options: Options) -> tuple[list[Job], list
             needed.add(spec.pretrained or "")
             groups.setdefault(key, []).append(Work(spec=spec, settings=cell.variant.raw))
     before = [
-        Job(title=f"{job.variant.title} pre-training", pretraining=_pretraining(plan, key), **common)
+        Job(
+            title=f"{job.variant.title} pre-training", pretraining=_pretraining(plan, key), **common
+        )
         for key, job in plan.pretrains.items()
         if key in needed and not store.pretrained_file(job.spec.method, key).exists()
     ]
-    after = [
-        Job(title=_title(*key), runs=works, **common) for key, works in groups.items()
-    ]
+    after = [Job(title=_title(*key), runs=works, **common) for key, works in groups.items()]
     return before, after
 
 

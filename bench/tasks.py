@@ -1,4 +1,4 @@
-"""From a task and a repeat to rows, labels and images: what a method is given, and what it is not."""
+"""From a task and a repeat to rows, labels and images: what a method is given, and what not."""
 
 from __future__ import annotations
 

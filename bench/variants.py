@@ -97,7 +97,9 @@ def apply_assignments(
     return (override(protocol, changes) if changes else protocol), settings
 
 
-def choose(protocol: Protocol, methods: Sequence[str], settings: Mapping[str, Any]) -> list[Variant]:
+def choose(
+    protocol: Protocol, methods: Sequence[str], settings: Mapping[str, Any]
+) -> list[Variant]:
     """The rows to run. `methods` names protocol rows (method or label) or any other method.
 
     `settings` are those of `--set`: `key` for every method that has it, `METHOD.key` for one.

@@ -87,9 +87,7 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
     return 0
 
 
-def _pretrain(
-    job: Job, store: Store, library: Library, emit: Emit, stop: threading.Event
-) -> int:
+def _pretrain(job: Job, store: Store, library: Library, emit: Emit, stop: threading.Event) -> int:
     from bench.fitting import Interrupted
     from bench.pretraining import pretrain
 

@@ -26,7 +26,10 @@ def written(folder: Path, text: str, name: str = "p") -> Path:
         ("ratios: [1.5]\n", r":1: 'ratios': a training ratio lies between 0 and 1"),
         ("repeats: many\n", r":1: 'repeats': Input should be a valid integer"),
         ("selection: best\n", r":1: 'selection': Input should be 'last', 'val' or 'best_test'"),
-        ("methods:\n- {method: a, sett: {}}\n", r":2: unknown key 'methods.0.sett'. Did you mean 'set'"),
+        (
+            "methods:\n- {method: a, sett: {}}\n",
+            r":2: unknown key 'methods.0.sett'. Did you mean 'set'",
+        ),
         ("methods: [a, a]\n", "two methods are called 'a'"),
         ("labels: [5]\nlabels: [6]\n", r":2: key 'labels' is given twice"),
         ("a: [\n", r":2: not valid YAML"),
@@ -58,7 +61,12 @@ def test_every_protocol_of_the_project_is_valid() -> None:
 def test_extends_inherits_and_overrides(tmp_path: Path) -> None:
     written(tmp_path, "title: Parent\ndatasets: [toy]\nlabels: [50]\nrepeats: 3\n", "parent")
     child = protocols.load(str(written(tmp_path, "extends: parent\nlabels: [10, 20]\n", "child")))
-    assert (child.name, child.title, child.labels, child.repeats) == ("child", "Parent", (10, 20), 3)
+    assert (child.name, child.title, child.labels, child.repeats) == (
+        "child",
+        "Parent",
+        (10, 20),
+        3,
+    )
 
 
 def test_extends_in_a_circle_is_refused(tmp_path: Path) -> None:
@@ -120,7 +128,11 @@ def test_methods_choose_rows_by_label_or_method_or_add_others(tmp_path: Path) ->
     ("methods", "pairs", "expected"),
     [
         (("toy_linaer",), (), "unknown method 'toy_linaer'. Did you mean 'toy_linear'"),
-        ((), ("epoch=3",), "--set epoch: none of the methods has this setting. Did you mean 'epochs'"),
+        (
+            (),
+            ("epoch=3",),
+            "--set epoch: none of the methods has this setting. Did you mean 'epochs'",
+        ),
         ((), ("toy_linear.rates=3",), "Did you mean 'toy_linear.rate'"),
         ((), ("epochs=many",), "toy_linear.epochs: Input should be a valid integer"),
         ((), ("epochs",), "expected key=value"),

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +40,9 @@ def test_a_protocol_runs_to_a_report(bench: Bench) -> None:
         assert (bench.results / "report" / name).stat().st_size > 0
         assert name in result.stdout
     with (bench.results / "report" / "summary.csv").open() as file:
-        rows = {(r["method"], r["labels"]): r for r in csv.DictReader(file) if r["metric"] == "srcc"}
+        rows = {
+            (r["method"], r["labels"]): r for r in csv.DictReader(file) if r["metric"] == "srcc"
+        }
     values = sorted(
         record.value("srcc") or 0.0
         for record in done
@@ -221,7 +222,9 @@ def test_pretraining_leaves_test_images_out_and_runs_once(bench: Bench) -> None:
 
 
 def test_across_datasets(bench: Bench) -> None:
-    path = bench.protocol("title: Across\npairs: [[toy, toy2]]\nrepeats: 2\nmethods: [toy_linear]\n")
+    path = bench.protocol(
+        "title: Across\npairs: [[toy, toy2]]\nrepeats: 2\nmethods: [toy_linear]\n"
+    )
     assert bench.run(path).returncode == 0
     assert [record.sizes for record in records(bench)] == [{"train": 60, "val": 0, "test": 40}] * 2
 

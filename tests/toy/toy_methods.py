@@ -40,7 +40,9 @@ class ToyLinear(Method):
             self.slope -= self.settings.rate * self.settings.strength * float((error * x).mean())
             self.offset -= self.settings.rate * float(error.mean())
             time.sleep(self.settings.wait)
-            reply = yield Epoch(float((error**2).mean()), {"slope": self.slope}, self.settings.epochs)
+            reply = yield Epoch(
+                float((error**2).mean()), {"slope": self.slope}, self.settings.epochs
+            )
             self.replies.append(reply)
 
     def predict(self, images):

@@ -1,0 +1,63 @@
+"""The rendered pictures that the `tiny` backbone is trained and tried on."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.demo import CATEGORIES, IMAGE_SIZE
+from bench.demo.distortions import DISTORTIONS, distort
+from bench.demo.noise import generator
+from bench.demo.observer import latent_quality, measure
+from bench.demo.render import to_bytes
+from bench.demo.scenes import render_scene
+
+TRAIN_SEED = 10_000_000
+"""Seed of the first training scene; none of the demo sets' scenes have seeds from here on."""
+
+HELD_OUT_SEED = 20_000_000
+"""Seed of the first scene that measures how well the backbone names scenes."""
+
+_PRISTINE_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered picture, uint8 (h, w, 3), and what a caption can say about it."""
+
+    pixels: NDArray[np.uint8]
+    category: str
+    words: tuple[str, ...]
+    quality: float
+
+
+def picture(seed: int, size: int = IMAGE_SIZE) -> Picture:
+    """The picture of a seed; its category goes round with the seed, one in three is pristine."""
+    category = CATEGORIES[seed % len(CATEGORIES)]
+    scene = render_scene(category, seed, size)
+    rng = generator("corpus", seed)
+    count = 0 if rng.random() < _PRISTINE_SHARE else int(rng.choice([1, 1, 2, 3]))
+    kinds = [list(DISTORTIONS)[k] for k in rng.permutation(len(DISTORTIONS))[:count]]
+    applied = [(kind, 4.5 * float(rng.random()) ** 1.3) for kind in kinds]
+    pixels: NDArray[np.floating] = scene.pixels
+    for kind, severity in applied:
+        pixels = distort(pixels, kind, severity, rng)
+    quality = latent_quality(applied, measure(scene.pixels), content_term=True)
+    return Picture(to_bytes(pixels), category, scene.words, quality)
+
+
+def pristine(seed: int, size: int = IMAGE_SIZE) -> Picture:
+    """The undistorted scene of a seed, its category as in `picture`."""
+    category = CATEGORIES[seed % len(CATEGORIES)]
+    scene = render_scene(category, seed, size)
+    return Picture(to_bytes(scene.pixels), category, scene.words, 5.0)
+
+
+def render_corpus(count: int, workers: int) -> list[Picture]:
+    """The first `count` training pictures, rendered by `workers` processes."""
+    seeds = range(TRAIN_SEED, TRAIN_SEED + count)
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(picture, seeds, chunksize=64))

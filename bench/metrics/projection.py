@@ -1,0 +1,125 @@
+"""Least squares of a sigmoid plus a constant or a line, on standardised data.
+
+In y = a * sigmoid((x - m) / s) + (constant or line) only m and s are nonlinear. For given m and s
+the rest is a projection, so the search has two dimensions instead of four or five (variable
+projection, Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.metrics.inputs import FloatArray
+
+# Bounds in standard deviations of x. Beyond them the curve is a step between two neighbours, a
+# straight line or an exponential, and no parameter is identified.
+SCALE = (1e-2, 1e2)
+MARGIN = 3.0
+# A sigmoid that differs from the constant or line by less than this (relative) is only rounding.
+NEGLIGIBLE = 1e-9
+EVALUATIONS = 500
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The curve in standardised units: sigmoid height, location, scale, constant, slope."""
+
+    height: float
+    location: float
+    scale: float
+    constant: float
+    slope: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What the solver found, and whether it is a minimum."""
+
+    shape: Shape
+    mapped: FloatArray
+    converged: bool
+    message: str
+    at_bound: bool
+
+
+class Projected:
+    """The fit of (n,) y by a sigmoid of (n,) x, both of mean 0 and standard deviation 1.
+
+    >>> x = np.linspace(-1, 1, 9) / np.linspace(-1, 1, 9).std()
+    >>> solution = Projected(x, np.sign(x) / np.sign(x).std(), with_line=False).solve()
+    >>> solution.converged, round(float(solution.mapped[0]), 2)
+    (True, -1.06)
+    """
+
+    def __init__(self, x: FloatArray, y: FloatArray, with_line: bool) -> None:
+        self.x, self.y, self.with_line = x, y, with_line
+        self._target = self._residual(y)
+        self._low = np.array([x.min() - MARGIN, np.log(SCALE[0])])
+        self._high = np.array([x.max() + MARGIN, np.log(SCALE[1])])
+
+    def solve(self) -> Solution:
+        """The best point of a grid, polished by a trust-region search within the bounds."""
+        from scipy.optimize import least_squares
+
+        found = least_squares(
+            self._errors,
+            self._best_start(),
+            bounds=(self._low, self._high),
+            x_scale=(1.0, 1.0),
+            ftol=1e-12,
+            xtol=1e-10,
+            gtol=1e-12,
+            max_nfev=EVALUATIONS,
+        )
+        edge = bool(np.any((found.x - self._low < 1e-3) | (self._high - found.x < 1e-3)))
+        shape = self._shape(found.x)
+        mapped = self._curve(shape)
+        converged = bool(found.status > 0 and np.isfinite(mapped).all())
+        return Solution(shape, mapped, converged, str(found.message), edge)
+
+    def _residual(self, rows: FloatArray) -> FloatArray:
+        """What the constant (and the line) leave of each row of (..., n)."""
+        rest = rows - rows.mean(axis=-1, keepdims=True)
+        if self.with_line:
+            rest = rest - (rest @ self.x)[..., None] * self.x / self.x.size
+        return np.asarray(rest)
+
+    def _sigmoids(self, points: FloatArray) -> FloatArray:
+        """(..., n) sigmoids at (..., 2) points of location and log scale."""
+        from scipy.special import expit
+
+        location, scale = points[..., :1], np.exp(points[..., 1:])
+        return np.asarray(expit((self.x - location) / scale))
+
+    def _heights(self, rest: FloatArray) -> FloatArray:
+        """(...,) best heights of the sigmoids whose residuals are the rows of `rest`."""
+        power = (rest * rest).sum(axis=-1)
+        usable = power > NEGLIGIBLE**2 * self.x.size
+        return np.where(usable, rest @ self._target, 0.0) / np.where(usable, power, 1.0)
+
+    def _errors(self, point: FloatArray) -> FloatArray:
+        rest = self._residual(self._sigmoids(point))
+        return np.asarray(self._target - self._heights(rest) * rest)
+
+    def _best_start(self) -> FloatArray:
+        inside = np.quantile(self.x, np.linspace(0.02, 0.98, 13))
+        locations = np.concatenate([[self._low[0] + 1], inside, [self._high[0] - 1]])
+        scales = np.log(np.geomspace(0.03, 10.0, 12))
+        grid = np.stack(np.meshgrid(locations, scales, indexing="ij"), axis=-1).reshape(-1, 2)
+        rest = self._residual(self._sigmoids(grid))
+        gain = self._heights(rest) * (rest @ self._target)
+        return np.asarray(grid[int(np.argmax(gain))])
+
+    def _shape(self, point: FloatArray) -> Shape:
+        sigmoid = self._sigmoids(point)
+        height = float(self._heights(self._residual(sigmoid)))
+        rest = self.y - height * sigmoid
+        slope = float(rest @ self.x) / self.x.size if self.with_line else 0.0
+        location, scale = float(point[0]), float(np.exp(point[1]))
+        return Shape(height, location, scale, float(rest.mean()), slope)
+
+    def _curve(self, shape: Shape) -> FloatArray:
+        sigmoid = self._sigmoids(np.array([shape.location, np.log(shape.scale)]))
+        return np.asarray(shape.height * sigmoid + shape.constant + shape.slope * self.x)
