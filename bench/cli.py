@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from bench import cli_data
+from bench.cli_data import DataRoot
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -17,18 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Benchmark blind image quality assessment, honestly.",
 )
-data_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Databases on this machine."
-)
-app.add_typer(data_app, name="data")
+cli_data.register(app)
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
-DataRoot = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="Folder that holds databases; may be given several times. Default: $IQA_DATA."
-    ),
-]
 Methods = Annotated[str, typer.Option(help="Methods, comma-separated, instead of the protocol's.")]
 Datasets = Annotated[
     str, typer.Option(help="Datasets, comma-separated, instead of the protocol's.")
