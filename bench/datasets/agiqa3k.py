@@ -23,6 +23,7 @@ class Agiqa3k(DatasetReader):
         low=0.0,
         high=5.0,
         size=2982,
+        published=(0.0, 4.489),
         homepage="https://github.com/lcysyzxdc/AGIQA-3k-Database",
         licence="MIT",
         citation="C. Li et al., AGIQA-3K: An Open Database for AI-Generated Image Quality "

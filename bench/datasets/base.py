@@ -48,6 +48,8 @@ class Version:
     """Upper end of the score's scale."""
     size: int
     """Number of samples."""
+    published: tuple[float, float] | None = None
+    """Lowest and highest score in the release, where known."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ class DatasetInfo:
     citation: str
     folders: tuple[str, ...]
     """Names that its folder goes by under the data root; matched without regard to case."""
-    spread_kind: Literal["std", "variance", ""] = ""
+    spread_kind: Literal["std", "variance", "error", ""] = ""
+    """What `spread` is: deviation or variance over raters, error of the mean, or not evidenced."""
+    published: tuple[float, float] | None = None
+    """Lowest and highest score in the release, where known; `bench data verify` compares."""
     references: bool = False
     """Whether images come from pristine references (splits then keep content apart)."""
     demo: bool = False
@@ -93,6 +98,7 @@ class DatasetInfo:
             low=other.low,
             high=other.high,
             size=other.size,
+            published=other.published,
         )
 
     @property

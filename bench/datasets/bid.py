@@ -24,6 +24,7 @@ class Bid(DatasetReader):
         low=0.0,
         high=5.0,
         size=586,
+        published=(0.16, 4.92),
         homepage="https://www02.smt.ufrj.br/~eduardo/ImageDatabase.htm",
         licence="research use",
         citation="A. Ciancio et al., No-Reference Blur Assessment of Digital Pictures Based on "

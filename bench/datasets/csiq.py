@@ -36,6 +36,7 @@ class Csiq(DatasetReader):
         low=0.0,
         high=1.0,
         size=866,
+        published=(0.0, 1.0),
         homepage="https://s2.smu.edu/~eclarson/csiq.html",
         licence="research use",
         citation="E. C. Larson and D. M. Chandler, Most apparent distortion: full-reference image "

@@ -51,6 +51,7 @@ class Kadid10k(DatasetReader):
         low=1.0,
         high=5.0,
         size=10125,
+        published=(1.0, 4.93),
         homepage="https://database.mmsp-kn.de/kadid-10k-database.html",
         licence="research use",
         citation="H. Lin, V. Hosu and D. Saupe, KADID-10k: A Large-scale Artificially Distorted "

@@ -29,6 +29,7 @@ class Koniq10k(DatasetReader):
         low=1.0,
         high=5.0,
         size=10073,
+        published=(1.096, 4.31),
         homepage="https://database.mmsp-kn.de/koniq-10k-database.html",
         licence="research use; images under their Creative Commons licences",
         citation="V. Hosu, H. Lin, T. Sziranyi and D. Saupe, KonIQ-10k: An Ecologically Valid "
@@ -36,8 +37,10 @@ class Koniq10k(DatasetReader):
         folders=("koniq10k", "koniq-10k", "koniq"),
         spread_kind="std",
         versions={
-            "zscore": Version("MOS_zscore of the release", "mos", 0, 100, 10073),
-            "100": Version("MOS of koniq10k_distributions_sets.csv", "mos", 0, 100, 10073),
+            "zscore": Version("MOS_zscore of the release", "mos", 0, 100, 10073, (3.91, 88.39)),
+            "100": Version(
+                "MOS of koniq10k_distributions_sets.csv", "mos", 0, 100, 10073, (3.91, 88.39)
+            ),
         },
         standard="5",
     )

@@ -27,12 +27,12 @@ class Live(DatasetReader):
         low=-3.0,
         high=112.0,
         size=779,
+        published=(-2.64, 111.77),
         homepage="https://live.ece.utexas.edu/research/quality/subjective.htm",
         licence="free use with the notice in its readme.txt",
         citation="H. R. Sheikh, M. F. Sabir and A. C. Bovik, A Statistical Evaluation of Recent "
         "Full Reference Image Quality Assessment Algorithms, IEEE TIP, 2006",
         folders=("databaserelease2", "live", "LIVEIQA", "LIVE_R2", "live_release2"),
-        spread_kind="std",
         references=True,
         versions={"dmos": Version("dmos.mat, before realignment", "dmos", 0, 100, 779)},
         standard="dmos_new",
@@ -40,7 +40,10 @@ class Live(DatasetReader):
     marks = ("dmos_realigned.mat", "dmos.mat")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
-        """Realigned DMOS (`dmos_new`) with its standard deviation, or the older `dmos`."""
+        """Realigned DMOS (`dmos_new`) with `dmos_std`, or the older `dmos`.
+
+        Whether `dmos_std` is a deviation over raters or the error of the mean is not evidenced.
+        """
         import pandas as pd
 
         label, file = ("dmos", "dmos.mat") if version else ("dmos_new", "dmos_realigned.mat")

@@ -26,6 +26,7 @@ class LiveChallenge(DatasetReader):
         low=0.0,
         high=100.0,
         size=1162,
+        published=(3.42, 92.43),
         homepage="https://live.ece.utexas.edu/research/ChallengeDB/",
         licence="free use with the notice in its README.txt",
         citation="D. Ghadiyaram and A. C. Bovik, Massive Online Crowdsourced Study of Subjective "

@@ -30,6 +30,7 @@ class LiveFb(DatasetReader):
         low=0.0,
         high=100.0,
         size=39810,
+        published=(0.0, 94.33),
         homepage="https://github.com/baidut/PaQ-2-PiQ",
         licence="research use",
         citation="Z. Ying et al., From Patches to Pictures (PaQ-2-PiQ): Mapping the Perceptual "

@@ -31,6 +31,7 @@ class Pipal(DatasetReader):
         low=900.0,
         high=1850.0,
         size=23200,
+        published=(916.71, 1835.99),
         homepage="https://www.jasongt.com/projectpages/pipal.html",
         licence="research use",
         citation="J. Gu et al., PIPAL: a Large-Scale Image Quality Assessment Dataset for "

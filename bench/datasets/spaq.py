@@ -38,6 +38,7 @@ class Spaq(DatasetReader):
         low=0.0,
         high=100.0,
         size=11125,
+        published=(2.0, 96.0),
         homepage="https://github.com/h4nwei/SPAQ",
         licence="research use",
         citation="Y. Fang, H. Zhu, Y. Zeng, K. Ma and Z. Wang, Perceptual Quality Assessment of "

@@ -51,18 +51,22 @@ class Tid2013(DatasetReader):
         low=0.0,
         high=9.0,
         size=3000,
+        published=(0.24, 7.21),
         homepage="https://www.ponomarenko.info/tid2013.htm",
         licence="research use",
         citation="N. Ponomarenko et al., Image database TID2013: Peculiarities, results and "
         "perspectives, Signal Processing: Image Communication, 2015",
         folders=("tid2013", "tid_2013"),
-        spread_kind="std",
+        spread_kind="error",
         references=True,
     )
     marks = ("mos_with_names.txt",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
-        """MOS from 0 to 9. References, types and levels come from names like i01_23_5.bmp."""
+        """MOS from 0 to 9. References, types and levels come from names like i01_23_5.bmp.
+
+        By its size (0.13 on a scale of 9) `mos_std` can only be the error of the mean.
+        """
         import pandas as pd
 
         file = find_file(root, "mos_with_names.txt")
