@@ -1,0 +1,102 @@
+"""Untouched CLIP asked whether an image is of high or of low quality: the zero-shot baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from bench import backbones
+from bench.api import ImagePolicy, Images, Method, Scores, Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ZeroShotSettings(Settings):
+    """Which CLIP, which words, which part of the image."""
+
+    backbone: str = Field(default="ViT-B-16:openai", description="The CLIP that is asked.")
+    high: str = Field(default="high quality", description="Words for the good end.")
+    low: str = Field(default="low quality", description="Words for the bad end.")
+    templates: tuple[str, ...] = Field(
+        default=("a photo of {}.", "a {} photo.", "{}."),
+        min_length=1,
+        description="Sentences around the words; features are averaged over them. GRMP-IQA's own "
+        "baseline names none, CLIP-IQA has 'Good photo.' and 'Bad photo.'.",
+    )
+    resize_mode: Literal["squash", "short_side"] = Field(
+        default="squash",
+        description="'squash' shows the whole image, whatever its aspect ratio; "
+        "'short_side' the central square.",
+    )
+
+
+class ClipZeroShot(Method):
+    """CLIP without training: high quality or low quality, by antonym prompts."""
+
+    name = "clip_zeroshot"
+    Settings: ClassVar[type[ZeroShotSettings]] = ZeroShotSettings
+    settings: ZeroShotSettings
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """The backbone's own input size."""
+        size = backbones.resolve(self.settings.backbone).image_size
+        return ImagePolicy(self.settings.resize_mode, size)
+
+    def predict(self, images: Images) -> Scores:
+        """Probability of the good end, (n,) in 0–1."""
+        texts = self._texts()
+        model = self._loaded().model
+        scores = [
+            (model.logit_scale.exp() * features @ texts.T).softmax(dim=-1)[:, 0].cpu().numpy()
+            for features in self._features(images)
+        ]
+        return np.concatenate(scores).astype(np.float64) if scores else np.empty(0)
+
+    def embed(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """CLIP's image features, (n, e) of length one."""
+        return np.concatenate([features.cpu().numpy() for features in self._features(images)])
+
+    def _loaded(self) -> Any:
+        return backbones.load(self.settings.backbone, self.context.device)
+
+    def _texts(self) -> Tensor:
+        """Features (2, e) of the two ends, the good one first."""
+        import torch
+
+        backbone = self._loaded()
+        ends = []
+        for word in (self.settings.high, self.settings.low):
+            texts = [template.format(word) for template in self.settings.templates]
+            tokens = backbone.tokenizer(texts).to(self.context.device)
+            with torch.no_grad():
+                ends.append(backbone.model.encode_text(tokens, normalize=True).mean(dim=0))
+        return torch.nn.functional.normalize(torch.stack(ends), dim=-1)
+
+    def _features(self, images: Images) -> list[Tensor]:
+        """Features of all images, batch by batch."""
+        import torch
+
+        backbone, size = self._loaded(), self.context.batch_size
+        mean, std = (np.array(v, np.float32) for v in (backbone.info.mean, backbone.info.std))
+        found = []
+        for start in range(0, len(images), size):
+            places = range(start, min(start + size, len(images)))
+            square = np.stack([_centre(images[place]) for place in places])
+            pixels = (square.astype(np.float32) / 255 - mean) / std
+            batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(self.context.device)
+            with torch.no_grad():
+                found.append(backbone.model.encode_image(batch, normalize=True))
+        return found
+
+
+def _centre(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The central square (S, S, 3) of an image (H, W, 3)."""
+    height, width = image.shape[:2]
+    size = min(height, width)
+    top, left = (height - size) // 2, (width - size) // 2
+    return image[top : top + size, left : left + size]
