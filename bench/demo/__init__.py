@@ -32,9 +32,10 @@ class DemoSet:
     """What is in one rendered set.
 
     `n_references` is 0 for a set without references; `kinds` are keys of
-    `bench.demo.distortions.DISTORTIONS`; `levels` counts the steps of severity per kind, 0 where the
-    severity is continuous. `first_seed` is the seed of the set's first scene: the scenes of different
-    sets, and those that the `tiny` backbone was trained on, come from disjoint ranges of seeds.
+    `bench.demo.distortions.DISTORTIONS`; `levels` counts the steps of severity per kind, 0 where
+    the severity is continuous. `first_seed` is the seed of the set's first scene: the scenes of
+    different sets, and those that the `tiny` backbone was trained on, come from disjoint ranges
+    of seeds.
     """
 
     name: str
@@ -83,7 +84,7 @@ DEMO_SETS: Mapping[str, DemoSet] = MappingProxyType(
         "demo_authentic": DemoSet(
             name="demo_authentic",
             title="Demo (authentic)",
-            description="600 rendered scenes, each with one to three capture-like distortions mixed",
+            description="600 rendered scenes with one to three capture-like distortions each",
             n_images=600,
             n_references=0,
             kinds=_AUTHENTIC,

@@ -24,7 +24,7 @@ _Apply = Callable[[Array, float, np.random.Generator], Array]
 
 @dataclass(frozen=True)
 class Distortion:
-    """One type of distortion: its key, a phrase that names it, and its strength at severity 0..5."""
+    """A type of distortion: its key, a phrase that names it, its strength at severity 0..5."""
 
     kind: str
     phrase: str
@@ -80,7 +80,7 @@ def _pink_noise(pixels: Array, sigma: float, rng: np.random.Generator) -> Array:
 
 
 def _sensor_noise(pixels: Array, gain: float, rng: np.random.Generator) -> Array:
-    """Photon and read noise: stronger in absolute terms in the light, in relative terms in the dark."""
+    """Photon and read noise: in the light stronger absolutely, in the dark relatively."""
     deviation = np.sqrt(gain * pixels + gain * gain * 4.0)
     coloured = rng.standard_normal(pixels.shape)
     shared = rng.standard_normal(pixels.shape[:2])[..., None]
@@ -128,7 +128,7 @@ def _colour_cast(pixels: Array, amount: float, rng: np.random.Generator) -> Arra
 
 
 def _pixelation(pixels: Array, block: float, rng: np.random.Generator) -> Array:
-    """Box-averaged to fewer pixels and enlarged without smoothing; a fractional block is a mixture."""
+    """Averaged to fewer pixels, enlarged without smoothing; a fractional block is a mixture."""
     low = int(np.floor(block))
     share = block - low
     return (1.0 - share) * _blocks(pixels, low) + share * _blocks(pixels, low + 1)

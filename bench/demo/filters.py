@@ -1,7 +1,7 @@
-"""Linear filters and codecs on float images (h, w, 3), written out so that no library's build matters.
+"""Linear filters and codecs on float images (h, w, 3), free of any codec library.
 
-All arithmetic is float64: differences in the last bit between machines then vanish when the result is
-rounded to 8 bits.
+All arithmetic is float64: differences in the last bit between machines then vanish when the
+result is rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _padded(pixels: Array) -> Array:
 
 
 def jpeg(pixels: Array, quality: float) -> Array:
-    """What baseline JPEG with 4:2:0 chroma leaves of an image; `quality` in 1..100 as libjpeg has it."""
+    """What baseline JPEG with 4:2:0 chroma leaves of an image; `quality` 1..100 as in libjpeg."""
     scale = 50.0 / quality if quality < 50 else 2.0 - quality / 50.0
     planes = to_ycc(_padded(pixels)) * 255.0
     luma_table = np.clip(np.rint(_LUMA_TABLE * scale), 1, 255)
@@ -160,7 +160,7 @@ def _wavelet_pair(size: int) -> tuple[Array, Array]:
         else:
             even += weight * (odd + np.vstack([odd[:1], odd[:-1]]))
     analysis = np.vstack([even * _LIFTING_SCALE, odd / _LIFTING_SCALE])
-    return analysis, np.linalg.inv(analysis)
+    return analysis, np.asarray(np.linalg.inv(analysis), dtype=np.float64)
 
 
 def _dead_zone(coefficients: Array, step: float) -> Array:
@@ -182,7 +182,7 @@ def _wavelet_plane(plane: Array, step: float, levels: int = 4) -> Array:
 
 
 def jpeg2000(pixels: Array, step: float) -> Array:
-    """What a wavelet codec leaves of an image; `step` is the finest quantiser step, in [0, 1] units."""
+    """What a wavelet codec leaves of an image; `step` is the finest quantiser step (0..1)."""
     planes = to_ycc(_padded(pixels))
     for channel, coarser in enumerate((1.0, 1.6, 1.6)):
         planes[..., channel] = _wavelet_plane(planes[..., channel], step * coarser)

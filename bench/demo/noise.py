@@ -14,8 +14,8 @@ Array = NDArray[np.float64]
 def generator(*key: object) -> np.random.Generator:
     """A random generator that depends on `key` alone, not on what was drawn before it.
 
-    The parts are joined as text and hashed (SHA-256), so the same key gives the same stream on every
-    machine, in every order of calls.
+    The parts are joined as text and hashed (SHA-256), so the same key gives the same stream on
+    every machine, in every order of calls.
     """
     digest = hashlib.sha256("/".join(str(part) for part in key).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -3,19 +3,19 @@
 The score of a picture is made in three steps, all of them stated here so that results on the demo
 sets can be read with the truth at hand.
 
-1. *Impairment.* Each distortion k of severity s in [0, 5] impairs by
-   `w_k * (s / 5) ** p_k * visibility`, where visibility depends on the *pristine content*: noise and
-   block artefacts hide in texture (the mean over 8 x 8 blocks of 1 / (1 + local deviation / 0.05)),
-   blur is invisible where there is no detail (saturating in the mean gradient), overexposure shows in
-   bright pictures and underexposure in dark ones, loss of colour in colourful ones.
+1. *Impairment.* Each distortion k of severity s in [0, 5] impairs by `w_k * (s / 5) ** p_k *
+   visibility`, where visibility depends on the *pristine content*: noise and block artefacts hide
+   in texture (the mean over 8 x 8 blocks of 1 / (1 + local deviation / 0.05)), blur is invisible
+   where there is no detail (saturating in the mean gradient), overexposure shows in bright
+   pictures and underexposure in dark ones, loss of colour in colourful ones.
 2. *Latent quality.* Several impairments add up with a Minkowski exponent of 2 (the strongest
    dominates), and quality falls off as 1 + 4 * exp(-impairment), so it lies in (1, 5]. A small
    *content term* (at most 0.25) favours well lit, colourful, contrasty pictures; only the authentic
    set has it, as people judging real photographs cannot separate the two.
 3. *Raters.* A pool of raters, each with a bias (deviation 0.3) and an inconsistency of their own
-   (deviation 0.4 to 0.9), answers on the five-point scale: latent + bias + noise, rounded and clipped.
-   Each picture is seen by a random part of the pool; MOS is the mean of the answers, spread their
-   standard deviation.
+   (deviation 0.4 to 0.9), answers on the five-point scale: latent + bias + noise, rounded and
+   clipped. Each picture is seen by a random part of the pool; MOS is the mean of the answers,
+   spread their standard deviation.
 
 Because of step 3 not even the latent quality correlates perfectly with MOS: see `CEILING_SRCC`.
 """

@@ -1,14 +1,13 @@
 """Rendering a demo set to a folder of PNG files and a table.
 
-Layout: `images/*.png`, `references/*.png` (sets with references) and `table.csv` with the columns of
-`COLUMNS`. `image` and `reference` are paths under the folder, with forward slashes; `score` is MOS in
-[1, 5], higher is better; `level` counts from 1. Cells that do not apply are empty.
+Layout: `images/*.png`, `references/*.png` (sets with references) and `table.csv` with the columns
+of `COLUMNS`. `image` and `reference` are paths under the folder, with forward slashes; `score` is
+MOS in [1, 5], higher is better; `level` counts from 1. Cells that do not apply are empty.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -59,8 +58,11 @@ class Sample:
 
 
 def to_bytes(pixels: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Round an image in [0, 1] to 8 bits."""
-    return np.rint(np.asarray(pixels, dtype=np.float64) * 255.0).astype(np.uint8)
+    """Round an image in [0, 1] to 8 bits, the same way on every machine."""
+    scaled = np.asarray(pixels, dtype=np.float64) * 255.0
+    # Weighted sums of 8-bit values often lie half-way between two; there the last bit of a sum, which
+    # differs between processors, would decide.
+    return np.rint(scaled + 2.3e-4).astype(np.uint8)
 
 
 def references(name: str) -> Iterator[tuple[str, Scene]]:
@@ -107,7 +109,7 @@ def _without_references(demo: DemoSet) -> Iterator[Sample]:
         for kind, severity in applied:
             pixels = distort(pixels, kind, severity, generator(demo.name, index, kind))
         latent = latent_quality(applied, content, content_term=True)
-        dominant = max(applied, key=lambda item: impairment(*item, content))[0]
+        dominant = max(applied, key=lambda item: impairment(item[0], item[1], content))[0]
         row = _row(demo.name, index, f"images/a{index + 1:04d}.png", latent)
         row.update(distortion=dominant, scene=category)
         yield Sample(to_bytes(pixels), row, latent, applied)
@@ -176,7 +178,7 @@ def render_dataset(name: str, folder: Path) -> None:
         made.mkdir()
         _write(name, made)
         try:
-            os.rename(made, folder)
+            made.rename(folder)
         except OSError:
             if not folder.exists():
                 raise

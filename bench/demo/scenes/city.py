@@ -61,7 +61,7 @@ def _building(
     if not lit:
         bright = (0.7, 0.82, 0.92)
     glass = mix(dark, bright, (alight < (lit or 0.3)).astype(np.float64))
-    canvas.blend(area, pane * 0.9, glass)
+    canvas.blend(area, np.where(pane, 0.9, 0.0), glass)
 
 
 def _skyline(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.demo.canvas import Canvas, Colour, jitter, mix, shade
+from bench.demo.canvas import Canvas, Colour, Point, jitter, mix, shade
 from bench.demo.noise import fractal_noise
 from bench.demo.scenes import backdrop
 
@@ -84,7 +84,7 @@ def _lettering(
     for k in range(count):
         left, right = x - wide + k * step + 0.15 * step, x - wide + (k + 1) * step - 0.15 * step
         middle = (left + right) / 2
-        strokes = [
+        strokes: list[tuple[Point, Point]] = [
             ((left, y - half), (left, y + half)),
             ((right, y - half), (right, y + half)),
             ((left, y - half), (right, y - half)),
@@ -94,7 +94,8 @@ def _lettering(
             ((left, y + half), (right, y - half)),
         ]
         for which in rng.permutation(len(strokes))[: int(rng.integers(2, 4))]:
-            canvas.line(*strokes[which], 0.16 * step, ink)
+            start, end = strokes[which]
+            canvas.line(start, end, 0.16 * step, ink)
 
 
 def _wheel(canvas: Canvas, x: float, y: float, r: float, spokes: int) -> None:

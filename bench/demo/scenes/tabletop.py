@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.demo.canvas import Canvas, Colour, jitter, mix, shade
 from bench.demo.noise import fractal_noise
@@ -192,7 +193,7 @@ def _table(canvas: Canvas, rng: np.random.Generator) -> str:
         return "a wooden table"
     cloth = np.asarray(backdrop.pick(rng, ((0.9, 0.88, 0.84), (0.6, 0.15, 0.15), (0.3, 0.4, 0.55))))
     folds = fractal_noise(rng, canvas.size, 4, 3, stretch=0.4)
-    check = 1.0
+    check: float | NDArray[np.float64] = 1.0
     if rng.random() < 0.4:
         check = 1.0 - 0.18 * ((np.floor(canvas.x * 12) + np.floor(canvas.y * 12)) % 2)
     canvas.below(edge, cloth * (check * (0.7 + 0.5 * folds))[..., None])
