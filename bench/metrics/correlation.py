@@ -18,7 +18,7 @@ def srcc(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:
     no order exists, and the caller marks the cell. Raises `ValueError` for NaN or infinite input,
     different lengths, n < 3.
 
-    >>> srcc([1.0, 2.0, 3.0, 10.0], [10, 30, 20, 40])
+    >>> round(srcc([1.0, 2.0, 3.0, 10.0], [10, 30, 20, 40]), 12)
     0.8
     >>> srcc([5, 5, 5], [1, 2, 3])
     nan
@@ -85,8 +85,8 @@ def rmse(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:
 def root_mean_square(error: npt.NDArray[np.float64]) -> float:
     """sqrt(mean(error**2)) of an (n,) array, without overflow of the squares.
 
-    >>> root_mean_square(np.array([3e200, 4e200])) / 1e200
-    3.5355339059327378
+    >>> root_mean_square(np.array([5e200, -5e200]))
+    5e+200
     """
     largest = float(np.abs(error).max())
     if largest == 0 or math.isinf(largest):

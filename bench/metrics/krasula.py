@@ -1,8 +1,8 @@
 """Krasula's analysis: can a metric tell which pairs differ, and which of two is better?
 
-L. Krasula, K. Fliegel, P. Le Callet, M. Klima, "On the accuracy of objective image and video quality
-models: New methodology for performance evaluation", QoMEX 2016. Unlike a correlation it knows that
-a human score has an uncertainty, and asks nothing where the observers did not agree.
+L. Krasula, K. Fliegel, P. Le Callet, M. Klima, "On the accuracy of objective image and video
+quality models: New methodology for performance evaluation", QoMEX 2016. Unlike a correlation it
+knows that a human score has an uncertainty, and asks nothing where the observers did not agree.
 """
 
 from __future__ import annotations

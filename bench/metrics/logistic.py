@@ -1,8 +1,8 @@
 """The monotone mappings of VQEG practice: correlation and error after a fitted logistic.
 
-The fit scans location and scale before it polishes them (`bench.metrics.projection`), so it needs no
-starting values and does not stop at the local minima that a curve fit from one start can meet. Data
-are standardised inside; parameters come back in the caller's units.
+The fit scans location and scale before it polishes them (`bench.metrics.projection`), so it needs
+no starting values and does not stop at the local minima that a curve fit from one start can meet.
+Data are standardised inside; parameters come back in the caller's units.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def fit_logistic4(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> Logistic
     """Least-squares `logistic4` of (n,) predictions onto (n,) quality.
 
     No fit (`converged` False, NaN, `reason`) when n <= 4, when either side is constant, or when
-    the solver does not converge. The scale b4 is between 0.01 and 100 standard deviations of the
-    predictions, the location at most 3 of them outside their range. Raises `ValueError` as `srcc`.
+    the solver does not converge. The scale b4 is at least 0.05 of the spread of the predictions
+    (interquartile range / 1.35, or the standard deviation where that is smaller) and at most 100
+    standard deviations, the location at most 10 of them outside their range: within these bounds
+    it is the best of a global search. Raises `ValueError` as `srcc`.
 
     >>> x = np.linspace(-3, 3, 40)
     >>> fit = fit_logistic4(x, logistic4(x, 90, 10, 0.5, 0.7))
