@@ -8,7 +8,7 @@ checkpoint. An ISP is an image-score pair, an ISPP the set of pairs that forms a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from timm.models.vision_transformer import Block
@@ -149,8 +149,8 @@ class PromptIQANet(nn.Module):
 class _SmallNorm(nn.LayerNorm):
     """Layer norm as timm's vision transformer has it."""
 
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim, eps=1e-6)
+    def __init__(self, dim: int, **options: Any) -> None:
+        super().__init__(dim, eps=1e-6, **options)
 
 
 def _blocks(size: ModelSize, depth: int, as_vit: bool = False) -> nn.Sequential:
