@@ -155,13 +155,14 @@ def export_splits(
 
     Scheme 'file' reads them again. The digest is in the first line of each.
     """
+    from bench.split_sources import export_name
     from bench.splits import export, make_split
 
     data = datasets.load(spec, roots)
     written = []
     for repeat in repeats:
         split = make_split(data, repeat=repeat, **rule)
-        path = folder / f"{spec.replace('@', '-')}-{repeat:02d}.csv"
+        path = folder / export_name(data.info.spec, repeat)
         digest = export(split, data, path)
         sizes = (split.train.size, split.val.size, split.test.size)
         written.append(ExportedSplit(path, repeat, digest, *sizes))

@@ -43,11 +43,21 @@ class Tree:
 
     def find(self, name: str) -> Path | None:
         """The file that `name` means, None where there is none or several could be meant."""
+        found = self._exact(name)
+        if found is None and "/" not in name:
+            path = self._by_name.get(name.lower())
+            found = self.root / path if path else None
+        return found
+
+    def why_not(self, name: str) -> str:
+        """Why `find` found nothing, in a few words."""
+        return "in several folders" if self._by_name.get(name.lower()) == "" else "missing"
+
+    def _exact(self, name: str) -> Path | None:
         exact = self.root / name
         if exact.is_file():
             return exact
-        lowered = name.lower()
-        path = self._paths.get(lowered) or self._by_name.get(lowered)
+        path = self._paths.get(name.lower())
         return self.root / path if path else None
 
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from bench.api import ImagePolicy, Images, Pixels
 from bench.errors import DataError
-from bench.image_files import find_files
+from bench.image_files import Tree
 from bench.packing import INDEX, PIXELS, Progress, build, complaint, pixel_digest
 
 Indices = Sequence[int] | npt.NDArray[np.integer[Any]]
@@ -172,10 +172,12 @@ def open_images(
 
 def _present(root: Path, names: Sequence[str]) -> list[Path]:
     """The file of every name; `DataError` with the count where some have none."""
-    files = find_files(root, names)
+    tree = Tree(root)
+    files = [tree.find(name) for name in names]
     lost = [name for name, file in zip(names, files, strict=True) if file is None]
     if lost:
-        raise DataError(f"{root}: {complaint(len(names), [(name, 'missing') for name in lost])}")
+        reasons = [(name, tree.why_not(name)) for name in lost]
+        raise DataError(f"{root}: {complaint(len(names), reasons)}")
     present = [file for file in files if file is not None]
     if len(set(present)) < len(present):
         twice = Counter(present).most_common(1)[0][0]

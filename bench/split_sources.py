@@ -7,6 +7,7 @@ grmp        the released few-shot code's sequence: numpy's legacy generator seed
 promptiqa   Python's generator, seeded per repeat; images, or KADID's references by number.
 liqe        ten splits 7:1:2 as text files of image paths (IQA_Database/*/splits2/1...10).
 arniqa      ten splits 7:1:2 as arrays of row numbers (datasets/*/splits/*.npy).
+file        what `bench splits export` wrote: one file, or a folder with one per repeat.
 
 Row numbers count in the order of the authors' annotation files, which the readers keep.
 """
@@ -136,6 +137,9 @@ def _arniqa(dataset: Dataset, repeat: int, folder: Path) -> Parts:
 
 
 def _file(dataset: Dataset, repeat: int, path: Path) -> Parts:
+    """One exported file, or of a folder of them the one of this dataset and repeat."""
+    if path.is_dir():
+        path = path / export_name(dataset.info.spec, repeat)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -149,6 +153,11 @@ def _file(dataset: Dataset, repeat: int, path: Path) -> Parts:
         names = [line["image"] for line in table if line["part"] == part]
         found.append(_rows(rows, names, path))
     return found[0], found[1], found[2]
+
+
+def export_name(spec: str, repeat: int) -> str:
+    """The file name under which `bench splits export` writes one split."""
+    return f"{spec.replace('@', '-')}-{repeat:02d}.csv"
 
 
 def _published(dataset: Dataset, folder: Path, inside: str) -> Path:

@@ -203,7 +203,7 @@ def test_a_bare_name_is_found_in_a_subfolder_if_unique(tmp_path):
     save_png(root / "part_2" / "a.png")
     assert len(open_images(root, ["a.png"], KEEP, tmp_path / "cache")) == 1
     save_png(root / "part_1" / "a.png")
-    with pytest.raises(DataError, match=r"a\.png \(missing\)"):
+    with pytest.raises(DataError, match=r"a\.png \(in several folders\)"):
         open_images(root, ["a.png"], KEEP, tmp_path / "cache")
 
 

@@ -74,7 +74,8 @@ def reader(name: str, roots: Roots = None) -> DatasetReader:
 
 def info(spec: str, roots: Roots = None) -> DatasetInfo:
     """What is known of a database without having it, with the spec's label version in force."""
-    return _parse(spec, roots)[0].info.at(_parse(spec, roots)[1])
+    found, version = _parse(spec, roots)
+    return found.info.at(version)
 
 
 def locate(spec: str, roots: Roots = None) -> Path | None:

@@ -135,3 +135,6 @@ def test_exported_splits_are_read_back(root, tmp_path):
     data = datasets.load("koniq10k", root)
     back = make_split(data, repeat=0, scheme="file", folder=out[2].path)
     assert back.digest(data) == out[2].digest
+    for one in out:
+        again = make_split(data, repeat=one.repeat, scheme="file", folder=tmp_path / "splits")
+        assert again.digest(data) == one.digest
