@@ -59,8 +59,15 @@ def read(
         return _grmp(dataset, repeat, labels)
     if scheme == "promptiqa":
         return _promptiqa(dataset, repeat, seed)
+    if folder is None and scheme != "file":
+        from bench.datasets import split_folder
+
+        folder = split_folder(scheme)
     if folder is None:
-        raise UsageError(f"split scheme '{scheme}' needs the folder of the published files")
+        raise UsageError(
+            f"split scheme '{scheme}' needs the folder of its files: give it, or for liqe and "
+            "arniqa name it under 'splits:' in iqa-data.yaml or put it into a data root"
+        )
     readers: dict[str, Callable[[Dataset, int, Path], Parts]] = {
         "liqe": _liqe,
         "arniqa": _arniqa,

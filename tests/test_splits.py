@@ -206,7 +206,9 @@ def test_official_split():
         ({"scheme": "grmp", "labels": 81}, "only 80"),
     ],
 )
-def test_what_cannot_be_is_refused(settings, message):
+def test_what_cannot_be_is_refused(settings, message, monkeypatch):
+    monkeypatch.delenv("IQA_DATA", raising=False)
+    monkeypatch.delenv("IQA_DATA_CONFIG", raising=False)
     with pytest.raises(UsageError, match=message):
         make_split(dataset(), **{"repeat": 0, **settings})
 

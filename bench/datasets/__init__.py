@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.datasets._places import Roots, cache_folder, data_roots
+from bench.datasets._places import Roots, cache_folder, data_roots, folders, plain
 from bench.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "missing",
     "names",
     "reader",
+    "split_folder",
 ]
 
 
@@ -116,6 +117,15 @@ def image_folder(spec: str, root: Path, roots: Roots = None) -> Path:
     if place is not None and place.images is not None:
         return root / place.images
     return found.images(root)
+
+
+def split_folder(scheme: str, roots: Roots = None) -> Path | None:
+    """The published files of split scheme 'liqe' or 'arniqa': configured, or in a data root."""
+    configured = _settings(roots).splits.get(scheme)
+    if configured is not None:
+        return configured
+    below = (path for root in data_roots(roots) for path in folders(root, depth=2))
+    return next((path for path in below if plain(path.name) == scheme), None)
 
 
 def missing(specs: Iterable[str], roots: Roots = None) -> list[Missing]:

@@ -12,6 +12,8 @@ A YAML file of a few lines, named by `IQA_DATA_CONFIG` or lying as `iqa-data.yam
         image: file
         score: mos
         range: [1, 5]
+    splits:
+      liqe: /disk2/LIQE                         # published split files, where schemes need them
 """
 
 from __future__ import annotations
@@ -82,6 +84,7 @@ class UserDatabase(_Strict):
 class _File(_Strict):
     folders: dict[str, Place] = Field(default_factory=dict)
     databases: dict[str, UserDatabase] = Field(default_factory=dict)
+    splits: dict[Literal["liqe", "arniqa"], Path] = Field(default_factory=dict)
 
     @field_validator("folders", mode="before")
     @classmethod
@@ -97,6 +100,7 @@ class Config:
 
     folders: dict[str, Place] = field(default_factory=dict)
     databases: dict[str, UserDatabase] = field(default_factory=dict)
+    splits: dict[str, Path] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
 
@@ -113,11 +117,13 @@ def read_config(roots: tuple[Path, ...]) -> Config:
         files.insert(0, Path(named))
     places: dict[str, Place] = {}
     databases: dict[str, UserDatabase] = {}
+    splits: dict[str, Path] = {}
     for file in files:
         part = _read(file)
         places = {**part.folders, **places}
         databases = {**part.databases, **databases}
-    return Config(places, databases, tuple(files))
+        splits = {**part.splits, **splits}
+    return Config(places, databases, splits, tuple(files))
 
 
 def _read(file: Path) -> _File:
@@ -138,4 +144,5 @@ def _read(file: Path) -> _File:
         databases={
             k: v.model_copy(update={"root": base / v.root}) for k, v in part.databases.items()
         },
+        splits={k: base / v for k, v in part.splits.items()},
     )

@@ -177,6 +177,17 @@ def test_a_database_of_the_users_own(tmp_path):
         datasets.info("holiday")
 
 
+def test_published_split_files_are_found(tmp_path, monkeypatch):
+    assert datasets.split_folder("liqe", tmp_path) is None
+    (tmp_path / "splits" / "ARNIQA").mkdir(parents=True)
+    assert datasets.split_folder("arniqa", tmp_path) == tmp_path / "splits" / "ARNIQA"
+    (tmp_path / "iqa-data.yaml").write_text("splits: {arniqa: other}\n")
+    assert datasets.split_folder("arniqa", tmp_path) == tmp_path / "other"
+    (tmp_path / "iqa-data.yaml").write_text("splits: {pyiqa: other}\n")
+    with pytest.raises(UsageError, match=r"iqa-data\.yaml: splits\.pyiqa"):
+        datasets.split_folder("arniqa", tmp_path)
+
+
 def test_a_demo_set_is_rendered_once(tmp_path, monkeypatch):
     calls = []
 
