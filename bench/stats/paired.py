@@ -1,0 +1,158 @@
+"""Tests of paired differences between two methods, and Holm's correction for many of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.metrics.inputs import FloatArray, finite_vector
+
+# Differences that vary by less than this, relative to the largest, do so by rounding alone.
+NO_SPREAD = 1e-12
+
+
+@dataclass(frozen=True)
+class PairedT:
+    """A t-test of paired differences, with the interval of their mean."""
+
+    mean: float
+    low: float
+    high: float
+    """Interval of the mean difference, at `confidence`."""
+    statistic: float
+    p_value: float
+    """Two-sided."""
+    df: int
+    confidence: float
+    n: int
+    reason: str
+    """Why there is no test (then NaN); empty when there is one."""
+
+
+@dataclass(frozen=True)
+class SignedRank:
+    """Wilcoxon's signed-rank test of paired differences."""
+
+    statistic: float
+    """The smaller of the two rank sums."""
+    p_value: float
+    """Two-sided."""
+    n: int
+    """Differences that are not 0; the others do not count."""
+    smallest_p: float
+    """2 / 2**n: no outcome of n differences can have a smaller exact p-value."""
+
+
+def nadeau_bengio(
+    differences: npt.ArrayLike, n_train: int, n_test: int, confidence: float = 0.95
+) -> PairedT:
+    """Corrected resampled t-test of (k,) differences over k random splits of one dataset.
+
+    C. Nadeau & Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003.
+    Random splits share images, so their differences are correlated and s^2 / k is too small a
+    variance of the mean; this one takes (1/k + n_test / n_train) s^2, with k - 1 degrees of
+    freedom. `n_train` and `n_test` are numbers of images in a split. Units of the mean and its
+    interval are those of `differences`.
+
+    All differences 0: statistic 0, p 1, interval [0, 0]. All equal but not 0 (as when the splits
+    are one fixed test set): NaN with a `reason`, since repeats without spread say nothing about
+    chance.
+    Raises `ValueError` for NaN or infinity, k < 2, sizes below 1, `confidence` outside (0, 1).
+
+    >>> result = nadeau_bengio([.02, .01, .03, .00, .02], n_train=80, n_test=20)
+    >>> round(result.statistic, 3), round(result.p_value, 3), result.df
+    (2.092, 0.105, 4)
+    """
+    for name, size in (("n_train", n_train), ("n_test", n_test)):
+        if size < 1:
+            raise ValueError(f"{name}: expected at least 1, got {size}")
+    return _t_test(differences, n_test / n_train, confidence)
+
+
+def paired_t(differences: npt.ArrayLike, confidence: float = 0.95) -> PairedT:
+    """Student's paired t-test of (k,) independent differences.
+
+    Over overlapping splits the differences are not independent and this finds far too many
+    (`docs/statistics.md`); it is here to be compared with. Otherwise as `nadeau_bengio`.
+
+    >>> round(paired_t([.02, .01, .03, .00, .02]).p_value, 3)
+    0.035
+    """
+    return _t_test(differences, 0.0, confidence)
+
+
+def _t_test(differences: npt.ArrayLike, overlap: float, confidence: float) -> PairedT:
+    from scipy.special import stdtr, stdtrit
+
+    d = finite_vector(differences, "differences", minimum=2)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
+    mean, df = float(d.mean()), d.size - 1
+    if _no_spread(d):
+        return _without_spread(d, confidence)
+    error = math.sqrt((1 / d.size + overlap) * float(d.var(ddof=1)))
+    statistic = mean / error
+    p_value = 2 * float(stdtr(df, -abs(statistic)))
+    half = float(stdtrit(df, (1 + confidence) / 2)) * error
+    return PairedT(mean, mean - half, mean + half, statistic, p_value, df, confidence, d.size, "")
+
+
+def _no_spread(d: FloatArray) -> bool:
+    return bool(np.ptp(d) <= NO_SPREAD * np.abs(d).max())
+
+
+def _without_spread(d: FloatArray, confidence: float) -> PairedT:
+    df = d.size - 1
+    if not d.any():
+        return PairedT(0.0, 0.0, 0.0, 0.0, 1.0, df, confidence, d.size, "")
+    nan = math.nan
+    reason = f"all {d.size} differences are equal: compare the images instead"
+    return PairedT(float(d.mean()), nan, nan, nan, nan, df, confidence, d.size, reason)
+
+
+def wilcoxon_signed_rank(differences: npt.ArrayLike) -> SignedRank:
+    """Wilcoxon's signed-rank test (1945) of (k,) differences, as `scipy.stats.wilcoxon`.
+
+    Zeros are dropped (Wilcoxon's own rule); exact where scipy can, else the normal approximation.
+    All differences 0: statistic 0, p 1. It assumes independent differences, which those over
+    overlapping splits are not. Raises `ValueError` for NaN or infinity and for no differences.
+
+    >>> wilcoxon_signed_rank([.02, .01, .03, .04, .05]).p_value
+    0.0625
+    """
+    d = finite_vector(differences, "differences")
+    d = d[d != 0]
+    if not d.size:
+        return SignedRank(0.0, 1.0, 0, 1.0)
+    from scipy import stats
+
+    statistic, p_value = stats.wilcoxon(d)
+    return SignedRank(float(statistic), float(p_value), d.size, 2.0 ** (1 - d.size))
+
+
+def holm(pvalues: npt.ArrayLike) -> FloatArray:
+    """Holm's step-down adjusted p-values of (m,) p-values, in their order.
+
+    S. Holm, Scand. J. Statist. 6, 1979: calling significant what is at most alpha makes any false
+    claim with probability at most alpha, whatever the dependence between the tests. NaN (no test
+    was possible) stays NaN and does not count among the m.
+    Raises `ValueError` for values outside [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    p = np.asarray(pvalues, dtype=np.float64)
+    if p.ndim != 1:
+        raise ValueError(f"pvalues: expected one dimension, got shape {p.shape}")
+    outside = np.flatnonzero((p < 0) | (p > 1))
+    if outside.size:
+        raise ValueError(f"pvalues: {p[outside[0]]} at index {outside[0]} is not a probability")
+    adjusted = np.full(p.size, math.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = np.arange(order.size, 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p[order]))
+    return adjusted
