@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet
+from bench.errors import UsageError
 from methods.grmp import checkpoint
 from methods.grmp.finetune import Finetuner
 from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
@@ -75,6 +76,11 @@ class Engine:
         """A trainer of the last blocks; from here on, predictions share what it keeps."""
         own = self.settings
         names = finetuned_names(self.model, own.trained_blocks, own.train_visual_prompts)
+        if not names:
+            raise UsageError(
+                "grmp: nothing to train with trained_blocks=0 and text_prompts=false; "
+                "finetuning=false says so"
+            )
         parameters = self.model.train_only(names)
         towers = (self.model.image_encoder, self.model.text_encoder)
         image, text = (max(tower.n_layers - own.trained_blocks, 0) for tower in towers)

@@ -104,7 +104,9 @@ class Finetuner:
         scenes = self._logits(again, self.pipeline.scene_texts())
         kl = semantic_loss(scenes, self.teacher.probabilities(batch))
         quality = self._backward(ce, keep=True)
-        semantic = torch.autograd.grad(kl, self.parameters, allow_unused=True)
+        semantic: Sequence[Tensor | None] = [None] * len(self.parameters)
+        if kl.requires_grad:  # it does not where only the text context trains
+            semantic = torch.autograd.grad(kl, self.parameters, allow_unused=True)
         base = Step(len(batch), ce.item(), kl.item())
         if not self.settings.qgr:
             return quality, Step(base.size, base.loss, base.kl, angle(quality, semantic))
