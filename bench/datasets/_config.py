@@ -122,7 +122,7 @@ def read_config(roots: tuple[Path, ...]) -> Config:
         part = _read(file)
         places = {**part.folders, **places}
         databases = {**part.databases, **databases}
-        splits = {**part.splits, **splits}
+        splits = {**dict(part.splits.items()), **splits}
     return Config(places, databases, splits, tuple(files))
 
 

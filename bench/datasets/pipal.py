@@ -13,7 +13,7 @@ from bench.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-_LISTS = ("pipal22_train.txt", "pipal21_train.txt")
+_LISTS = ("pipal22_train.txt",)
 
 
 class Pipal(DatasetReader):
