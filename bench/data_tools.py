@@ -159,6 +159,8 @@ def export_splits(
     from bench.splits import export, make_split
 
     data = datasets.load(spec, roots)
+    if rule.get("folder") is None and rule.get("scheme") in ("liqe", "arniqa"):
+        rule["folder"] = datasets.split_folder(rule["scheme"], roots)
     written = []
     for repeat in repeats:
         split = make_split(data, repeat=repeat, **rule)
@@ -184,7 +186,7 @@ def _status(name: str, roots: Roots) -> DatasetStatus:
             images = sum(file is not None for file in files)
         except BenchError as error:
             problem = str(error).splitlines()[0]
-        if samples and images < samples:
+        if images and images < samples:
             problem = f"{samples - images} image files are missing"
         elif samples and described.size not in (0, samples):
             problem = f"{samples} samples, published are {described.size}"

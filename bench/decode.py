@@ -5,7 +5,7 @@ Every file ends as (H, W, 3) RGB, upright, 8 bits:
 * EXIF orientation is applied;
 * 16-bit samples keep their upper byte, gray or colour alike (what Pillow does for 16-bit RGB);
 * gray and bilevel pixels are repeated in the three channels;
-* CMYK and other colour models go through Pillow's profile-less conversion;
+* CMYK and other colour models go through Pillow's conversion; colour profiles are not applied;
 * palette colours are looked up;
 * alpha is blended over white, as a viewer shows it;
 * of an animation the first frame counts;

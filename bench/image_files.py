@@ -25,7 +25,14 @@ class Tree:
     @cached_property
     def _paths(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for folder, _, names in os.walk(self.root):
+        seen: set[str] = set()
+        for folder, below, names in os.walk(self.root, followlinks=True):
+            # Databases are often linked together from several disks; a link may also lead back.
+            real = os.path.realpath(folder)
+            if real in seen:
+                below.clear()
+                continue
+            seen.add(real)
             base = os.path.relpath(folder, self.root).replace(os.sep, "/")
             for name in names:
                 path = name if base == "." else f"{base}/{name}"

@@ -159,12 +159,14 @@ def open_images(
     folder = cache / _key(names, files, policy)
     if found := _opened(folder, names):
         return found
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if found := _opened(folder, names):
-            return found
-        build(folder, names, files, policy, progress)
-    found = _opened(folder, names)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (found := _opened(folder, names)):
+                build(folder, names, files, policy, progress)
+    except OSError as error:
+        raise DataError(f"decoded cache {folder} cannot be written: {error}") from None
+    found = found or _opened(folder, names)
     if found is None:
         raise DataError(f"decoded cache {folder} vanished while it was built")
     return found

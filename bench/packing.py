@@ -40,7 +40,7 @@ def build(
 ) -> None:
     """Decode `files` into `folder`, which appears only when it is whole. Call it under a lock.
 
-    Raises `DataError` that names the files which cannot be decoded, and where the disk is full.
+    Raises `DataError` that names the files which cannot be decoded, `OSError` for a full disk.
     """
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)  # the lock is ours: whoever left it is dead
@@ -54,8 +54,6 @@ def build(
             _flush(out)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-    except OSError as error:
-        raise DataError(f"decoded cache {folder} cannot be written: {error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

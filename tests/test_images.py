@@ -207,6 +207,14 @@ def test_a_bare_name_is_found_in_a_subfolder_if_unique(tmp_path):
         open_images(root, ["a.png"], KEEP, tmp_path / "cache")
 
 
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+    save_png(tmp_path / "disk" / "a.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "part").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "back").symlink_to(tmp_path / "set")
+    assert len(open_images(tmp_path / "set", ["A.png"], KEEP, tmp_path / "cache")) == 1
+
+
 def test_a_name_with_a_folder_is_not_looked_for_elsewhere(tmp_path):
     save_png(tmp_path / "pristine" / "a.png")
     with pytest.raises(DataError, match="missing"):
@@ -352,6 +360,12 @@ def test_a_cache_that_cannot_be_written_says_so(folder, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="No space left"):
         open_images(folder, NAMES, KEEP, tmp_path / "cache")
     assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
+
+
+def test_a_cache_that_is_a_file_says_so(folder, tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        open_images(folder, NAMES, KEEP, tmp_path / "cache")
 
 
 # -- images in memory ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from bench.datasets._files import columns, find_file, read_table
 from bench.datasets._places import cache_folder
 from bench.datasets.base import DatasetInfo, DatasetReader
 from bench.demo import DEMO_SETS, DemoSet
+from bench.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,14 +71,17 @@ class DemoReader(DatasetReader):
         from bench.demo.render import render_dataset
 
         folder = self._folder()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not (folder / "table.csv").is_file():
-                partial = folder.with_suffix(".partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                render_dataset(self.info.name, partial)
-                shutil.rmtree(folder, ignore_errors=True)
-                partial.rename(folder)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not (folder / "table.csv").is_file():
+                    partial = folder.with_suffix(".partial")
+                    shutil.rmtree(partial, ignore_errors=True)
+                    render_dataset(self.info.name, partial)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    partial.rename(folder)
+        except OSError as error:
+            raise DataError(f"{self.info.name}: cannot be rendered to {folder}: {error}") from None
         return folder
 
     def _folder(self) -> Path:

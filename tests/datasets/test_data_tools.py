@@ -138,3 +138,12 @@ def test_exported_splits_are_read_back(root, tmp_path):
     for one in out:
         again = make_split(data, repeat=one.repeat, scheme="file", folder=tmp_path / "splits")
         assert again.digest(data) == one.digest
+
+
+def test_published_splits_are_found_under_the_data_root(root, tmp_path):
+    folder = root / "liqe" / "IQA_Database" / "koniq-10k" / "splits2" / "1"
+    for part, names in (("train", [0, 1]), ("val", [2]), ("test", [3])):
+        lines = [f"1024x768/{layouts.KONIQ[k]}\t3.2" for k in names]
+        layouts.text(folder / f"koniq10k_{part}_clip.txt", *lines)
+    out = data_tools.export_splits("koniq10k", [0], tmp_path / "out", root, scheme="liqe")
+    assert (out[0].train, out[0].val, out[0].test) == (2, 1, 1)
