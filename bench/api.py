@@ -183,6 +183,11 @@ class Method(ABC):
         """Datasets that `pretrain` needs; () for a method without pre-training."""
         return ()
 
+    @property
+    def corpus_normalise(self) -> Literal["minmax_train", "range", "none"]:
+        """How corpus labels are scaled for `pretrain`: 'minmax_train', 'range' or 'none'."""
+        return "minmax_train"
+
     def pretrain_settings(self) -> dict[str, Any]:
         """The settings that define the pre-trained state; they name its cache entry."""
         values: dict[str, Any] = self.settings.model_dump(mode="json")
@@ -214,6 +219,10 @@ class Method(ABC):
     @abstractmethod
     def predict(self, images: Images) -> Scores:
         """Score images: (n,) float, higher is better, no NaN; independent of order and batching."""
+
+    def set_prompt(self, images: Images, scores: Scores) -> None:
+        """Score by these image-score pairs from now on, for methods that are told so (ISPs)."""
+        raise TypeError(f"{self.name} takes no image-score pairs")
 
     def embed(self, images: Images) -> npt.NDArray[np.floating[Any]]:
         """Features before the score, (n, d) float, for t-SNE."""

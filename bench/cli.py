@@ -116,6 +116,40 @@ def report(
     raise typer.Exit(commands.report(results, out))
 
 
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    method: Annotated[str, typer.Option(help="Method, with its argument where it takes one.")],
+    prompt: Annotated[
+        Path | None, typer.Option(help="CSV (image, score): the pairs that promptiqa scores by.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Fitted weights of the method; default: pre-trained ones.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("scores.csv"),
+    assignments: Assignments = None,
+    results: Results = Path("results"),
+    data_root: DataRoot = None,
+    device: Device = "auto",
+) -> None:
+    """Score your own images with a method; higher is better."""
+    from bench import commands
+
+    raise typer.Exit(
+        commands.predict(
+            images,
+            method=method,
+            prompt=prompt,
+            weights=weights,
+            out=out,
+            assignments=assignments or [],
+            results=results,
+            data_roots=data_root or [],
+            device=device,
+        )
+    )
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, datasets, protocols or backbones.")],

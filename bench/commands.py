@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -87,4 +88,35 @@ def report(results: Path, out: Path | None) -> int:
     for path in rendered.paths:
         if path.suffix in (".html", ".tex", ".csv") and path.parent == (out or results / "report"):
             console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def predict(
+    images: Sequence[Path],
+    *,
+    method: str,
+    prompt: Path | None,
+    weights: Path | None,
+    out: Path,
+    assignments: Sequence[str],
+    results: Path,
+    data_roots: Sequence[Path],
+    device: str,
+) -> int:
+    """Score images to a CSV, and say where it is."""
+    from bench import datasets, predicting
+    from bench.environment import resolve_device
+    from bench.library import Library
+    from bench.protocol import Protocol
+    from bench.variants import choose, parse_assignments
+
+    paths = predicting.expand(images)
+    chosen = choose(Protocol(name="predict"), [method], parse_assignments(assignments))
+    library = Library(datasets.data_roots(list(data_roots) or None))
+    store = Store(results)
+    ready = predicting.ready(chosen[0], resolve_device(device), weights, store, library)
+    if prompt is not None:
+        predicting.prompt(ready, prompt)
+    predicting.write_scores(out, paths, predicting.score(ready, paths))
+    Console().print(f"{len(paths)} images scored by {method}: {out}", highlight=False, markup=False)
     return 0

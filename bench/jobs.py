@@ -33,11 +33,11 @@ class Pretraining(_Model):
     """Method name, argument included."""
     settings: dict[str, Any]
     """The method's settings."""
-    task: Task
-    """The task whose test images stay out of the corpora."""
-    split: SplitRule
+    task: Task | None = None
+    """The task whose test images stay out of the corpora; None leaves nothing out."""
+    split: SplitRule = Field(default_factory=SplitRule)
     """How that task is split."""
-    repeat: int
+    repeat: int = 0
     """Which of its splits."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.library import Library
+from bench.pretraining import pretrain_spec
 from bench.protocol import Protocol
 from bench.records import PretrainSpec, RunSpec, Task
 from bench.store import Store
@@ -104,26 +105,13 @@ class Planner:
         )
 
     def _pretrain(self, variant: Variant, task: Task, repeat: int) -> PretrainSpec | None:
-        method = variant.build()
-        corpora = method.corpora()
+        corpora = variant.build().corpora()
         if not corpora:
             return None
-        identity = variant.identity()
-        # Through `identity`, so that a file enters by content and the backbone by its weights.
-        settings = {
-            key: identity.get(key, value)
-            for key, value in method.pretrain_settings().items()
-            if key != "backbone"
+        digests = {
+            name: self.library.corpus_digest(name, task, self.rule, repeat) for name in corpora
         }
-        return PretrainSpec(
-            method=variant.cls.name,
-            method_version=variant.cls.version,
-            settings=settings,
-            weights=variant.weights(),
-            corpora={
-                name: self.library.corpus_digest(name, task, self.rule, repeat) for name in corpora
-            },
-        )
+        return pretrain_spec(variant, digests)
 
 
 def run_state(store: Store, run: RunSpec, retry_failed: bool) -> str:

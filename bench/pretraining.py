@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from bench.fitting import Interrupted
 from bench.jobs import Event, Pretraining
 from bench.labels import normalise
 from bench.library import Library
+from bench.records import PretrainSpec
 from bench.store import Store
+from bench.variants import Variant
 
 
 def pretrain(
@@ -79,14 +82,54 @@ def _train(
 
 
 def corpora(method: Method, work: Pretraining, library: Library) -> list[LabelledSet]:
-    """The labelled sets a method pre-trains on; labels scaled to 0-1 per corpus."""
+    """The labelled sets a method pre-trains on; labels scaled corpus by corpus."""
     sets = []
     for name in method.corpora():
         dataset = library.dataset(name)
-        rows = library.corpus_rows(name, work.task, work.split, work.repeat)
+        rows: tasks.Rows = np.arange(len(dataset))
+        if work.task is not None:
+            rows = library.corpus_rows(name, work.task, work.split, work.repeat)
         if not len(rows):  # the whole corpus is what the run is tested on
             continue
-        scores = normalise(dataset.quality, rows, "minmax_train", dataset)[rows]
+        scores = normalise(dataset.quality, rows, method.corpus_normalise, dataset)[rows]
         images = library.images(name, method.policy)
         sets.append(tasks.labelled(dataset, rows, images, scores))
     return sets
+
+
+def pretrain_whole(
+    variant: Variant, store: Store, library: Library, device: str, emit: Callable[[Event], None]
+) -> Path:
+    """The state pre-trained on the whole corpora, for predicting images outside any protocol.
+
+    Computed on first use and kept in the store, as for runs.
+    """
+    spec = pretrain_spec(
+        variant,
+        {
+            name: tasks.rows_digest(dataset, np.arange(len(dataset)))
+            for name in variant.build().corpora()
+            for dataset in [library.dataset(name)]
+        },
+    )
+    work = Pretraining(spec=spec, method=variant.method, settings=variant.raw)
+    pretrain(work, store, library, device, emit, lambda: False)
+    return store.pretrained_file(spec.method, spec.key)
+
+
+def pretrain_spec(variant: Variant, corpora: dict[str, str]) -> PretrainSpec:
+    """The identity of a pre-trained state, given the digests of the corpora's rows."""
+    identity = variant.identity()
+    # Through `identity`, so that a file enters by content and the backbone by its weights.
+    settings = {
+        key: identity.get(key, value)
+        for key, value in variant.build().pretrain_settings().items()
+        if key != "backbone"
+    }
+    return PretrainSpec(
+        method=variant.cls.name,
+        method_version=variant.cls.version,
+        settings=settings,
+        weights=variant.weights(),
+        corpora=corpora,
+    )

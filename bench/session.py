@@ -12,6 +12,7 @@ from bench import protocol as protocols
 from bench.dispatch import Dispatcher, Interrupt, Outcome, slots
 from bench.environment import resolve_device
 from bench.errors import DataError
+from bench.image_files import find_files
 from bench.jobs import Event, Job, Pretraining, Work
 from bench.library import Library
 from bench.plan import Plan, Planner
@@ -59,9 +60,10 @@ def prepare(options: Options) -> tuple[Plan, Store]:
     """
     roots = list(datasets.data_roots(options.data_roots or None))
     chosen, variants = _resolve(options, roots)
-    _refuse_missing(chosen, variants, roots)
+    library = Library(roots)
+    _refuse_missing(chosen, variants, library)
     store = Store(options.results)
-    plan = Planner(chosen, Library(roots)).plan(variants, store, options.retry_failed)
+    plan = Planner(chosen, library).plan(variants, store, options.retry_failed)
     return plan, store
 
 
@@ -96,18 +98,35 @@ def _resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Varian
     return chosen, choose(chosen, options.methods, settings)
 
 
-def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], roots: list[Path]) -> None:
-    """A protocol whose databases are not all there runs none of it by halves."""
-    wanted = chosen.specs()
+def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], library: Library) -> None:
+    """A protocol whose databases are not all there, image by image, runs none of it by halves."""
+    wanted = dict.fromkeys(chosen.specs())
     for variant in variants:
-        wanted += variant.build().corpora()
-    absent = datasets.missing(wanted, roots)
-    if absent:
-        raise DataError(
-            f"{datasets.describe_missing(absent)}\n"
-            f"To try the protocol without any: bench run {chosen.name} "
-            "--datasets demo_authentic --set backbone=tiny"
+        wanted.update(dict.fromkeys(variant.build().corpora()))
+    absent = datasets.missing(wanted, library.data_roots)
+    problems = [datasets.describe_missing(absent)] if absent else []
+    gone = {item.spec for item in absent}
+    problems += filter(None, (_missing_images(name, library) for name in wanted if name not in gone))
+    if problems:
+        names = ",".join(name for name in chosen.specs() if name.startswith("demo_"))
+        problems.append(
+            f"To try the protocol without any of them: bench run {chosen.name} --datasets "
+            f"{names or 'demo_authentic'} --set backbone=tiny"
         )
+        raise DataError("\n".join(problems))
+
+
+def _missing_images(name: str, library: Library) -> str:
+    dataset = library.dataset(name)
+    images = list(dataset.table["image"])
+    files = find_files(dataset.root, images)
+    gone = [image for image, file in zip(images, files, strict=True) if file is None]
+    if not gone:
+        return ""
+    return (
+        f"{name}: {len(gone):,} of {len(images):,} image files are missing under {dataset.root}, "
+        f"e.g. {gone[0]}; get them from {dataset.info.homepage or 'where the table came from'}"
+    )
 
 
 def _announce(console: Console, plan: Plan, store: Store) -> None:

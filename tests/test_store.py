@@ -34,6 +34,16 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert (written.value("srcc"), written.value("srcc", "best_test")) == (0.5, 0.6)
 
 
+def test_a_relative_folder_is_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(Path("results"))
+    store.write(record())
+    assert store.get(SPEC) == record(created=store.get(SPEC).created)
+    assert len(list(store.records())) == 1
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_debris(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

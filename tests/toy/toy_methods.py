@@ -133,5 +133,19 @@ class ToyPretrained(ToyLinear):
         self.seen = np.load(path, allow_pickle=False)
 
 
+class ToyPrompted(Method):
+    """The score of the pair whose luminance is nearest."""
+
+    name = "toy_prompted"
+
+    def set_prompt(self, images, scores):
+        self.pairs = (_luminance(images), np.asarray(scores))
+
+    def predict(self, images):
+        known, scores = self.pairs
+        nearest = np.abs(_luminance(images)[:, None] - known[None]).argmin(axis=1)
+        return scores[nearest]
+
+
 def _luminance(images):
     return np.array([image.mean() / 255 for image in images])
