@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
@@ -49,7 +50,11 @@ def read_table(file: Path, separator: str | None = None, header: bool = True) ->
     if not text.strip():
         raise DataError(f"{file}: the file is empty")
     used = separator or _separator(text)
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=used) if any(row)]
+    try:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=used)
+        rows = [row for row in lines if any(row)]
+    except csv.Error as error:
+        raise DataError(f"{file}: not a table of text: {error}") from None
     rows = [[cell.strip() for cell in row] for row in rows]
     width = len(rows[0])
     for number, row in enumerate(rows, start=1):

@@ -58,6 +58,7 @@ def test_a_good_table_is_read(tmp_path):
         ("image,score\nC:\\a.png,1\n", "leaves the database's folder"),
         ("image,score\nbläuling.png,1\n".encode("latin-1"), r"not UTF-8 text \(byte 14\)"),
         (GOOD.encode("utf-16"), "not UTF-8 text"),
+        (f'image,score\n"{"x" * 200_000}",1\n', "not a table of text: field larger"),
     ],
 )
 def test_bad_tables(tmp_path, content, message):
@@ -73,6 +74,11 @@ def test_the_separator_is_found_out(tmp_path, mark):
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     assert len(datasets.load("mine", own(tmp_path, GOOD.encode("utf-8-sig")))) == 2
+
+
+def test_a_line_break_in_quotes_is_part_of_the_cell(tmp_path):
+    content = 'image,note,score\na.png,"two\nlines, one cell",1\n'
+    assert datasets.load("mine", own(tmp_path, content)).table["score"].tolist() == [1]
 
 
 def test_names_keep_their_zeros(tmp_path):
