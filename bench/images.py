@@ -2,7 +2,7 @@
 
 `open_images` decodes every file of a dataset under one size policy and keeps the pixels in one file
 that is mapped, never loaded. Its folder is named by what it holds: sample names, the source files'
-sizes and modification times, the policy. A changed source file therefore means another folder. It
+sizes and modification times, the policy, Pillow's version. A changed source file therefore means another folder. It
 is built under a lock in a folder of another name and renamed when whole, so that a killed build
 leaves nothing that could be taken for a finished one.
 """
@@ -188,7 +188,9 @@ def _present(root: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _key(names: Sequence[str], files: Sequence[Path], policy: ImagePolicy) -> str:
-    digest = hashlib.sha256(json.dumps([FORMAT, policy.resize, policy.size]).encode())
+    from PIL import __version__ as pillow  # another version may decode and resize otherwise
+
+    digest = hashlib.sha256(json.dumps([FORMAT, pillow, policy.resize, policy.size]).encode())
     for name, file in zip(names, files, strict=True):
         status = file.stat()
         digest.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())
