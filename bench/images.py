@@ -2,9 +2,9 @@
 
 `open_images` decodes every file of a dataset under one size policy and keeps the pixels in one file
 that is mapped, never loaded. Its folder is named by what it holds: sample names, the source files'
-sizes and modification times, the policy, Pillow's version. A changed source file therefore means another folder. It
-is built under a lock in a folder of another name and renamed when whole, so that a killed build
-leaves nothing that could be taken for a finished one.
+sizes and modification times, the policy and Pillow's version. A changed source file therefore means
+another folder. It is built under a lock in a folder of another name and renamed when whole, so that
+a killed build leaves nothing that could be taken for a finished one.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Gfiqa(DatasetReader):
         high=1.0,
         size=20000,
         homepage="https://database.mmsp-kn.de/gfiqa-20k-database.html",
-        licence="research use",
+        licence="as stated by its authors at the home page",
         citation="S. Su et al., Going the Extra Mile in Face Image Quality Assessment: A Novel "
         "Database and Model, IEEE Transactions on Multimedia, 2023",
         folders=("gfiqa20k", "gfiqa-20k", "gfiqa", "GFIQA_20k"),

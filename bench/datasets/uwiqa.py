@@ -27,7 +27,7 @@ class Uwiqa(DatasetReader):
         high=1.0,
         size=890,
         homepage="https://doi.org/10.1016/j.image.2021.116218",
-        licence="research use",
+        licence="as stated by its authors at the home page",
         citation="N. Yang et al., A reference-free underwater image quality assessment metric in "
         "frequency domain, Signal Processing: Image Communication, 2021",
         folders=("uwiqa", "UWIQA_Database", "UIQA"),

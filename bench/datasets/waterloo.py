@@ -30,7 +30,7 @@ class Waterloo(DatasetReader):
         high=1.0,
         size=99624,
         homepage="https://ece.uwaterloo.ca/~k29ma/exploration/",
-        licence="research use",
+        licence="as stated by its authors at the home page",
         citation="K. Ma et al., Waterloo Exploration Database: New Challenges for Image Quality "
         "Assessment Models, IEEE TIP, 2017",
         folders=(
