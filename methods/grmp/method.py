@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from bench import backbones
 from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
-from methods.grmp.settings import GrmpSettings, PretrainSettings
+from methods.grmp.prompt_settings import PretrainSettings
+from methods.grmp.settings import GrmpSettings
 
 if TYPE_CHECKING:
     from methods.grmp.engine import Engine

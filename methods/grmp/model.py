@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.clip_tower import TextPrompts, TextTower, VisualTower, own, private_copy
-from methods.grmp.settings import PromptSettings
+from methods.grmp.prompt_settings import PromptSettings
 
 Tokenizer = Callable[[list[str]], Tensor]
 

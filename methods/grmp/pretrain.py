@@ -14,8 +14,8 @@ from bench.api import Context, Epoch, LabelledSet
 from methods.grmp import meta
 from methods.grmp.pipeline import Pipeline
 from methods.grmp.progress import Progress, read_progress, write_progress
+from methods.grmp.prompt_settings import PretrainSettings
 from methods.grmp.qgr import quality_loss
-from methods.grmp.settings import PretrainSettings
 from methods.grmp.tasks import Task, hold_out, tasks_of
 from methods.grmp.views import CENTRE, Crop, View, draw
 

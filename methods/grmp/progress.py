@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from methods.grmp.settings import PretrainSettings
+from methods.grmp.prompt_settings import PretrainSettings
 
 FILE = "grmp-pretraining.safetensors"
 

@@ -184,7 +184,7 @@ def test_nothing_to_train_is_said(labelled: LabelledSet) -> None:
 
 
 def test_plateau_reads_scores_and_does_without(labelled: LabelledSet) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "schedule": "plateau",
         "epochs": 400,
         "unscored_epochs": 3,

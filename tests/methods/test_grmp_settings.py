@@ -36,12 +36,14 @@ def test_a_recipe_fills_in_its_settings_and_no_others(name: Any) -> None:
 
 
 def test_explicit_settings_win() -> None:
-    found = GrmpSettings(recipe="official", scope="global", lr=0.5, **{"lambda": 3})
+    given: dict[str, Any] = {"recipe": "official", "scope": "global", "lr": 0.5, "lambda": 3}
+    found = GrmpSettings(**given)
     assert (found.scope, found.lr, found.lam, found.batch_size) == ("global", 0.5, 3.0, 192)
 
 
 def test_settings_are_rebuilt_from_their_dump() -> None:
-    first = GrmpSettings(recipe="official", **{"lambda": 7})
+    given: dict[str, Any] = {"recipe": "official", "lambda": 7}
+    first = GrmpSettings(**given)
     assert GrmpSettings(**first.model_dump(mode="json")) == first
     assert GrmpSettings(**first.model_dump(mode="json", by_alias=True)) == first
 
@@ -58,9 +60,11 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_fine_tuning_does_not_name_the_pretrained_state() -> None:
     base = grmp().pretrain_settings()
-    for change in ({"lr": 1.0}, {"qgr": False}, {"lambda": 1}, {"finetuning": False}):
+    same: list[dict[str, Any]] = [{"lr": 1.0}, {"qgr": False}, {"lambda": 1}, {"finetuning": False}]
+    for change in same:
         assert grmp(**change).pretrain_settings() == base
-    for change in ({"meta": False}, {"inner_lr": 1.0}, {"n_prompts": 5}, {"backbone": "tiny"}):
+    other: list[dict[str, Any]] = [{"meta": False}, {"inner_lr": 1.0}, {"n_prompts": 5}]
+    for change in [*other, {"backbone": "tiny"}]:
         assert grmp(**change).pretrain_settings() != base
 
 
