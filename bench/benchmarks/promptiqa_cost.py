@@ -23,6 +23,7 @@ from methods.promptiqa.features import STORE
 from methods.promptiqa.layers import MAL, AttentionBlock, PositionAttention
 from methods.promptiqa.method import PromptIQA
 from methods.promptiqa.model import ModelSize, PromptIQANet
+from methods.promptiqa.network import Network
 from methods.promptiqa.settings import PromptIQASettings
 
 SIZES = (3, 5, 7, 8, 10)
@@ -104,19 +105,16 @@ def labelled_noise(count: int, size: int, seed: int) -> LabelledSet:
     return LabelledSet("noise", images, scores, nothing, nothing, nothing, nothing, sources)
 
 
-def _tiny(**values: object) -> PromptIQASettings:
-    return PromptIQASettings.model_validate({"backbone": "tiny", **values})
+Build = Callable[[int, str, int], PromptIQA]
+"""Prompt size, way of choosing and seed -> a method."""
 
 
 def sweep(
-    build: Callable[[PromptIQASettings, int], PromptIQA],
-    train: LabelledSet,
-    test: LabelledSet,
-    repeats: int,
+    build: Build, train: LabelledSet, test: LabelledSet, repeats: int
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Scores (repeats x sizes x strategies, n) and the seconds they took."""
     methods = [
-        build(_tiny(ispp_size=size, selection=strategy), repeat)
+        build(size, strategy, repeat)
         for repeat in range(repeats)
         for size in SIZES
         for strategy in STRATEGIES
@@ -130,11 +128,12 @@ def sweep(
     return np.stack(rows), time.perf_counter() - start
 
 
-def shared_network(first: PromptIQA) -> Callable[[PromptIQASettings, int], PromptIQA]:
-    """Builds methods that share the network of `first`: loading is not what is measured."""
-    network = first._network()
+def shared_network(base: PromptIQASettings) -> Build:
+    """Builds methods that share one network: loading it is not what is measured."""
+    network = Network(base, Context())
 
-    def build(settings: PromptIQASettings, seed: int) -> PromptIQA:
+    def build(size: int, strategy: str, seed: int) -> PromptIQA:
+        settings = base.model_copy(update={"ispp_size": size, "selection": strategy})
         method = PromptIQA(settings, Context(seed=seed))
         method._loaded = network
         return method
@@ -142,29 +141,20 @@ def shared_network(first: PromptIQA) -> Callable[[PromptIQASettings, int], Promp
     return build
 
 
-def measure_reuse(count: int, repeats: int) -> bool:
-    """Print times with and without reuse on the tiny size; whether the scores agree."""
-    first = PromptIQA(_tiny(), Context())
-    build = shared_network(first)
-    size = first.policy.size or 0
-    train, test = labelled_noise(200, size, 1), labelled_noise(count, size, 2)
-    return _compare(build, train, test, repeats)
-
-
-def _compare(
-    build: Callable[[PromptIQASettings, int], PromptIQA],
-    train: LabelledSet,
-    test: LabelledSet,
-    repeats: int,
-) -> bool:
+def measure_reuse(base: PromptIQASettings, count: int, repeats: int) -> bool:
+    """Print times with and without reuse; whether the scores agree."""
+    build = shared_network(base)
+    size = build(1, "even", 0).policy.size or 0
+    train, test = labelled_noise(count, size, 1), labelled_noise(count, size, 2)
     STORE.clear()
     kept, fast = sweep(build, train, test, repeats)
     with STORE.disabled():
         fresh, slow = sweep(build, train, test, repeats)
     worst = float(np.abs(kept - fresh).max())
     print(
-        f"{len(kept)} predictions of {len(test)} images: {fast:.2f} s with kept features, "
-        f"{slow:.2f} s without; {slow / fast:.1f} times less; largest difference {worst:.1e}"
+        f"{len(kept)} predictions of {count} images of {size} pixels: {fast:.2f} s with kept "
+        f"features, {slow:.2f} s without; {slow / fast:.1f} times less; largest difference "
+        f"{worst:.1e}"
     )
     return worst <= TOLERANCE
 
@@ -206,18 +196,27 @@ def measure_forward(size: ModelSize, rounds: int, device: str) -> bool:
     return worst <= TOLERANCE
 
 
+def _reduced() -> PromptIQASettings:
+    sizes = {"image_size": 8 * REDUCED.grid, "kernels": REDUCED.kernels, "pools": REDUCED.pools}
+    return PromptIQASettings.model_validate(sizes)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the measurements; 1 where scores disagree."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--reduced-images", type=int, default=20, help="images for ViT-B/8")
     parser.add_argument("--forward", choices=("none", "reduced", "full"), default="reduced")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    agreed = measure_reuse(options.images, options.repeats)
+    tiny = PromptIQASettings.model_validate({"backbone": "tiny"})
+    agreed = measure_reuse(tiny, options.images, options.repeats)
+    if options.reduced_images:
+        agreed &= measure_reuse(_reduced(), options.reduced_images, 1)
     if options.forward != "none":
         size = ModelSize() if options.forward == "full" else REDUCED
         agreed &= measure_forward(size, options.rounds, options.device)

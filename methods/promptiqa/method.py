@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,8 @@ from methods.promptiqa.recipes import PAPER_SETS
 from methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
 
 if TYPE_CHECKING:
+    from methods.promptiqa.inputs import Part, Source
     from methods.promptiqa.network import Network
-    from methods.promptiqa.training import Part, Source
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class PromptIQA(Method):
         return ImagePolicy("squash", self._image_size())
 
     @property
-    def corpus_normalise(self) -> str:
+    def corpus_normalise(self) -> Literal["minmax_train", "range", "none"]:
         """How corpus labels should reach `pretrain`: constants refer to a database's range."""
         return "range" if self.settings.label_scale == "constants" else "minmax_train"
 
@@ -103,7 +103,7 @@ class PromptIQA(Method):
             part = settings.finetune_part
             yield from self._train(sources, "finetune", part, settings.finetune_epochs)
 
-    def set_prompt(self, images: Images | Sequence[Pixels], scores: Scores) -> None:
+    def set_prompt(self, images: Images, scores: Scores) -> None:
         """Score by these image-score pairs from now on (higher = better).
 
         `images` are decoded under `policy`. Scores (n,) are used as they are where they lie
@@ -166,8 +166,13 @@ class PromptIQA(Method):
         from methods.promptiqa.network import Network
 
         if self._loaded is None:
-            starts = path is None and bool(self.settings.corpora or not self.settings.mixed)
-            self._loaded = Network(self.settings, self.context, path, imagenet=starts)
+            trains = bool(self.settings.corpora) or not self.settings.mixed
+            if path is None and self.settings.checkpoint is None and not trains:
+                raise UsageError(
+                    "promptiqa has no trained weights: name promptiqa.corpora to train on or a "
+                    "promptiqa.checkpoint"
+                )
+            self._loaded = Network(self.settings, self.context, path, imagenet=path is None)
         elif path is not None:
             self._loaded.load(path)
         return self._loaded
@@ -197,7 +202,7 @@ class PromptIQA(Method):
         return Prompt(images, scores, downwards)
 
     def _sources(self, labelled: LabelledSet) -> list[Source]:
-        from methods.promptiqa.training import Source
+        from methods.promptiqa.inputs import Source
 
         settings = self.settings
         found = []
@@ -212,7 +217,8 @@ class PromptIQA(Method):
     def _train(
         self, sources: Sequence[Source], purpose: str, part: Part, epochs: int
     ) -> Generator[Epoch, None, None]:
-        from methods.promptiqa.training import Plan, Trainer
+        from methods.promptiqa.inputs import Plan
+        from methods.promptiqa.training import Trainer
 
         settings = self.settings
         lr = settings.lr

@@ -98,7 +98,7 @@ def test_pretrained_state_is_all_that_a_run_needs(fitted: PromptIQA, tmp_path: P
     fitted.save_pretrained(tmp_path / "weights.safetensors")
     other = build()
     other.load_pretrained(tmp_path / "weights.safetensors")
-    run_only = [epoch for epoch in other.fit(labelled(20, 3))]
+    run_only = list(other.fit(labelled(20, 3)))
     assert run_only == []
     assert np.allclose(other.predict(TEST), fitted.predict(TEST), atol=1e-7)
 
@@ -106,7 +106,7 @@ def test_pretrained_state_is_all_that_a_run_needs(fitted: PromptIQA, tmp_path: P
 def test_a_file_of_another_size_is_refused(fitted: PromptIQA, tmp_path: Path) -> None:
     fitted.save_pretrained(tmp_path / "weights.safetensors")
     other = build(fusion_depth=3)
-    with pytest.raises(UsageError, match="missing: blocks.2"):
+    with pytest.raises(UsageError, match=r"missing: blocks\.2"):
         other.load_pretrained(tmp_path / "weights.safetensors")
 
 
@@ -224,6 +224,13 @@ def test_pairs_of_the_users_own(fitted: PromptIQA) -> None:
     assert np.allclose(method.predict(TEST), unit, atol=1e-6)
     with pytest.raises(UsageError, match="as many finite scores"):
         method.set_prompt(pairs.images, pairs.scores[:3])
+
+
+def test_without_trained_weights_there_are_no_scores() -> None:
+    method = build(corpora=[])
+    list(method.fit(labelled(4, 3)))
+    with pytest.raises(UsageError, match="no trained weights"):
+        method.predict(TEST)
 
 
 def test_too_few_labels_make_a_shorter_prompt(fitted: PromptIQA) -> None:

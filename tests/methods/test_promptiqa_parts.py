@@ -104,9 +104,7 @@ def test_selection_does_not_depend_on_the_order_of_images() -> None:
 
 def test_random_selection_follows_its_generator() -> None:
     scores, names = np.arange(50) / 50, [f"{i:02d}" for i in range(50)]
-    picks = [
-        select(scores, names, 10, "random", np.random.default_rng(seed)) for seed in (1, 1, 2)
-    ]
+    picks = [select(scores, names, 10, "random", np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert (picks[0] == picks[1]).all()
     assert set(picks[0]) != set(picks[2])
     assert len(set(picks[0])) == 10
