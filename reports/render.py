@@ -1,0 +1,46 @@
+"""A results folder → every table, figure and page of its report, from the store alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.store import Store
+from reports.results import load
+from reports.summary import table, write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Rendered:
+    """What a report consists of."""
+
+    out: Path
+    """The folder."""
+    summary: pd.DataFrame
+    """One row a cell and metric (`reports.summary`)."""
+    paths: list[Path] = field(default_factory=list)
+    """Every file written."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out and why."""
+
+
+def default_folder(store: Store) -> Path:
+    """Where a report goes when nobody says otherwise."""
+    return store.root / "report"
+
+
+def render(store: Store, out: Path | None = None) -> Rendered:
+    """Write summary.csv, table.tex, figures and index.html with its pages to `out`.
+
+    Raises `StoreError` where the store holds no results or `out` cannot be written.
+    """
+    out = out or default_folder(store)
+    results = load(store)
+    rendered = Rendered(out, table(results), notes=list(results.problems))
+    write_csv(rendered.summary, out / "summary.csv")
+    rendered.paths.append(out / "summary.csv")
+    return rendered

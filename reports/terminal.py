@@ -1,0 +1,109 @@
+"""The leaderboard in a terminal: one table a protocol and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+WIDE = 21
+"""Width of a column with '0.812 [0.79, 0.83]' and its padding."""
+NARROW = 15
+"""Width of a column with '0.812' above '[0.79, 0.83]' and its padding."""
+
+
+def leaderboard(summary: pd.DataFrame, console: Console) -> None:
+    """Print the summary: best in bold, incomplete cells grey with the number of runs that count."""
+    for protocol in summary["protocol"].unique():
+        of_protocol = summary[summary["protocol"] == protocol]
+        for metric in of_protocol["metric"].unique():
+            shown = of_protocol[of_protocol["metric"] == metric]
+            _print(grid(shown, columns=("dataset", "labels")), protocol, metric, console)
+        for line in _legend(of_protocol):
+            console.print(Text(line, style="dim"))
+        console.print()
+
+
+def _print(arranged: Grid, protocol: str, metric: str, console: Console) -> None:
+    title = f"{protocol} · {metric_title(metric)}"
+    stub = max((len(row[0]) for row in arranged.rows), default=0) + 6
+    room = console.width - stub
+    stacked = _width(arranged.columns, WIDE) > room
+    for part in _parts(arranged.columns, room, NARROW if stacked else WIDE):
+        console.print(_table(arranged, part, title, stacked))
+
+
+def _width(columns: Sequence[Key], least: int) -> int:
+    return sum(max(least, len(dataset) + 2) for dataset, _ in columns)
+
+
+def _parts(columns: Sequence[Key], room: int, least: int) -> list[list[Key]]:
+    """Columns that fit side by side; a dataset is torn apart only where it does not fit alone."""
+    parts: list[list[Key]] = [[]]
+    for column in columns:
+        own = [other for other in columns if other[0] == column[0]]
+        rest = own[own.index(column) :] if column == own[0] else [column]
+        wanted = rest if _width(rest, least) <= room else [column]
+        if parts[-1] and _width([*parts[-1], *wanted], least) > room:
+            parts.append([])
+        parts[-1].append(column)
+    return parts
+
+
+def _table(arranged: Grid, columns: list[Key], title: str, stacked: bool) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="", box=box.SIMPLE_HEAD
+    )
+    table.add_column("method", overflow="fold", vertical="top")
+    for dataset, labels in columns:
+        header = Text(f"{dataset}\n{_budget(labels)}")
+        table.add_column(header, justify="right", overflow="fold")
+    several = len({row[1] for row in arranged.rows}) > 1
+    for row in arranged.rows:
+        cells = (arranged.cells.get((row, column)) for column in columns)
+        title = row_title(row, arranged.row_keys, several)
+        table.add_row(Text(title), *(_text(cell, stacked) for cell in cells))
+    return table
+
+
+def _text(cell: Cell | None, stacked: bool) -> Text:
+    if cell is None:
+        return Text("")
+    head = number(cell.median) + cell.marks.replace("‡", "")  # ‡ stands beside the row's name
+    tail = [f"[{number(cell.low, 2)}, {number(cell.high, 2)}]"] if cell.n else []
+    tail += [] if cell.complete else [cell.count]
+    text = ("\n" if stacked else " ").join([head, *tail])
+    return Text(text, style="bold" if cell.rank == 1 else "" if cell.complete else "dim")
+
+
+def _budget(labels: str) -> str:
+    return f"{labels} labels" if labels.isdigit() else labels
+
+
+def _legend(summary: pd.DataFrame) -> list[str]:
+    complete = summary[summary["complete"]]
+    lines = []
+    if len(complete):
+        worst, runs = complete["coverage"].min(), complete["expected"].max()
+        lines.append(
+            f"median [order-statistic interval] over {runs} splits, nominal coverage {worst:.3g}"
+        )
+    if not summary["complete"].all():
+        lines.append("grey n/N: only n of N runs count; such cells are not ranked")
+    if summary["contaminated"].any():
+        lines.append("† the method's weights had seen labels of the test dataset")
+    if (summary["selection"] == "best_test").any():
+        lines.append("‡ best epoch chosen on the test set: an upper bound, not a result")
+    if summary["demo"].any():
+        lines.append("demo sets are rendered: for trying the harness, no reproduction")
+    return lines
