@@ -52,16 +52,14 @@ _VERDICTS = (
     "a photo with {} quality.",
 )
 
-OPINION_RATE = 0.15
+OPINION_RATE = 0.25
 """The share of captions that say how good a picture looks."""
 
-OPINION_NOISE = 1.0
-"""The deviation, in steps of the five-point scale, by which such captions miss the latent quality."""
+OPINION_NOISE = 0.8
+"""The deviation, on the five-point scale, by which such captions miss the latent quality."""
 
 
-def caption(
-    rng: np.random.Generator, category: str, words: Sequence[str], quality: float
-) -> str:
+def caption(rng: np.random.Generator, category: str, words: Sequence[str], quality: float) -> str:
     """A caption for a scene of a category with the named things in it.
 
     `quality` is the latent quality in [1, 5]; it shows in few captions, and loosely.

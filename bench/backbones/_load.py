@@ -1,0 +1,135 @@
+"""Building and filling open_clip models; imported only when a backbone is loaded."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+from bench.backbones import (
+    RANDOM_SEED,
+    TINY_CONFIG,
+    BackboneError,
+    BackboneInfo,
+    existing,
+    resolve,
+)
+
+# Entries of OpenAI's archives that describe the model instead of holding weights.
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+
+
+class Tokenizer(Protocol):
+    """Texts to int64 tokens (n, 77), or (n, context_length)."""
+
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded CLIP: open_clip's module, frozen, and its tokenizer, texts to (n, 77) int64."""
+
+    info: BackboneInfo
+    model: Any
+    tokenizer: Tokenizer
+
+
+@lru_cache(maxsize=1)
+def _register() -> None:
+    open_clip.add_model_config(TINY_CONFIG)
+
+
+def empty_model(name: str, patch_dropout: float | None = None) -> Any:
+    """An open_clip model of a backbone's architecture with freshly drawn float32 weights."""
+    _register()
+    return _architecture(resolve(name), force_patch_dropout=patch_dropout)
+
+
+def _architecture(info: BackboneInfo, **options: Any) -> Any:
+    before = logging.root.manager.disable
+    # open_clip warns that the weights are random; here they are filled in next, or meant to be.
+    logging.disable(logging.WARNING)
+    try:
+        return open_clip.create_model(info.model, load_weights=False, **options)
+    finally:
+        logging.disable(before)
+
+
+def tokenizer_for(name: str) -> Tokenizer:
+    """open_clip's tokenizer for a backbone: texts to int64 tokens (n, 77)."""
+    _register()
+    tokenizer: Tokenizer = open_clip.get_tokenizer(resolve(name).model)
+    return tokenizer
+
+
+def load_backbone(info: BackboneInfo, device: str) -> Backbone:
+    """See `bench.backbones.load`."""
+    _register()
+    if info.pretrained is None:
+        model = _random(info)
+    elif info.file is None:
+        model = _from_tag(info, info.pretrained)
+    else:
+        model = _from_file(info, existing(info))
+    model = model.float().eval().to(device)
+    model.requires_grad_(False)
+    return Backbone(info, model, tokenizer_for(info.name))
+
+
+def _random(info: BackboneInfo) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return _architecture(info)
+
+
+def _from_tag(info: BackboneInfo, tag: str) -> Any:
+    try:
+        return open_clip.create_model(info.model, pretrained=tag)
+    # The hub's client raises errors of many unrelated kinds; none is worth a traceback.
+    except Exception as error:
+        detail = " ".join(str(error).split())[:160]
+        hub = open_clip.get_pretrained_cfg(info.model, tag).get("hf_hub", "").rstrip("/")
+        raise BackboneError(
+            f"backbone {info.name!r}: could not fetch {info.model} / {tag} through open_clip "
+            f"({type(error).__name__}: {detail}). Without a network, copy the file "
+            f"open_clip_model.safetensors of {hub or tag} from a machine that has it, and name it: "
+            "ViT-B-16:FOLDER/open_clip_model.safetensors"
+        ) from error
+
+
+def _from_file(info: BackboneInfo, path: Path) -> Any:
+    model = _architecture(info)
+    try:
+        _fill(model, _read(path))
+    except Exception as error:
+        raise BackboneError(
+            f"backbone {info.name!r}: {path} does not hold weights of {info.model} "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:300]}). "
+            "Expected an open_clip or OpenAI checkpoint: a state dict or an archive with one"
+        ) from error
+    return model
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The tensors of a checkpoint file by name."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return dict(load_file(path))
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except RuntimeError:
+        # OpenAI's own download is a TorchScript archive, which torch.load refuses.
+        content = torch.jit.load(str(path), map_location="cpu").state_dict()
+    return dict(content.get("state_dict", content))
+
+
+def _fill(model: nn.Module, tensors: dict[str, Any]) -> None:
+    named = {key.removeprefix("module."): value for key, value in tensors.items()}
+    model.load_state_dict({key: value for key, value in named.items() if key not in _NOT_WEIGHTS})
