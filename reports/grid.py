@@ -64,6 +64,13 @@ class Grid:
     columns: tuple[Key, ...]
     cells: dict[tuple[Key, Key], Cell]
 
+    def values(self, key: str) -> list[str]:
+        """The different values of a row key, in order; none where it is no row key."""
+        if key not in self.row_keys:
+            return []
+        position = self.row_keys.index(key)
+        return list(dict.fromkeys(row[position] for row in self.rows))
+
     def varying(self) -> list[int]:
         """Positions of column keys that tell columns apart; the others belong in the caption."""
         levels = range(len(self.column_keys))

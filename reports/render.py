@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.atomic import write_text
 from bench.store import Store
+from reports import latex
 from reports.results import load
 from reports.summary import table, write_csv
 
@@ -42,5 +44,6 @@ def render(store: Store, out: Path | None = None) -> Rendered:
     results = load(store)
     rendered = Rendered(out, table(results), notes=list(results.problems))
     write_csv(rendered.summary, out / "summary.csv")
-    rendered.paths.append(out / "summary.csv")
+    write_text(out / "table.tex", latex.document(rendered.summary, results.protocols))
+    rendered.paths += [out / "summary.csv", out / "table.tex"]
     return rendered

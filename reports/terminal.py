@@ -52,8 +52,8 @@ def _parts(columns: Sequence[Key], room: int, least: int) -> list[list[Key]]:
     parts: list[list[Key]] = [[]]
     for column in columns:
         own = [other for other in columns if other[0] == column[0]]
-        rest = own[own.index(column) :] if column == own[0] else [column]
-        wanted = rest if _width(rest, least) <= room else [column]
+        whole = column == own[0] and _width(own, least) <= room
+        wanted = own if whole else [column]
         if parts[-1] and _width([*parts[-1], *wanted], least) > room:
             parts.append([])
         parts[-1].append(column)
@@ -68,7 +68,7 @@ def _table(arranged: Grid, columns: list[Key], title: str, stacked: bool) -> Tab
     for dataset, labels in columns:
         header = Text(f"{dataset}\n{_budget(labels)}")
         table.add_column(header, justify="right", overflow="fold")
-    several = len({row[1] for row in arranged.rows}) > 1
+    several = len(arranged.values("selection")) > 1
     for row in arranged.rows:
         cells = (arranged.cells.get((row, column)) for column in columns)
         title = row_title(row, arranged.row_keys, several)

@@ -148,18 +148,8 @@ def test_tables_take_any_keys(tmp_path: Path) -> None:
 
 def test_the_csv_has_the_promised_columns(report: Rendered) -> None:
     table = pd.read_csv(report.out / "summary.csv")
-    wanted = [
-        "protocol",
-        "method",
-        "dataset",
-        "labels",
-        "metric",
-        "median",
-        "low",
-        "high",
-        "n",
-        "expected",
-    ]
+    wanted = ["protocol", "method", "dataset", "labels", "metric"]
+    wanted += ["median", "low", "high", "n", "expected"]
     assert set(wanted) <= set(table.columns)
     assert list(table.columns) == list(COLUMNS)
     assert len(table) == 4 * 6 * 2
