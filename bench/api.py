@@ -228,6 +228,11 @@ class Method(ABC):
         """Features before the score, (n, d) float, for t-SNE."""
         raise TypeError(f"{self.name} has no embedding")
 
+    def per_image(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
+        """Named numbers an image, (n,) each, stored beside predictions where a protocol keeps
+        them (GRMP: 'semantic_confidence')."""
+        return {}
+
     def save(self, path: Path) -> None:
         """Write the fitted state to one safetensors file."""
         raise TypeError(f"{self.name} cannot be saved")

@@ -77,7 +77,18 @@ class Executor:
         record = record.model_copy(
             update={"digests": digests, "seconds": {**record.seconds, "total": total}}
         )
-        return record, _predictions(test, split, trajectory, spec.selection)
+        table = _predictions(test, split, trajectory, spec.selection)
+        self._keep(method, spec, sides[0].images, table)
+        return record, table
+
+    def _keep(self, method: Method, spec: RunSpec, images: Images, table: pd.DataFrame) -> None:
+        """What the protocol asks for beside predictions, of the state after the last epoch."""
+        if "per_image" in self.keep:
+            for name, values in method.per_image(images).items():
+                table[name] = np.asarray(values, dtype=np.float64)
+        if "embeddings" in self.keep and type(method).embed is not Method.embed:
+            features = np.asarray(method.embed(images), dtype=np.float32)
+            self.store.write_embeddings(spec, features)
 
     def _method(self, work: Work, seed: int | None = None) -> Method:
         spec = work.spec

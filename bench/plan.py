@@ -76,9 +76,7 @@ class Planner:
                 )
                 cells.append(Cell(variant, task, runs))
         plan = Plan(self.protocol, cells, pretrains)
-        plan.states = {
-            run_id: run_state(store, run, retry_failed) for run_id, run in plan.runs.items()
-        }
+        plan.states = run_states(plan, store, retry_failed)
         return plan
 
     def _run(
@@ -114,9 +112,27 @@ class Planner:
         return pretrain_spec(variant, digests)
 
 
-def run_state(store: Store, run: RunSpec, retry_failed: bool) -> str:
-    """done, failed or todo, as the store has it."""
-    record = store.get(run)
-    if record is None or (record.status == "failed" and retry_failed):
-        return "todo"
-    return record.status
+def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:
+    """run_id -> done, failed or todo.
+
+    A run that is done but did not keep what the protocol now asks for is to do again.
+    """
+    found: dict[str, str] = dict(store.states(plan.runs))
+    states = {run_id: found.get(run_id, "todo") for run_id in plan.runs}
+    for run_id, state in states.items():
+        if state == "failed" and retry_failed:
+            states[run_id] = "todo"
+    if "embeddings" not in plan.protocol.keep:
+        return states
+    able = {run.run_id for cell in plan.cells if _embeds(cell.variant) for run in cell.runs}
+    for run_id, run in plan.runs.items():
+        kept = run_id not in able or store.embeddings_path(run).exists()
+        if states[run_id] == "done" and not kept:
+            states[run_id] = "todo"
+    return states
+
+
+def _embeds(variant: Variant) -> bool:
+    from bench.api import Method
+
+    return variant.cls.embed is not Method.embed

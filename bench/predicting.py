@@ -102,7 +102,7 @@ def score(method: Method, paths: Sequence[Path]) -> np.ndarray[Any, Any]:
     return np.concatenate(parts)
 
 
-def write_scores(path: Path, images: Sequence[Path], scores: Sequence[float]) -> None:
+def write_scores(path: Path, images: Sequence[Path], scores: np.ndarray[Any, Any]) -> None:
     """A CSV with columns image and score, in the order given."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -14,7 +14,7 @@ from bench.records import Selection, SplitRule, Task
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocols"
 
-Keep = Literal["embeddings"]
+Keep = Literal["embeddings", "per_image"]
 
 
 class MethodEntry(BaseModel):
@@ -81,7 +81,8 @@ class Protocol(BaseModel):
     published: str = ""
     """A file of `protocols/published/` whose numbers stand beside ours."""
     keep: tuple[Keep, ...] = ()
-    """What runs store beside predictions."""
+    """What runs store beside predictions: features of the test images (for t-SNE), or the numbers
+    an image that a method names (GRMP-IQA: how sure it is of the scene)."""
 
     @field_validator("methods", mode="before")
     @classmethod

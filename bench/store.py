@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,18 @@ from pydantic import ValidationError
 
 from bench.atomic import replacing, write_text
 from bench.errors import StoreError
-from bench.records import SCHEMA, Record, RunSpec
+from bench.records import SCHEMA, Record, RunSpec, Status
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+_CURVE = b'\n "curve": [\n'
+_STATUS_TEXTS: tuple[tuple[Status, bytes], ...] = (
+    ("done", b'"status": "done"'),
+    ("failed", b'"status": "failed"'),
+)
 
 
 @dataclass
@@ -32,12 +40,19 @@ class Store:
     problems: list[str] = field(default_factory=list)
     """Files that were set aside while reading, each with its reason."""
 
+    def __post_init__(self) -> None:
+        # Manifests name records relative to the root; a working folder must not come between.
+        self.root = self.root.absolute()
+
     def path(self, spec: RunSpec) -> Path:
         """Where a run's record lies."""
+        return self._path(spec, spec.run_id)
+
+    def _path(self, spec: RunSpec, run_id: str) -> Path:
         task = slug(spec.task.train)
         if spec.task.test != spec.task.train:
             task += f"__{slug(spec.task.test)}"
-        return self.root / "records" / task / slug(spec.method) / f"{spec.run_id}.json"
+        return self.root / "records" / task / slug(spec.method) / f"{run_id}.json"
 
     def get(self, spec: RunSpec) -> Record | None:
         """The run's record, None where there is none that can be read."""
@@ -51,12 +66,50 @@ class Store:
         write_text(path, record.model_dump_json(indent=1) + "\n")
         return path
 
-    def records(self) -> Iterator[Record]:
-        """Every readable record; what cannot be read is named in `problems`."""
+    def records(self, curve: bool = True) -> Iterator[Record]:
+        """Every readable record; what cannot be read is named in `problems`.
+
+        Without `curve` the curves are left out, as in `read`.
+        """
         for path in sorted((self.root / "records").glob("*/*/*.json")):
-            record = self.read(path)
+            record = self.read(path, curve)
             if record is not None:
                 yield record
+
+    def states(self, runs: Mapping[str, RunSpec]) -> dict[str, Status]:
+        """The status of those of `runs` (by run id) that have a readable record.
+
+        The same answers as `get`, several times quicker: a record as `write` leaves it is known by
+        its first lines, which hold the whole spec; any other text is read in full.
+        """
+        found: dict[str, Status] = {}
+        for run_id, spec in runs.items():
+            path = self._path(spec, run_id)
+            status = _status_at_a_glance(path, spec, run_id)
+            if status is None:
+                record = self.read(path, curve=False)
+                status = record.status if record else None
+            if status is not None:
+                found[run_id] = status
+        return found
+
+    def embeddings_path(self, spec: RunSpec) -> Path:
+        """Where the features of a run's test images lie, if it kept them."""
+        return self.path(spec).with_suffix(".npy")
+
+    def write_embeddings(self, spec: RunSpec, features: npt.NDArray[np.float32]) -> None:
+        """Keep features of the test images, (n, d), in the order of the predictions."""
+        import numpy
+
+        with replacing(self.embeddings_path(spec)) as temporary, temporary.open("wb") as file:
+            numpy.save(file, features, allow_pickle=False)
+
+    def embeddings(self, spec: RunSpec) -> npt.NDArray[np.float32] | None:
+        """Features of a run's test images, (n, d); None where the run kept none."""
+        import numpy
+
+        path = self.embeddings_path(spec)
+        return numpy.load(path, allow_pickle=False) if path.exists() else None
 
     def predictions(self, spec: RunSpec) -> pd.DataFrame:
         """Per-image predictions of a done run: image, quality, prediction (one per selection)."""
@@ -76,23 +129,69 @@ class Store:
         """Where the scores of a whole dataset by a method that does not train lie."""
         return self.root / "scores" / slug(dataset) / f"{slug(method)}-{key}.parquet"
 
-    def read(self, path: Path) -> Record | None:
-        """A record by its path (under the root, or whole); None, and a problem, if unreadable."""
+    def read(self, path: Path, curve: bool = True) -> Record | None:
+        """A record by its path (under the root, or whole); None, and a problem, if unreadable.
+
+        Without `curve` the record has none: what tables need, at a third of the time.
+        """
         path = self.root / path
-        if not path.exists():
-            return None
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            version = value.get("schema_version")
-            if isinstance(version, int) and version > SCHEMA:
-                raise ValueError(f"schema {version} is newer than this iqa-bench reads ({SCHEMA})")
-            record = Record.model_validate(value)
+            data = path.read_bytes()
+            record = _parse(data if curve else _without_curve(data))
             if record.run_id != record.spec.run_id or record.run_id != path.stem:
                 raise ValueError("its name does not match its content")
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
             self.problems.append(f"{path}: {_first_line(error)}")
             return None
         return record
+
+
+def _parse(data: bytes) -> Record:
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError:
+        # A newer schema is likely to have other fields: that is the cause to name.
+        _refuse_newer(json.loads(data))
+        raise
+    _refuse_newer({"schema_version": record.schema_version})
+    return record
+
+
+def _refuse_newer(value: object) -> None:
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise ValueError(f"schema {version} is newer than this iqa-bench reads ({SCHEMA})")
+
+
+def _without_curve(data: bytes) -> bytes:
+    """The text of a record with an empty curve; as it is where it was not written by `write`.
+
+    JSON strings hold no line breaks, so these lines can only be the record's own.
+    """
+    start = data.find(_CURVE)
+    end = data.find(b"\n ],\n", start)
+    if start < 0 or end < 0:
+        return data
+    return data[: start + len(_CURVE) - 1] + data[end + 2 :]
+
+
+def _status_at_a_glance(path: Path, spec: RunSpec, run_id: str) -> Status | None:
+    """The status of a record that begins and ends as `write` would write it; None: look closer."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    own = spec.model_dump_json(indent=1).replace("\n", "\n ")
+    name = f'{{\n "schema_version": {SCHEMA},\n "run_id": "{run_id}",\n '.encode()
+    rest = f',\n "spec": {own},\n "metrics": '.encode()
+    if not data.startswith(name) or not data.endswith(b'"\n}\n'):
+        return None
+    for status, text in _STATUS_TEXTS:
+        if data.startswith(text + rest, len(name)):
+            return status
+    return None
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:

@@ -39,10 +39,14 @@ def run_job(path: Path) -> int:
     _stop_on_signals(stop)
     events = _take_stdout()
 
-    def emit(event: Event) -> None:
-        print(event.model_dump_json(exclude_defaults=True), file=events, flush=True)
+    from bench.fitting import Interrupted
 
-    from bench.fitting import Interrupted  # torch is imported from here on
+    def emit(event: Event) -> None:
+        try:
+            print(event.model_dump_json(exclude_defaults=True), file=events, flush=True)
+        except OSError:  # the parent is gone: not the run's failure, but the end of the work
+            stop.set()
+            raise Interrupted from None
 
     try:
         return _execute(job, emit, stop)
@@ -74,7 +78,8 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
         run_id = work.spec.run_id
         # Another process may have computed it since this job was written.
         existing = store.get(work.spec)
-        if existing is not None and existing.status == "done":
+        kept = "embeddings" not in job.keep or store.embeddings_path(work.spec).exists()
+        if existing is not None and existing.status == "done" and kept:
             emit(Event(kind="skipped", run=run_id))
             continue
         title = f"{work.spec.task.budget} #{work.spec.repeat + 1}"

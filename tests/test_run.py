@@ -221,6 +221,23 @@ def test_pretraining_leaves_test_images_out_and_runs_once(bench: Bench) -> None:
     assert len(more) == 1  # another corpus is whole, and so shared by all splits
 
 
+def test_embeddings_are_kept_where_a_protocol_asks(bench: Bench) -> None:
+    bench.run(bench.protocol(PROTOCOL), "--methods", "toy_linear,toy_luminance")
+    store = Store(bench.results)
+    assert all(store.embeddings(record.spec) is None for record in store.records())
+    keeping = bench.protocol(PROTOCOL + "keep: [embeddings]\n")
+    result = bench.run(keeping, "--methods", "toy_linear,toy_luminance")
+    assert "6 done, 6 todo" in result.stdout
+    for record in store.records():
+        features = store.embeddings(record.spec)
+        if record.spec.method == "toy_linear":
+            assert features is not None
+            assert features.shape == (12, 3)
+        else:
+            assert features is None
+    assert "12 done" in bench.run(keeping, "--methods", "toy_linear,toy_luminance").stdout
+
+
 def test_across_datasets(bench: Bench) -> None:
     path = bench.protocol(
         "title: Across\npairs: [[toy, toy2]]\nrepeats: 2\nmethods: [toy_linear]\n"
