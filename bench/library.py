@@ -37,8 +37,11 @@ class Library:
         """The split of one repeat and its digest."""
         key = (task, rule, repeat)
         if key not in self._splits:
+            from bench import datasets
+
             train, test = self.dataset(task.train), self.dataset(task.test)
-            self._splits[key] = tasks.split_of(task, rule, repeat, train, test)
+            folder = datasets.split_folder(rule.scheme, self.data_roots)
+            self._splits[key] = tasks.split_of(task, rule, repeat, train, test, folder)
         return self._splits[key]
 
     def images(self, spec: str, policy: ImagePolicy) -> Images:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,18 @@ Rows = npt.NDArray[np.integer[Any]]
 
 
 def split_of(
-    task: Task, rule: SplitRule, repeat: int, train: Dataset, test: Dataset
+    task: Task,
+    rule: SplitRule,
+    repeat: int,
+    train: Dataset,
+    test: Dataset,
+    folder: Path | None = None,
 ) -> tuple[Split, str]:
     """The split of one repeat of a task, and a digest of its image names and labels.
 
     Within one dataset it is the rule's. Across datasets, all of the one is the training side
     (budgets and validation are taken from it) and all of the other is tested, at every repeat.
+    `folder` is where a published split's files lie.
     """
     from bench.splits import Split, cross_split, make_split
 
@@ -37,8 +44,9 @@ def split_of(
         "validation": rule.validation,
     }
     if task.train == task.test:
-        fraction = rule.test_fraction
-        split = make_split(train, test_fraction=fraction, scheme=rule.scheme, **budget)
+        split = make_split(
+            train, test_fraction=rule.test_fraction, scheme=rule.scheme, folder=folder, **budget
+        )
     else:
         source, target = cross_split(train, test, **budget)
         split = Split(source.train, source.val, target.test)
