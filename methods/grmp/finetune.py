@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Context, Epoch, LabelledSet
+from bench.errors import UsageError
 from methods.grmp.pipeline import Pipeline, Teacher
 from methods.grmp.qgr import Regulated, angle, quality_loss, regulate, semantic_loss
 from methods.grmp.schedule import Schedule
@@ -61,6 +62,11 @@ class Finetuner:
         scores = np.asarray(train.scores, dtype=np.float64)
         if self.settings.labels == "rescaled":
             scores = rescaled(scores)
+        if scores.min() < 0 or scores.max() > 1:
+            raise UsageError(
+                f"grmp: training labels run from {scores.min():g} to {scores.max():g}, but Eq. 3 "
+                "needs 0 to 1; set labels=rescaled, or the protocol's 'normalise'"
+            )
         labels = torch.tensor(scores, dtype=torch.float32, device=self.pipeline.lens.device)
         sampler = Sampler(train.images, self.settings, self.context)
         schedule = Schedule(self.settings)

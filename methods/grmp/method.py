@@ -92,6 +92,10 @@ class GRMP(Method):
         probabilities (above 0.8 with a wrong quality, an image is a black dot of Fig. 1)."""
         return self.engine.confidence(images)
 
+    def per_image(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
+        """The semantic confidence, stored beside predictions."""
+        return {"semantic_confidence": self.semantic_confidence(images)}
+
     def save(self, path: Path) -> None:
         """Write all that differs from the backbone."""
         self.engine.save(path)

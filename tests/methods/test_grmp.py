@@ -183,6 +183,13 @@ def test_nothing_to_train_is_said(labelled: LabelledSet) -> None:
         trained(labelled, trained_blocks=0, text_prompts=False)
 
 
+def test_labels_out_of_range_are_refused_or_rescaled(labelled: LabelledSet) -> None:
+    raw = dataclasses.replace(labelled, scores=1 + 4 * labelled.scores)
+    with pytest.raises(UsageError, match="from 1.4 to 4.6"):
+        trained(raw)
+    assert len(trained(raw, labels="rescaled")[1]) == 2
+
+
 def test_plateau_reads_scores_and_does_without(labelled: LabelledSet) -> None:
     settings: dict[str, Any] = {
         "schedule": "plateau",
