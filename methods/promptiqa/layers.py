@@ -26,8 +26,10 @@ class PositionAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, P, C) -> (B, P, C). The energies are not divided by a root."""
-        q, k, v = (_pointwise(conv, x) for conv in (self.qConv, self.kConv, self.vConv))
-        return torch.addcmul(x, self.gamma, _attend(q, k, v, scale=1.0))
+        with full_precision(x):
+            x = x.float()
+            q, k, v = (_pointwise(conv, x) for conv in (self.qConv, self.kConv, self.vConv))
+            return torch.addcmul(x, self.gamma, _attend(q, k, v, scale=1.0))
 
 
 def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -36,10 +38,15 @@ def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    energy = torch.bmm(q, k.transpose(1, 2))
-    if scale != 1.0:
-        energy = energy * scale
-    return torch.bmm(energy.softmax(dim=-1).to(v.dtype), v)
+    """Attention in fp32 whatever autocast says: the softmax multiplies the energies' errors."""
+    with full_precision(q):
+        energy = torch.bmm(q.float() * scale, k.float().transpose(1, 2))
+        return torch.bmm(energy.softmax(dim=-1), v.float())
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Switches autocast off for what is small and sensitive."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 class AttentionBlock(nn.Module):
@@ -67,14 +74,14 @@ class AttentionBlock(nn.Module):
         else:
             matrix, shift = self._fold()
             q, k = F.linear(x, matrix, shift), x
-        out = _attend(q, k.to(q.dtype), self.c_v(x), self.scale)
+        out = _attend(q, k, self.c_v(x), self.scale)
         return x + self.drop(out.transpose(1, 2).reshape(x.shape))
 
     def _fold(self) -> tuple[Tensor, Tensor]:
         parts = (self.c_q.weight, self.c_q.bias, self.c_k.weight)
         state = tuple((part.data_ptr(), part._version, part.device) for part in parts)
         if self._folded is None or self._folded[0] != state:
-            with torch.autocast(parts[0].device.type, enabled=False):
+            with full_precision(parts[0]):
                 matrix = self.c_k.weight.T @ self.c_q.weight
                 shift = self.c_q.bias @ self.c_k.weight
             self._folded = (state, matrix, shift)

@@ -14,7 +14,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from methods.promptiqa.layers import MAL
+from methods.promptiqa.layers import MAL, full_precision
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,12 @@ class PromptIQANet(nn.Module):
         if hasattr(self, "reduce"):
             maps = [layer(x) for layer, x in zip(self.reduce, maps, strict=True)]
         opinions = [mal(maps) for mal in self.MALs]
-        tokens = self.block(self.fusion_mal(opinions))
+        merged = self.fusion_mal(opinions)
         grid = self.size.grid
-        plane = tokens.transpose(1, 2).reshape(len(tokens), self.size.width, grid, grid)
-        return self.cnn(plane).mean(dim=(2, 3))
+        with full_precision(merged):
+            tokens = self.block(merged.float())
+            plane = tokens.transpose(1, 2).reshape(len(tokens), self.size.width, grid, grid)
+            return self.cnn(plane).mean(dim=(2, 3))
 
     def features(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> features (B, feature); no prompt enters here."""
@@ -140,10 +142,15 @@ class PromptIQANet(nn.Module):
         return self.score_block(embedded).squeeze(-1)
 
     def forward(self, images: Tensor, prompt_images: Tensor, prompt_scores: Tensor) -> Tensor:
-        """Scores (B,) of images against one prompt, all of it computed here and now."""
-        pairs = self.encode_pairs(self.features(prompt_images), prompt_scores)
-        requirement = self.fuse_prompt(pairs[None])
-        return self.score(self.fuse_image(self.features(images), requirement))
+        """Scores (B,) of images against one prompt, all of it computed here and now.
+
+        Under autocast the encoder and the MALs' large products run in lower precision; what
+        follows is cheap and stays in fp32.
+        """
+        shown, queries = self.features(prompt_images), self.features(images)
+        with full_precision(queries):
+            requirement = self.fuse_prompt(self.encode_pairs(shown, prompt_scores)[None])
+            return self.score(self.fuse_image(queries, requirement))
 
 
 class _SmallNorm(nn.LayerNorm):

@@ -14,7 +14,7 @@ from torch import Tensor
 from bench.api import Context, Images, Pixels
 from methods.promptiqa.checkpoint import fit_state, read_checkpoint
 from methods.promptiqa.encoder import build_encoder, encoder_info
-from methods.promptiqa.features import FeatureExtractor, autocast
+from methods.promptiqa.features import FeatureExtractor
 from methods.promptiqa.model import ModelSize, PromptIQANet
 from methods.promptiqa.settings import ModelSettings
 
@@ -104,13 +104,12 @@ class Network:
         features = self.extractor.features(images)
         if pairs is None:
             return features
-        device, precision = self.context.device, self.settings.precision
-        with torch.no_grad(), autocast(device, precision):
+        with torch.no_grad():
             scores = torch.from_numpy(pairs[1]).to(features)
             isps = self.net.encode_pairs(self.extractor.features(pairs[0]), scores)
             requirement = self.net.fuse_prompt(isps[None])
             parts = [self.net.fuse_image(part, requirement) for part in features.split(1024)]
-        return torch.cat(parts).float()
+        return torch.cat(parts)
 
     def scores(self, images: Images, pairs: Pairs | None) -> Floats:
         """Scores (n,) in 0 to 1 against the prompt `pairs`."""

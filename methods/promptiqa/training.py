@@ -102,7 +102,8 @@ class Trainer:
         prompts = [prompted(g, own, settings, rng) for g, own in zip(groups, labels, strict=True)]
         inputs = torch.cat([self.inputs.get(group.source, group.rows, rng) for group in groups])
         with autocast(self.context.device, settings.precision):
-            loss = self._loss(self._features(inputs), groups, prompts)
+            features = self._features(inputs).float()
+        loss = self._loss(features, groups, prompts)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -125,7 +126,7 @@ class Trainer:
             )
             target = np.concatenate([prompts[i].target for i in members])
             scores = self._scores(features, queries, [prompts[i] for i in members], starts[members])
-            errors.append((scores.float() - self._tensor(target).float()).abs())
+            errors.append((scores - self._tensor(target).float()).abs())
         return torch.cat(errors).mean()
 
     def _scores(
