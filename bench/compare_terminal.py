@@ -1,0 +1,75 @@
+"""Comparisons of methods on a terminal; names are shown as they are, never as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.compare import AcrossDatasets, WithinDataset
+from bench.stats import SplitComparison
+
+WILCOXON_NOTE = (
+    "Corrected t (Nadeau–Bengio) is the test to read. Wilcoxon is what papers print; over "
+    "overlapping splits it calls equal methods different far more often than its level says."
+)
+
+
+def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], console: Console) -> None:
+    """Print what was compared, and what was not."""
+    heads = (
+        "first",
+        "second",
+        "mean difference",
+        "95 % interval",
+        "p",
+        "p Holm",
+        "Wilcoxon p Holm",
+    )
+    for item in inside:
+        table = Table(*heads, title=Text(f"{_title(item)}, {item.n_splits} splits"))
+        for pair in item.pairs:
+            table.add_row(*(Text(text) for text in _printed(pair)))
+        console.print(table)
+        _name_left_out(item.left_out, console)
+    if inside:
+        console.print(WILCOXON_NOTE, markup=False, highlight=False)
+    for ranks in over:
+        _show_ranks(ranks, console)
+
+
+def _printed(pair: SplitComparison) -> tuple[str, ...]:
+    test = pair.corrected
+    values = (test.p_value, pair.corrected_holm, pair.signed_rank_holm)
+    interval = test.reason or f"[{test.low:+.4f}, {test.high:+.4f}]"
+    numbers = ("" if value != value else f"{value:.3g}" for value in values)
+    return (pair.first, pair.second, f"{test.mean:+.4f}", interval, *numbers)
+
+
+def _title(item: WithinDataset) -> str:
+    task = item.test if item.train == item.test else f"{item.train} → {item.test}"
+    return f"{item.protocol}: {task}, {item.budget} labels, {item.selection}"
+
+
+def _show_ranks(item: AcrossDatasets, console: Console) -> None:
+    result = item.result
+    lines = [f"{item.protocol}, {item.budget}, {item.selection}: {len(item.datasets)} datasets"]
+    lines += [
+        f"  {rank:5.2f}  {name}" for name, rank in zip(result.names, result.ranks, strict=True)
+    ]
+    if result.friedman is not None:
+        lines.append(f"  Friedman p = {result.friedman.p_value:.3g}")
+    for group in result.groups:
+        lines.append(f"  not told apart: {', '.join(result.names[i] for i in group.members)}")
+    if result.pairwise.smallest_holm >= result.alpha:
+        least = f"{result.pairwise.smallest_holm:.3g}"
+        lines.append(f"  too few datasets: no pair can reach {result.alpha:g} (at best {least})")
+    console.print("\n".join(lines), markup=False, highlight=False)
+    _name_left_out(item.left_out, console)
+
+
+def _name_left_out(left_out: dict[str, str], console: Console) -> None:
+    for label, reason in left_out.items():
+        console.print(f"left out: {label}: {reason}", markup=False, highlight=False)
