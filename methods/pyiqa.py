@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from bench.api import Context, Images, Method, Scores, Settings
+from bench.api import Context, Images, Method, Pixels, Scores, Settings
 from bench.errors import BenchError
+
+BATCHED = frozenset(
+    {
+        "cnniqa",
+        "dbcnn",
+        "metaiqa",
+        "nima",
+        "nima-koniq",
+        "nima-spaq",
+        "nima-vgg16-ava",
+        "paq2piq",
+        "topiq_nr",
+        "topiq_nr-flive",
+        "topiq_nr-spaq",
+        "wadiqam_nr",
+    }
+)
+"""Metrics that give an image the same score in a batch as alone (tested); others go one by one."""
 
 
 class PyiqaSettings(Settings):
@@ -22,54 +42,153 @@ class PyiqaSettings(Settings):
 class PyiqaMetric(Method):
     """Any no-reference metric of pyiqa, untouched (`pyiqa:piqe`, `pyiqa:topiq_nr`, ...).
 
-    Scores are turned upwards by pyiqa's own metadata. Images go in at the size of their files, one
-    by one: several metrics give other scores in a batch. Metrics that draw at inference are seeded
-    per image.
+    Scores are turned upwards by pyiqa's own metadata. Images (H, W, 3) go in at the size of their
+    files, since every metric resizes as it needs; in batches only for the metrics of `BATCHED`.
+    Draws at inference are seeded by an image's content, so that they depend on nothing else.
     """
 
     name = "pyiqa"
+    version = "2"
     argument = "metric"
-    Settings = PyiqaSettings
+    Settings: ClassVar[type[Settings]] = PyiqaSettings
 
-    def __init__(self, settings: PyiqaSettings, context: Context) -> None:
+    def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__(settings, context)
-        self.metric_name = settings.metric
         self._metric: Any = None
 
+    @property
+    def metric_name(self) -> str:
+        """pyiqa's name of the metric."""
+        return str(self.settings.metric)
+
+    def trained_on(self) -> tuple[str, ...]:
+        """The databases whose labels the released weights have seen."""
+        from methods._contamination import pyiqa_trained_on
+
+        return pyiqa_trained_on(self.metric_name)
+
     def predict(self, images: Images) -> Scores:
+        """pyiqa's score, negated where lower is better, (n,)."""
         metric = self._loaded()
         sign = -1.0 if metric.lower_better else 1.0
-        return np.array([sign * self._score(metric, image) for image in images], dtype=np.float64)
+        self._note_unknown_training()
+        size = self.context.batch_size if self.metric_name in BATCHED else 1
+        scores = np.empty(len(images))
+        for places, pixels in _same_size(images, size):
+            names = [images.names[place] for place in places]
+            scores[places] = sign * self._scores(metric, pixels, names)
+        return scores
 
-    @torch.no_grad()
-    def _score(self, metric: Any, image: np.ndarray) -> float:
-        tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-        # Same draws for every image, so that a score does not depend on the order of images.
-        torch.manual_seed(self.context.seed_for("pyiqa") % 2**63)
-        return float(metric(tensor.to(self.context.device)))
+    def _note_unknown_training(self) -> None:
+        from methods._contamination import pyiqa_known
+
+        text = f"what pyiqa:{self.metric_name} was trained on is not known"
+        if not pyiqa_known(self.metric_name) and text not in self.notes:
+            self.notes.append(text)
+
+    def _scores(self, metric: Any, pixels: Sequence[Pixels], names: Sequence[str]) -> Scores:
+        import torch
+
+        stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+        seed = self.context.seed_for("pyiqa", _digest(pixels[0]))
+        try:
+            with torch.no_grad(), seeded(seed, self.context.device):
+                found = metric(stacked.to(self.context.device))
+            values = torch.as_tensor(found, dtype=torch.float64).reshape(-1).cpu().numpy()
+        except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+            if type(error).__name__ == "OutOfMemoryError":
+                raise  # the harness answers with smaller batches
+            height, width = pixels[0].shape[:2]
+            raise BenchError(
+                f"pyiqa:{self.metric_name} cannot score '{names[0]}' ({width} x {height}): {error}"
+            ) from error
+        if len(values) != len(pixels):
+            raise BenchError(
+                f"pyiqa:{self.metric_name} gave {len(values)} scores for {len(pixels)} images"
+            )
+        return np.asarray(values)
 
     def _loaded(self) -> Any:
         if self._metric is None:
-            self._metric = _create(self.metric_name, self.context.device)
+            from methods._pyiqa_library import create
+
+            self._metric = create(self.metric_name, self.context.device)
         return self._metric
 
 
-def _create(name: str, device: str) -> Any:
-    # Lazily: pyiqa's licence is non-commercial, and its import takes seconds.
-    import pyiqa
+class _Named(PyiqaMetric):
+    """A metric under its own name, without argument."""
 
-    from bench.errors import unknown
+    argument = None
+    Settings: ClassVar[type[Settings]] = Settings
 
-    known = pyiqa.list_models(metric_mode="NR")
-    if name not in known:
-        raise unknown("pyiqa metric", name, known, where="pyiqa")
+    @property
+    def metric_name(self) -> str:
+        """The method's own name."""
+        return self.name
+
+
+class Piqe(_Named):
+    """PIQE by pyiqa: block-wise distortion, opinion-unaware."""
+
+    name = "piqe"
+
+
+class Niqe(_Named):
+    """NIQE by pyiqa: distance to natural scene statistics, opinion-unaware."""
+
+    name = "niqe"
+
+
+class IlNiqe(_Named):
+    """IL-NIQE by pyiqa: NIQE with more features, patch by patch, opinion-unaware."""
+
+    name = "ilniqe"
+
+
+class Brisque(_Named):
+    """BRISQUE by pyiqa: scene statistics and an SVR trained on LIVE."""
+
+    name = "brisque"
+
+
+class Nrqm(_Named):
+    """NRQM (Ma) by pyiqa: forests trained on super-resolved images."""
+
+    name = "nrqm"
+
+
+def _same_size(images: Images, size: int) -> Iterator[tuple[list[int], list[Pixels]]]:
+    """Places and pixels of neighbours with one shape, at most `size` at a time."""
+    places: list[int] = []
+    pixels: list[Pixels] = []
+    for place, image in enumerate(images):
+        if places and (len(places) == size or image.shape != pixels[0].shape):
+            yield places, pixels
+            places, pixels = [], []
+        places.append(place)
+        pixels.append(np.asarray(image))
+    if places:
+        yield places, pixels
+
+
+def _digest(image: Pixels) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """All global generators seeded inside, as they were outside."""
+    import torch
+
+    gpus = [torch.device(device)] if device.startswith("cuda") else []
+    own, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002  pyiqa draws from it
     try:
-        return pyiqa.create_metric(name, device=torch.device(device), as_loss=False)
-    except Exception as error:  # download and unpickling errors come in many classes
-        folder = os.environ.get("TORCH_HOME", "~/.cache/torch")
-        raise BenchError(
-            f"pyiqa:{name}: its weights could not be loaded ({type(error).__name__}: {error}). "
-            f"pyiqa looks under {folder}/hub/pyiqa and on the Hugging Face hub "
-            "(chaofengc/IQA-PyTorch-Weights); place the file there by hand on a machine without "
-            "network"
-        ) from error
+        with torch.random.fork_rng(devices=gpus):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(numpys)  # noqa: NPY002

@@ -1,0 +1,203 @@
+"""The one place that imports pyiqa: its metrics by name, its weights, and errors that help.
+
+pyiqa is imported at first use only: its licence is non-commercial, and its import takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from bench.errors import BenchError, UsageError, unknown
+
+WEIGHTS_PAGE = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
+NOT_OF_ONE_IMAGE: Mapping[str, str] = {
+    "fid": "compares two sets of images",
+    "sfid": "compares two sets of images",
+    "fid_dinov2": "compares two sets of images",
+    "inception_score": "judges a set of images",
+    "clipscore": "needs a caption for every image",
+}
+"""Entries of pyiqa's NR list that give no score for one image alone."""
+WHOLE_CHECKPOINTS = frozenset(
+    {"HyperNet", "NIMA", "MANIQA", "TReS", "DBCNN", "CFANet", "UNIQUE", "PAQ2PIQ"}
+)
+"""Architectures whose checkpoint holds every tensor: ImageNet weights loaded before it are
+overwritten, so they need not be on the machine."""
+TORCHVISION_BACKBONES = ("resnet18", "resnet34", "resnet50", "vgg16")
+
+
+def metric_names() -> list[str]:
+    """The no-reference metrics that score one image, by pyiqa's names."""
+    import pyiqa
+
+    known: list[str] = pyiqa.list_models(metric_mode="NR")
+    return [name for name in known if name not in NOT_OF_ONE_IMAGE]
+
+
+def options(name: str) -> dict[str, Any]:
+    """pyiqa's own entry of a metric: `metric_opts`, `lower_better`, `score_range`.
+
+    Raises `UsageError` for a name that is no no-reference metric, or scores no single image.
+    """
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+
+    if name in NOT_OF_ONE_IMAGE:
+        raise UsageError(f"pyiqa:{name} {NOT_OF_ONE_IMAGE[name]}: it has no score for one image")
+    if name not in metric_names():
+        raise unknown("pyiqa metric", name, metric_names(), where="pyiqa")
+    return dict(DEFAULT_CONFIGS[name])
+
+
+def create(name: str, device: str, **changes: Any) -> Any:
+    """A metric ready to score (B, 3, H, W) in 0–1. `changes` go to its architecture.
+
+    Raises `UsageError` for a wrong name and `BenchError` for weights that cannot be had: it names
+    the metric, the file, where pyiqa looks and how to place the file by hand.
+    """
+    import pyiqa
+    import torch
+
+    kind = str(options(name)["metric_opts"]["type"])
+    attempts: list[tuple[str, Path]] = []
+    with ExitStack() as stack:
+        stack.enter_context(_downloads_into(attempts))
+        if kind in WHOLE_CHECKPOINTS:
+            stack.enter_context(without_backbone_weights())
+        try:
+            return pyiqa.create_metric(name, device=torch.device(device), as_loss=False, **changes)
+        except Exception as error:  # download and unpickling errors come in many classes
+            raise _missing(f"pyiqa:{name}", attempts, error) from error
+
+
+def architecture(kind: str, imagenet: bool, **settings: Any) -> Any:
+    """An untrained network of pyiqa by its class name; its backbone random or from ImageNet.
+
+    Raises `BenchError` as `create` does where ImageNet weights cannot be had.
+    """
+    from pyiqa.archs import build_network
+
+    attempts: list[tuple[str, Path]] = []
+    with ExitStack() as stack:
+        stack.enter_context(_downloads_into(attempts))
+        if not imagenet:
+            stack.enter_context(without_backbone_weights())
+        try:
+            return build_network({"type": kind, **settings})
+        except Exception as error:
+            raise _missing(f"pyiqa's {kind}", attempts, error) from error
+
+
+@contextmanager
+def without_backbone_weights() -> Iterator[None]:
+    """pyiqa's constructors ask for ImageNet weights whatever they are told; here they get none."""
+    import timm
+    import torchvision
+    from pyiqa.archs import dbcnn_arch
+
+    with ExitStack() as stack:
+        create_model = timm.create_model
+        stack.enter_context(mock.patch.object(timm, "create_model", _untrained(create_model)))
+        for name in TORCHVISION_BACKBONES:
+            build = getattr(torchvision.models, name)
+            stack.enter_context(
+                mock.patch.object(torchvision.models, name, _without_weights(build))
+            )
+        load = dbcnn_arch.load_pretrained_network
+        stack.enter_context(
+            mock.patch.object(dbcnn_arch, "load_pretrained_network", _not_scnn(load))
+        )
+        yield
+
+
+def _untrained(create_model: Callable[..., Any]) -> Callable[..., Any]:
+    def build(name: str, *args: Any, **settings: Any) -> Any:
+        return create_model(name, *args, **{**settings, "pretrained": False})
+
+    return build
+
+
+def _without_weights(build: Callable[..., Any]) -> Callable[..., Any]:
+    def built(*args: Any, **settings: Any) -> Any:
+        return build(**{k: v for k, v in settings.items() if k not in ("weights", "pretrained")})
+
+    return built
+
+
+def _not_scnn(load: Callable[..., Any]) -> Callable[..., Any]:
+    def loaded(net: Any, path: str, *args: Any, **settings: Any) -> Any:
+        if "scnn" not in str(path):
+            load(net, path, *args, **settings)
+
+    return loaded
+
+
+@contextmanager
+def _downloads_into(attempts: list[tuple[str, Path]]) -> Iterator[None]:
+    """Notes (address, file) of every download that is tried, the failing one last."""
+    import torch.hub
+    from pyiqa.utils import download_util
+
+    def noted(download: Callable[..., Any]) -> Callable[..., Any]:
+        def run(url: str, target: str, *args: Any, **settings: Any) -> Any:
+            attempts.append((url, Path(target)))
+            return download(url, target, *args, **settings)
+
+        return run
+
+    with ExitStack() as stack:
+        for module in (download_util, torch.hub):
+            download = noted(module.download_url_to_file)
+            stack.enter_context(mock.patch.object(module, "download_url_to_file", download))
+        for module in _clip_modules():
+            stack.enter_context(
+                mock.patch.object(module, "_download", _noted_clip(module, attempts))
+            )
+        yield
+
+
+def _clip_modules() -> list[Any]:
+    """The modules that fetch OpenAI's CLIP: pyiqa's copy and the package `clip`, where there."""
+    found: list[Any] = []
+    try:
+        from pyiqa.archs import clip_model
+
+        found.append(clip_model)
+        import clip.clip as package
+
+        found.append(package)
+    except ImportError:
+        pass
+    return found
+
+
+def _noted_clip(module: Any, attempts: list[tuple[str, Path]]) -> Callable[..., Any]:
+    download = module._download
+
+    def run(url: str, root: str) -> Any:
+        attempts.append((url, Path(root) / url.rpartition("/")[2]))
+        return download(url, root)
+
+    return run
+
+
+def _missing(what: str, attempts: list[tuple[str, Path]], error: Exception) -> BenchError:
+    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    if isinstance(error, ImportError):
+        return BenchError(f"{what} needs a package that is not here ({error}); install it")
+    lost = [(url, path) for url, path in attempts if not path.exists()]
+    if lost:
+        url, path = lost[-1]
+        return BenchError(
+            f"{what}: its weights are not on this machine. {path.name} could not be fetched "
+            f"({reason}). pyiqa looks for it at {path}; get it by hand from {url} "
+            "and put it there, or set TORCH_HOME to a folder that has hub/pyiqa"
+        )
+    return BenchError(
+        f"{what} could not be built ({reason}). Weights of the Hugging Face hub are looked for "
+        "under HF_HOME: on a machine with network, `hf download` them and copy that folder; "
+        f"pyiqa's own stand at {WEIGHTS_PAGE}"
+    )
