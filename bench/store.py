@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ _STATUS_TEXTS: tuple[tuple[Status, bytes], ...] = (
     ("done", b'"status": "done"'),
     ("failed", b'"status": "failed"'),
 )
+_LONGEST_STATUS = max(len(text) for _, text in _STATUS_TEXTS)
+_END = b'"\n}\n'
 
 
 @dataclass
@@ -46,13 +50,7 @@ class Store:
 
     def path(self, spec: RunSpec) -> Path:
         """Where a run's record lies."""
-        return self._path(spec, spec.run_id)
-
-    def _path(self, spec: RunSpec, run_id: str) -> Path:
-        task = slug(spec.task.train)
-        if spec.task.test != spec.task.train:
-            task += f"__{slug(spec.task.test)}"
-        return self.root / "records" / task / slug(spec.method) / f"{run_id}.json"
+        return self.root / _place(spec.task.train, spec.task.test, spec.method, spec.run_id)
 
     def get(self, spec: RunSpec) -> Record | None:
         """The run's record, None where there is none that can be read."""
@@ -84,10 +82,13 @@ class Store:
         """
         found: dict[str, Status] = {}
         for run_id, spec in runs.items():
-            path = self._path(spec, run_id)
-            status = _status_at_a_glance(path, spec, run_id)
+            place = _place(spec.task.train, spec.task.test, spec.method, run_id)
+            try:
+                status = _status_at_a_glance(f"{self.root}/{place}", spec, run_id)
+            except FileNotFoundError:
+                continue
             if status is None:
-                record = self.read(path, curve=False)
+                record = self.read(Path(place), curve=False)
                 status = record.status if record else None
             if status is not None:
                 found[run_id] = status
@@ -177,21 +178,40 @@ def _without_curve(data: bytes) -> bytes:
     return data[: start + len(_CURVE) - 1] + data[end + 2 :]
 
 
-def _status_at_a_glance(path: Path, spec: RunSpec, run_id: str) -> Status | None:
-    """The status of a record that begins and ends as `write` would write it; None: look closer."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
+def _status_at_a_glance(path: str, spec: RunSpec, run_id: str) -> Status | None:
+    """The status of a record that begins and ends as `write` would write it; None: look closer.
+
+    Raises `FileNotFoundError` where there is none.
+    """
     own = spec.model_dump_json(indent=1).replace("\n", "\n ")
     name = f'{{\n "schema_version": {SCHEMA},\n "run_id": "{run_id}",\n '.encode()
     rest = f',\n "spec": {own},\n "metrics": '.encode()
-    if not data.startswith(name) or not data.endswith(b'"\n}\n'):
+    try:
+        # Unbuffered, and not all of it: a planned sweep asks this a hundred thousand times.
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            head = file.read(len(name) + _LONGEST_STATUS + len(rest))
+            file.seek(-len(_END), os.SEEK_END)
+            end = file.read(len(_END))
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None
+    if end != _END or not head.startswith(name):
         return None
     for status, text in _STATUS_TEXTS:
-        if data.startswith(text + rest, len(name)):
+        if head.startswith(text + rest, len(name)):
             return status
     return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _folder(train: str, test: str, method: str) -> str:
+    task = slug(train) if test == train else f"{slug(train)}__{slug(test)}"
+    return f"records/{task}/{slug(method)}"
+
+
+def _place(train: str, test: str, method: str, run_id: str) -> str:
+    return f"{_folder(train, test, method)}/{run_id}.json"
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
