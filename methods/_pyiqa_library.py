@@ -5,6 +5,7 @@ pyiqa is imported at first use only: its licence is non-commercial, and its impo
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -166,9 +167,7 @@ def _clip_modules() -> list[Any]:
         from pyiqa.archs import clip_model
 
         found.append(clip_model)
-        import clip.clip as package
-
-        found.append(package)
+        found.append(importlib.import_module("clip.clip"))
     except ImportError:
         pass
     return found

@@ -39,18 +39,14 @@ class PyiqaSettings(Settings):
     metric: str = Field(description="Name in `pyiqa.list_models(metric_mode='NR')`, e.g. 'piqe'.")
 
 
-class PyiqaMetric(Method):
-    """Any no-reference metric of pyiqa, untouched (`pyiqa:piqe`, `pyiqa:topiq_nr`, ...).
+class _Metric(Method):
+    """A metric of pyiqa on images (H, W, 3) at the size of their files.
 
-    Scores are turned upwards by pyiqa's own metadata. Images (H, W, 3) go in at the size of their
-    files, since every metric resizes as it needs; in batches only for the metrics of `BATCHED`.
+    Every metric resizes as it needs; images go in batches only for the metrics of `BATCHED`.
     Draws at inference are seeded by an image's content, so that they depend on nothing else.
     """
 
-    name = "pyiqa"
     version = "2"
-    argument = "metric"
-    Settings: ClassVar[type[Settings]] = PyiqaSettings
 
     def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__(settings, context)
@@ -58,8 +54,8 @@ class PyiqaMetric(Method):
 
     @property
     def metric_name(self) -> str:
-        """pyiqa's name of the metric."""
-        return str(self.settings.metric)
+        """pyiqa's name of the metric: the method's own, unless it takes one."""
+        return self.name
 
     def trained_on(self) -> tuple[str, ...]:
         """The databases whose labels the released weights have seen."""
@@ -116,43 +112,48 @@ class PyiqaMetric(Method):
         return self._metric
 
 
-class _Named(PyiqaMetric):
-    """A metric under its own name, without argument."""
+class PyiqaMetric(_Metric):
+    """Any no-reference metric of pyiqa, untouched (`pyiqa:piqe`, `pyiqa:topiq_nr`, ...).
 
-    argument = None
-    Settings: ClassVar[type[Settings]] = Settings
+    Scores are turned upwards by pyiqa's own metadata, its input policy is kept.
+    """
+
+    name = "pyiqa"
+    argument = "metric"
+    Settings: ClassVar[type[PyiqaSettings]] = PyiqaSettings
+    settings: PyiqaSettings
 
     @property
     def metric_name(self) -> str:
-        """The method's own name."""
-        return self.name
+        """The setting `metric`."""
+        return self.settings.metric
 
 
-class Piqe(_Named):
+class Piqe(_Metric):
     """PIQE by pyiqa: block-wise distortion, opinion-unaware."""
 
     name = "piqe"
 
 
-class Niqe(_Named):
+class Niqe(_Metric):
     """NIQE by pyiqa: distance to natural scene statistics, opinion-unaware."""
 
     name = "niqe"
 
 
-class IlNiqe(_Named):
+class IlNiqe(_Metric):
     """IL-NIQE by pyiqa: NIQE with more features, patch by patch, opinion-unaware."""
 
     name = "ilniqe"
 
 
-class Brisque(_Named):
+class Brisque(_Metric):
     """BRISQUE by pyiqa: scene statistics and an SVR trained on LIVE."""
 
     name = "brisque"
 
 
-class Nrqm(_Named):
+class Nrqm(_Metric):
     """NRQM (Ma) by pyiqa: forests trained on super-resolved images."""
 
     name = "nrqm"

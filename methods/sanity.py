@@ -1,0 +1,131 @@
+"""Methods whose rank is known beforehand: a table that ranks them otherwise is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from bench.api import Context, Epoch, Images, LabelledSet, Method, Scores, Settings
+from bench.errors import BenchError, DataError
+
+
+class Constant(Method):
+    """The same score for every image: correlations are undefined."""
+
+    name = "constant"
+
+    def predict(self, images: Images) -> Scores:
+        """Zeros, (n,)."""
+        return np.zeros(len(images))
+
+
+class Random(Method):
+    """A random score for every image: correlations scatter around zero."""
+
+    name = "random"
+
+    def predict(self, images: Images) -> Scores:
+        """Uniform draws in 0–1, (n,), each by the seed and the pixels of its image."""
+        return np.array([self.context.rng("random", _digest(image)).random() for image in images])
+
+
+class LabelMean(Method):
+    """The mean of the training labels for every image: the RMSE to beat, no correlation."""
+
+    name = "label_mean"
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.mean = 0.5
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """One pass: the mean."""
+        self.mean = float(np.mean(train.scores))
+        yield Epoch(float(np.var(train.scores)), total=1)
+
+    def predict(self, images: Images) -> Scores:
+        """The mean, (n,)."""
+        return np.full(len(images), self.mean)
+
+    def save(self, path: Path) -> None:
+        """Write the mean."""
+        from safetensors.numpy import save_file
+
+        save_file({"mean": np.array([self.mean])}, path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        from safetensors.numpy import load_file
+
+        self.mean = float(load_file(path)["mean"][0])
+
+
+class OracleSettings(Settings):
+    """Whose labels it knows, and how well."""
+
+    dataset: str = Field(description="The database whose labels it reads, e.g. 'livec'.")
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        description="Gaussian noise on the labels, in standard deviations of all labels.",
+    )
+
+
+class Oracle(Method):
+    """The labels themselves with noise, read from the database (`oracle:livec`): the ceiling.
+
+    The harness gives no method a test label, and gives none to this one: it opens the database by
+    its name, under `IQA_DATA`, and looks images up by theirs. It declares the database as seen
+    in training, so every cell it fills is marked as contaminated.
+    """
+
+    name = "oracle"
+    argument = "dataset"
+    Settings: ClassVar[type[OracleSettings]] = OracleSettings
+    settings: OracleSettings
+
+    def __init__(self, settings: OracleSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.notes.append("knows the labels of its test images: a check of the protocol")
+        self._labels: dict[str, float] | None = None
+
+    def trained_on(self) -> tuple[str, ...]:
+        """The database whose labels it reads."""
+        return (self.settings.dataset,)
+
+    def predict(self, images: Images) -> Scores:
+        """Label plus noise, (n,) on the database's own scale, upwards."""
+        labels = self._known()
+        lost = [name for name in images.names if name not in labels]
+        if lost:
+            raise BenchError(
+                f"oracle:{self.settings.dataset} knows no image '{lost[0]}' ({len(lost)} of "
+                f"{len(images)} unknown); it can score its own database only"
+            )
+        spread = self.settings.noise * float(np.std(list(labels.values())))
+        draws = [self.context.rng("oracle", name).normal() for name in images.names]
+        return np.array([labels[name] for name in images.names]) + spread * np.array(draws)
+
+    def _known(self) -> dict[str, float]:
+        if self._labels is None:
+            from bench import datasets
+
+            spec = self.settings.dataset
+            try:
+                found = datasets.load(spec)
+            except DataError as error:
+                raise BenchError(
+                    f"oracle:{spec} reads the database under IQA_DATA: {error}"
+                ) from error
+            quality = found.quality.tolist()
+            self._labels = dict(zip(found.table["image"], quality, strict=True))
+        return self._labels
+
+
+def _digest(image: Any) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
