@@ -163,17 +163,21 @@ class VisualTower(nn.Module):
         start: int = 0,
         stop: int | None = None,
         plain: bool = False,
+        patches: bool = False,
     ) -> Tensor:
-        """Blocks `start` to `stop` on tokens (B, 1 + N, d); after the last block, (B, 1, d)."""
+        """Blocks `start` to `stop` on tokens (B, 1 + N, d).
+
+        After the last block (B, 1, d), the class token; with `patches` all of them.
+        """
         stop = self.n_layers if stop is None else stop
         for index in range(start, stop):
             block = self.transformer.resblocks[index]
-            last = index == self.n_layers - 1
+            last = index == self.n_layers - 1 and not patches
             if plain:
                 x = _whole_block(block, x, prompts[index])
             else:
                 x = run_block(block, x, prompts[index], keep=1 if last else None)
-        return x[:, :1] if stop == self.n_layers else x
+        return x[:, :1] if stop == self.n_layers and not patches else x
 
     def head(self, x: Tensor) -> Tensor:
         """The class token (B, 1, d) of the last block to the joint space (B, e), unnormalised."""
@@ -240,19 +244,23 @@ class TextTower(nn.Module):
 class TextPrompts(nn.Module):
     """Learned context in front of fixed words (CoOp): [SOT] v1 … vM words [EOT].
 
-    The context is shared by all texts. `token_prefix` (C, 1, d) and `token_suffix` (C, 76 - M, d)
-    are the embeddings of what stays; `ends` (C,) says where each text ends.
+    The context (M, d) is shared by all texts, or (C, M, d), one for each. `token_prefix` (C, 1, d)
+    and `token_suffix` (C, 76 - M, d) are the embeddings of what stays; `ends` (C,) says where each
+    text ends.
     """
 
     ends: Tensor
     token_prefix: Tensor
     token_suffix: Tensor
 
-    def __init__(self, tower: TextTower, tokens: Tensor, n_context: int) -> None:
+    def __init__(
+        self, tower: TextTower, tokens: Tensor, n_context: int, shared: bool = True
+    ) -> None:
         super().__init__()
         embedded = tower.token_embedding(tokens).detach()
-        length, width = embedded.shape[1:]
-        self.ctx = nn.Parameter(torch.zeros(n_context, width), requires_grad=False)
+        texts, length, width = embedded.shape
+        shape = (n_context, width) if shared else (texts, n_context, width)
+        self.ctx = nn.Parameter(torch.zeros(shape), requires_grad=False)
         self.register_buffer("token_prefix", embedded[:, :1])
         self.register_buffer("token_suffix", embedded[:, 1 : length - n_context])
         self.register_buffer("ends", tokens.argmax(dim=-1) + n_context, persistent=False)

@@ -1,0 +1,121 @@
+"""What `method.py` needs torch for: one model, trained and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bench import backbones
+from bench.api import Context, Epoch, Images, LabelledSet
+from bench.errors import UsageError
+from methods.grmp import checkpoint
+from methods.grmp.pipeline import Lens
+from methods.grmp.views import Crop
+from methods.mpiqe import gradcam
+from methods.mpiqe.crops import test_views
+from methods.mpiqe.gradcam import Evidence
+from methods.mpiqe.model import Answer, PromptedCLIP
+from methods.mpiqe.settings import MPIQESettings
+from methods.mpiqe.targets import targets
+from methods.mpiqe.training import Trainer
+
+FORMAT = "iqa-bench-mpiqe-1"
+Array = npt.NDArray[np.floating[Any]]
+
+
+class Engine:
+    """The model of one method instance."""
+
+    def __init__(self, settings: MPIQESettings, context: Context) -> None:
+        self.settings = settings
+        self.context = context
+        backbone = backbones.load(settings.backbone, context.device)
+        info = backbone.info
+        self.lens = Lens(
+            info.image_size, info.mean, info.std, torch.device(context.device), settings.autocast
+        )
+        if settings.windows > info.image_size // info.patch_size:
+            raise UsageError(
+                f"mpiqe: windows={settings.windows}, but {settings.backbone} has only "
+                f"{info.image_size // info.patch_size} patches a side"
+            )
+        seed = context.seed_for("model", settings.prompt_seed)
+        self.model = PromptedCLIP(backbone.model, backbone.tokenizer, settings, seed).eval()
+
+    def fit(self, train: LabelledSet, notes: list[str]) -> Generator[Epoch, float | None, None]:
+        """Train on labelled images; what labels lacked is added to `notes`."""
+        found = targets(train, self.settings)
+        notes.extend(found.notes)
+        for note in found.notes:
+            self.context.say(note)
+        yield from Trainer(self.model, self.lens, self.settings, self.context, train, found).run()
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def score(self, images: Images) -> Array:
+        """Scores averaged over the test crops, (n,)."""
+        return self._ask(images, lambda answer: answer.score) / self.settings.label_scale
+
+    def embed(self, images: Images) -> Array:
+        """Multi-modal features averaged over queries and test crops, (n, e)."""
+        return self._ask(images, lambda answer: answer.features.mean(dim=1))
+
+    def class_probabilities(self, images: Images) -> dict[str, Array]:
+        """Probabilities averaged over the test crops, by 'scene' and 'distortion'."""
+        found: dict[str, Array] = {}
+        if self.settings.uses_scenes:
+            found["scene"] = self._ask(images, lambda answer: _shares(answer.scenes))
+        if self.settings.uses_distortions:
+            found["distortion"] = self._ask(images, lambda answer: _shares(answer.distortions))
+        return found
+
+    def attention_maps(self, images: Images, evidence: Evidence) -> Array:
+        """Grad-CAM maps, (n, h, w)."""
+        parts = []
+        for start in range(0, len(images), self.context.batch_size):
+            places = range(start, min(start + self.context.batch_size, len(images)))
+            pixels = torch.stack([gradcam.whole_image(images[i], self.lens) for i in places])
+            parts.append(gradcam.maps(self.model, pixels, evidence).cpu().double().numpy())
+        return np.concatenate(parts) if parts else np.empty((0, 0, 0))
+
+    @torch.no_grad()
+    def _ask(self, images: Images, part: Callable[[Answer], Tensor]) -> Array:
+        """A part of the model's answers averaged over the test crops."""
+        views = test_views(self.settings.test_crops, self.settings.flip)
+        with self.lens.precision():
+            queries = self.model.texts()
+        sums = []
+        for start in range(0, len(images), self.context.batch_size):
+            places = range(start, min(start + self.context.batch_size, len(images)))
+            of_views = []
+            for view in views:
+                pixels = self.lens.pixels([Crop(images, i, view, (i, view)) for i in places])
+                with self.lens.precision():
+                    tokens = self.model.tokens(pixels)
+                answer = self.model(tokens, queries)
+                of_views.append(part(answer).double())
+            sums.append(torch.stack(of_views).mean(dim=0).cpu().numpy())
+        return np.concatenate(sums) if sums else np.empty(0)
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Every tensor that is not the backbone's."""
+        tensors = {name: self.model.get_parameter(name) for name in self.model.own_names()}
+        checkpoint.write(path, tensors, format=FORMAT, backbone=self.settings.backbone)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote. BenchError, the model unchanged, where it does not fit."""
+        names = self.model.own_names()
+        checkpoint.put(self.model, checkpoint.read(path), names, str(path))
+
+
+def _shares(log_probabilities: Tensor | None) -> Tensor:
+    assert log_probabilities is not None
+    return log_probabilities.exp()

@@ -1,0 +1,86 @@
+"""The method `mpiqe`: MP-IQE behind the harness's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import backbones
+from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
+from methods.mpiqe.settings import MPIQESettings
+
+if TYPE_CHECKING:
+    from methods.mpiqe.engine import Engine
+    from methods.mpiqe.gradcam import Evidence
+
+SIDE_TO_CROP = 8 / 7
+
+
+class MPIQE(Method):
+    """MP-IQE: scene, distortion and deep visual prompts for frozen CLIP."""
+
+    name = "mpiqe"
+    Settings: ClassVar[type[MPIQESettings]] = MPIQESettings
+    settings: MPIQESettings
+
+    def __init__(self, settings: MPIQESettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The loaded model; built at first use."""
+        if self._engine is None:
+            from methods.mpiqe.engine import Engine
+
+            self._engine = Engine(self.settings, self.context)
+        return self._engine
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """Images as they are, unless set otherwise."""
+        own = self.settings
+        if own.resize_mode == "none":
+            return ImagePolicy()
+        crop = backbones.resolve(own.backbone).image_size
+        return ImagePolicy(own.resize_mode, own.resize or round(crop * SIDE_TO_CROP))
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """Train prompts and multi-modal encoder on Eq. 15; the towers stay as they are."""
+        yield from self.engine.fit(train, self.notes)
+
+    def predict(self, images: Images) -> Scores:
+        """S of Eq. 14 averaged over `test_crops` crops, (n,), on the scale of the labels."""
+        return self.engine.score(images)
+
+    def embed(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """The multi-modal features in front of the MLP, averaged over queries and crops: (n, e)."""
+        return self.engine.embed(images)
+
+    def class_probabilities(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
+        """'scene' (n, 9) by Eq. 8 and 'distortion' (n, 11) by Eq. 10, where there are such prompts,
+        in the order of `names.SCENES` and `names.DISTORTIONS`; averaged over crops."""
+        return self.engine.class_probabilities(images)
+
+    def attention_maps(
+        self, images: Images, evidence: Evidence = "positive"
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Grad-CAM of the score on the whole image, (n, h, w) in 0–1 (Fig. 3).
+
+        h = w = the patch grid's side; an image is squeezed to the network's input for it.
+        `evidence` is what raises the score ('positive', Grad-CAM's own), lowers it ('negative'),
+        or both ('both').
+        """
+        return self.engine.attention_maps(images, evidence)
+
+    def save(self, path: Path) -> None:
+        """Write prompts and multi-modal encoder."""
+        self.engine.save(path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        self.engine.load(path)
