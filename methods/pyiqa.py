@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from bench.api import Context, Images, Method, Pixels, Scores, Settings
 from bench.errors import BenchError
+from methods._batches import content, same_shape
 
 BATCHED = frozenset(
     {
@@ -70,7 +70,7 @@ class _Metric(Method):
         self._note_unknown_training()
         size = self.context.batch_size if self.metric_name in BATCHED else 1
         scores = np.empty(len(images))
-        for places, pixels in _same_size(images, size):
+        for places, pixels in same_shape(images, size):
             names = [images.names[place] for place in places]
             scores[places] = sign * self._scores(metric, pixels, names)
         return scores
@@ -86,7 +86,7 @@ class _Metric(Method):
         import torch
 
         stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
-        seed = self.context.seed_for("pyiqa", _digest(pixels[0]))
+        seed = self.context.seed_for("pyiqa", content(pixels[0]))
         try:
             with torch.no_grad(), seeded(seed, self.context.device):
                 found = metric(stacked.to(self.context.device))
@@ -157,24 +157,6 @@ class Nrqm(_Metric):
     """NRQM (Ma) by pyiqa: forests trained on super-resolved images."""
 
     name = "nrqm"
-
-
-def _same_size(images: Images, size: int) -> Iterator[tuple[list[int], list[Pixels]]]:
-    """Places and pixels of neighbours with one shape, at most `size` at a time."""
-    places: list[int] = []
-    pixels: list[Pixels] = []
-    for place, image in enumerate(images):
-        if places and (len(places) == size or image.shape != pixels[0].shape):
-            yield places, pixels
-            places, pixels = [], []
-        places.append(place)
-        pixels.append(np.asarray(image))
-    if places:
-        yield places, pixels
-
-
-def _digest(image: Pixels) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from bench.api import Context, Epoch, Images, LabelledSet, Method, Scores, Settings
 from bench.errors import BenchError, DataError
+from methods._batches import content
 
 
 class Constant(Method):
@@ -31,7 +31,7 @@ class Random(Method):
 
     def predict(self, images: Images) -> Scores:
         """Uniform draws in 0–1, (n,), each by the seed and the pixels of its image."""
-        return np.array([self.context.rng("random", _digest(image)).random() for image in images])
+        return np.array([self.context.rng("random", content(image)).random() for image in images])
 
 
 class LabelMean(Method):
@@ -125,7 +125,3 @@ class Oracle(Method):
             quality = found.quality.tolist()
             self._labels = dict(zip(found.table["image"], quality, strict=True))
         return self._labels
-
-
-def _digest(image: Any) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
