@@ -60,8 +60,8 @@ class Sample:
 def to_bytes(pixels: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Round an image in [0, 1] to 8 bits, the same way on every machine."""
     scaled = np.asarray(pixels, dtype=np.float64) * 255.0
-    # Weighted sums of 8-bit values often lie half-way between two; there the last bit of a sum, which
-    # differs between processors, would decide.
+    # Weighted sums of 8-bit values often lie half-way between two; there the last bit of a sum,
+    # which differs between processors, would decide.
     return np.rint(scaled + 2.3e-4).astype(np.uint8)
 
 
