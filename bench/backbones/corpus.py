@@ -26,6 +26,7 @@ HELD_OUT_SEED = 20_000_000
 """Seed of the first scene that measures how well the backbone names scenes."""
 
 _PRISTINE_SHARE = 0.3
+_SEEN_FROM = 1.5
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -37,6 +38,7 @@ class Picture:
     category: str
     words: tuple[str, ...]
     quality: float
+    kinds: tuple[str, ...] = ()
 
 
 def picture(seed: int, size: int = IMAGE_SIZE) -> Picture:
@@ -51,7 +53,8 @@ def picture(seed: int, size: int = IMAGE_SIZE) -> Picture:
     for kind, severity in applied:
         pixels = distort(pixels, kind, severity, rng)
     quality = latent_quality(applied, measure(scene.pixels), content_term=True)
-    return Picture(to_bytes(pixels), category, scene.words, quality)
+    seen = tuple(kind for kind, severity in applied if severity > _SEEN_FROM)
+    return Picture(to_bytes(pixels), category, scene.words, quality, seen)
 
 
 def pristine(seed: int, size: int = IMAGE_SIZE) -> Picture:
@@ -61,9 +64,9 @@ def pristine(seed: int, size: int = IMAGE_SIZE) -> Picture:
     return Picture(to_bytes(scene.pixels), category, scene.words, 5.0)
 
 
-def render_corpus(count: int, workers: int) -> list[Picture]:
-    """The first `count` training pictures, rendered by `workers` processes."""
-    seeds = range(TRAIN_SEED, TRAIN_SEED + count)
+def render_corpus(count: int, workers: int, skip: int = 0) -> list[Picture]:
+    """`count` training pictures after the first `skip`, rendered by `workers` processes."""
+    seeds = range(TRAIN_SEED + skip, TRAIN_SEED + skip + count)
     with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         return list(pool.map(picture, seeds, chunksize=64))
 

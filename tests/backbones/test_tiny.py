@@ -7,7 +7,7 @@ import pytest
 
 from bench.backbones import load
 from bench.backbones._load import Backbone
-from bench.backbones.captions import OPINION_RATE, caption, long_caption
+from bench.backbones.captions import DEFAULT, caption, long_caption
 from bench.backbones.corpus import TRAIN_SEED, picture, pristine, render_corpus
 from bench.backbones.evaluate_tiny import scene_accuracy, zero_shot_srcc
 from bench.demo import CATEGORIES
@@ -34,7 +34,7 @@ def test_captions_name_the_scene_and_seldom_judge() -> None:
     assert "a photo of a plant." in texts
     assert any("red flower" in text for text in texts)
     judged = np.mean(["quality" in t or "good" in t or "sharp" in t for t in texts])
-    assert 0.0 < judged <= OPINION_RATE
+    assert 0.0 < judged <= DEFAULT.rate
     assert len(long_caption(rng, "night", ("stars",), 2.0).split(".")) >= 2
 
 
