@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from bench.atomic import write_text
 from bench.store import Store
-from reports import latex
+from reports import html, latex
+from reports.figures import Gallery
+from reports.html.site import Site
 from reports.results import load
 from reports.summary import table, write_csv
 
@@ -45,5 +47,10 @@ def render(store: Store, out: Path | None = None) -> Rendered:
     rendered = Rendered(out, table(results), notes=list(results.problems))
     write_csv(rendered.summary, out / "summary.csv")
     write_text(out / "table.tex", latex.document(rendered.summary, results.protocols))
-    rendered.paths += [out / "summary.csv", out / "table.tex"]
+    gallery = Gallery(results, rendered.summary, out / "figures", notes=rendered.notes)
+    gallery.draw()
+    site = Site.of(results, rendered.summary, gallery.links(out), rendered.notes)
+    pages = html.write(site, out)
+    rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
+    rendered.paths += [path for figure in gallery.figures for path in (figure.png, figure.pdf)]
     return rendered

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import manifest
 from bench.demo import DEMO_SETS
@@ -86,6 +86,8 @@ class Results:
     cells: list[CellResult]
     problems: list[str] = field(default_factory=list)
     """Files that could not be read, each with its reason."""
+    clouds: dict[str, Any] = field(default_factory=dict)
+    """Scatters by run, once they were worked out (`reports.curves.cloud`)."""
 
     @cached_property
     def protocols(self) -> list[Protocol]:

@@ -1,0 +1,214 @@
+"""The index page: for every protocol its tables, curves, selection gap and what went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.metrics import METRICS
+from bench.protocol import Protocol
+from reports.curves import over_budgets
+from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title
+from reports.html.site import Site, banner
+from reports.html.svg import line_chart
+from reports.results import CellResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Places = dict[tuple[str, ...], str]
+"""Label, selection, dataset and budget of a cell -> its place on its method's page."""
+SELECTIONS = {
+    "last": "the last epoch",
+    "val": "the best epoch on held-out training images",
+    "best_test": "the best epoch on the test set",
+}
+
+
+def context(site: Site) -> dict[str, Any]:
+    """Values of `index.html.j2`."""
+    cells = site.results.cells
+    runs = [run for cell in cells for run in cell.records]
+    protocols = site.results.protocols
+    return {
+        "title": (protocols[0].title or protocols[0].name) if len(protocols) == 1 else "Results",
+        "banner": banner(cells),
+        "facts": _facts(site),
+        "protocols": [_protocol(site, item, number) for number, item in enumerate(protocols)],
+        "failed": [_failure(site, cell, run) for cell in cells for run in cell.failed],
+        "figures": site.figures,
+        "commits": sorted({run.environment.commit[:10] for run in runs if run.environment.commit}),
+    }
+
+
+def _facts(site: Site) -> list[tuple[str, str]]:
+    cells = site.results.cells
+    expected = {(cell.protocol.name, run) for cell in cells for run in cell.entry.runs}
+    done = {run.run_id for cell in cells for run in cell.done}
+    return [
+        (str(len(site.methods)), "method" + "s" * (len(site.methods) != 1)),
+        (str(len(site.datasets)), "dataset" + "s" * (len(site.datasets) != 1)),
+        (f"{len(done):,}/{len({run for _, run in expected}):,}", "runs done"),
+    ]
+
+
+def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
+    cells = site.results.of(protocol)
+    summary = site.summary[site.summary["protocol"] == protocol.name]
+    places: Places = {
+        (cell.entry.label, cell.entry.selection, cell.entry.task.title, cell.entry.task.budget): (
+            site.place(cell)
+        )
+        for cell in cells
+    }
+    return {
+        "id": f"p{position}",
+        "name": protocol.name,
+        "title": protocol.title or protocol.name,
+        "description": protocol.description,
+        "split": protocol.split,
+        "repeats": protocol.repeats,
+        "selection": SELECTIONS[protocol.selection],
+        "datasets": list(dict.fromkeys(summary["dataset"])),
+        "tables": [
+            _table(summary[summary["metric"] == metric], metric, places, site)
+            for metric in protocol.metrics
+        ],
+        "coverage": number(summary["coverage"].min()),
+        "incomplete": not summary["complete"].all(),
+        "contaminated": bool(summary["contaminated"].any()),
+        "best_test": bool((summary["selection"] == "best_test").any()),
+        "charts": _charts(protocol, summary),
+        "gaps": _gaps(summary, protocol.metrics[0], places),
+    }
+
+
+def _table(summary: pd.DataFrame, metric: str, places: Places, site: Site) -> dict[str, Any]:
+    arranged = grid(summary, columns=("dataset", "labels"))
+    several = len(arranged.values("selection")) > 1
+    shown = [cell for cell in arranged.cells.values() if cell.n]
+    scale = (min(c.low for c in shown), max(c.high for c in shown)) if shown else (0.0, 1.0)
+    heads = [column[0] for column in arranged.columns]
+    edges = [at > 0 and name != heads[at - 1] for at, name in enumerate(heads)]
+    return {
+        "metric": metric,
+        "title": metric_title(metric),
+        "descending": metric not in METRICS or METRICS[metric].higher_is_better,
+        "groups": _groups(arranged),
+        "columns": [
+            {"dataset": column[0], "labels": budget_title(column[1]), "edge": edge}
+            for column, edge in zip(arranged.columns, edges, strict=True)
+        ],
+        "rows": [
+            {
+                "title": row_title(row, arranged.row_keys, several),
+                "href": site.methods[row[0]],
+                "cells": [
+                    _cell(arranged.cells.get((row, column)), scale, places, (*row, *column), edge)
+                    for column, edge in zip(arranged.columns, edges, strict=True)
+                ],
+            }
+            for row in arranged.rows
+        ],
+    }
+
+
+def _groups(arranged: Grid) -> list[tuple[str, int]]:
+    names: list[Key] = list(arranged.columns)
+    return [
+        (dataset, sum(name[0] == dataset for name in names))
+        for dataset in dict.fromkeys(name[0] for name in names)
+    ]
+
+
+def _cell(
+    cell: Cell | None,
+    scale: tuple[float, float],
+    places: Places,
+    place: tuple[str, ...],
+    edge: bool,
+) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    low, span = scale[0], (scale[1] - scale[0]) or 1.0
+    strip = [100 * (value - low) / span for value in (cell.low, cell.high, cell.median)]
+    kind = {1: "best", 2: "second"}.get(cell.rank or 0, "") if cell.complete else "part"
+    return {
+        **numbers(cell),
+        "href": places[place],
+        "kind": " ".join(name for name in (kind, "edge" if edge else "") if name),
+        "strip": [f"{value:.0f}" for value in strip] if cell.n else None,
+    }
+
+
+def numbers(cell: Cell) -> dict[str, Any]:
+    """A cell as text, for any page."""
+    return {
+        "sort": f"{cell.median:.6g}" if cell.n and cell.complete else "",
+        "median": number(cell.median, minus="−"),
+        "interval": f"[{number(cell.low, minus='−')}, {number(cell.high, minus='−')}]"
+        if cell.n
+        else "",
+        "count": cell.count,
+        "complete": cell.complete,
+        "rank": cell.rank,
+        "marks": cell.marks,
+    }
+
+
+def budget_title(labels: str) -> str:
+    """A label budget as headers say it."""
+    return f"{labels} labels" if labels.isdigit() else labels
+
+
+def _charts(protocol: Protocol, summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Few-shot curves: one a dataset, where at least one method has two budgets."""
+    charts = []
+    metric = protocol.metrics[0]
+    shown = summary[summary["metric"] == metric]
+    names = list(dict.fromkeys(zip(shown["label"], shown["selection"], strict=True)))
+    several = shown["selection"].nunique() > 1
+    for dataset in dict.fromkeys(shown["dataset"]):
+        of_dataset = shown[shown["dataset"] == dataset]
+        drawn = []
+        for position, (name, selection) in enumerate(names):
+            rows = of_dataset[
+                (of_dataset["label"] == name) & (of_dataset["selection"] == selection)
+            ]
+            title = row_title((name, selection), ("label", "selection"), several)
+            line = over_budgets(title, rows)
+            drawn += [(position, line)] if line is not None else []
+        if drawn:
+            title = f"{metric_title(metric)} on {dataset} by number of labels"
+            chart = line_chart(drawn, title, "labels", metric_title(metric), budgets=True)
+            legend = [(position, line.title) for position, line in drawn]
+            charts.append({"title": dataset, "svg": chart, "legend": legend})
+    return charts
+
+
+def _gaps(summary: pd.DataFrame, metric: str, places: Places) -> list[dict[str, Any]]:
+    shown = summary[(summary["metric"] == metric) & summary["gap"].notna()]
+    return [
+        {
+            "label": row["label"],
+            "href": places[(row["label"], row["selection"], row["dataset"], row["labels"])],
+            "dataset": row["dataset"],
+            "labels": budget_title(row["labels"]),
+            "chosen": number(row["median"], minus="−"),
+            "best": number(row["best_test_median"], minus="−"),
+            "gap": f"{row['gap']:+.3f}".replace("-", "−"),
+            "sort": f"{row['gap']:.6g}",
+            "complete": bool(row["complete"]),
+        }
+        for row in shown.to_dict("records")
+    ]
+
+
+def _failure(site: Site, cell: CellResult, run: Any) -> dict[str, Any]:
+    return {
+        "label": cell.entry.label,
+        "href": site.place(cell),
+        "protocol": cell.protocol.title or cell.protocol.name,
+        "task": f"{cell.entry.task.title}, {budget_title(cell.entry.task.budget)}",
+        "repeat": run.spec.repeat,
+        "error": run.error or "no error was recorded",
+    }

@@ -1,0 +1,235 @@
+"""Pages of methods and datasets: what ran, how it trained, and how predictions lie against MOS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.errors import StoreError
+from bench.records import Environment, Record
+from reports.curves import cloud, diagnostic, loss, on_test, over_epochs
+from reports.grid import MARKS, metric_title, number
+from reports.html.board import SELECTIONS, budget_title
+from reports.html.site import Site, banner
+from reports.html.svg import line_chart, scatter
+from reports.results import CellResult
+
+UNITS = {"angle": "angle in degrees"}
+
+
+def method(site: Site, label: str) -> dict[str, Any]:
+    """Values of `method.html.j2`."""
+    cells = [cell for cell in site.results.cells if cell.entry.label == label]
+    records = [run for cell in cells for run in cell.records]
+    common = _common([run.spec.settings for run in records])
+    return {
+        "title": label,
+        "banner": banner(cells),
+        "name": cells[0].entry.method,
+        "versions": sorted({run.spec.method_version for run in records}),
+        "weights": _distinct(" ".join(run.spec.weights.values()) for run in records),
+        "trained_on": sorted({name for run in records for name in run.trained_on}),
+        "settings": sorted(common.items()),
+        "cells": [_cell(site, cell, common) for cell in cells],
+    }
+
+
+def dataset(site: Site, name: str) -> dict[str, Any]:
+    """Values of `dataset.html.j2`."""
+    cells = [cell for cell in site.results.cells if cell.entry.task.test == name]
+    metrics = list(dict.fromkeys(metric for cell in cells for metric in cell.protocol.metrics))
+    return {
+        "title": name,
+        "banner": banner(cells),
+        "sizes": _distinct(
+            f"{run.sizes['test']:,} test images" for cell in cells for run in cell.done if run.sizes
+        ),
+        "digests": _distinct(
+            run.digests.get("test", "")[:12] for cell in cells for run in cell.records
+        ),
+        "metrics": [metric_title(metric) for metric in metrics],
+        "rows": [_row(site, cell, metrics) for cell in sorted(cells, key=_order(site, cells))],
+        "charts": _last_budget(site, cells),
+    }
+
+
+def _cell(site: Site, cell: CellResult, common: dict[str, Any]) -> dict[str, Any]:
+    task = cell.entry.task
+    first = next(iter(cell.records), None)
+    metrics = cell.protocol.metrics
+    return {
+        "id": site.place(cell).rpartition("#")[2],
+        "dataset": task.title,
+        "dataset_href": site.datasets[task.test],
+        "labels": budget_title(task.budget),
+        "protocol": cell.protocol.title or cell.protocol.name,
+        "values": list(_values(site, cell).values()),
+        "metrics": [metric_title(metric) for metric in metrics],
+        "selection": SELECTIONS[cell.entry.selection],
+        "mark": MARKS["best_test"] if cell.entry.selection == "best_test" else "",
+        "dagger": cell.contaminated,
+        "charts": [*_scatter(site, cell), *_curves(cell)],
+        "runs": [_run(run, cell, repeat) for repeat, run in enumerate(cell.runs)],
+        "settings": _own_settings(first, common),
+        "split": _split(first),
+        "environments": _distinct(_environment(run.environment) for run in cell.done),
+        "notes": list(dict.fromkeys(note for run in cell.records for note in run.notes)),
+    }
+
+
+def _values(site: Site, cell: CellResult) -> dict[str, dict[str, Any]]:
+    return {
+        row["metric"]: {
+            "metric": metric_title(row["metric"]),
+            "median": number(row["median"], minus="−"),
+            "interval": f"[{number(row['low'], minus='−')}, {number(row['high'], minus='−')}]"
+            if row["n"]
+            else "",
+            "count": f"{row['n']}/{row['expected']}",
+            "complete": bool(row["complete"]),
+            "best": row["rank"] == 1,
+            "sort": f"{row['median']:.6g}" if row["complete"] else "",
+        }
+        for row in site.rows(cell).to_dict("records")
+    }
+
+
+def _order(site: Site, cells: Sequence[CellResult]) -> Callable[[CellResult], tuple[Any, ...]]:
+    """Task by task as protocols list them, and within a task the best first."""
+    tasks = list(dict.fromkeys((cell.protocol.name, cell.entry.task) for cell in cells))
+
+    def key(cell: CellResult) -> tuple[Any, ...]:
+        rank = float(site.rows(cell)["rank"].iloc[0])
+        place = tasks.index((cell.protocol.name, cell.entry.task))
+        return place, rank if math.isfinite(rank) else math.inf
+
+    return key
+
+
+def _row(site: Site, cell: CellResult, metrics: Sequence[str]) -> dict[str, Any]:
+    task = cell.entry.task
+    found = _values(site, cell)
+    double = MARKS["best_test"] if cell.entry.selection == "best_test" else ""
+    return {
+        "label": cell.entry.label,
+        "href": site.place(cell),
+        "protocol": cell.protocol.title or cell.protocol.name,
+        "train": task.train if task.train != task.test else "",
+        "labels": budget_title(task.budget),
+        "order": task.labels or 0,
+        "mark": (MARKS["contaminated"] if cell.contaminated else "") + double,
+        "values": [found.get(metric) for metric in metrics],
+    }
+
+
+def _last_budget(site: Site, cells: Sequence[CellResult]) -> list[dict[str, Any]]:
+    """One scatter a method: that of its last cell, the largest budget as protocols list them."""
+    last = {cell.entry.label: cell for cell in cells}
+    return [
+        {**chart, "title": f"{label}, {budget_title(cell.entry.task.budget)}"}
+        for label, cell in last.items()
+        for chart in _scatter(site, cell)
+    ]
+
+
+def _scatter(site: Site, cell: CellResult) -> list[dict[str, Any]]:
+    run = cell.typical(cell.protocol.metrics[0])
+    if run is None:
+        return []
+    try:
+        points = cloud(site.results, run)
+    except (StoreError, ValueError, KeyError) as error:
+        site.notes.append(f"{cell.entry.label} on {cell.entry.task.title}: no scatter: {error}")
+        return []
+    name = f"Prediction against MOS, {cell.entry.label} on {cell.entry.task.title}"
+    fit = "with the fitted logistic" if points.curve else f"no logistic: {points.reason}"
+    text = f"split {run.spec.repeat}, the median one; {fit}"
+    return [{"title": "Prediction against MOS", "svg": scatter(points, name), "text": text}]
+
+
+def _curves(cell: CellResult) -> list[dict[str, Any]]:
+    metric = cell.protocol.metrics[0]
+    names = dict.fromkeys(
+        name for run in cell.done for point in run.curve[:1] for name in point.diagnostics
+    )
+    wanted = [(f"{metric_title(metric)} on the test images", metric_title(metric), on_test(metric))]
+    wanted += [("Training loss", "loss", loss)]
+    wanted += [(UNITS.get(name, name), UNITS.get(name, name), diagnostic(name)) for name in names]
+    charts = []
+    for title, y_title, reading in wanted:
+        line = over_epochs(title, cell.done, reading)
+        if line is not None:
+            name = f"{title} by epoch, {cell.entry.label} on {cell.entry.task.title}"
+            svg: Markup = line_chart([(0, line)], name, "epoch", y_title)
+            charts.append({"title": title[0].upper() + title[1:], "svg": svg, "text": ""})
+    if charts:
+        charts[0]["text"] = f"median and interval over {len(cell.done)} splits"
+    return charts
+
+
+def _run(run: Record | None, cell: CellResult, repeat: int) -> dict[str, Any]:
+    metrics = cell.protocol.metrics
+    if run is None:
+        return {"repeat": repeat, "status": "missing", "values": ["–"] * len(metrics)}
+    values = [run.value(metric, cell.entry.selection) for metric in metrics]
+    return {
+        "repeat": repeat,
+        "status": run.status,
+        "values": ["–" if value is None else number(value, minus="−") for value in values],
+        "epoch": run.chosen_epoch.get(cell.entry.selection, ""),
+        "seconds": f"{run.seconds['total']:.0f} s" if "total" in run.seconds else "",
+        "split": run.spec.split_digest[:8],
+        "id": run.run_id,
+        "error": run.error,
+    }
+
+
+def _own_settings(run: Record | None, common: dict[str, Any]) -> list[tuple[str, Any]]:
+    settings = run.spec.settings if run is not None else {}
+    return sorted((key, value) for key, value in settings.items() if key not in common)
+
+
+def _split(run: Record | None) -> list[tuple[str, str]]:
+    if run is None:
+        return []
+    spec, sizes = run.spec, run.sizes
+    pairs = [
+        ("split", f"{spec.split.scheme}, seed {spec.split.seed}"),
+        ("images", ", ".join(f"{count:,} {side}" for side, count in sizes.items() if count)),
+        ("labels scaled", spec.normalise),
+        ("pre-trained state", spec.pretrained or ""),
+        ("images decoded", run.image_policy),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+def _environment(found: Environment) -> str:
+    commit = found.commit[:10] + (" with uncommitted changes" if found.dirty else "")
+    packages = ", ".join(f"{name} {version}" for name, version in found.packages.items())
+    parts = [
+        f"commit {commit}" if commit else "",
+        f"Python {found.python}" if found.python else "",
+        found.platform,
+        found.device,
+        f"{found.threads} threads" if found.threads else "",
+        packages,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _common(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Settings that are the same in all runs."""
+    first = settings[0] if settings else {}
+    missing = object()
+    return {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key, missing) == value for other in settings)
+    }
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]

@@ -1,0 +1,86 @@
+"""Figures from records: those that can be drawn, and why others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reports.curves import cloud, diagnostic, on_test, over_budgets, over_epochs
+from reports.render import Rendered, render
+from reports.results import load
+from reports.summary import summarise
+from tests.reports.stores import maker, task
+
+KINDS = ("few-shot", "epochs", "angle", "scatter")
+
+
+def test_every_figure_is_there_as_pdf_and_png(report: Rendered) -> None:
+    for kind in KINDS:
+        png, pdf = (report.out / "figures" / f"few_shot-{kind}.{end}" for end in ("png", "pdf"))
+        assert png.read_bytes().startswith(b"\x89PNG")
+        assert pdf.read_bytes().startswith(b"%PDF")
+        assert {png, pdf} <= set(report.paths)
+
+
+def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:
+    made = maker(tmp_path / "store")
+    made.cell("a", task(), [0.5, 0.6])
+    store = made.save()
+    first, second = (render(store, tmp_path / name) for name in ("one", "two"))
+    for path in first.paths:
+        other = second.out / path.relative_to(first.out)
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_what_cannot_be_drawn_is_named_with_its_reason(tmp_path: Path) -> None:
+    made = maker(tmp_path / "store")
+    made.cell("piqe", task(), [0.5, 0.6], curve=[])
+    notes = "\n".join(render(made.save(), tmp_path / "out").notes)
+    assert "no figure 'few-shot': no method has complete cells for two label budgets" in notes
+    assert "no figure 'epochs': no run was evaluated at two epochs" in notes
+    assert "no figure 'angle'" in notes
+
+
+def test_names_with_formulas_are_drawn_as_text(tmp_path: Path) -> None:
+    made = maker(tmp_path / "store")
+    for labels in (50, 100):
+        made.cell(r"$\nope_{", task(r"$x^{", labels), [0.5, 0.6])
+    out = render(made.save(), tmp_path / "out").out
+    assert (out / "figures" / "few_shot-epochs.pdf").is_file()
+
+
+def test_lines_over_epochs_are_medians_by_hand(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    runs = made.cell("a", task(), [0.5, 0.7, 0.6], best=[0.55, 0.75, 0.65])
+    line = over_epochs("a", runs, on_test("srcc"))
+    assert line is not None
+    assert line.x == [5, 10, 15, 20]
+    assert line.y[2:] == pytest.approx([0.65, 0.6])
+    assert (line.low[3], line.high[3]) == pytest.approx((0.5, 0.7))
+    angle = over_epochs("a", runs, diagnostic("angle"))
+    assert angle is not None
+    assert len(angle.x) == 20
+    assert over_epochs("a", runs, diagnostic("none")) is None
+
+
+def test_lines_over_budgets_leave_incomplete_cells_out(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    made.cell("a", task(labels=200), [0.7, 0.7])
+    made.cell("a", task(labels=50), [0.5, 0.5])
+    made.cell("a", task(labels=100), [0.6], expected=2)
+    made.cell("a", task(labels=None), [0.9, 0.9])
+    line = over_budgets("a", summarise(made.save()))
+    assert line is not None
+    assert (line.x, line.y) == ([50, 200], [0.5, 0.7])
+
+
+def test_a_constant_prediction_has_points_and_no_logistic(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    run = made.cell("a", task(), [0.5])[0]
+    table = made.store.predictions(run.spec)
+    made.store.write(run, table.assign(prediction=0.5))
+    points = cloud(load(made.save()), run)
+    assert points.curve is None
+    assert "constant" in points.reason
+    assert len(points.prediction) == 80
