@@ -1,0 +1,229 @@
+"""Regressors on frozen CLIP features: what the features know without any tuning.
+
+Linear probe, ridge (how CONTRIQUE, Re-IQA and GRepQ are evaluated) and support vector regression.
+Penalties are chosen by cross-validation within the training images, whole references held out.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
+from bench.errors import BenchError
+from methods._clip_features import Encoder, ImageSettings, as_array
+from methods._heads import Array, Head, chosen, respond
+
+
+class ProbeSettings(ImageSettings):
+    """Where features come from."""
+
+    scales: tuple[float, ...] = Field(
+        default=(1.0,),
+        min_length=1,
+        description="Sizes at which an image is shown, features side by side (CONTRIQUE: 1 and "
+        "0.5). Others than 1 need positions=false, resize_mode=none or short_side.",
+    )
+
+    @model_validator(mode="after")
+    def _scales_need_whole_images(self) -> ProbeSettings:
+        if self.positions and self.scales != (1.0,):
+            raise ValueError("scales other than 1 need positions=false")
+        if min(self.scales) <= 0:
+            raise ValueError("scales are above 0")
+        return self
+
+
+class _Probe(Method):
+    """Frozen features, standardised, and a regressor on them."""
+
+    Settings: ClassVar[type[ProbeSettings]] = ProbeSettings
+    settings: ProbeSettings
+
+    def __init__(self, settings: ProbeSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self._encoder: Encoder | None = None
+        self.head: Head = {}
+
+    @property
+    def encoder(self) -> Encoder:
+        """The frozen CLIP, loaded at first use."""
+        if self._encoder is None:
+            self._encoder = Encoder(self.settings, self.context)
+        return self._encoder
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """As the settings say."""
+        return self.settings.policy
+
+    @abstractmethod
+    def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
+        """Set `head` from standardised features (n, d) and labels (n,), pass by pass."""
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """Features once, then the regressor."""
+        features = self.embed(train.images)
+        mean, spread = features.mean(axis=0), features.std(axis=0)
+        spread[spread < 1e-8] = 1
+        self.head = {"mean": mean, "spread": spread}
+        groups = [
+            reference or name
+            for reference, name in zip(train.references, train.images.names, strict=True)
+        ]
+        yield from self.regress((features - mean) / spread, np.asarray(train.scores, float), groups)
+
+    def predict(self, images: Images) -> Scores:
+        """The regressor's answer on the training labels' scale, (n,); 0 before `fit`."""
+        features = self.embed(images)
+        if "weights" not in self.head:
+            return np.zeros(len(features))
+        return respond(self.head, (features - self.head["mean"]) / self.head["spread"])
+
+    def embed(self, images: Images) -> Array:
+        """Features of all scales side by side, (n, d)."""
+        parts = [
+            as_array(self.encoder.features(images if scale == 1 else _scaled(images, scale)))
+            for scale in self.settings.scales
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def save(self, path: Path) -> None:
+        """Write the regressor."""
+        from safetensors.numpy import save_file
+
+        save_file({name: np.atleast_1d(value) for name, value in self.head.items()}, path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        from safetensors.numpy import load_file
+
+        found = load_file(path)
+        if "weights" not in found:
+            raise BenchError(f"'{path}' holds no fitted {self.name}")
+        self.head = dict(found)
+
+
+class LinearProbeSettings(ProbeSettings):
+    """A linear layer trained by gradient steps."""
+
+    epochs: int = Field(default=100, ge=1, description="Passes over the training images.")
+    lr: float = Field(default=1e-3, gt=0, description="Of Adam, cosine over the epochs.")
+    weight_decay: float = Field(default=1e-2, ge=0, description="Decoupled, on the weights.")
+    batch_size: int = Field(default=32, ge=1, description="Training images a step.")
+
+
+class LinearProbe(_Probe):
+    """A linear layer on frozen CLIP features, trained by squared error."""
+
+    name = "linear_probe"
+    Settings: ClassVar[type[LinearProbeSettings]] = LinearProbeSettings
+    settings: LinearProbeSettings
+
+    def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
+        """AdamW from zero weights and the mean label."""
+        own, count = self.settings, len(y)
+        layer = np.append(np.zeros(x.shape[1]), y.mean())
+        rows = np.hstack([x, np.ones((count, 1))])
+        first, second, step = np.zeros_like(layer), np.zeros_like(layer), 0
+        for epoch in range(own.epochs):
+            rate = own.lr * 0.5 * (1 + np.cos(np.pi * epoch / own.epochs))
+            order, total = self.context.rng("epoch", epoch).permutation(count), 0.0
+            for start in range(0, count, own.batch_size):
+                batch, step = order[start : start + own.batch_size], step + 1
+                error = rows[batch] @ layer - y[batch]
+                total += float((error**2).sum())
+                slope = 2 * rows[batch].T @ error / len(batch)
+                first = 0.9 * first + 0.1 * slope
+                second = 0.999 * second + 0.001 * slope**2
+                change = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+                layer[:-1] *= 1 - rate * own.weight_decay
+                layer = layer - rate * change
+            self.head |= {"weights": layer[:-1].copy(), "offset": layer[-1:].copy()}
+            yield Epoch(total / count, total=own.epochs)
+
+
+class RidgeSettings(ProbeSettings):
+    """Ridge regression."""
+
+    penalties: tuple[float, ...] = Field(
+        default=(0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0),
+        min_length=1,
+        description="Candidates; the best in cross-validation is taken. GRepQ: 0.1 to 100.",
+    )
+
+
+class Ridge(_Probe):
+    """Ridge regression on frozen CLIP features, penalty by cross-validation."""
+
+    name = "ridge"
+    Settings: ClassVar[type[RidgeSettings]] = RidgeSettings
+    settings: RidgeSettings
+
+    def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
+        """The closed form."""
+        from sklearn.linear_model import Ridge as Solver
+
+        candidates = [Solver(alpha=penalty) for penalty in self.settings.penalties]
+        best = chosen(candidates, x, y, groups, self.context).fit(x, y)
+        self.head |= {"weights": best.coef_, "offset": np.atleast_1d(best.intercept_)}
+        error = best.predict(x) - y
+        yield Epoch(float((error**2).mean()), {"penalty": float(best.alpha)}, total=1)
+
+
+class SvrSettings(ProbeSettings):
+    """Support vector regression."""
+
+    kernel: Literal["rbf", "linear"] = Field(default="rbf", description="The kernel.")
+    costs: tuple[float, ...] = Field(
+        default=(0.1, 1.0, 10.0, 100.0),
+        min_length=1,
+        description="Candidates for C; the best in cross-validation is taken.",
+    )
+    epsilon: float = Field(default=0.05, ge=0, description="Errors below it cost nothing.")
+
+
+class Svr(_Probe):
+    """Support vector regression on frozen CLIP features, cost by cross-validation."""
+
+    name = "svr"
+    Settings: ClassVar[type[SvrSettings]] = SvrSettings
+    settings: SvrSettings
+
+    def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
+        """libsvm's solution."""
+        from sklearn.svm import SVR
+
+        own, gamma = self.settings, 1 / (x.shape[1] * max(float(x.var()), 1e-12))
+        candidates = [
+            SVR(kernel=own.kernel, C=cost, epsilon=own.epsilon, gamma=gamma) for cost in own.costs
+        ]
+        best = chosen(candidates, x, y, groups, self.context).fit(x, y)
+        kernel = {"gamma": np.array([gamma])} if own.kernel == "rbf" else {}
+        self.head |= {
+            "support": best.support_vectors_,
+            "weights": best.dual_coef_[0],
+            "offset": np.atleast_1d(best.intercept_),
+            **kernel,
+        }
+        error = best.predict(x) - y
+        yield Epoch(float((error**2).mean()), {"cost": float(best.C)}, total=1)
+
+
+def _scaled(images: Images, scale: float) -> Images:
+    """All images resized by a factor, bicubic with antialiasing."""
+    from PIL import Image
+
+    from bench.images import ArrayImages
+
+    smaller = []
+    for image in images:
+        size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+        resized = Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BICUBIC)
+        smaller.append(np.asarray(resized))
+    return ArrayImages(smaller, images.names)

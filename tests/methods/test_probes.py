@@ -1,0 +1,107 @@
+"""Regressors on frozen features: against scikit-learn, without leaks between references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import registry
+from bench.api import Context, LabelledSet
+from bench.errors import BenchError, UsageError
+from bench.images import ArrayImages
+from bench.metrics import srcc
+from methods._heads import folds, respond
+from methods.probes import Ridge
+
+PROBES = ("linear_probe", "ridge", "svr")
+
+
+def labelled(count: int = 24, seed: int = 0) -> LabelledSet:
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(40, 200, 122)[None, :, None]
+    scores = rng.permutation(np.linspace(0.1, 0.9, count))
+    arrays = [
+        np.clip(ramp + rng.normal(0, 90 * (1 - y), (122, 122, 3)), 0, 255).astype(np.uint8)
+        for y in scores
+    ]
+    none = (None,) * count
+    references = tuple(f"r{i % 6}" for i in range(count))
+    return LabelledSet(
+        "noise", ArrayImages(arrays), scores, references, none, none, none, ("noise",) * count
+    )
+
+
+def build(name: str, **settings: Any) -> Any:
+    cls, validated = registry.settings_for(name, {"backbone": "tiny", **settings})
+    return cls(validated, Context(seed=5))
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_it_learns_noise_and_is_saved(name: str, tmp_path: Path) -> None:
+    train, test = labelled(), labelled(16, seed=1)
+    method = build(name)
+    assert not method.predict(test.images).any()
+    epochs = list(method.fit(train))
+    assert epochs[-1].total == len(epochs)
+    found = method.predict(test.images)
+    assert srcc(found, test.scores) > 0.8
+    method.save(tmp_path / "head.safetensors")
+    again = build(name)
+    again.load(tmp_path / "head.safetensors")
+    assert np.array_equal(again.predict(test.images), found)
+    empty = build(name)
+    empty.save(tmp_path / "empty.safetensors")
+    with pytest.raises(BenchError, match="holds no fitted"):
+        again.load(tmp_path / "empty.safetensors")
+
+
+@pytest.mark.parametrize(("name", "kernel"), [("ridge", ""), ("svr", "rbf"), ("svr", "linear")])
+def test_the_stored_head_answers_as_scikit_learn(name: str, kernel: str) -> None:
+    from sklearn.linear_model import Ridge as Solver
+    from sklearn.svm import SVR
+
+    train = labelled()
+    one = {"penalties": [10.0]} if name == "ridge" else {"costs": [10.0], "kernel": kernel}
+    method = build(name, **one)
+    list(method.fit(train))
+    x = method.embed(train.images)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    solver = Solver(alpha=10.0)
+    if name == "svr":
+        solver = SVR(kernel=kernel, C=10.0, epsilon=0.05, gamma=1 / x.shape[1])
+    expected = solver.fit(x, train.scores).predict(x)
+    assert method.predict(train.images) == pytest.approx(expected, abs=1e-6)
+    assert respond(method.head, x) == pytest.approx(expected, abs=1e-6)
+
+
+def test_images_of_a_reference_are_held_out_together() -> None:
+    groups = [f"r{i % 7}" for i in range(40)]
+    parts = folds(groups, Context(seed=1))
+    assert len(parts) == 5
+    assert np.sum(parts, axis=0).tolist() == [1] * 40
+    for held in parts:
+        inside = {group for group, out in zip(groups, held, strict=True) if out}
+        outside = {group for group, out in zip(groups, held, strict=True) if not out}
+        assert not inside & outside
+
+
+def test_one_group_is_enough() -> None:
+    train = labelled(4)
+    lone = LabelledSet(**{**train.__dict__, "references": ("r",) * 4})
+    method = build("ridge")
+    assert isinstance(method, Ridge)
+    assert next(iter(method.fit(lone))).diagnostics["penalty"] == 100
+
+
+def test_two_scales_stand_side_by_side() -> None:
+    images = labelled(4).images
+    whole = {"positions": False, "resize_mode": "none"}
+    both = build("ridge", scales=[1.0, 0.5], **whole).embed(images)
+    assert both.shape == (4, 192)
+    assert np.array_equal(both[:, :96], build("ridge", **whole).embed(images))
+    assert not np.allclose(both[:, :96], both[:, 96:])
+    with pytest.raises(UsageError, match="scales other than 1"):
+        build("ridge", scales=[0.5])
