@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +11,7 @@ from pydantic import Field
 from bench.api import Context, Images, Method, Pixels, Scores, Settings
 from bench.errors import BenchError
 from methods._batches import content, same_shape
+from methods._seeding import seeded
 
 BATCHED = frozenset(
     {
@@ -157,21 +156,3 @@ class Nrqm(_Metric):
     """NRQM (Ma) by pyiqa: forests trained on super-resolved images."""
 
     name = "nrqm"
-
-
-@contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """All global generators seeded inside, as they were outside."""
-    import torch
-
-    gpus = [torch.device(device)] if device.startswith("cuda") else []
-    own, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002  pyiqa draws from it
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-    finally:
-        random.setstate(own)
-        np.random.set_state(numpys)  # noqa: NPY002

@@ -1,0 +1,135 @@
+"""Networks trained by the harness: DEIQT and pyiqa's architectures, on small images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import registry
+from bench.api import Context, Epoch, LabelledSet
+from bench.errors import BenchError, UsageError
+from bench.images import ArrayImages
+from methods.pyiqa_trained import ARCHITECTURES, NOT_TRAINED
+
+SMALL = {"crop": 32, "crops": 2, "test_crops": 2, "epochs": 2, "batch_size": 8, "lr": 1e-3}
+DEIQT: dict[str, Any] = {**SMALL, "vit": "test_vit", "warmup_epochs": 0}
+LIGHT = ("cnniqa", "paq2piq")
+"""Architectures of seconds; the others are built and take one step under `slow`."""
+
+
+def labelled(count: int = 8, side: int = 64) -> LabelledSet:
+    rng = np.random.default_rng(0)
+    scores = np.linspace(0.05, 0.95, count)
+    arrays = [
+        np.clip(128 + rng.normal(0, 100 * (1 - y), (side, side, 3)), 0, 255).astype(np.uint8)
+        for y in scores
+    ]
+    none = (None,) * count
+    return LabelledSet(
+        "noise", ArrayImages(arrays), scores, none, none, none, none, ("noise",) * count
+    )
+
+
+def build(name: str, seed: int = 5, **settings: Any) -> Any:
+    cls, validated = registry.settings_for(name, settings)
+    return cls(validated, Context(seed=seed))
+
+
+def trained(name: str, **settings: Any) -> tuple[Any, list[Epoch]]:
+    method = build(name, **settings)
+    return method, list(method.fit(labelled()))
+
+
+@pytest.mark.parametrize("name", ["deiqt", *(f"pyiqa_trained:{arch}" for arch in LIGHT)])
+def test_it_trains_and_is_saved(name: str, tmp_path: Path) -> None:
+    settings = DEIQT if name == "deiqt" else {**SMALL, "crop": 64}
+    method, epochs = trained(name, **settings)
+    assert [epoch.total for epoch in epochs] == [2, 2]
+    assert "from scratch" in method.notes[0]
+    images = labelled().images
+    scores = method.predict(images)
+    assert scores.shape == (8,)
+    assert scores == pytest.approx(trained(name, **settings)[0].predict(images))
+    method.save(tmp_path / "network.safetensors")
+    again = build(name, seed=6, **settings)
+    again.load(tmp_path / "network.safetensors")
+    assert again.predict(images) == pytest.approx(scores)
+    warm = build(name, **settings, weights=tmp_path / "network.safetensors")
+    assert warm.predict(images) == pytest.approx(scores)
+    assert "started from" in warm.notes[0]
+
+
+def test_cnniqa_learns_noise() -> None:
+    settings = {"epochs": 15, "crops": 8, "batch_size": 16, "test_crops": 4}
+    method, epochs = trained("pyiqa_trained:cnniqa", **settings)
+    assert epochs[-1].loss < epochs[0].loss / 2
+    assert np.corrcoef(method.predict(labelled().images), labelled().scores)[0, 1] > 0.9
+
+
+def test_predicting_between_epochs_changes_nothing_and_draws_nothing() -> None:
+    train = labelled()
+    quiet, _ = trained("deiqt", **DEIQT)
+    asked = build("deiqt", **DEIQT)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    for _ in asked.fit(train):
+        asked.predict(train.images)
+    assert torch.equal(torch.rand(3), expected)
+    assert np.array_equal(asked.predict(train.images), quiet.predict(train.images))
+
+
+def test_a_step_on_one_crop_is_avoided() -> None:
+    method = build("deiqt", **{**DEIQT, "crops": 1, "batch_size": 7})
+    assert [len(batch) for batch in method._batches(8, 0)] == [8]
+    assert [len(batch) for batch in method._batches(9, 0)] == [7, 2]
+
+
+def test_the_panel_averages_its_judges() -> None:
+    network = build("deiqt", **{**DEIQT, "panel": 3}).network
+    assert network.judges.shape == (1, 3, network.encoder.num_features)
+    before = network(torch.rand(2, 3, 32, 32))
+    assert before.shape == (2,)
+    with pytest.raises(BenchError, match="timm cannot make 'vit_of_nobody'"):
+        build("deiqt", **{**DEIQT, "vit": "vit_of_nobody"}).predict(labelled().images)
+
+
+def test_what_cannot_be_says_why() -> None:
+    with pytest.raises(UsageError, match="'liqe' cannot be trained here: LIQE learns from scene"):
+        build("pyiqa_trained:liqe")
+    with pytest.raises(UsageError, match="did you mean 'hyperiqa'"):
+        build("pyiqa_trained:hyperiq")
+    with pytest.raises(UsageError, match="resize=100 is smaller than crop=224"):
+        build("deiqt", resize_mode="squash", resize=100)
+    with pytest.raises(BenchError, match="64 x 64 pixels has no crop of 224; set a smaller crop"):
+        build("pyiqa_trained:paq2piq").predict(labelled().images)
+    assert not set(ARCHITECTURES) & set(NOT_TRAINED)
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    torch.save({"params": {"module.nothing": torch.zeros(2)}}, tmp_path / "other.pth")
+    with pytest.raises(BenchError, match="none of its 1 tensors fits"):
+        build("deiqt", **DEIQT, weights=tmp_path / "other.pth").predict(labelled().images)
+    (tmp_path / "text.pth").write_text("no tensors")
+    with pytest.raises(BenchError, match="not a checkpoint that can be read"):
+        build("deiqt", **DEIQT, weights=tmp_path / "text.pth").predict(labelled().images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", sorted(set(ARCHITECTURES) - set(LIGHT)))
+def test_every_architecture_takes_a_step(arch: str) -> None:
+    side = 384 if arch == "musiq" else 224
+    settings = {"epochs": 1, "batch_size": 2, "test_crops": 1, "crops": 1, "crop": side}
+    if arch == "musiq":
+        settings["resize"] = side
+    method = build(f"pyiqa_trained:{arch}", **settings)
+    train = labelled(2, side)
+    before = {name: value.clone() for name, value in method.network.state_dict().items()}
+    assert np.isfinite(next(iter(method.fit(train))).loss)
+    after = method.network.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert np.isfinite(method.predict(train.images)).all()
