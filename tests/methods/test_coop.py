@@ -35,9 +35,9 @@ def labelled(count: int = 8, side: int = SIDE) -> LabelledSet:
     )
 
 
-def build(name: str, batch_size: int = 64, **settings: Any) -> Any:
+def build(name: str, at_once: int = 64, **settings: Any) -> Any:
     cls, validated = registry.settings_for(name, {"backbone": "tiny", **settings})
-    return cls(validated, Context(seed=5, batch_size=batch_size))
+    return cls(validated, Context(seed=5, batch_size=at_once))
 
 
 @pytest.mark.parametrize("scope", ["global", "per_tensor"])
@@ -126,7 +126,7 @@ def test_positions_make_clipiqa_plain_clip() -> None:
 
 def test_images_of_any_size_go_in_without_positions() -> None:
     mixed = ArrayImages([*labelled(2, 140).images, *labelled(2, 80).images])
-    scores = build("clipiqa", batch_size=3).predict(mixed)
+    scores = build("clipiqa", at_once=3).predict(mixed)
     alone = [build("clipiqa").predict(ArrayImages([image]))[0] for image in mixed]
     assert scores == pytest.approx(alone, abs=1e-5)
     with pytest.raises(BenchError, match="8 x 8 is smaller than a patch"):
