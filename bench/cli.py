@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench import cli_data
+from bench import cli_data, cli_results
 from bench.cli_data import DataRoot
 from bench.errors import BenchError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     help="Benchmark blind image quality assessment, honestly.",
 )
 cli_data.register(app)
+cli_results.register(app)
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 Methods = Annotated[str, typer.Option(help="Methods, comma-separated, instead of the protocol's.")]

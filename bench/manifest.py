@@ -46,7 +46,7 @@ class Manifest(BaseModel):
 
 
 def update(store: Store, plan: Plan) -> Path:
-    """Add the plan's cells to the protocol's manifest; a cell planned again replaces its old one."""
+    """Add the plan's cells to the protocol's manifest; a cell planned again replaces itself."""
     path = store.root / "protocols" / f"{slug(plan.protocol.name)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):

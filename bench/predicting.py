@@ -107,7 +107,9 @@ def write_scores(path: Path, images: Sequence[Path], scores: np.ndarray[Any, Any
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "score"])
-    writer.writerows([str(image), f"{value:.6f}"] for image, value in zip(images, scores, strict=True))
+    writer.writerows(
+        [str(image), f"{value:.6f}"] for image, value in zip(images, scores, strict=True)
+    )
     write_text(path, text.getvalue())
 
 

@@ -52,8 +52,9 @@ class Protocol(BaseModel):
     """Cross-dataset pairs [train, test], beside or instead of `datasets`."""
     labels: tuple[int, ...] = ()
     """Label budgets; each gives a column. Budgets are nested: 50 lies within 100."""
-    ratios: tuple[float, ...] = ()
-    """Training ratios (fractions of the whole dataset), nested likewise."""
+    ratios: tuple[float, ...] | dict[str, tuple[float, ...]] = ()
+    """Training ratios (fractions of the whole dataset), nested likewise; a list for all datasets,
+    or a mapping from dataset to list."""
     zero_shot: bool = False
     """No label is learnt: methods predict as they come (after their own pre-training)."""
     repeats: int = Field(default=10, ge=1)
@@ -78,8 +79,8 @@ class Protocol(BaseModel):
     """Rows of the table; `--methods` replaces them."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings for every method that has them, as `--set` gives them."""
-    published: str = ""
-    """A file of `protocols/published/` whose numbers stand beside ours."""
+    published: tuple[str, ...] = ()
+    """Files of `protocols/published/` whose numbers stand beside ours."""
     keep: tuple[Keep, ...] = ()
     """What runs store beside predictions: features of the test images (for t-SNE), or the numbers
     an image that a method names (GRMP-IQA: how sure it is of the scene)."""
@@ -91,6 +92,11 @@ class Protocol(BaseModel):
             return [{"method": item} if isinstance(item, str) else item for item in value]
         return value
 
+    @field_validator("published", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) and value else value or ()
+
     @field_validator("labels")
     @classmethod
     def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -100,8 +106,9 @@ class Protocol(BaseModel):
 
     @field_validator("ratios")
     @classmethod
-    def _fractions(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < ratio < 1 for ratio in value):
+    def _fractions(cls, value: Any) -> Any:
+        lists = value.values() if isinstance(value, dict) else [value]
+        if any(not 0 < ratio < 1 for ratios in lists for ratio in ratios):
             raise ValueError("a training ratio lies between 0 and 1, e.g. 0.2")
         return value
 
@@ -118,13 +125,17 @@ class Protocol(BaseModel):
     def tasks(self) -> list[Task]:
         """The columns: every dataset or pair under every budget, in the file's order."""
         pairs = [(name, name) for name in self.datasets] + list(self.pairs)
-        budgets: list[dict[str, Any]] = [{"labels": labels} for labels in self.labels]
-        budgets += [{"ratio": ratio} for ratio in self.ratios]
-        if not budgets:
-            budgets = [{"zero_shot": True}] if self.zero_shot else [{}]
         return [
-            Task(train=train, test=test, **budget) for train, test in pairs for budget in budgets
+            Task(train=train, test=test, **budget)
+            for train, test in pairs
+            for budget in self._budgets(train)
         ]
+
+    def _budgets(self, dataset: str) -> list[dict[str, Any]]:
+        ratios = self.ratios.get(dataset, ()) if isinstance(self.ratios, dict) else self.ratios
+        budgets: list[dict[str, Any]] = [{"labels": labels} for labels in self.labels]
+        budgets += [{"ratio": ratio} for ratio in ratios]
+        return budgets or [{"zero_shot": True} if self.zero_shot else {}]
 
     def split_rule(self) -> SplitRule:
         """How images are divided, as it enters a run's identity."""

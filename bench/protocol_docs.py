@@ -108,9 +108,8 @@ def _protocol(name: str) -> str:
     return f"### `{name}`: {loaded.title}\n\n{loaded.description.strip()}\n\n{body}"
 
 
-def _source(names: str | Iterable[str]) -> str:
-    chosen = [names] if isinstance(names, str) else list(names)
-    return ", ".join(f"{published.load(name).source} (`{name}`)" for name in chosen)
+def _source(names: Iterable[str]) -> str:
+    return ", ".join(f"{published.load(name).source} (`{name}`)" for name in names)
 
 
 def _tables() -> str:

@@ -106,7 +106,9 @@ def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], library: Libr
     absent = datasets.missing(wanted, library.data_roots)
     problems = [datasets.describe_missing(absent)] if absent else []
     gone = {item.spec for item in absent}
-    problems += filter(None, (_missing_images(name, library) for name in wanted if name not in gone))
+    problems += filter(
+        None, (_missing_images(name, library) for name in wanted if name not in gone)
+    )
     if problems:
         names = ",".join(name for name in chosen.specs() if name.startswith("demo_"))
         problems.append(
