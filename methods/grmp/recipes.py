@@ -51,22 +51,25 @@ TINY: dict[str, Any] = {
     "resize": 128,
     "normalisation": "clip",
     "n_prompts": 8,
-    "prompt_scale": 1.0,
-    "meta_epochs": 10,
+    "meta_epochs": 4,
     "inner_lr": 1e-3,
     "outer_lr": 0.5,
     "inner_steps": 2,
     "support_batch": 24,
     "query_batch": 24,
+    "trained_blocks": 2,
     "optimiser": "adamw",
-    "lr": 3e-4,
+    "lr": 5e-4,
     "weight_decay": 0.01,
-    "epochs": 12,
+    "epochs": 6,
     "batch_size": 16,
     "views": 4,
     "warmup_epochs": 0,
 }
-"""For the tiny backbone and the demo sets: the same steps, sized to seconds on one core."""
+"""For the tiny backbone and the demo sets: the same steps, sized to seconds on one core.
+
+Two of six blocks train, the paper's third. Rates and epochs were chosen on splits that no protocol
+uses."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {},
