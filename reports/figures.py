@@ -129,7 +129,7 @@ class Gallery:
         cells = self.results.of(protocol)
         last = {(*_key(cell), cell.entry.task.title): cell for cell in cells}
         panels = [
-            (f"{cell.entry.label}: {cell.entry.task.title}, {_budget(cell.entry.task)}", points)
+            (f"{cell.entry.label}\n{cell.entry.task.title}, {_budget(cell.entry.task)}", points)
             for cell in last.values()
             if (points := self._points(cell)) is not None
         ]
@@ -184,12 +184,12 @@ class Gallery:
         across = min(ACROSS, len(panels))
         down = -(-len(panels) // across)
         canvas = Canvas(figsize=(2.5 * across + 0.3, 2.0 * down + 0.35), layout="constrained")
-        grid = canvas.subplots(down, across, squeeze=False).flat
+        grid = list(canvas.subplots(down, across, squeeze=False).flat)
         for axes, (title, content) in zip(grid, panels, strict=False):
             axes.set_title(title)
             draw(axes, content)
             axes.spines[["top", "right"]].set_visible(False)
-        for axes in list(grid)[len(panels) :]:
+        for axes in grid[len(panels) :]:
             axes.set_visible(False)
         if legend:
             handles = [handle(number, name) for number, name in legend]

@@ -60,7 +60,7 @@ def evaluate(page: Path, script: str, folder: Path) -> tuple[Any, list[str]]:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
     finally:
