@@ -15,7 +15,7 @@ def draw(rng: np.random.Generator, flip: bool) -> View:
     return View(float(across), float(down), flip and bool(side < 0.5))
 
 
-def test_views(count: int, flip: bool) -> list[View]:
+def prediction_views(count: int, flip: bool) -> list[View]:
     """The crops of a prediction: the centre, or `count` fixed random ones."""
     if count == 1:
         return [CENTRE]

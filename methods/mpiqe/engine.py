@@ -18,7 +18,7 @@ from methods.grmp import checkpoint
 from methods.grmp.pipeline import Lens
 from methods.grmp.views import Crop
 from methods.mpiqe import gradcam
-from methods.mpiqe.crops import test_views
+from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.gradcam import Evidence
 from methods.mpiqe.model import Answer, PromptedCLIP
 from methods.mpiqe.settings import MPIQESettings
@@ -87,7 +87,7 @@ class Engine:
     @torch.no_grad()
     def _ask(self, images: Images, part: Callable[[Answer], Tensor]) -> Array:
         """A part of the model's answers averaged over the test crops."""
-        views = test_views(self.settings.test_crops, self.settings.flip)
+        views = prediction_views(self.settings.test_crops, self.settings.flip)
         with self.lens.precision():
             queries = self.model.texts()
         sums = []
