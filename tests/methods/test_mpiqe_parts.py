@@ -159,9 +159,9 @@ def test_shapes_of_the_multi_modal_encoder(given: dict[str, Any]) -> None:
 
 
 def test_eq_13_and_14_by_hand() -> None:
-    """One head, one layer, with PyTorch's own attention as the second opinion."""
+    """One head, one layer."""
     generator = torch.Generator().manual_seed(0)
-    encoder = MultiModalEncoder(8, 3, settings(heads=1), generator)
+    encoder = MultiModalEncoder(8, 3, settings(heads=1, memory="projected"), generator)
     layer: Any = encoder.layers[0]
     queries, image = torch.randn(3, 8), torch.randn(2, 5, 8)
 
