@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/bench run protocols/few_shot.yaml --methods grmp,promptiqa,pyiqa:piqe,clip_zeroshot \
-	  --datasets demo_authentic,demo_synthetic --set backbone=tiny \
+	  --datasets demo_authentic,demo_synthetic --set backbone=tiny --set evaluate_every=1 \
 	  --repeats $(REPEATS) --results $(RESULTS)
 
 test: $(STAMP)

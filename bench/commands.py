@@ -72,19 +72,15 @@ def plan(options: Options) -> int:
 def report(results: Path, out: Path | None) -> int:
     """Render everything from the store."""
     from reports.render import render
-    from reports.summary import summarise
     from reports.terminal import leaderboard
 
     console = Console()
     if not results.is_dir():
         raise StoreError(f"no results folder '{results}'")
-    store = Store(results)
-    leaderboard(summarise(store), console)
-    rendered = render(store, out or results / "report")
+    rendered = render(Store(results), out or results / "report")
+    leaderboard(rendered.summary, console)
     for note in rendered.notes:
         console.print(f"left out: {note}", style="dim", markup=False, highlight=False)
-    for problem in store.problems:
-        console.print(f"set aside: {problem}", style="yellow", markup=False, highlight=False)
     for path in rendered.paths:
         if path.suffix in (".html", ".tex", ".csv") and path.parent == (out or results / "report"):
             console.print(str(path), highlight=False, markup=False, soft_wrap=True)
