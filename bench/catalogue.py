@@ -92,6 +92,10 @@ def _describe_dataset(spec: str) -> str:
         f"  cite      {info.citation}",
         f"  folders   {', '.join(info.folders)}",
     ]
+    if info.demo:
+        from bench.demo.observer import CEILING_SRCC
+
+        lines.append(f"  ceiling   SRCC {CEILING_SRCC[info.name]}, latent quality against its MOS")
     lines += [f"  @{name:8} {version.description}" for name, version in info.versions.items()]
     return "\n".join(lines)
 
