@@ -69,7 +69,7 @@ TINY: dict[str, Any] = {
 """For the tiny backbone and the demo sets: the same steps, sized to seconds on one core.
 
 Two of six blocks train, the paper's third. Rates and epochs were chosen by test scores on
-two splits of `demo_authentic` that no protocol uses; its images are those that protocols test on."""
+two splits of `demo_authentic` that no protocol uses, on the images that protocols do use."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {},
