@@ -72,25 +72,35 @@ STORE = FeatureStore()
 
 
 class WeightsDigest:
-    """SHA-256 of a network's visual weights, recomputed only when a tensor was changed."""
+    """SHA-256 of a network's visual weights, recomputed only when a tensor was changed.
 
-    def __init__(self) -> None:
+    Where the tensors hang is looked up once; which tensors hang there, and in which state, is
+    looked up every time, since training and loading change or replace them.
+    """
+
+    def __init__(self, net: PromptIQANet) -> None:
+        self._places = [
+            (f"{path}.{name}", owned, name)
+            for path, module in net.named_modules()
+            for owned in (module._parameters, module._buffers)
+            for name in owned
+            if f"{path}.{name}".startswith(VISUAL)
+        ]
         self._state: tuple[object, ...] | None = None
         self._digest = b""
 
-    def of(self, net: PromptIQANet) -> bytes:
+    def current(self) -> bytes:
         """The digest of the weights as they are now."""
-        tensors = [
-            (name, value)
-            for name, value in net.state_dict(keep_vars=True).items()
-            if name.startswith(VISUAL)
-        ]
-        state = tuple((id(net), value.data_ptr(), value._version) for _, value in tensors)
+        tensors = [(path, owned[name]) for path, owned, name in self._places]
+        state = tuple(
+            None if value is None else (value.data_ptr(), value._version) for _, value in tensors
+        )
         if state != self._state:
             digest = hashlib.sha256()
-            for name, value in tensors:
-                digest.update(name.encode())
-                digest.update(value.detach().cpu().contiguous().view(-1).numpy().data)
+            for path, value in tensors:
+                if value is not None:
+                    digest.update(path.encode())
+                    digest.update(value.detach().cpu().contiguous().view(-1).numpy().data)
             self._state, self._digest = state, digest.digest()
         return self._digest
 
@@ -105,21 +115,25 @@ class FeatureExtractor:
         self.info = info
         self.context = context
         self.precision = precision
-        self._weights = WeightsDigest()
+        self._weights = WeightsDigest(net)
 
     def features(self, images: Images | Sequence[Pixels]) -> Tensor:
         """(n, d) on the context's device. Sets the network to evaluation mode.
 
         Raises ValueError for images of another size than the encoder takes.
         """
-        self.net.eval()
-        prefix = self._weights.of(self.net) + f"{self.precision}/{self.context.device}".encode()
+        if self.net.training or any(child.training for child in self.net.children()):
+            self.net.eval()
+        prefix = self._weights.current() + f"{self.precision}/{self.context.device}".encode()
+        start = hashlib.sha256(prefix)
         found: list[Vector | None] = []
         missing: list[tuple[int, bytes]] = []
         pixels: list[Pixels] = []
         for row in range(len(images)):
             image = images[row]
-            key = hashlib.sha256(prefix + np.ascontiguousarray(image).data).digest()
+            digest = start.copy()
+            digest.update(np.ascontiguousarray(image).data)
+            key = digest.digest()
             found.append(STORE.get(key))
             if found[-1] is None:
                 missing.append((row, key))
