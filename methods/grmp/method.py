@@ -50,8 +50,9 @@ class GRMP(Method):
         return ImagePolicy(own.resize_mode, own.resize or round(crop * CROP_TO_SIDE))
 
     def trained_on(self) -> tuple[str, ...]:
-        """The corpora; for a checkpoint, what all of the authors' files have seen."""
-        return ("tid2013", "kadid10k") if self.settings.weights else self.corpora()
+        """The corpora; for a checkpoint, what `weights_trained_on` says that it has seen."""
+        own = self.settings
+        return own.weights_trained_on if own.weights else self.corpora()
 
     def corpora(self) -> tuple[str, ...]:
         """The sets that distortion tasks are made of."""

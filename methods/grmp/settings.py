@@ -29,6 +29,12 @@ class GrmpSettings(PretrainSettings):
         description="A checkpoint to start from instead of pre-training: one of the authors' "
         "files or one of ours.",
     )
+    weights_trained_on: tuple[str, ...] = Field(
+        default=("tid2013", "kadid10k", "livec"),
+        description="Databases that `weights` has seen: cells tested on them get a dagger. "
+        "Default: the corpora of the authors' prompts, and LIVEC, on whose scores their code "
+        "chooses among the checkpoints. A fine-tuned file has seen its target too: name it.",
+    )
     finetuning: bool = Field(
         default=True,
         description="Learn from the labels; false: zero-shot after pre-training (Table 4).",
@@ -145,7 +151,7 @@ class GrmpSettings(PretrainSettings):
             filled.pop("lam", None)
         return {**filled, **given, "recipe": name}
 
-    @field_validator("scenes", "corpora", "words", mode="before")
+    @field_validator("scenes", "corpora", "words", "weights_trained_on", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return value.split(",") if isinstance(value, str) else value

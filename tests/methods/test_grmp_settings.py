@@ -82,4 +82,5 @@ def test_what_the_weights_have_seen() -> None:
     assert grmp().trained_on() == ("tid2013", "kadid10k")
     assert grmp(pretraining=False).trained_on() == ()
     assert grmp(pretraining=False).corpora() == ()
-    assert grmp(weights="some.pt").trained_on() == ("tid2013", "kadid10k")
+    assert grmp(weights="some.pt").trained_on() == ("tid2013", "kadid10k", "livec")
+    assert grmp(weights="some.pt", weights_trained_on="koniq10k").trained_on() == ("koniq10k",)
