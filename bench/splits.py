@@ -57,11 +57,16 @@ class _Draw:
     repeat: int
 
     def order(self, purpose: str, names: Iterable[str]) -> list[str]:
-        return sorted(set(names), key=lambda name: (self._key(purpose, name), name))
-
-    def _key(self, purpose: str, name: str) -> bytes:
-        text = json.dumps([self.dataset, self.seed, self.repeat, purpose, name])
-        return hashlib.sha256(text.encode()).digest()
+        """The names by SHA-256 of the JSON list [dataset, seed, repeat, purpose, name]."""
+        distinct = list(set(names))
+        head = json.dumps([self.dataset, self.seed, self.repeat, purpose])[:-1]
+        # All at once, since a plan orders millions of names; JSON strings hold no line breaks.
+        texts = json.dumps(distinct, separators=("\n", ":"))[1:-1].split("\n")
+        keyed = {
+            hashlib.sha256(f"{head}, {text}]".encode()).digest(): name
+            for text, name in zip(texts, distinct, strict=False)
+        }
+        return [keyed[key] for key in sorted(keyed)]
 
 
 def make_split(
@@ -172,8 +177,7 @@ def _check(
 
 
 def _names_and_groups(dataset: Dataset) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
-    table = dataset.table
-    return table["image"].to_numpy(dtype=str), table["group"].to_numpy(dtype=str)
+    return dataset.strings("image"), dataset.strings("group")
 
 
 def _pool(
@@ -204,7 +208,7 @@ def _pool(
 
 def _by_group(dataset: Dataset, draw: _Draw, test_fraction: float) -> tuple[Rows, Rows]:
     _, groups = _names_and_groups(dataset)
-    ordered = draw.order("test", groups)
+    ordered = _ordered(dataset, draw, "test", groups)
     count = max(1, round(test_fraction * len(ordered)))
     if count >= len(ordered):
         raise UsageError(
@@ -223,6 +227,14 @@ def _official(dataset: Dataset) -> tuple[Rows, Rows, Rows]:
     return train, val, test
 
 
+def _ordered(dataset: Dataset, draw: _Draw, purpose: str, names: npt.NDArray[np.str_]) -> list[str]:
+    """`draw.order`, remembered: the splits of all label budgets share their orders."""
+    key = (draw, purpose, hashlib.sha256(names.tobytes()).digest())
+    if key not in dataset.orders:
+        dataset.orders[key] = draw.order(purpose, names.tolist())
+    return dataset.orders[key]
+
+
 def _budget(
     dataset: Dataset, draw: _Draw, pool: Rows, names: npt.NDArray[np.str_], labels: int
 ) -> Rows:
@@ -231,7 +243,7 @@ def _budget(
             f"{dataset.info.spec}: a budget of {labels} labels, but the training pool has only "
             f"{pool.size} images"
         )
-    chosen = draw.order("labels", names[pool])[:labels]
+    chosen = _ordered(dataset, draw, "labels", names[pool])[:labels]
     return pool[np.isin(names[pool], chosen)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from bench.datasets.base import Dataset, DatasetInfo, complete
 from bench.errors import DataError, UsageError
 from bench.splits import Split, cross_split, export, make_split
+from bench.tasks import rows_digest
 
 
 def dataset(
@@ -137,6 +140,39 @@ def test_label_versions_share_their_splits():
     )
     other = Dataset(info, data.root, data.table)
     assert make_split(data, repeat=0).digest(data) == make_split(other, repeat=0).digest(other)
+
+
+def test_names_are_ordered_by_the_hash_of_what_is_said():
+    data = dataset(30)
+
+    def key(name: str) -> bytes:
+        text = json.dumps(["made_up", 4, 2, "test", name])
+        return hashlib.sha256(text.encode()).digest()
+
+    first = set(sorted(data.table["image"], key=key)[:6])
+    assert names(data, make_split(data, repeat=2, seed=4).test) == first
+
+
+def test_what_was_split_before_does_not_matter():
+    used = dataset(60, 3)
+    ways = [
+        dict(repeat=repeat, seed=seed, test_fraction=test, labels=labels)
+        for repeat in (0, 1)
+        for seed in (0, 5)
+        for test in (0.2, 0.4)
+        for labels in (None, 5, 20)
+    ]
+    for way in [*ways, *reversed(ways)]:
+        fresh = dataset(60, 3)
+        assert make_split(used, **way).digest(used) == make_split(fresh, **way).digest(fresh)
+
+
+def test_the_digest_of_rows_is_that_of_their_names_and_labels():
+    data = dataset(12, order=[3, 1, 11, 0, 2, 5, 4, 10, 9, 8, 7, 6])
+    rows = np.array([0, 4, 2])  # images 3, 2 and 11
+    pairs = [[f"{i:04d}.png", format(i / 11, ".10g")] for i in (2, 3, 11)]
+    text = json.dumps(["made_up", pairs], separators=(",", ":"))
+    assert rows_digest(data, rows) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_eighty_twenty():

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -157,9 +157,19 @@ class Dataset:
     """The folder under which the table's images are found (`DatasetReader.images`)."""
     table: pd.DataFrame
     """One row a sample, `COLUMNS`."""
+    orders: dict[Any, list[str]] = field(default_factory=dict, repr=False, compare=False)
+    """Orders of names that splits have worked out (`bench.splits`)."""
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def strings(self, column: Literal["image", "group"]) -> npt.NDArray[np.str_]:
+        """(n,) texts of a column."""
+        return self._strings[column]
+
+    @cached_property
+    def _strings(self) -> dict[str, npt.NDArray[np.str_]]:
+        return {name: self.table[name].to_numpy(dtype=str) for name in ("image", "group")}
 
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
@@ -172,6 +182,20 @@ class Dataset:
         """The scale's ends after orientation, (worst, best)."""
         low, high = self.info.low, self.info.high
         return (-high, -low) if self.info.label == "dmos" else (low, high)
+
+    @cached_property
+    def named_labels(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.object_]]:
+        """Each row's place in the order of names, (n,), and in that order '["image","score"]'.
+
+        Every split hashes these texts (`bench.tasks.rows_digest`), so they are made once.
+        """
+        names, scores = self.table["image"].to_numpy(dtype=object), self.table["score"]
+        order = np.argsort(names, kind="stable")
+        place = np.empty(len(order), np.intp)
+        place[order] = np.arange(len(order))
+        pairs = zip(map(json.dumps, names), scores, strict=True)
+        texts = [f'[{name},"{score:.10g}"]' for name, score in pairs]
+        return place, np.array(texts, dtype=object)[order]
 
     @cached_property
     def digest(self) -> str:
