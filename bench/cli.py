@@ -25,7 +25,8 @@ cli_results.register(app)
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 Methods = Annotated[str, typer.Option(help="Methods, comma-separated, instead of the protocol's.")]
 Datasets = Annotated[
-    str, typer.Option(help="Datasets, comma-separated, instead of the protocol's.")
+    str,
+    typer.Option(help="Datasets, or TRAIN:TEST pairs, comma-separated, instead of the protocol's."),
 ]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the splits.")]

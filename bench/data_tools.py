@@ -204,7 +204,7 @@ def _count(data: Dataset) -> Check:
 
 def _range(data: Dataset) -> Check:
     what = "score range as published"
-    if data.info.label == "none":
+    if not data.info.labelled:
         return Check(what, True, "no scores")
     low, high = float(data.table["score"].min()), float(data.table["score"].max())
     ends = data.info.published

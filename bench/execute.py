@@ -226,7 +226,8 @@ def _sides(
     method: Method,
     spec: RunSpec,
 ) -> tuple[Side, Side | None]:
-    side = Side(images.subset(split.test), test.quality[split.test])
+    quality = test.quality[split.test] if test.info.labelled else None
+    side = Side(images.subset(split.test), quality)
     if not len(split.val):
         return side, None
     training = library.images(spec.task.train, method.policy)

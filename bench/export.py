@@ -59,7 +59,7 @@ class _Reader:
         row = describe(record)
         values: Mapping[str, float | None] = record.metrics.get(chosen, {})
         absent = [name for name in self.metrics if name not in values]
-        if record.status == "done" and absent:
+        if record.judged and absent:
             values = {**values, **self._recomputed(record, chosen, absent)}
         row.update(values)
         return row

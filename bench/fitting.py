@@ -30,12 +30,15 @@ class Side:
     """Images with the labels that judge predictions on them (never shown to the method)."""
 
     images: Images
-    quality: npt.NDArray[np.float64]
+    quality: npt.NDArray[np.float64] | None
+    """(n,) labels, higher is better; None for a dataset without labels."""
 
     def judge(self, predictions: Predictions, metrics: Sequence[str] = ("srcc", "plcc")) -> Values:
-        """Metric -> value; None where undefined (a constant prediction)."""
+        """Metric -> value; None where undefined (a constant prediction), {} without labels."""
         from bench.metrics import compute
 
+        if self.quality is None:
+            return {}
         values = compute(metrics, predictions, self.quality)
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
@@ -60,13 +63,15 @@ class Trajectory:
     predict_seconds: float = 0.0
 
     def chosen(self) -> dict[Selection, Checkpoint]:
-        """The checkpoint that each selection reports; `val` only with validation images."""
+        """The checkpoint that each selection reports; `val` only with validation images, and
+        `best_test` only with labelled test images, unless there is nothing to choose."""
         chosen: dict[Selection, Checkpoint] = {"last": self.checkpoints[-1]}
         if len(self.checkpoints) == 1:  # nothing to choose, e.g. a method that does not train
             return {**chosen, "val": self.checkpoints[0], "best_test": self.checkpoints[0]}
         if all(point.val is not None for point in self.checkpoints):
             chosen["val"] = max(self.checkpoints, key=lambda point: monitored(point.val))
-        chosen["best_test"] = max(self.checkpoints, key=lambda point: monitored(point.test))
+        if all(point.test for point in self.checkpoints):
+            chosen["best_test"] = max(self.checkpoints, key=lambda point: monitored(point.test))
         return chosen
 
 
@@ -103,7 +108,7 @@ class Fitting:
                 break
             trajectory.fit_seconds += time.perf_counter() - start
             number += 1
-            due = bool(self.every) and number % self.every == 0
+            due = self._judges() and bool(self.every) and number % self.every == 0
             reply = self._reply(self._note(trajectory, number, epoch, due))
             self.on_epoch(number, epoch)
             if self.stopping():
@@ -111,6 +116,10 @@ class Fitting:
                 raise Interrupted
         self._finish(trajectory, number)
         return trajectory
+
+    def _judges(self) -> bool:
+        """Whether an evaluation between epochs tells anything."""
+        return self.test.quality is not None or self.val is not None
 
     def _note(
         self, trajectory: Trajectory, number: int, epoch: Epoch, due: bool
@@ -122,7 +131,7 @@ class Fitting:
                 loss=_finite(epoch.loss),
                 diagnostics={name: _finite(value) for name, value in epoch.diagnostics.items()},
                 seconds=round(trajectory.fit_seconds, 4),
-                test=checkpoint.test if checkpoint else None,
+                test=(checkpoint.test or None) if checkpoint else None,
                 val=checkpoint.val if checkpoint else None,
             )
         )
@@ -135,7 +144,7 @@ class Fitting:
             return
         last = self._evaluate(trajectory, number)
         if trajectory.curve:
-            update = {"test": last.test, "val": last.val}
+            update = {"test": last.test or None, "val": last.val}
             trajectory.curve[-1] = trajectory.curve[-1].model_copy(update=update)
 
     def _reply(self, checkpoint: Checkpoint | None) -> float | None:

@@ -15,6 +15,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+"""What names an image file, in lower case."""
+
 
 class Tree:
     """The files below one folder, listed once and only when an exact path was not enough."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import datasets, registry, yaml_lines
 from bench import protocol as protocols
-from bench.errors import unknown
+from bench.errors import UsageError, unknown
 from bench.protocol import Protocol
 
 
@@ -35,6 +35,7 @@ def check(protocol: Protocol, roots: Sequence[Path]) -> None:
     """Check the names of a protocol after options have changed it."""
     _metrics((name, "") for name in protocol.metrics)
     _datasets(((name, "") for name in protocol.specs()), roots)
+    _labels(protocol, roots)
 
 
 def _methods(names: Iterable[tuple[str, str]]) -> None:
@@ -58,3 +59,18 @@ def _datasets(names: Iterable[tuple[str, str]], roots: Sequence[Path]) -> None:
         if name.partition("@")[0] not in known:
             raise unknown("dataset", name, known, where)
         datasets.info(name, roots)
+
+
+def _labels(protocol: Protocol, roots: Sequence[Path]) -> None:
+    """A dataset without labels can be predicted; it cannot be learnt from or choose an epoch."""
+    for task in protocol.tasks():
+        if not task.zero_shot and not datasets.info(task.train, roots).labelled:
+            raise UsageError(
+                f"{task.train} has no labels to learn from; it can be predicted: by methods "
+                f"trained elsewhere (pairs: [[livec, {task.train}]]) or with zero_shot: true"
+            )
+        if protocol.selection == "best_test" and not datasets.info(task.test, roots).labelled:
+            raise UsageError(
+                f"selection: best_test needs labels to choose by, and {task.test} has none; "
+                "use last or val"
+            )

@@ -15,6 +15,7 @@ from bench.atomic import write_text
 from bench.decode import Unreadable, decode
 from bench.errors import DataError, UsageError
 from bench.fitting import predict
+from bench.image_files import SUFFIXES
 from bench.images import ArrayImages
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from bench.store import Store
     from bench.variants import Variant
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 CHUNK = 256  # images decoded and scored at a time, so that a folder of any size fits in memory
 
 

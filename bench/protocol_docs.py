@@ -32,9 +32,11 @@ bench run mine.yaml                              # a file of one's own
 bench run standard --datasets livec,bid --repeats 3
 bench run few_shot --methods grmp,pyiqa:piqe --set grmp.epochs=20
 bench run grmp_qgr --datasets demo_authentic --set backbone=tiny
+bench run cross_dataset --datasets demo_synthetic:demo_authentic --set backbone=tiny
 ```
 
-`--datasets` replaces datasets and pairs, `--methods` picks rows or adds methods, `--set KEY=VALUE`
+`--datasets` replaces datasets and pairs (`livec` is split, `livec:bid` is trained on all of the one
+and tested on all of the other), `--methods` picks rows or adds methods, `--set KEY=VALUE`
 reaches any field below and any setting of a method, `--set METHOD.KEY=VALUE` also one that a row
 sets itself (`grmp.recipe=tiny` for the tiny backbone where a row names the paper's recipe). A wrong
 key or name is an error that names the file, the line and the nearest right one.

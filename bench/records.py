@@ -181,7 +181,8 @@ class Record(_Model):
     spec: RunSpec
     """What was run."""
     metrics: dict[str, dict[str, float | None]] = Field(default_factory=dict)
-    """Selection -> metric -> value on the test images. None: undefined (a constant prediction)."""
+    """Selection -> metric -> value on the test images. None: undefined (a constant prediction);
+    no metric at all where the test images have no labels."""
     chosen_epoch: dict[str, int] = Field(default_factory=dict)
     """Selection -> epoch whose predictions it reports; 0 for methods that do not train."""
     curve: list[CurvePoint] = Field(default_factory=list)
@@ -208,6 +209,11 @@ class Record(_Model):
     """Where it ran."""
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """When it was written, UTC."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether the test images had labels; without, a done run leaves predictions alone."""
+        return any(self.metrics.values())
 
     def value(self, metric: str, selection: str | None = None) -> float | None:
         """One metric under a selection (the run's own by default); None where undefined."""

@@ -11,7 +11,7 @@ from bench import datasets, manifest, names
 from bench import protocol as protocols
 from bench.dispatch import Dispatcher, Interrupt, Outcome, slots
 from bench.environment import resolve_device
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.image_files import find_files
 from bench.jobs import Event, Job, Pretraining, Work
 from bench.library import Library
@@ -87,7 +87,7 @@ def _resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Varian
     chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments))
     changes: dict[str, Any] = {}
     if options.datasets:
-        changes.update(datasets=options.datasets, pairs=())
+        changes.update(_datasets(options.datasets))
     if options.repeats is not None:
         changes["repeats"] = options.repeats
     if options.seed is not None:
@@ -96,6 +96,18 @@ def _resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Varian
         chosen = protocols.override(chosen, changes)
     names.check(chosen, roots)
     return chosen, choose(chosen, options.methods, settings)
+
+
+def _datasets(names: Sequence[str]) -> dict[str, Any]:
+    """`--datasets`: 'A' is trained and tested on, 'A:B' trained on A and tested on B."""
+    parts = [name.split(":") for name in names]
+    for part in parts:
+        if len(part) > 2 or not all(part):
+            raise UsageError(f"--datasets {':'.join(part)}: expected DATASET, or TRAIN:TEST")
+    return {
+        "datasets": [part[0] for part in parts if len(part) == 1],
+        "pairs": [part for part in parts if len(part) == 2],
+    }
 
 
 def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], library: Library) -> None:
@@ -111,6 +123,8 @@ def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], library: Libr
     )
     if problems:
         names = ",".join(name for name in chosen.specs() if name.startswith("demo_"))
+        if chosen.pairs and not chosen.datasets:
+            names = "demo_synthetic:demo_authentic"
         problems.append(
             f"To try the protocol without any of them: bench run {chosen.name} --datasets "
             f"{names or 'demo_authentic'} --set backbone=tiny"

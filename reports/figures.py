@@ -141,10 +141,10 @@ class Gallery:
         if panels:
             self._save(protocol, "scatter", panels[:MOST_PANELS], draw_cloud, [])
         else:
-            self.notes.append(f"{protocol.name}: no scatter: no run has predictions")
+            self.notes.append(f"{protocol.name}: no scatter: no run has predictions with labels")
 
     def _points(self, cell: CellResult) -> Cloud | None:
-        run = cell.typical(cell.protocol.metrics[0])
+        run = None if cell.unlabelled else cell.typical(cell.protocol.metrics[0])
         try:
             return cloud(self.results, run) if run is not None else None
         except (StoreError, ValueError, KeyError) as error:

@@ -56,6 +56,16 @@ class CellResult:
         return any(test in map(_name, run.trained_on) for run in self.records)
 
     @property
+    def unlabelled(self) -> bool:
+        """Whether its test images have no labels: no metric can be computed, nothing is missing."""
+        return bool(self.done) and not any(run.judged for run in self.done)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The protocol's metrics; none without labels."""
+        return () if self.unlabelled else self.protocol.metrics
+
+    @property
     def backbone(self) -> str:
         """The backbone of its runs, '' for methods without one."""
         return next((run.spec.weights.get("name", "") for run in self.records), "")

@@ -48,11 +48,14 @@ COLUMNS = (
 )
 """Columns of the summary, in the order of the CSV file; `docs/reports.md` says what each holds."""
 
+FLAGS = ("complete", "demo", "contaminated")
 NOTHING = MedianInterval(math.nan, math.nan, math.nan, math.nan, 0)
 
 
 def summarise(store: Store) -> pd.DataFrame:
     """One row for every cell and metric of every protocol in the store, incomplete ones included.
+
+    Cells on images without labels have no metrics and so no row.
 
     Raises `StoreError` where the folder holds no results.
     """
@@ -63,8 +66,9 @@ def table(results: Results) -> pd.DataFrame:
     """The summary of results that were already read."""
     import pandas as pd
 
-    rows = [row(cell, metric) for cell in results.cells for metric in cell.protocol.metrics]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    rows = [row(cell, metric) for cell in results.cells for metric in cell.metrics]
+    # A table without rows has flags too.
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(FLAGS, bool))
 
 
 def row(cell: CellResult, metric: str) -> dict[str, Any]:

@@ -21,9 +21,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bench.errors import UsageError
 
@@ -47,8 +54,9 @@ class UserDatabase(_Strict):
 
     root: Path
     """The folder that `table` and the image paths are relative to."""
-    table: str
-    """CSV, TSV, TXT or XLSX file with a header row."""
+    table: str | None = None
+    """CSV, TSV, TXT or XLSX file with a header row; without labels it may be left out, and every
+    image file in the folder is then a sample."""
     image: str = "image"
     """Column of image paths."""
     score: str = "score"
@@ -63,10 +71,10 @@ class UserDatabase(_Strict):
     """Column of scene categories."""
     distortion: str | None = None
     """Column of distortion types."""
-    label: Literal["mos", "dmos"] = "mos"
-    """mos: higher is better; dmos: lower is better."""
-    range: tuple[float, float]
-    """Ends of the scale, (low, high)."""
+    label: Literal["mos", "dmos", "none"] = "mos"
+    """mos: higher is better; dmos: lower is better; none: images to predict, without scores."""
+    range: tuple[float, float] | None = None
+    """Ends of the scale, (low, high); without labels there is none."""
     separator: str | None = None
     """What separates the columns of a text file; found out where it is not given."""
     title: str = ""
@@ -75,10 +83,17 @@ class UserDatabase(_Strict):
 
     @field_validator("range")
     @classmethod
-    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not value[0] < value[1]:
+    def _ascending(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
             raise ValueError("the first number must be below the second")
         return value
+
+    @model_validator(mode="after")
+    def _described(self) -> Self:
+        for key in ("table", "range"):
+            if self.label != "none" and getattr(self, key) is None:
+                raise ValueError(f"needs '{key}', or 'label: none' for images without scores")
+        return self
 
 
 class _File(_Strict):

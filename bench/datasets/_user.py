@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.datasets._config import UserDatabase
 from bench.datasets._files import columns, find_file, read_table
 from bench.datasets.base import DatasetInfo, DatasetReader
+from bench.image_files import SUFFIXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +21,14 @@ class UserReader(DatasetReader):
 
     def __init__(self, name: str, entry: UserDatabase) -> None:
         self.entry = entry
+        low, high = entry.range or (0.0, 1.0)
         self.info = DatasetInfo(  # type: ignore[misc]  # one per instance here, not per class
             name=name,
             title=entry.title or name,
             kind="user",
             label=entry.label,
-            low=entry.range[0],
-            high=entry.range[1],
+            low=low,
+            high=high,
             size=0,
             homepage="",
             licence="",
@@ -38,9 +40,13 @@ class UserReader(DatasetReader):
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """The table, its columns under the project's names."""
+        if self.entry.table is None:
+            return self._listed(root)
         file = find_file(root, self.entry.table)
         table = read_table(file, separator=self.entry.separator)
-        named = {"image": self.entry.image, "score": self.entry.score}
+        named = {"image": self.entry.image}
+        if self.info.labelled:
+            named["score"] = self.entry.score
         for key in _OPTIONAL:
             column = getattr(self.entry, key)
             if column is not None:
@@ -48,6 +54,15 @@ class UserReader(DatasetReader):
         found = columns(table, file, named)
         found["image"] = found["image"].astype(str).str.replace("\\", "/", regex=False)
         return found
+
+    def _listed(self, root: Path) -> pd.DataFrame:
+        """Every image file in the folder, by name."""
+        import pandas as pd
+
+        folder = self.images(root)
+        files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        names = sorted(path.relative_to(folder).as_posix() for path in files)
+        return pd.DataFrame({"image": names})
 
     def images(self, root: Path) -> Path:
         """The folder named in the entry."""

@@ -102,6 +102,11 @@ class DatasetInfo:
         )
 
     @property
+    def labelled(self) -> bool:
+        """Whether images have scores; without, a dataset can be predicted and not learnt from."""
+        return self.label != "none"
+
+    @property
     def spec(self) -> str:
         """`NAME` or `NAME@VERSION`: what protocols and records call it."""
         return f"{self.name}@{self.version}" if self.version else self.name
@@ -240,7 +245,7 @@ def _refuse(table: pd.DataFrame, info: DatasetInfo) -> None:
     for name in table["image"]:
         if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
             raise DataError(f"{info.spec}: image path '{name}' leaves the database's folder")
-    if info.label == "none":
+    if not info.labelled:
         return
     score = table["score"].to_numpy()
     broken = ~np.isfinite(score)

@@ -72,7 +72,9 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
         "tables": [
             _table(summary[summary["metric"] == metric], metric, places, site)
             for metric in protocol.metrics
+            if (summary["metric"] == metric).any()
         ],
+        "unlabelled": sorted({cell.entry.task.test for cell in cells if cell.unlabelled}),
         "coverage": number(summary["coverage"].min()),
         "incomplete": not summary["complete"].all(),
         "contaminated": bool(summary["contaminated"].any()),

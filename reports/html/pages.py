@@ -40,7 +40,7 @@ def method(site: Site, label: str) -> dict[str, Any]:
 def dataset(site: Site, name: str) -> dict[str, Any]:
     """Values of `dataset.html.j2`."""
     cells = [cell for cell in site.results.cells if cell.entry.task.test == name]
-    metrics = list(dict.fromkeys(metric for cell in cells for metric in cell.protocol.metrics))
+    metrics = list(dict.fromkeys(metric for cell in cells for metric in cell.metrics))
     return {
         "title": name,
         "banner": banner(cells),
@@ -59,7 +59,7 @@ def dataset(site: Site, name: str) -> dict[str, Any]:
 def _cell(site: Site, cell: CellResult, common: dict[str, Any]) -> dict[str, Any]:
     task = cell.entry.task
     first = next(iter(cell.records), None)
-    metrics = cell.protocol.metrics
+    metrics = cell.metrics
     return {
         "id": site.place(cell).rpartition("#")[2],
         "dataset": task.title,
@@ -102,7 +102,7 @@ def _order(site: Site, cells: Sequence[CellResult]) -> Callable[[CellResult], tu
     tasks = list(dict.fromkeys((cell.protocol.name, cell.entry.task) for cell in cells))
 
     def key(cell: CellResult) -> tuple[Any, ...]:
-        rank = float(site.rows(cell)["rank"].iloc[0])
+        rank = min(site.rows(cell)["rank"][:1], default=math.nan)
         place = tasks.index((cell.protocol.name, cell.entry.task))
         return place, rank if math.isfinite(rank) else math.inf
 
@@ -137,7 +137,7 @@ def _last_budget(site: Site, cells: Sequence[CellResult]) -> list[dict[str, Any]
 
 def _scatter(site: Site, cell: CellResult) -> list[dict[str, Any]]:
     run = cell.typical(cell.protocol.metrics[0])
-    if run is None:
+    if run is None or cell.unlabelled:
         return []
     try:
         points = cloud(site.results, run)
@@ -171,7 +171,7 @@ def _curves(cell: CellResult) -> list[dict[str, Any]]:
 
 
 def _run(run: Record | None, cell: CellResult, repeat: int) -> dict[str, Any]:
-    metrics = cell.protocol.metrics
+    metrics = cell.metrics
     if run is None:
         return {"repeat": repeat, "status": "missing", "values": ["–"] * len(metrics)}
     values = [run.value(metric, cell.entry.selection) for metric in metrics]

@@ -174,7 +174,7 @@ def test_unlabelled_sets_need_no_scores():
     [
         (["range: [5, 1]"], r"databases\.mine\.range: .*first number must be below"),
         (["range: [1, 5]", "colour: red"], r"databases\.mine\.colour: Extra inputs"),
-        (["score: mos"], r"databases\.mine\.range: Field required"),
+        (["score: mos"], r"databases\.mine: .*needs 'range', or 'label: none'"),
         (["range: [1, 5]", "label: higher"], r"databases\.mine\.label: Input should be 'mos'"),
         (["range: [1, 5"], "cannot be read"),
     ],
