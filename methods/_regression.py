@@ -108,8 +108,17 @@ class Regression(Method):
             self._network = built.to(device).eval()
         return self._network
 
+    @property
+    def margin(self) -> int:
+        """Pixels on each side of a crop that `prepared` uses up."""
+        return 0
+
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """What the network is shown: (B, 3, S, S) of crops with their margin, in 0–1."""
+        return pixels
+
     def loss(self, network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
-        """Training loss of crops (B, 3, S, S) against labels (B,)."""
+        """Training loss of prepared crops against labels (B,)."""
         return self.distance(network(pixels).reshape(-1), labels)
 
     def distance(self, found: Tensor, labels: Tensor) -> Tensor:
@@ -131,7 +140,8 @@ class Regression(Method):
             total = 0.0
             batches = self._batches(len(train), epoch)
             for number, batch in enumerate(batches):
-                pixels = self._pixels([self._crop(train.images[i], view) for i, view in batch])
+                cuts = [self._crop(train.images[i], view) for i, view in batch]
+                pixels = self.prepared(self._pixels(cuts))
                 wanted = labels[[i for i, _ in batch]]
                 network.train()
                 with seeded(self.context.seed_for("step", epoch, number), device):
@@ -175,7 +185,7 @@ class Regression(Method):
         import torch
 
         with torch.no_grad(), seeded(self.context.seed_for("predict"), self.context.device):
-            found = network(self._pixels(pixels)).reshape(-1)
+            found = network(self.prepared(self._pixels(pixels))).reshape(-1)
         return np.asarray(found.double().cpu().numpy())
 
     def _pixels(self, crops: Sequence[Pixels]) -> Tensor:
@@ -186,7 +196,7 @@ class Regression(Method):
 
     def _crop(self, image: Pixels, view: View) -> Pixels:
         try:
-            return crop(image, view, self.settings.crop)
+            return crop(image, view, self.settings.crop + 2 * self.margin)
         except ValueError as error:
             raise BenchError(
                 f"{self.name}: {error}; set a smaller crop, or resize_mode and resize"

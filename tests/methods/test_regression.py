@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bench import registry
 from bench.api import Context, Epoch, LabelledSet
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
-from methods.pyiqa_trained import ARCHITECTURES, NOT_TRAINED
+from methods.pyiqa_trained import ARCHITECTURES, NOT_TRAINED, local_contrast
 
 SMALL = {"crop": 32, "crops": 2, "test_crops": 2, "epochs": 2, "batch_size": 8, "lr": 1e-3}
 DEIQT: dict[str, Any] = {**SMALL, "vit": "test_vit", "warmup_epochs": 0}
@@ -46,7 +47,7 @@ def trained(name: str, **settings: Any) -> tuple[Any, list[Epoch]]:
 
 @pytest.mark.parametrize("name", ["deiqt", *(f"pyiqa_trained:{arch}" for arch in LIGHT)])
 def test_it_trains_and_is_saved(name: str, tmp_path: Path) -> None:
-    settings = DEIQT if name == "deiqt" else {**SMALL, "crop": 64}
+    settings = DEIQT if name == "deiqt" else {**SMALL, "crop": 56}
     method, epochs = trained(name, **settings)
     assert [epoch.total for epoch in epochs] == [2, 2]
     assert "from scratch" in method.notes[0]
@@ -63,11 +64,47 @@ def test_it_trains_and_is_saved(name: str, tmp_path: Path) -> None:
     assert "started from" in warm.notes[0]
 
 
-def test_cnniqa_learns_noise() -> None:
+def test_cnniqa_learns_coarseness() -> None:
+    """Noise in grains of 1 to 8 pixels; its strength is what local contrast takes away."""
+    rng = np.random.default_rng(0)
+    grains = [np.kron(rng.integers(0, 255, (64, 64, 1)), np.ones((g, g, 3))) for g in range(1, 9)]
+    images = ArrayImages([grain[:64, :64].astype(np.uint8) for grain in grains])
+    train = replace(labelled(), images=images)
     settings = {"epochs": 15, "crops": 8, "batch_size": 16, "test_crops": 4}
-    method, epochs = trained("pyiqa_trained:cnniqa", **settings)
+    method = build("pyiqa_trained:cnniqa", **settings)
+    epochs = list(method.fit(train))
     assert epochs[-1].loss < epochs[0].loss / 2
-    assert np.corrcoef(method.predict(labelled().images), labelled().scores)[0, 1] > 0.9
+    assert np.corrcoef(method.predict(images), train.scores)[0, 1] > 0.9
+
+
+def test_local_contrast_is_the_papers() -> None:
+    """Against Kang et al., Eq. 1-3, written out for single pixels on the scale 0-255."""
+    image = labelled(1, 12).images[0]
+    found = local_contrast(torch.from_numpy(image).permute(2, 0, 1)[None].double() / 255)
+    assert found.shape == (1, 3, 6, 6)
+    for row, column, channel in ((3, 3, 0), (5, 8, 1), (8, 4, 2)):
+        window = image[row - 3 : row + 4, column - 3 : column + 4, channel].astype(float)
+        expected = (image[row, column, channel] - window.mean()) / (window.std() + 1)
+        assert found[0, channel, row - 3, column - 3] == pytest.approx(expected)
+    flat = torch.full((1, 3, 9, 9), 0.7)
+    assert local_contrast(flat).abs().max() < 1e-3
+
+
+def test_local_contrast_sees_past_the_crop() -> None:
+    """A patch is the patch of the normalised image, and light and contrast change nothing."""
+    method = build("pyiqa_trained:cnniqa")
+    assert (method.settings.local_contrast, method.margin) == (True, 3)
+    image = labelled(1, 64).images[0] // 2
+    whole = method.prepared(method._pixels([image]))
+    view = method._view(method.context.rng("x"))._replace(flip=False)
+    patch = method.prepared(method._pixels([method._crop(image, view)]))
+    assert patch.shape == (1, 3, 32, 32)
+    top, left = int(view.down * 27), int(view.across * 27)
+    assert torch.equal(patch, whole[:, :, top : top + 32, left : left + 32])
+    assert torch.allclose(whole, method.prepared(method._pixels([image + 60])), atol=1e-3)
+    with pytest.raises(BenchError, match="has no crop of 38"):
+        method.predict(labelled(1, 36).images)
+    assert build("pyiqa_trained:dbcnn").margin == 0
 
 
 def test_predicting_between_epochs_changes_nothing_and_draws_nothing() -> None:
