@@ -228,6 +228,12 @@ class Method(ABC):
         """Features before the score, (n, d) float, for t-SNE."""
         raise TypeError(f"{self.name} has no embedding")
 
+    def attend(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """Where in each image its score comes from, (n, h, w) float in 0-1, each map stretched
+        over the whole image (Grad-CAM, say). Stored for a few test images where a protocol keeps
+        'attention'."""
+        raise TypeError(f"{self.name} has no attention maps")
+
     def per_image(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
         """Named numbers an image, (n,) each, stored beside predictions where a protocol keeps
         them (GRMP: 'semantic_confidence')."""

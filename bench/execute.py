@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import registry, tasks
+from bench import kept, registry, tasks
 from bench.api import Context, Method
 from bench.environment import environment, peak_memory_mb
 from bench.errors import BenchError, DataError
@@ -77,18 +77,10 @@ class Executor:
         record = record.model_copy(
             update={"digests": digests, "seconds": {**record.seconds, "total": total}}
         )
-        table = _predictions(test, split, trajectory, spec.selection)
-        self._keep(method, spec, sides[0].images, table)
-        return record, table
-
-    def _keep(self, method: Method, spec: RunSpec, images: Images, table: pd.DataFrame) -> None:
-        """What the protocol asks for beside predictions, of the state after the last epoch."""
-        if "per_image" in self.keep:
-            for name, values in method.per_image(images).items():
-                table[name] = np.asarray(values, dtype=np.float64)
-        if "embeddings" in self.keep and type(method).embed is not Method.embed:
-            features = np.asarray(method.embed(images), dtype=np.float32)
-            self.store.write_embeddings(spec, features)
+        # Of the state after the last epoch, whichever counts.
+        known = test.table.iloc[split.test].assign(quality=test.quality[split.test])
+        kept.write(self.store, spec, method, sides[0].images, known, self.keep)
+        return record, _predictions(test, split, trajectory, spec.selection)
 
     def _method(self, work: Work, seed: int | None = None) -> Method:
         spec = work.spec

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from bench.atomic import replacing, write_text
 from bench.errors import StoreError, UsageError
+from bench.kept import SUFFIXES, TITLES
 from bench.manifest import CellEntry, Manifest, read_all
 from bench.records import Record
 from bench.store import Store, slug
@@ -29,7 +30,7 @@ _CIRCUMSTANCES: dict[str, Any] = {
     "curve": {"__all__": {"seconds"}},
 }
 
-_BESIDE = {".parquet": "predictions", ".npy": "features"}
+_BESIDE = {".parquet": "predictions"} | {SUFFIXES[kind]: TITLES[kind] for kind in SUFFIXES}
 """What lies beside a record, by suffix."""
 
 
@@ -127,7 +128,7 @@ class _Merge:
         # Records go last: one implies its predictions.
         for name in sorted(self.chosen, key=lambda name: (name.endswith(".json"), name)):
             target, source = self.into.root / name, self.chosen[name]
-            replaceable = name.rpartition(".")[0] in self.replacing
+            replaceable = _stem(name) in self.replacing
             if target.exists() and not replaceable:
                 self._conflict(target, source, "the first was written during the merge")
                 continue
@@ -198,6 +199,12 @@ def _join(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:
 
 def _key(cell: CellEntry) -> tuple[Any, ...]:
     return cell.label, cell.task, cell.selection
+
+
+def _stem(name: str) -> str:
+    """A file's path without its suffixes; run ids hold no dots, folders may."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.partition(".")[0]
 
 
 def _with_suffix(name: str, suffix: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from bench import kept
 from bench.library import Library
 from bench.pretraining import pretrain_spec
 from bench.protocol import Protocol
@@ -122,17 +123,11 @@ def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:
     for run_id, state in states.items():
         if state == "failed" and retry_failed:
             states[run_id] = "todo"
-    if "embeddings" not in plan.protocol.keep:
+    if not plan.protocol.keep:
         return states
-    able = {run.run_id for cell in plan.cells if _embeds(cell.variant) for run in cell.runs}
+    methods = {run.run_id: cell.variant.cls for cell in plan.cells for run in cell.runs}
     for run_id, run in plan.runs.items():
-        kept = run_id not in able or store.embeddings_path(run).exists()
-        if states[run_id] == "done" and not kept:
+        whole = kept.complete(store, run, methods[run_id], plan.protocol.keep)
+        if states[run_id] == "done" and not whole:
             states[run_id] = "todo"
     return states
-
-
-def _embeds(variant: Variant) -> bool:
-    from bench.api import Method
-
-    return variant.cls.embed is not Method.embed

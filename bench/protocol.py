@@ -14,7 +14,7 @@ from bench.records import Selection, SplitRule, Task
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocols"
 
-Keep = Literal["embeddings", "per_image"]
+Keep = Literal["embeddings", "per_image", "attention"]
 
 
 class MethodEntry(BaseModel):
@@ -82,8 +82,9 @@ class Protocol(BaseModel):
     published: tuple[str, ...] = ()
     """Files of `protocols/published/` whose numbers stand beside ours."""
     keep: tuple[Keep, ...] = ()
-    """What runs store beside predictions: features of the test images (for t-SNE), or the numbers
-    an image that a method names (GRMP-IQA: how sure it is of the scene)."""
+    """What runs store beside predictions: features of the test images (for t-SNE), what is known of
+    each of them (its scene and distortion, and numbers that the method names, e.g. how sure it is
+    of the scene), or maps of where the scores of a few of them come from."""
 
     @field_validator("methods", mode="before")
     @classmethod

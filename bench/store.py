@@ -18,8 +18,6 @@ from bench.errors import StoreError
 from bench.records import SCHEMA, Record, RunSpec, Status
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
 
 _CURVE = b'\n "curve": [\n'
@@ -35,9 +33,10 @@ _END = b'"\n}\n'
 class Store:
     """A results folder.
 
-    `records/DATASET/METHOD/RUN.json` and `RUN.parquet` (predictions), `protocols/NAME.json` (which
-    runs make up which cell), `pretrained/METHOD-KEY.safetensors`, `scores/` (predictions of whole
-    datasets by methods that do not train), `logs/`.
+    `records/DATASET/METHOD/RUN.json` and `RUN.parquet` (predictions), with what else a protocol
+    keeps of a run (`bench.kept`), `protocols/NAME.json` (which runs make up which cell),
+    `pretrained/METHOD-KEY.safetensors`, `scores/` (predictions of whole datasets by methods that do
+    not train), `logs/`.
     """
 
     root: Path
@@ -93,24 +92,6 @@ class Store:
             if status is not None:
                 found[run_id] = status
         return found
-
-    def embeddings_path(self, spec: RunSpec) -> Path:
-        """Where the features of a run's test images lie, if it kept them."""
-        return self.path(spec).with_suffix(".npy")
-
-    def write_embeddings(self, spec: RunSpec, features: npt.NDArray[np.float32]) -> None:
-        """Keep features of the test images, (n, d), in the order of the predictions."""
-        import numpy
-
-        with replacing(self.embeddings_path(spec)) as temporary, temporary.open("wb") as file:
-            numpy.save(file, features, allow_pickle=False)
-
-    def embeddings(self, spec: RunSpec) -> npt.NDArray[np.float32] | None:
-        """Features of a run's test images, (n, d); None where the run kept none."""
-        import numpy
-
-        path = self.embeddings_path(spec)
-        return numpy.load(path, allow_pickle=False) if path.exists() else None
 
     def predictions(self, spec: RunSpec) -> pd.DataFrame:
         """Per-image predictions of a done run: image, quality, prediction (one per selection)."""

@@ -55,6 +55,7 @@ def run_job(path: Path) -> int:
 
 
 def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
+    from bench import kept, registry
     from bench.execute import Executor
     from bench.library import Library
     from bench.store import Store
@@ -78,8 +79,9 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
         run_id = work.spec.run_id
         # Another process may have computed it since this job was written.
         existing = store.get(work.spec)
-        kept = "embeddings" not in job.keep or store.embeddings_path(work.spec).exists()
-        if existing is not None and existing.status == "done" and kept:
+        method = registry.load(registry.split_name(work.spec.method)[0])
+        whole = kept.complete(store, work.spec, method, job.keep)
+        if existing is not None and existing.status == "done" and whole:
             emit(Event(kind="skipped", run=run_id))
             continue
         title = f"{work.spec.task.budget} #{work.spec.repeat + 1}"

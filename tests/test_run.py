@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from bench import kept
 from bench.metrics import compute
 from bench.records import Record
 from bench.store import Store
@@ -224,18 +225,41 @@ def test_pretraining_leaves_test_images_out_and_runs_once(bench: Bench) -> None:
 def test_embeddings_are_kept_where_a_protocol_asks(bench: Bench) -> None:
     bench.run(bench.protocol(PROTOCOL), "--methods", "toy_linear,toy_luminance")
     store = Store(bench.results)
-    assert all(store.embeddings(record.spec) is None for record in store.records())
+    assert all(kept.embeddings(store, record.spec) is None for record in store.records())
     keeping = bench.protocol(PROTOCOL + "keep: [embeddings]\n")
     result = bench.run(keeping, "--methods", "toy_linear,toy_luminance")
     assert "6 done, 6 todo" in result.stdout
     for record in store.records():
-        features = store.embeddings(record.spec)
+        features = kept.embeddings(store, record.spec)
         if record.spec.method == "toy_linear":
             assert features is not None
             assert features.shape == (12, 3)
         else:
             assert features is None
     assert "12 done" in bench.run(keeping, "--methods", "toy_linear,toy_luminance").stdout
+
+
+def test_maps_and_numbers_are_kept_beside_what_was_kept_before(bench: Bench) -> None:
+    store, methods = Store(bench.results), ("--methods", "toy_linear,toy_luminance")
+    bench.run(bench.protocol(PROTOCOL + "keep: [embeddings]\n"), *methods)
+    keeping = bench.protocol(PROTOCOL + "keep: [attention, per_image]\n")
+    assert "12 todo" in bench.run(keeping, *methods).stdout
+    for record in store.records():
+        spec, predictions = record.spec, store.predictions(record.spec)
+        numbers = kept.per_image(store, spec)
+        assert numbers is not None
+        assert list(numbers["image"]) == list(predictions["image"])
+        assert "scene" not in numbers  # the toy database knows none
+        maps = kept.attention(store, spec)
+        if spec.method == "toy_luminance":
+            assert maps is None
+            assert "semantic_confidence" not in numbers
+            continue
+        assert maps is not None
+        assert maps.maps.shape == (6, 2, 2)
+        assert kept.embeddings(store, spec) is not None
+        assert list(predictions["quality"][maps.rows]) == sorted(predictions["quality"][maps.rows])
+    assert "12 done" in bench.run(keeping, *methods).stdout
 
 
 def test_across_datasets(bench: Bench) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet
 from bench.errors import UsageError
+from methods import _gradcam as gradcam
 from methods.grmp import checkpoint
 from methods.grmp.finetune import Finetuner
 from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
@@ -128,6 +130,22 @@ class Engine:
             test_views(1)[0],
             lambda x: self.model.logits(x, texts).softmax(dim=-1).amax(dim=-1),
         )
+
+    def attend(self, images: Images) -> Array:
+        """Grad-CAM maps of the score on the patches that the last block reads, (n, h, w)."""
+        tower = self.model.image_encoder
+        last = tower.n_layers - 1
+        with torch.no_grad():
+            texts, prompts = self.model.quality_texts(), tower.prompts()
+
+        def tokens(pixels: Tensor) -> Tensor:
+            return tower.run(tower.embed(pixels), prompts, stop=last).float()
+
+        def score(before: Tensor) -> Tensor:
+            found = F.normalize(tower.head(tower.run(before, prompts, start=last)), dim=-1)
+            return self.model.logits(found, texts).softmax(dim=-1)[:, 0]
+
+        return gradcam.maps(images, self.lens, self.context.batch_size, tokens, score)
 
     @torch.no_grad()
     def _ask(self, images: Images, view: View, answer: Callable[[Tensor], Tensor]) -> Array:

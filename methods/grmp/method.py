@@ -93,6 +93,12 @@ class GRMP(Method):
         probabilities (above 0.8 with a wrong quality, an image is a black dot of Fig. 1)."""
         return self.engine.confidence(images)
 
+    def attend(self, images: Images) -> npt.NDArray[np.floating[Any]]:
+        """Grad-CAM of the score on the whole image, (n, h, w) in 0-1; h = w = the patch grid's
+        side. The score reads the class token alone, so that the patches are those in front of the
+        last block."""
+        return self.engine.attend(images)
+
     def per_image(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
         """The semantic confidence, stored beside predictions."""
         return {"semantic_confidence": self.semantic_confidence(images)}

@@ -14,12 +14,11 @@ from torch import Tensor
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet
 from bench.errors import UsageError
+from methods import _gradcam as gradcam
 from methods.grmp import checkpoint
 from methods.grmp.pipeline import Lens
 from methods.grmp.views import Crop
-from methods.mpiqe import gradcam
 from methods.mpiqe.crops import prediction_views
-from methods.mpiqe.gradcam import Evidence
 from methods.mpiqe.model import Answer, PromptedCLIP
 from methods.mpiqe.settings import MPIQESettings
 from methods.mpiqe.targets import targets
@@ -75,14 +74,18 @@ class Engine:
             found["distortion"] = self._ask(images, lambda answer: _shares(answer.distortions))
         return found
 
-    def attention_maps(self, images: Images, evidence: Evidence) -> Array:
-        """Grad-CAM maps, (n, h, w)."""
-        parts = []
-        for start in range(0, len(images), self.context.batch_size):
-            places = range(start, min(start + self.context.batch_size, len(images)))
-            pixels = torch.stack([gradcam.whole_image(images[i], self.lens) for i in places])
-            parts.append(gradcam.maps(self.model, pixels, evidence).cpu().double().numpy())
-        return np.concatenate(parts) if parts else np.empty((0, 0, 0))
+    def attend(self, images: Images, evidence: gradcam.Evidence) -> Array:
+        """Grad-CAM maps on the last block's patches, (n, h, w)."""
+        with torch.no_grad():
+            queries = self.model.texts()
+        return gradcam.maps(
+            images,
+            self.lens,
+            self.context.batch_size,
+            self.model.tokens,
+            lambda tokens: self.model(tokens, queries).score,
+            evidence,
+        )
 
     @torch.no_grad()
     def _ask(self, images: Images, part: Callable[[Answer], Tensor]) -> Array:

@@ -14,8 +14,8 @@ from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, 
 from methods.mpiqe.settings import MPIQESettings
 
 if TYPE_CHECKING:
+    from methods._gradcam import Evidence
     from methods.mpiqe.engine import Engine
-    from methods.mpiqe.gradcam import Evidence
 
 SIDE_TO_CROP = 8 / 7
 
@@ -66,7 +66,7 @@ class MPIQE(Method):
         in the order of `names.SCENES` and `names.DISTORTIONS`; averaged over crops."""
         return self.engine.class_probabilities(images)
 
-    def attention_maps(
+    def attend(
         self, images: Images, evidence: Evidence = "positive"
     ) -> npt.NDArray[np.floating[Any]]:
         """Grad-CAM of the score on the whole image, (n, h, w) in 0–1 (Fig. 3).
@@ -75,7 +75,7 @@ class MPIQE(Method):
         `evidence` is what raises the score ('positive', Grad-CAM's own), lowers it ('negative'),
         or both ('both').
         """
-        return self.engine.attention_maps(images, evidence)
+        return self.engine.attend(images, evidence)
 
     def save(self, path: Path) -> None:
         """Write prompts and multi-modal encoder."""

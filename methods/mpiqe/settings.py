@@ -69,7 +69,9 @@ class MPIQESettings(ModelSettings):
         description="Offset of the last layer of the score's MLP when training begins. Unstated. "
         "The mean label: at the paper's rate an offset moves by 3e-5 a step.",
     )
-    epochs: int = Field(default=30, ge=1, description="Paper: 30.")
+    epochs: int = Field(
+        default=30, ge=0, description="Paper: 30. 0 leaves the model as it starts (Fig. 4)."
+    )
     warmup_epochs: float = Field(default=5, ge=0, description="Epochs of warm-up. Paper: 5.")
     warmup_start: float = Field(
         default=0.0,

@@ -257,6 +257,20 @@ def test_features_have_a_row_an_image(world: World, name: str) -> None:
     assert np.isfinite(features).all()
 
 
+def test_attention_is_a_map_an_image(world: World, name: str) -> None:
+    method, train, scores = world.trained(name)
+    if type(method).attend is Method.attend:
+        pytest.skip(f"{name} has no attention maps")
+    maps = np.asarray(method.attend(train.images))
+    assert maps.shape[0] == COUNT
+    assert maps.ndim == 3
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+    part = method.attend(train.images.subset([2, 0]))
+    assert np.allclose(part, maps[[2, 0]], atol=1e-4)
+    assert np.array_equal(method.predict(train.images), scores)
+
+
 def test_a_tiny_image_is_scored_or_refused(world: World, name: str, tmp_path: Path) -> None:
     """Files that are no images are the harness's business; small ones are the method's."""
     method, _, _ = world.trained(name)

@@ -208,7 +208,7 @@ def test_predicting_between_epochs_disturbs_nothing(labelled: LabelledSet) -> No
     asked = method(dropout=0.1)
     for _ in asked.fit(labelled):
         asked.predict(labelled.images)
-        asked.attention_maps(labelled.images.subset([0]))
+        asked.attend(labelled.images.subset([0]))
         torch.rand(3)
     assert np.array_equal(quiet.predict(labelled.images), asked.predict(labelled.images))
 
@@ -314,7 +314,7 @@ def test_features_probabilities_and_maps(labelled: LabelledSet) -> None:
     assert np.allclose([values.sum(axis=1) for values in shares.values()], 1)
     for settings in ({}, {"visual_only": True}):
         one = method(**settings)
-        maps = {kind: one.attention_maps(images, kind) for kind in ("positive", "negative", "both")}
+        maps = {kind: one.attend(images, kind) for kind in ("positive", "negative", "both")}
         for found in maps.values():
             assert found.shape == (3, 8, 8)
             assert found.min() >= 0

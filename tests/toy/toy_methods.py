@@ -51,6 +51,12 @@ class ToyLinear(Method):
     def embed(self, images):
         return np.stack([image.mean(axis=(0, 1)) for image in images])
 
+    def attend(self, images):
+        return np.stack([image[::8, ::8].mean(axis=2) / 255 for image in images])
+
+    def per_image(self, images):
+        return {"semantic_confidence": _luminance(images)}
+
 
 class ToyLuminance(Method):
     """Mean luminance; learns nothing. Counts its calls in a file."""
