@@ -50,7 +50,7 @@ class _Reader:
 
     def row(self, path: str, selection: str) -> dict[str, Any]:
         if path not in self.seen:
-            record = self.store.read(Path(path), curve=False)
+            record = self.store.read(path, curve=False)
             self.seen[path] = self._values(record, selection) if record else {}
         return self.seen[path]
 
@@ -152,18 +152,17 @@ def _of_protocols(reader: _Reader) -> Iterator[dict[str, Any]]:
         for cell in manifest.cells:
             keys = _cell_keys(manifest.protocol.name, cell)
             for repeat, path in enumerate(cell.runs):
-                absent = {"run_id": Path(path).stem, "status": "missing", "repeat": repeat}
+                name = path.rpartition("/")[2].removesuffix(".json")
+                absent = {"run_id": name, "status": "missing", "repeat": repeat}
                 yield {**keys, **absent, **reader.row(path, cell.selection)}
 
 
 def _of_no_protocol(reader: _Reader) -> Iterator[dict[str, Any]]:
     """Records alone, as a merge by `cp` of the folder `records` leaves them."""
-    root = reader.store.root
-    for path in sorted((root / "records").glob("*/*/*.json")):
-        name = path.relative_to(root).as_posix()
+    for name in reader.store.names():
         if name in reader.seen:
             continue
-        record = reader.store.read(path, curve=False)
+        record = reader.store.read(name, curve=False)
         if record is None:
             continue
         keys = _keys("", record.spec.method, record.spec.task, record.spec.selection)

@@ -6,6 +6,10 @@ import hashlib
 import json
 from typing import Any
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no spaces, ASCII only: one text per value, on every machine.
@@ -15,9 +19,7 @@ def canonical(value: Any) -> str:
     >>> canonical({"b": 1, "a": [1.0, None]})
     '{"a":[1.0,null],"b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    return _ENCODER.encode(value)
 
 
 def digest(value: Any, length: int = 16) -> str:

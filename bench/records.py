@@ -5,8 +5,10 @@ Schema changes raise `SCHEMA`; a reader refuses newer records by name and never 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -94,10 +96,16 @@ class RunSpec(_Model):
     normalise: Literal["minmax_train", "range", "none"] = "minmax_train"
     """How training labels are scaled."""
 
-    @property
+    @cached_property
     def run_id(self) -> str:
-        """The run's name: a hash of everything above."""
+        """The run's name: a hash of everything above, worked out once (it is asked for often)."""
         return digest(self.model_dump(mode="json"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, which works out its own name."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("run_id", None)
+        return copy
 
     @property
     def seed(self) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CURVE = b'\n "curve": [\n'
+_CURVE_END = b'\n ],\n "sizes": {'
 _STATUS_TEXTS: tuple[tuple[Status, bytes], ...] = (
     ("done", b'"status": "done"'),
     ("failed", b'"status": "failed"'),
@@ -68,10 +69,23 @@ class Store:
 
         Without `curve` the curves are left out, as in `read`.
         """
-        for path in sorted((self.root / "records").glob("*/*/*.json")):
-            record = self.read(path, curve)
+        for name in self.names():
+            record = self.read(name, curve)
             if record is not None:
                 yield record
+
+    def names(self) -> list[str]:
+        """Paths under the root of all files that should be records, sorted.
+
+        Texts: `Path` objects for a hundred thousand files take longer than the files.
+        """
+        found = []
+        for task in _folders(f"{self.root}/records"):
+            for method in _folders(f"{self.root}/records/{task}"):
+                folder = f"records/{task}/{method}"
+                files = os.listdir(f"{self.root}/{folder}")  # noqa: PTH208
+                found += [f"{folder}/{name}" for name in files if name.endswith(".json")]
+        return sorted(found)
 
     def states(self, runs: Mapping[str, RunSpec]) -> dict[str, Status]:
         """The status of those of `runs` (by run id) that have a readable record.
@@ -87,7 +101,7 @@ class Store:
             except FileNotFoundError:
                 continue
             if status is None:
-                record = self.read(Path(place), curve=False)
+                record = self.read(place, curve=False)
                 status = record.status if record else None
             if status is not None:
                 found[run_id] = status
@@ -111,23 +125,42 @@ class Store:
         """Where the scores of a whole dataset by a method that does not train lie."""
         return self.root / "scores" / slug(dataset) / f"{slug(method)}-{key}.parquet"
 
-    def read(self, path: Path, curve: bool = True) -> Record | None:
+    def read(self, path: str | Path, curve: bool = True) -> Record | None:
         """A record by its path (under the root, or whole); None, and a problem, if unreadable.
 
-        Without `curve` the record has none: what tables need, at a third of the time.
+        Without `curve` the record has none: what tables need, in a fraction of the time.
         """
-        path = self.root / path
+        place = os.path.join(self.root, path)  # noqa: PTH118
         try:
-            data = path.read_bytes()
+            data = _content(place)
             record = _parse(data if curve else _without_curve(data))
-            if record.run_id != record.spec.run_id or record.run_id != path.stem:
+            name = os.path.basename(place)  # noqa: PTH119
+            if record.run_id != record.spec.run_id or name != f"{record.run_id}.json":
                 raise ValueError("its name does not match its content")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            self.problems.append(f"{path}: {_first_line(error)}")
+            self.problems.append(f"{place}: {_first_line(error)}")
             return None
         return record
+
+
+def _folders(path: str) -> list[str]:
+    """Names of the folders inside a folder, [] where there is none."""
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+def _content(path: str) -> bytes:
+    """A whole file, by the fewest calls: half the time of `Path.read_bytes`."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _parse(data: bytes) -> Record:
@@ -153,7 +186,7 @@ def _without_curve(data: bytes) -> bytes:
     JSON strings hold no line breaks, so these lines can only be the record's own.
     """
     start = data.find(_CURVE)
-    end = data.find(b"\n ],\n", start)
+    end = data.rfind(_CURVE_END, start)
     if start < 0 or end < 0:
         return data
     return data[: start + len(_CURVE) - 1] + data[end + 2 :]

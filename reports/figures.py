@@ -117,7 +117,7 @@ class Gallery:
         panels = []
         for task in _tasks(cells):
             lines = [
-                (number, over_epochs(name, cell.done, reading))
+                (number, over_epochs(name, self.results.trained(cell), reading))
                 for number, (key, name) in enumerate(names)
                 for cell in cells
                 if cell.entry.task == task and _key(cell) == key

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ DEMO_NAMES = frozenset(DEMO_SETS)
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell of a protocol with what became of its runs."""
+    """One cell of a protocol with what became of its runs (curves: `Results.trained`)."""
 
     protocol: Protocol
     entry: manifest.CellEntry
@@ -108,13 +109,22 @@ class Results:
         """The cells of a protocol, in the order of first mention."""
         return [cell for cell in self.cells if cell.protocol.name == protocol.name]
 
+    def trained(self, cell: CellResult) -> list[Record]:
+        """The cell's done runs with their curves, which tables do without."""
+        return [self._whole(self.store.path(run.spec)) or run for run in cell.done]
+
+    @cached_property
+    def _whole(self) -> Callable[[Path], Record | None]:
+        """Reads records; the last few thousand stay in memory for the next figure."""
+        return lru_cache(maxsize=4096)(self.store.read)
+
     def predictions(self, run: Record) -> pd.DataFrame:
         """A done run's predictions. Raises `StoreError` where they cannot be read."""
         return self.store.predictions(run.spec)
 
 
 def load(store: Store) -> Results:
-    """Read every manifest and the records they name, each record once."""
+    """Read every manifest and the records they name, each once and without its curve."""
     known: dict[str, Record | None] = {}
     cells = []
     before = len(store.problems)
@@ -122,7 +132,7 @@ def load(store: Store) -> Results:
         for entry in found.cells:
             for run in entry.runs:
                 if run not in known:
-                    known[run] = store.read(Path(run))
+                    known[run] = store.read(run, curve=False)
             records = tuple(known[run] for run in entry.runs)
             cells.append(CellResult(found.protocol, entry, records))
     return Results(store, cells, store.problems[before:])

@@ -105,8 +105,11 @@ def row(cell: CellResult, metric: str) -> dict[str, Any]:
 
 
 def selectable(run: Record) -> bool:
-    """Whether there was more than one epoch to choose from; without a choice there is no gap."""
-    return sum(point.test is not None for point in run.curve) > 1
+    """Whether there was more than one epoch to choose from; without a choice there is no gap.
+
+    Every `evaluate_every` epochs and after the last one a run was evaluated (`bench.fitting`).
+    """
+    return 0 < run.spec.evaluate_every < run.chosen_epoch.get("last", 0)
 
 
 def write_csv(summary: pd.DataFrame, path: Path) -> None:

@@ -59,6 +59,15 @@ def test_whatever_defines_the_result_changes_the_name(change: dict[str, object])
     assert SPEC.model_copy(update=change).run_id != SPEC.run_id
 
 
+def test_a_copy_has_its_own_name_and_is_otherwise_equal() -> None:
+    assert SPEC.run_id
+    plain = RunSpec.model_validate(SPEC.model_dump())
+    assert plain == SPEC
+    assert SPEC.model_copy(update={"repeat": 4}).model_copy(update={"repeat": 3}) == plain
+    assert "run_id" not in SPEC.model_dump()
+    assert "run_id" not in SPEC.model_dump_json()
+
+
 def test_every_field_of_a_run_is_covered_above() -> None:
     parametrised = test_whatever_defines_the_result_changes_the_name.pytestmark[0].args[1]
     covered = {key for change in parametrised for key in change}

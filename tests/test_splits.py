@@ -156,7 +156,7 @@ def test_names_are_ordered_by_the_hash_of_what_is_said():
 def test_what_was_split_before_does_not_matter():
     used = dataset(60, 3)
     ways = [
-        dict(repeat=repeat, seed=seed, test_fraction=test, labels=labels)
+        {"repeat": repeat, "seed": seed, "test_fraction": test, "labels": labels}
         for repeat in (0, 1)
         for seed in (0, 5)
         for test in (0.2, 0.4)

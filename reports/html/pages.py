@@ -71,7 +71,7 @@ def _cell(site: Site, cell: CellResult, common: dict[str, Any]) -> dict[str, Any
         "selection": SELECTIONS[cell.entry.selection],
         "mark": MARKS["best_test"] if cell.entry.selection == "best_test" else "",
         "dagger": cell.contaminated,
-        "charts": [*_scatter(site, cell), *_curves(cell)],
+        "charts": [*_scatter(site, cell), *_curves(site, cell)],
         "runs": [_run(run, cell, repeat) for repeat, run in enumerate(cell.runs)],
         "settings": _own_settings(first, common),
         "split": _split(first),
@@ -150,17 +150,18 @@ def _scatter(site: Site, cell: CellResult) -> list[dict[str, Any]]:
     return [{"title": "Prediction against MOS", "svg": scatter(points, name), "text": text}]
 
 
-def _curves(cell: CellResult) -> list[dict[str, Any]]:
+def _curves(site: Site, cell: CellResult) -> list[dict[str, Any]]:
     metric = cell.protocol.metrics[0]
+    runs = site.results.trained(cell)
     names = dict.fromkeys(
-        name for run in cell.done for point in run.curve[:1] for name in point.diagnostics
+        name for run in runs for point in run.curve[:1] for name in point.diagnostics
     )
     wanted = [(f"{metric_title(metric)} on the test images", metric_title(metric), on_test(metric))]
     wanted += [("Training loss", "loss", loss)]
     wanted += [(UNITS.get(name, name), UNITS.get(name, name), diagnostic(name)) for name in names]
     charts = []
     for title, y_title, reading in wanted:
-        line = over_epochs(title, cell.done, reading)
+        line = over_epochs(title, runs, reading)
         if line is not None:
             name = f"{title} by epoch, {cell.entry.label} on {cell.entry.task.title}"
             svg: Markup = line_chart([(0, line)], name, "epoch", y_title)

@@ -61,6 +61,7 @@ class Maker:
                 settings={"label": label, **(settings or {})},
                 selection=selection,
                 weights=weights or {},
+                evaluate_every=5,
             )
             for repeat in range(expected or len(values))
         ]

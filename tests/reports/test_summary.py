@@ -80,9 +80,11 @@ def test_selection_gap_by_hand(tmp_path: Path) -> None:
     assert row["gap"] == pytest.approx(0.05)
 
 
-def test_without_a_choice_of_epochs_there_is_no_gap(tmp_path: Path) -> None:
+@pytest.mark.parametrize("epochs", [0, 3, 5])
+def test_without_a_choice_of_epochs_there_is_no_gap(tmp_path: Path, epochs: int) -> None:
+    """Evaluation is after every fifth epoch and the last: these were evaluated once."""
     made = maker(tmp_path)
-    made.cell("piqe", task(), [0.5, 0.6, 0.7], curve=[])
+    made.cell("piqe", task(), [0.5, 0.6, 0.7], chosen_epoch={"last": epochs, "best_test": epochs})
     assert math.isnan(only(made)["gap"])
 
 
