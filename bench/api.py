@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -160,6 +160,9 @@ class Method(ABC):
     """Its settings; the default has none."""
     argument: ClassVar[str | None] = None
     """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
+    short_names: ClassVar[Mapping[str, str]] = {}
+    """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
+    `pyiqa:piqe`, down to its runs."""
 
     def __init__(self, settings: _Settings, context: Context) -> None:
         # Cheap: plans build methods to ask what they need. Weights are loaded at first use.

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from bench.errors import unknown
+
+if TYPE_CHECKING:
+    from bench.api import Method
 
 Rows = list[tuple[str, str]]
 
@@ -24,7 +28,7 @@ def describe(name: str) -> str:
     if name == "protocol":
         return _schema("protocol file", protocols.Protocol.model_json_schema())
     if registry.split_name(name)[0] in registry.entries():
-        return _describe_method(registry.split_name(name)[0])
+        return _describe_method(name)
     if name.partition("@")[0] in datasets.names():
         return _describe_dataset(name)
     if name in protocols.available():
@@ -70,14 +74,35 @@ _LISTS: dict[str, Callable[[], Rows]] = {
 }
 
 
-def _describe_method(name: str) -> str:
+def _describe_method(text: str) -> str:
     import inspect
+    import textwrap
 
     from bench import registry
 
-    cls = registry.load(name)
-    text = f"{name} (version {cls.version})\n\n{inspect.cleandoc(cls.__doc__ or '')}\n"
-    return f"{text}\n{_schema('settings', cls.Settings.model_json_schema())}"
+    cls = registry.load(registry.split_name(text)[0])
+    lines = [f"{registry.full_name(text)} (version {cls.version})", ""]
+    entry = registry.entries().get(text)
+    if entry and entry.stands_for:
+        lines += [f"{text}: {entry.summary}", ""]
+    lines += [inspect.cleandoc(cls.__doc__ or ""), *_seen(text, cls), ""]
+    if cls.short_names:
+        lines += [textwrap.fill(f"short names: {', '.join(cls.short_names)}", 100), ""]
+    return "\n".join([*lines, _schema("settings", cls.Settings.model_json_schema())])
+
+
+def _seen(text: str, cls: type[Method]) -> list[str]:
+    """What the weights were trained on, where the name alone says which weights they are."""
+    from bench import registry
+    from bench.api import Context
+
+    given = registry.split_name(registry.full_name(text))[1] is not None
+    needed = {name for name, value in cls.Settings.model_fields.items() if value.is_required()}
+    if needed - ({cls.argument} if given else set()):
+        return []
+    cls, settings = registry.settings_for(text, {})
+    seen = cls(settings, Context()).trained_on()
+    return ["", f"its weights have seen the labels of {', '.join(seen)}"] if seen else []
 
 
 def _describe_dataset(spec: str) -> str:

@@ -80,7 +80,7 @@ class RunSpec(_Model):
     repeat: int = Field(ge=0)
     """The k-th seeded split, from 0."""
     method: str
-    """Name as given, argument included: 'pyiqa:piqe'."""
+    """Full name, argument included: 'pyiqa:piqe'."""
     method_version: str
     """The version the method's class declares."""
     settings: dict[str, Any]

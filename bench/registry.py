@@ -7,6 +7,7 @@ of installed packages.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -41,6 +42,8 @@ class MethodEntry:
     """Whether it takes NAME:ARGUMENT."""
     source: Path | None = None
     """Its file, for a method outside the project."""
+    stands_for: str | None = None
+    """The NAME:ARGUMENT that a short name stands for."""
 
 
 @cache
@@ -64,6 +67,12 @@ def load(name: str) -> type[Method]:
     return loaded
 
 
+def full_name(text: str) -> str:
+    """What a short name stands for (`piqe` -> `pyiqa:piqe`); any other text as it is."""
+    entry = entries().get(text)
+    return entry.stands_for or text if entry else text
+
+
 def split_name(text: str) -> tuple[str, str | None]:
     """`pyiqa:piqe` -> ('pyiqa', 'piqe'); a name without colon has no argument."""
     name, colon, argument = text.partition(":")
@@ -77,7 +86,7 @@ def settings_for(text: str, given: dict[str, Any]) -> tuple[type[Method], Settin
     """
     from bench.errors import UsageError
 
-    name, argument = split_name(text)
+    name, argument = split_name(full_name(text))
     cls = load(name)
     if argument is not None and cls.argument is None:
         raise UsageError(f"method '{name}' takes no ':{argument}'")
@@ -155,26 +164,40 @@ def _in_file(path: Path, folder: Path) -> list[MethodEntry]:
     parts = path.relative_to(folder.parent).with_suffix("").parts
     module = ".".join(part for part in parts if part != "__init__")
     classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.bases)
-    return [entry for node in classes if (entry := _entry(node, module))]
+    return [entry for node in classes for entry in _of_class(node, module)]
 
 
-def _entry(node: ast.ClassDef, module: str) -> MethodEntry | None:
+def _of_class(node: ast.ClassDef, module: str) -> list[MethodEntry]:
+    """A method class and its short names; [] for another class."""
     literals = dict(_literals(node))
     name = literals.get("name")
     if not isinstance(name, str):
-        return None
+        return []
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
-    return MethodEntry(name, summary, module, node.name, bool(literals.get("argument")))
+    method = MethodEntry(name, summary, module, node.name, bool(literals.get("argument")))
+    short = literals.get("short_names", {})
+    assert isinstance(short, dict)
+    return [
+        method,
+        *(
+            replace(method, name=key, summary=line, argument=False, stands_for=f"{name}:{key}")
+            for key, line in short.items()
+        ),
+    ]
 
 
 def _literals(node: ast.ClassDef) -> list[tuple[str, object]]:
+    """What the class body sets to constants or dictionaries of them."""
     pairs: list[tuple[str, object]] = []
     for statement in node.body:
         if not isinstance(statement, ast.AnnAssign | ast.Assign):
             continue
         targets = [statement.target] if isinstance(statement, ast.AnnAssign) else statement.targets
-        if isinstance(targets[0], ast.Name) and isinstance(statement.value, ast.Constant):
-            pairs.append((targets[0].id, statement.value.value))
+        if isinstance(targets[0], ast.Name) and isinstance(
+            statement.value, ast.Constant | ast.Dict
+        ):
+            with contextlib.suppress(ValueError):
+                pairs.append((targets[0].id, ast.literal_eval(statement.value)))
     return pairs
 
 

@@ -23,7 +23,7 @@ class Variant:
 
     title: str
     method: str
-    """Name as given, argument included."""
+    """Full name, argument included."""
     cls: type[Method]
     settings: Settings
 
@@ -120,7 +120,12 @@ def _entries(protocol: Protocol, names: Sequence[str]) -> list[MethodEntry]:
         return list(protocol.methods)
     chosen: list[MethodEntry] = []
     for name in names:
-        rows = [entry for entry in protocol.methods if name in (entry.title, entry.method)]
+        full = registry.full_name(name)
+        rows = [
+            entry
+            for entry in protocol.methods
+            if name == entry.title or full == registry.full_name(entry.method)
+        ]
         if not rows and registry.split_name(name)[0] not in registry.entries():
             titles = [entry.title for entry in protocol.methods]
             raise unknown("method", name, [*registry.entries(), *titles])
@@ -138,7 +143,7 @@ def _variant(entry: MethodEntry, cls: type[Method], settings: Mapping[str, Any])
         if dot and owner in (cls.name, entry.method):
             given[field] = value
     cls, validated = registry.settings_for(entry.method, given)
-    return Variant(entry.title, entry.method, cls, validated)
+    return Variant(entry.title, registry.full_name(entry.method), cls, validated)
 
 
 def _refuse_unused(settings: Mapping[str, Any], known: Mapping[str, type[Method]]) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from bench.errors import BenchError, UsageError, unknown
@@ -24,11 +24,21 @@ NOT_OF_ONE_IMAGE: Mapping[str, str] = {
 }
 """Entries of pyiqa's NR list that give no score for one image alone."""
 WHOLE_CHECKPOINTS = frozenset(
-    {"HyperNet", "NIMA", "MANIQA", "TReS", "DBCNN", "CFANet", "UNIQUE", "PAQ2PIQ"}
+    {"HyperNet", "NIMA", "MANIQA", "TReS", "DBCNN", "CFANet", "UNIQUE", "PAQ2PIQ", "ARNIQA"}
 )
 """Architectures whose checkpoint holds every tensor: ImageNet weights loaded before it are
 overwritten, so they need not be on the machine."""
 TORCHVISION_BACKBONES = ("resnet18", "resnet34", "resnet50", "vgg16")
+
+
+class Attempt(NamedTuple):
+    """One download that was tried."""
+
+    url: str
+    path: Path
+    """Where the file belongs; for the Hugging Face hub, the folder of its repository."""
+    repository: str = ""
+    """On the Hugging Face hub."""
 
 
 def metric_names() -> list[str]:
@@ -49,7 +59,7 @@ def options(name: str) -> dict[str, Any]:
     if name in NOT_OF_ONE_IMAGE:
         raise UsageError(f"pyiqa:{name} {NOT_OF_ONE_IMAGE[name]}: it has no score for one image")
     if name not in metric_names():
-        raise unknown("pyiqa metric", name, metric_names(), where="pyiqa")
+        raise unknown("pyiqa metric", name, metric_names())
     return dict(DEFAULT_CONFIGS[name])
 
 
@@ -63,7 +73,7 @@ def create(name: str, device: str, **changes: Any) -> Any:
     import torch
 
     kind = str(options(name)["metric_opts"]["type"])
-    attempts: list[tuple[str, Path]] = []
+    attempts: list[Attempt] = []
     with ExitStack() as stack:
         stack.enter_context(_downloads_into(attempts))
         if kind in WHOLE_CHECKPOINTS:
@@ -81,7 +91,7 @@ def architecture(kind: str, imagenet: bool, **settings: Any) -> Any:
     """
     from pyiqa.archs import build_network
 
-    attempts: list[tuple[str, Path]] = []
+    attempts: list[Attempt] = []
     with ExitStack() as stack:
         stack.enter_context(_downloads_into(attempts))
         if not imagenet:
@@ -137,22 +147,32 @@ def _not_scnn(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _downloads_into(attempts: list[tuple[str, Path]]) -> Iterator[None]:
-    """Notes (address, file) of every download that is tried, the failing one last."""
+def _downloads_into(attempts: list[Attempt]) -> Iterator[None]:
+    """Notes every download that is tried, the failing one last."""
     import torch.hub
+    from huggingface_hub import constants, file_download
     from pyiqa.utils import download_util
 
     def noted(download: Callable[..., Any]) -> Callable[..., Any]:
         def run(url: str, target: str, *args: Any, **settings: Any) -> Any:
-            attempts.append((url, Path(target)))
+            attempts.append(Attempt(url, Path(target)))
             return download(url, target, *args, **settings)
 
         return run
+
+    address = file_download.hf_hub_url
+
+    def noted_hub(repo_id: str, filename: str, **settings: Any) -> str:
+        url = str(address(repo_id, filename, **settings))
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
+        attempts.append(Attempt(url, folder, repo_id))
+        return url
 
     with ExitStack() as stack:
         for module in (download_util, torch.hub):
             download = noted(module.download_url_to_file)
             stack.enter_context(mock.patch.object(module, "download_url_to_file", download))
+        stack.enter_context(mock.patch.object(file_download, "hf_hub_url", noted_hub))
         for module in _clip_modules():
             stack.enter_context(
                 mock.patch.object(module, "_download", _noted_clip(module, attempts))
@@ -161,42 +181,43 @@ def _downloads_into(attempts: list[tuple[str, Path]]) -> Iterator[None]:
 
 
 def _clip_modules() -> list[Any]:
-    """The modules that fetch OpenAI's CLIP: pyiqa's copy and the package `clip`, where there."""
+    """The modules that fetch OpenAI's CLIP: pyiqa's copies and the package `clip`, where there."""
     found: list[Any] = []
-    try:
-        from pyiqa.archs import clip_model
-
-        found.append(clip_model)
-        found.append(importlib.import_module("clip.clip"))
-    except ImportError:
-        pass
+    for name in ("pyiqa.archs.clip_model", "pyiqa.archs.afineclip_model", "clip.clip"):
+        with suppress(ImportError):
+            found.append(importlib.import_module(name))
     return found
 
 
-def _noted_clip(module: Any, attempts: list[tuple[str, Path]]) -> Callable[..., Any]:
+def _noted_clip(module: Any, attempts: list[Attempt]) -> Callable[..., Any]:
     download = module._download
 
     def run(url: str, root: str) -> Any:
-        attempts.append((url, Path(root) / url.rpartition("/")[2]))
+        attempts.append(Attempt(url, Path(root) / url.rpartition("/")[2]))
         return download(url, root)
 
     return run
 
 
-def _missing(what: str, attempts: list[tuple[str, Path]], error: Exception) -> BenchError:
+def _missing(what: str, attempts: list[Attempt], error: Exception) -> BenchError:
     reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     if isinstance(error, ImportError):
         return BenchError(f"{what} needs a package that is not here ({error}); install it")
-    lost = [(url, path) for url, path in attempts if not path.exists()]
-    if lost:
-        url, path = lost[-1]
+    lost = [attempt for attempt in attempts if attempt.repository or not attempt.path.exists()]
+    if not lost:
         return BenchError(
-            f"{what}: its weights are not on this machine. {path.name} could not be fetched "
-            f"({reason}). pyiqa looks for it at {path}; get it by hand from {url} "
-            "and put it there, or set TORCH_HOME to a folder that has hub/pyiqa"
+            f"{what} could not be built ({reason}). Its weights stand at {WEIGHTS_PAGE} or on the "
+            "Hugging Face hub, and are looked for under TORCH_HOME and HF_HOME"
         )
+    url, path, repository = lost[-1]
+    home = "HF_HOME" if repository else "TORCH_HOME" if "hub" in path.parts else ""
+    by_hand = (
+        f"`hf download {repository}` on a machine with network, and copy that folder from there"
+        if repository
+        else f"get it by hand from {url} and put it there"
+    )
     return BenchError(
-        f"{what} could not be built ({reason}). Weights of the Hugging Face hub are looked for "
-        "under HF_HOME: on a machine with network, `hf download` them and copy that folder; "
-        f"pyiqa's own stand at {WEIGHTS_PAGE}"
+        f"{what}: its weights are not on this machine. {url.rpartition('/')[2]} could not be "
+        f"fetched ({reason}). pyiqa looks for it at {path}; {by_hand}"
+        + (f", or set {home} to look elsewhere" if home else "")
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bench.api import Context, Images, Method, Pixels, Scores, Settings
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from methods._batches import content, same_shape
 from methods._seeding import seeded
 
@@ -37,24 +37,76 @@ class PyiqaSettings(Settings):
 
     metric: str = Field(description="Name in `pyiqa.list_models(metric_mode='NR')`, e.g. 'piqe'.")
 
+    @field_validator("metric")
+    @classmethod
+    def _is_a_metric(cls, name: str) -> str:
+        """pyiqa itself is asked only about a name that the project has no entry of."""
+        from methods._contamination import table
 
-class _Metric(Method):
-    """A metric of pyiqa on images (H, W, 3) at the size of their files.
+        if name not in table():
+            from methods._pyiqa_library import options
 
-    Every metric resizes as it needs; images go in batches only for the metrics of `BATCHED`.
-    Draws at inference are seeded by an image's content, so that they depend on nothing else.
+            try:
+                options(name)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+        return name
+
+
+class PyiqaMetric(Method):
+    """Any no-reference metric of pyiqa, untouched (`pyiqa:piqe`, `pyiqa:topiq_nr`, ...).
+
+    Scores are turned upwards by pyiqa's own metadata. Images (H, W, 3) come at the size of their
+    files, and every metric resizes as it needs; they go in batches only for the metrics of
+    `BATCHED`. Draws at inference are seeded by an image's content, so that they depend on nothing
+    else.
     """
 
+    name = "pyiqa"
     version = "2"
+    argument = "metric"
+    Settings: ClassVar[type[PyiqaSettings]] = PyiqaSettings
+    settings: PyiqaSettings
+    # A literal, since `bench list` reads it without importing. pyiqa's `clipiqa` is not here: that
+    # name is a method of this project.
+    short_names: ClassVar[Mapping[str, str]] = {
+        "arniqa": "ARNIQA by pyiqa: ridge regression on a self-supervised encoder, on KonIQ-10k.",
+        "brisque": "BRISQUE by pyiqa: scene statistics and an SVR trained on LIVE.",
+        "cnniqa": "CNNIQA by pyiqa: a small network on patches, trained on KonIQ-10k.",
+        "compare2score": "Compare2Score by pyiqa: a multimodal language model that compares.",
+        "dbcnn": "DBCNN by pyiqa: two pooled networks, trained on KonIQ-10k.",
+        "entropy": "Entropy of the grey levels by pyiqa, opinion-unaware.",
+        "hyperiqa": "HyperIQA by pyiqa: a hyper network, trained on KonIQ-10k.",
+        "ilniqe": "IL-NIQE by pyiqa: NIQE with more features, patch by patch, opinion-unaware.",
+        "laion_aes": "LAION's aesthetic predictor by pyiqa: a linear layer on CLIP ViT-L/14.",
+        "liqe": "LIQE by pyiqa: CLIP with scene, distortion and quality words, on KonIQ-10k.",
+        "liqe_mix": "LIQE by pyiqa, trained on six databases.",
+        "maniqa": "MANIQA by pyiqa: attention over a ViT's features, trained on KonIQ-10k.",
+        "metaiqa": "MetaIQA by pyiqa: meta-learned over distortions.",
+        "musiq": "MUSIQ by pyiqa: a multi-scale transformer, trained on KonIQ-10k.",
+        "nima": "NIMA by pyiqa: distributions of aesthetic ratings, trained on AVA.",
+        "niqe": "NIQE by pyiqa: distance to natural scene statistics, opinion-unaware.",
+        "nrqm": "NRQM (Ma) by pyiqa: forests trained on super-resolved images.",
+        "paq2piq": "PaQ-2-PiQ by pyiqa: patches and pictures, trained on FLIVE.",
+        "pi": "Perceptual index by pyiqa: NIQE and NRQM together.",
+        "piqe": "PIQE by pyiqa: block-wise distortion, opinion-unaware.",
+        "qalign": "Q-Align by pyiqa: a multimodal language model of 8 billion parameters.",
+        "qualiclip": "QualiCLIP by pyiqa: CLIP trained on degraded images without labels.",
+        "topiq_iaa": "TOPIQ by pyiqa for aesthetics, trained on AVA.",
+        "topiq_nr": "TOPIQ by pyiqa: features attended from semantic to fine, on KonIQ-10k.",
+        "tres": "TReS by pyiqa: transformer with relative ranking, trained on KonIQ-10k.",
+        "unique": "UNIQUE by pyiqa: trained on pairs of images of six databases.",
+        "wadiqam_nr": "WaDIQaM-NR by pyiqa: weighted patches, trained on KonIQ-10k.",
+    }
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: PyiqaSettings, context: Context) -> None:
         super().__init__(settings, context)
         self._metric: Any = None
 
     @property
     def metric_name(self) -> str:
-        """pyiqa's name of the metric: the method's own, unless it takes one."""
-        return self.name
+        """pyiqa's name of the metric."""
+        return self.settings.metric
 
     def trained_on(self) -> tuple[str, ...]:
         """The databases whose labels the released weights have seen."""
@@ -109,50 +161,3 @@ class _Metric(Method):
 
             self._metric = create(self.metric_name, self.context.device)
         return self._metric
-
-
-class PyiqaMetric(_Metric):
-    """Any no-reference metric of pyiqa, untouched (`pyiqa:piqe`, `pyiqa:topiq_nr`, ...).
-
-    Scores are turned upwards by pyiqa's own metadata, its input policy is kept.
-    """
-
-    name = "pyiqa"
-    argument = "metric"
-    Settings: ClassVar[type[PyiqaSettings]] = PyiqaSettings
-    settings: PyiqaSettings
-
-    @property
-    def metric_name(self) -> str:
-        """The setting `metric`."""
-        return self.settings.metric
-
-
-class Piqe(_Metric):
-    """PIQE by pyiqa: block-wise distortion, opinion-unaware."""
-
-    name = "piqe"
-
-
-class Niqe(_Metric):
-    """NIQE by pyiqa: distance to natural scene statistics, opinion-unaware."""
-
-    name = "niqe"
-
-
-class IlNiqe(_Metric):
-    """IL-NIQE by pyiqa: NIQE with more features, patch by patch, opinion-unaware."""
-
-    name = "ilniqe"
-
-
-class Brisque(_Metric):
-    """BRISQUE by pyiqa: scene statistics and an SVR trained on LIVE."""
-
-    name = "brisque"
-
-
-class Nrqm(_Metric):
-    """NRQM (Ma) by pyiqa: forests trained on super-resolved images."""
-
-    name = "nrqm"

@@ -340,6 +340,10 @@ def test_looking_around_imports_no_torch(bench: Bench, what: str) -> None:
 def test_describe(bench: Bench) -> None:
     assert "epochs" in bench("describe", "toy_linear").stdout
     assert "label budget" in bench("describe", "protocol").stdout.lower()
+    shown = bench("describe", "liqe_mix").stdout
+    assert "pyiqa:liqe_mix" in shown
+    assert "seen the labels of live, csiq, bid, livec, koniq10k, kadid10k" in shown
+    assert "piqe " in bench("list", "methods").stdout
     result = bench("describe", "toy_linaer")
     assert result.returncode == 2
     assert "Did you mean 'toy_linear'" in result.stderr

@@ -13,19 +13,16 @@ from bench import datasets, registry
 from bench.api import Context
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
+from bench.protocol import Protocol
+from bench.store import Store
+from bench.variants import choose
 from methods import _contamination, _pyiqa_library
 from methods.pyiqa import BATCHED, PyiqaMetric, PyiqaSettings
+from tests.conftest import Bench
 
 SIDE = 96
-SMALL_NETWORKS = (
-    "cnniqa",
-    "wadiqam_nr",
-    "paq2piq",
-    "metaiqa",
-    "topiq_nr",
-    "nima-vgg16-ava",
-    "dbcnn",
-)
+SMALL_NETWORKS = ("cnniqa", "wadiqam_nr", "paq2piq", "metaiqa")
+LARGER_NETWORKS = ("topiq_nr", "nima-vgg16-ava", "dbcnn")
 
 
 def images(count: int = 4, side: int = SIDE) -> ArrayImages:
@@ -49,9 +46,6 @@ def test_lower_is_better_is_turned_round() -> None:
     pixels = torch.from_numpy(images()[2]).permute(2, 0, 1)[None].float() / 255
     assert own.lower_better
     assert found[2] == pytest.approx(-float(own(pixels)))
-    assert registry.load("piqe")(registry.load("piqe").Settings(), Context()).predict(
-        images()
-    ) == pytest.approx(found)
 
 
 def test_every_metric_but_those_of_sets_is_offered() -> None:
@@ -60,13 +54,89 @@ def test_every_metric_but_those_of_sets_is_offered() -> None:
     everything = set(pyiqa.list_models(metric_mode="NR"))
     assert set(_pyiqa_library.metric_names()) == everything - set(_pyiqa_library.NOT_OF_ONE_IMAGE)
     assert everything >= BATCHED
-    with pytest.raises(UsageError, match="no score for one image"):
-        method("fid").predict(images())
+    with pytest.raises(UsageError, match="compares two sets of images: it has no score for one"):
+        registry.settings_for("pyiqa:fid", {})
     with pytest.raises(UsageError, match="Did you mean 'piqe'"):
-        method("piqee").predict(images())
+        registry.settings_for("pyiqa:piqee", {})
 
 
-@pytest.mark.parametrize("metric", SMALL_NETWORKS)
+class Stub(torch.nn.Module):
+    """Stands in for every network of pyiqa: the mean of the pixels; keeps what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[torch.Tensor] = []
+
+    def forward(self, pixels: torch.Tensor, **_: Any) -> torch.Tensor:
+        self.shown.append(pixels)
+        return pixels.mean(dim=(1, 2, 3), dtype=torch.float64)[:, None]
+
+
+LOWER_BETTER = {
+    *("brisque", "brisque_matlab", "niqe", "niqe_matlab", "ilniqe", "piqe", "pi", "afine_nr")
+}
+"""By the metrics' papers: distances and distortion; all others are qualities."""
+
+
+@pytest.mark.parametrize("metric", _pyiqa_library.metric_names())
+def test_every_metric_is_turned_upwards_and_shown_the_files_pixels(
+    metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyiqa's own wrapper and configuration of all metrics, around a network that is known."""
+    made: list[Stub] = []
+
+    def build(_: Any) -> Stub:
+        made.append(Stub())
+        return made[-1]
+
+    monkeypatch.setattr("pyiqa.models.inference_model.build_network", build)
+    scorer = method(metric)
+    assert scorer.policy.resize == "none"
+    found = scorer.predict(images(3))
+    means = np.array([image.mean() / 255 for image in images(3)])
+    assert found == pytest.approx(-means if metric in LOWER_BETTER else means, abs=1e-6)
+    assert [len(pixels) for pixels in made[0].shown] == ([3] if metric in BATCHED else [1, 1, 1])
+    shown = torch.cat(made[0].shown) * 255
+    assert torch.equal(shown.round().byte().permute(0, 2, 3, 1), torch.from_numpy(stacked(3)))
+
+
+def stacked(count: int) -> Any:
+    return np.stack(list(images(count)))
+
+
+def test_piqe_and_entropy_are_pyiqas_own_scores() -> None:
+    """The metrics that need no weights, against the library called by hand."""
+    import pyiqa
+
+    pixels = torch.from_numpy(stacked(3)).permute(0, 3, 1, 2).float() / 255
+    for metric, sign in (("piqe", -1), ("entropy", 1)):
+        own = pyiqa.create_metric(metric, device=torch.device("cpu"))
+        expected = [sign * float(own(one[None])) for one in pixels]
+        assert method(metric).predict(images(3)) == pytest.approx(expected)
+        assert len(set(expected)) == 3
+
+
+def test_short_names_are_the_same_row() -> None:
+    """`piqe` is `pyiqa:piqe`, so that what one has scored the other reads."""
+    taken = {name for name, entry in registry.entries().items() if not entry.stands_for}
+    assert not taken & set(PyiqaMetric.short_names)
+    assert registry.full_name("clipiqa") == "clipiqa"
+    for name in PyiqaMetric.short_names:
+        assert registry.full_name(name) == f"pyiqa:{name}"
+        cls, settings = registry.settings_for(name, {})
+        assert (cls, settings.model_dump()) == (PyiqaMetric, {"metric": name})
+        assert name in _pyiqa_library.metric_names()
+    rows = Protocol.model_validate({"title": "T", "datasets": ["livec"], "methods": ["pyiqa:niqe"]})
+    assert [variant.title for variant in choose(rows, ["niqe"], {})] == ["pyiqa:niqe"]
+    (short,), (full,) = choose(rows, ["piqe"], {}), choose(rows, ["pyiqa:piqe"], {})
+    assert (short.title, full.title) == ("piqe", "pyiqa:piqe")
+    assert (short.method, short.identity()) == (full.method, full.identity())
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [*SMALL_NETWORKS, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER_NETWORKS)],
+)
 def test_a_batch_scores_as_its_images_do(metric: str) -> None:
     assert metric in BATCHED
     torch.manual_seed(0)
@@ -136,6 +206,47 @@ def test_missing_weights_are_named(
     assert "by hand from https://" in text
 
 
+def test_a_hub_repository_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metrics on transformers' models ask the hub for many files: its repository is what counts."""
+    from huggingface_hub import constants, file_download
+
+    def fail(*_: Any, **__: Any) -> None:
+        file_download.hf_hub_url("q-future/one-align", "config.json")
+        raise OSError("no network")
+
+    monkeypatch.setattr("pyiqa.models.inference_model.build_network", fail)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(BenchError) as caught:
+        method("qalign").predict(images())
+    text = str(caught.value)
+    for part in ("pyiqa:qalign", "config.json", "hf download q-future/one-align", "HF_HOME"):
+        assert part in text
+    assert str(tmp_path / "models--q-future--one-align") in text
+
+
+def test_missing_weights_fail_one_method_and_the_others_go_on(bench: Bench) -> None:
+    protocol = bench.protocol(
+        "title: T\ndatasets: [toy]\nlabels: [10]\nrepeats: 2\nmethods: [niqe, toy_luminance]\n"
+    )
+    nowhere = "http://127.0.0.1:9"
+    home = bench.folder / "home"
+    result = bench.run(protocol, TORCH_HOME=str(home), https_proxy=nowhere, http_proxy=nowhere)
+    assert result.returncode == 1, result.stdout + result.stderr
+    found = {record.spec.method: record for record in Store(bench.results).records()}
+    assert {name: record.status for name, record in found.items()} == {
+        "pyiqa:niqe": "failed",
+        "toy_luminance": "done",
+    }
+    error = found["pyiqa:niqe"].error or ""
+    file = "niqe_modelparameters.mat"
+    assert f"pyiqa:niqe: its weights are not on this machine. {file}" in error
+    assert f"looks for it at {home / 'hub' / 'pyiqa' / file}" in error
+    assert "by hand from https://huggingface.co/chaofengc/IQA-PyTorch-Weights" in error
+    assert file in result.stdout
+
+
 def test_an_image_that_cannot_be_scored_is_named() -> None:
     class Picky(Dice):
         def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -165,6 +276,4 @@ def test_what_each_metric_was_trained_on_has_a_source() -> None:
         "kadid10k",
     )
     assert method("niqe").trained_on() == ()
-    assert registry.load("brisque")(
-        registry.load("brisque").Settings(), Context()
-    ).trained_on() == ("live",)
+    assert method("brisque").trained_on() == ("live",)
