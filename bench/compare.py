@@ -31,6 +31,9 @@ class WithinDataset:
     pairs: tuple[SplitComparison, ...]
     left_out: dict[str, str]
     """Method -> why it takes no part."""
+    same_test: bool
+    """Whether every repeat tests the same images: their choice is then in no p-value or interval,
+    which tell of training alone."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def within(
     with missing runs or undefined values is left out and named, and so is a task with fewer than
     two methods or two splits. Differences are first minus second in units of the metric, Holm's
     correction is over the pairs of one task. Overlap between splits is corrected for by test and
-    pool images of a split, since a label budget changes neither.
+    pool images of a split, since a label budget changes neither (`bench.export.pool_size`).
 
     Raises `UsageError` for an unknown method or metric.
     """
@@ -108,7 +111,10 @@ def _within(
         reference=reference,
     )
     protocol, train, test, budget, selection = map(str, key)
-    return WithinDataset(protocol, train, test, budget, selection, len(wide), pairs, left_out)
+    same_test = train != test or wide.index.get_level_values(0).nunique() < len(wide)
+    return WithinDataset(
+        protocol, train, test, budget, selection, len(wide), pairs, left_out, same_test
+    )
 
 
 def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDatasets | None:
@@ -186,6 +192,9 @@ def _rows(item: WithinDataset) -> Iterator[dict[str, Any]]:
             "splits": item.n_splits,
             "first": pair.first,
             "second": pair.second,
+            "median_difference": pair.median,
+            "higher": pair.higher,
+            "lower": pair.lower,
             "mean_difference": pair.corrected.mean,
             "low": pair.corrected.low,
             "high": pair.corrected.high,

@@ -15,6 +15,10 @@ WILCOXON_NOTE = (
     "Corrected t (Nadeau–Bengio) is the test to read. Wilcoxon is what papers print; over "
     "overlapping splits it calls equal methods different far more often than its level says."
 )
+SAME_TEST_NOTE = (
+    "Every repeat tests the same images: p-values and intervals tell of training alone, not of "
+    "how the methods would do on other images."
+)
 
 
 def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], console: Console) -> None:
@@ -22,6 +26,7 @@ def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], consol
     heads = (
         "first",
         "second",
+        "higher–lower",
         "mean difference",
         "95 % interval",
         "p",
@@ -33,6 +38,8 @@ def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], consol
         for pair in item.pairs:
             table.add_row(*(Text(text) for text in _printed(pair)))
         console.print(table)
+        if item.same_test:
+            console.print(SAME_TEST_NOTE, markup=False, highlight=False)
         _name_left_out(item.left_out, console)
     if inside:
         console.print(WILCOXON_NOTE, markup=False, highlight=False)
@@ -45,7 +52,8 @@ def _printed(pair: SplitComparison) -> tuple[str, ...]:
     values = (test.p_value, pair.corrected_holm, pair.signed_rank_holm)
     interval = test.reason or f"[{test.low:+.4f}, {test.high:+.4f}]"
     numbers = ("" if value != value else f"{value:.3g}" for value in values)
-    return (pair.first, pair.second, f"{test.mean:+.4f}", interval, *numbers)
+    counts = f"{pair.higher}–{pair.lower}"
+    return (pair.first, pair.second, counts, f"{test.mean:+.4f}", interval, *numbers)
 
 
 def _title(item: WithinDataset) -> str:

@@ -218,8 +218,15 @@ def describe(record: Record) -> dict[str, Any]:
 def pool_size(record: Record) -> int | None:
     """Images that a split leaves beside its test images, labelled or not; None without sizes.
 
-    Random splits share test images in the proportion test : all. A label budget changes what is
-    trained on but not that, so the correction for overlapping splits must not see the budget.
+    What `bench.stats.nadeau_bengio` takes as `n_train`. Its n_test / n_train stands for the
+    correlation n_test / (n_test + n_train) between two splits, which is the share of test images
+    that two random test parts have in common. A label budget changes what is trained on but not
+    that share: with 50 of 930 images labelled, n_test / 50 would widen intervals threefold, while
+    training sets overlap less and so correlate less than full ones (measured by
+    `python -m bench.stats.simulate_training`, table in `docs/statistics.md`).
+
+    Across datasets all images of the one are tested at every repeat, and no ratio makes up for
+    that: then it is what was trained on, and comparisons say that images were the same.
     """
     test, spec = record.sizes.get("test"), record.spec
     if not test:

@@ -44,6 +44,20 @@ def test_pairs_are_compared_over_their_common_splits(runs: pd.DataFrame) -> None
     assert first.pairs[0].signed_rank == ranked
 
 
+def test_differences_are_counted_and_halved(runs: pd.DataFrame) -> None:
+    pair = within(runs)[0].pairs[0]
+    wide = runs[runs["test"] == SIX[0]].pivot(index="repeat", columns="label", values="srcc")
+    differences = wide["best"] - wide["middle"]
+    assert pair.median == pytest.approx(differences.median())
+    assert (pair.higher, pair.lower) == ((differences > 0).sum(), (differences < 0).sum())
+
+
+def test_the_same_test_images_at_every_repeat_are_said(runs: pd.DataFrame) -> None:
+    assert not any(item.same_test for item in within(runs))
+    assert all(item.same_test for item in within(runs.assign(train="pipal")))
+    assert all(item.same_test for item in within(runs.assign(split_digest="official")))
+
+
 def test_the_order_of_rows_does_not_matter(runs: pd.DataFrame) -> None:
     turned = runs.sample(frac=1, random_state=1)
     first = {

@@ -17,6 +17,7 @@ from scipy import stats as scipy_stats
 from bench import stats
 from bench.errors import UsageError
 from bench.metrics import srcc
+from bench.stats import simulate_training
 from bench.stats.bootstrap import resample_counts, resample_indices
 from bench.stats.cliques import maximal_cliques
 from bench.stats.simulate import Setting, main, simulate
@@ -381,3 +382,21 @@ class TestSimulation:
     def test_the_documented_command_is_the_one_that_runs(self) -> None:
         text = (Path(__file__).parent.parent / "docs/statistics.md").read_text(encoding="utf-8")
         assert re.search(r"python -m bench\.stats\.simulate --trials \d+ --seed \d+", text)
+
+
+class TestSimulationWithTraining:
+    def test_the_correction_holds_under_any_label_budget(self) -> None:
+        setting = simulate_training.Setting(trials=150, images=200, labels=(20, 160))
+        rates = simulate_training.simulate(setting)
+        for labels in setting.labels:
+            assert rates[labels]["n_train = all left"] <= 0.105
+            assert rates[labels]["n_train = labels"] <= rates[labels]["n_train = all left"]
+        # With every image labelled both numbers are the same one.
+        assert rates[160]["n_train = labels"] == rates[160]["n_train = all left"]
+        assert rates[160]["paired t"] >= 0.13
+
+    def test_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+        simulate_training.main(["--trials", "2", "--images", "60", "--labels", "10", "20"])
+        printed = capsys.readouterr().out
+        assert printed.startswith("| labels | n_train = all left | n_train = labels |")
+        assert "2 trials, seed 0, 60 images, 12 tested" in printed

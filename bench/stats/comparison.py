@@ -20,6 +20,12 @@ class SplitComparison:
 
     first: str
     second: str
+    median: float
+    """Median of the differences."""
+    higher: int
+    """Splits on which `first` has the higher value."""
+    lower: int
+    """Splits on which it has the lower one; on the others both are equal."""
     corrected: PairedT
     """Nadeau-Bengio: the primary test."""
     corrected_holm: float
@@ -71,6 +77,9 @@ def compare_over_splits(
         SplitComparison(
             first=first,
             second=second,
+            median=float(np.median(differences[i])),
+            higher=int((differences[i] > 0).sum()),
+            lower=int((differences[i] < 0).sum()),
             corrected=corrected[i],
             corrected_holm=float(corrected_holm[i]),
             signed_rank=ranked[i],
