@@ -65,7 +65,7 @@ class Encoder:
         import torch
 
         self.context = context
-        self.backbone: Any = backbones.load(settings.backbone, context.device)
+        self.backbone: Any = backbones.shared(settings.backbone, context.device)
         info = self.backbone.info
         self.size: int | None = info.image_size if settings.positions else None
         self.patch: int = info.patch_size

@@ -62,7 +62,7 @@ class ClipZeroShot(Method):
         return np.concatenate([features.cpu().numpy() for features in self._features(images)])
 
     def _loaded(self) -> Any:
-        return backbones.load(self.settings.backbone, self.context.device)
+        return backbones.shared(self.settings.backbone, self.context.device)
 
     def _texts(self) -> Tensor:
         """Features (2, e) of the two ends, the good one first."""

@@ -27,6 +27,7 @@ __all__ = [
     "list_backbones",
     "load",
     "resolve",
+    "shared",
 ]
 
 TINY_CONFIG = Path(__file__).parent / "tiny" / "iqa-bench-tiny.json"
@@ -190,3 +191,19 @@ def load(name: str, device: str = "cpu") -> Backbone:
     from bench.backbones._load import load_backbone
 
     return load_backbone(resolve(name), device)
+
+
+def shared(name: str, device: str = "cpu") -> Backbone:
+    """As `load`, but one copy for all who only look through it; whoever trains takes `load`.
+
+    The last two are kept, so that the repeats of a run read no weights again. Raises as `load`.
+    """
+    info = resolve(name)
+    state = existing(info).stat() if info.file else None
+    return _kept(name, device, (state.st_size, state.st_mtime_ns) if state else ())
+
+
+@lru_cache(maxsize=2)
+def _kept(name: str, device: str, state: tuple[int, ...]) -> Backbone:
+    """`state` is in the key alone: a file that was replaced is read again."""
+    return load(name, device)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bench import backbones
 from bench.backbones import BackboneError, load, resolve
 from bench.backbones._load import Backbone, empty_model
 from bench.backbones.train_tiny import encode_text
@@ -36,6 +37,34 @@ def test_loaded_models_are_frozen_in_float32_and_evaluation_mode(tiny: Backbone)
         assert parameter.dtype == torch.float32
         assert not parameter.requires_grad
         assert torch.isfinite(parameter).all()
+
+
+def test_shared_backbones_are_read_once_and_few_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def load_one(name: str, _: str) -> object:
+        read.append(name)
+        return object()
+
+    monkeypatch.setattr(backbones, "load", load_one)
+    backbones._kept.cache_clear()
+    try:
+        assert backbones.shared("tiny") is backbones.shared("tiny")
+        assert read == ["tiny"]
+        file = tmp_path / "weights.pt"
+        for content in (b"one", b"other"):
+            file.write_bytes(content)
+            for _ in range(2):
+                backbones.shared(f"ViT-B-16:{file}")
+        assert len(read) == 3
+        backbones.shared("tiny")
+        assert len(read) == 4
+        with pytest.raises(BackboneError, match="no weights file"):
+            backbones.shared(f"ViT-B-16:{tmp_path}/none.pt")
+    finally:
+        backbones._kept.cache_clear()
 
 
 def test_features_have_the_stated_length(tiny: Backbone) -> None:

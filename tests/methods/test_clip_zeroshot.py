@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from bench import backbones
@@ -40,6 +41,14 @@ def test_swapped_words_turn_the_scores_round() -> None:
     backwards = zero_shot(high="low quality", low="high quality").predict(images())
     assert np.allclose(forwards, 1 - backwards, atol=1e-6)
     assert forwards.std() > 0
+
+
+def test_clip_is_loaded_once_for_all_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    zero_shot().predict(images())
+    monkeypatch.setattr(backbones, "load", None)
+    method = zero_shot()
+    assert np.array_equal(method.predict(images()), method.predict(images()))
+    assert method.embed(images()).shape == (7, 96)
 
 
 def test_batches_do_not_matter_and_it_does_not_learn() -> None:

@@ -74,11 +74,11 @@ def test_regulation_of_strength_zero_is_coop(scope: str) -> None:
 
 @pytest.mark.parametrize("name", ["coop", "clipiqa_plus"])
 def test_training_fits_the_labels_and_nothing_but_the_context(name: str, tmp_path: Path) -> None:
-    before = {k: v.clone() for k, v in backbones.load("tiny").model.state_dict().items()}
+    before = {k: v.clone() for k, v in backbones.shared("tiny").model.state_dict().items()}
     method, train = build(name, n_context=4, epochs=6, lr=0.05), labelled()
     losses = [epoch.loss for epoch in method.fit(train)]
     assert losses[-1] < losses[0]
-    after = backbones.load("tiny").model.state_dict()
+    after = backbones.shared("tiny").model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     method.save(tmp_path / "context.safetensors")
     again = build(name, n_context=4)
