@@ -21,23 +21,31 @@ def replacing(path: Path) -> Iterator[Path]:
     `StoreError` where the disk is full or the folder cannot be written.
     """
     temporary: Path | None = None
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # The suffix keeps half-written files apart from records in every listing.
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            # mkstemp's 0600 would keep colleagues on a shared folder from reading the record.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system refuses inside is a `StoreError` that names `path` and the reason."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix keeps half-written files apart from records in every listing.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        # mkstemp's 0600 would keep colleagues on a shared folder from reading the record.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        yield
     except OSError as error:
         raise StoreError(f"cannot write '{path}': {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from bench import cli_data, cli_results
 from bench.cli_data import DataRoot
-from bench.errors import BenchError
+from bench.errors import BenchError, StoreError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +22,9 @@ app = typer.Typer(
 )
 cli_data.register(app)
 cli_results.register(app)
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""A full or read-only disk, wherever it is met: no fault of the program's."""
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 Methods = Annotated[str, typer.Option(help="Methods, comma-separated, instead of the protocol's.")]
@@ -194,3 +198,8 @@ def main() -> None:
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"error: cannot write '{error.filename}': {error.strerror}", file=sys.stderr)
+        sys.exit(StoreError.exit_code)

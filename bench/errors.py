@@ -25,7 +25,7 @@ class DataError(BenchError):
 
 
 class StoreError(BenchError):
-    """A results folder that cannot be read or written."""
+    """A results folder, or the cache, that cannot be read or written."""
 
     exit_code = 4
 

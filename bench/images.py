@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import ImagePolicy, Images, Pixels
-from bench.errors import DataError
+from bench.errors import DataError, StoreError
 from bench.image_files import Tree
 from bench.packing import INDEX, PIXELS, Progress, build, complaint, pixel_digest
 
@@ -151,7 +151,7 @@ def open_images(
     several processes at once: one builds, the others wait.
 
     Raises `DataError` that counts and names the files that are missing, truncated, not images or
-    too large.
+    too large, and `StoreError` for a cache folder that cannot be written.
     """
     from filelock import FileLock
 
@@ -165,7 +165,7 @@ def open_images(
             if not (found := _opened(folder, names)):
                 build(folder, names, files, policy, progress)
     except OSError as error:
-        raise DataError(f"decoded cache {folder} cannot be written: {error}") from None
+        raise StoreError(f"decoded cache {folder} cannot be written: {error}") from None
     found = found or _opened(folder, names)
     if found is None:
         raise DataError(f"decoded cache {folder} vanished while it was built")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from bench.atomic import replacing, write_text
+from bench.atomic import replacing, write_text, writing
 from bench.errors import StoreError
 from bench.records import SCHEMA, Record, RunSpec, Status
 
@@ -57,8 +57,14 @@ class Store:
         return self.read(self.path(spec))
 
     def write(self, record: Record, predictions: pd.DataFrame | None = None) -> Path:
-        """Write a record, its predictions first: a record implies its predictions."""
+        """Write a record, its predictions first: a record implies its predictions.
+
+        A file in its place that cannot be read, by a newer iqa-bench perhaps, is renamed and kept.
+        """
         path = self.path(record.spec)
+        if path.exists() and Store(self.root).read(path, curve=False) is None:
+            with writing(path):
+                path.replace(path.with_name(f"{path.name}.unreadable"))
         if predictions is not None:
             write_parquet(predictions, path.with_suffix(".parquet"))
         write_text(path, record.model_dump_json(indent=1) + "\n")
@@ -108,14 +114,11 @@ class Store:
         return found
 
     def predictions(self, spec: RunSpec) -> pd.DataFrame:
-        """Per-image predictions of a done run: image, quality, prediction (one per selection)."""
-        import pandas as pd
+        """Per-image predictions of a done run: image, quality, prediction (one per selection).
 
-        path = self.path(spec).with_suffix(".parquet")
-        try:
-            return pd.read_parquet(path)
-        except Exception as error:  # pyarrow raises its own family for truncated files
-            raise StoreError(f"predictions '{path}' cannot be read: {error}") from error
+        Raises `StoreError` where they cannot be read.
+        """
+        return read_parquet(self.path(spec).with_suffix(".parquet"))
 
     def pretrained_file(self, method: str, key: str) -> Path:
         """Where a pre-trained state lies, by method name (without argument) and key."""
@@ -232,6 +235,16 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Write a table atomically."""
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """A stored table. Raises `StoreError` where it cannot be read."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises its own family for truncated files
+        raise StoreError(f"table '{path}' cannot be read: {error}") from error
 
 
 def slug(text: str) -> str:

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 
 from bench.api import ImagePolicy
 from bench.decode import decode, target_size
-from bench.errors import DataError
+from bench.errors import DataError, StoreError
 from bench.images import ArrayImages, images_digest, open_images
 
 KEEP = ImagePolicy()
@@ -357,14 +357,14 @@ def test_a_cache_that_cannot_be_written_says_so(folder, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("bench.packing._flush", full)
-    with pytest.raises(DataError, match="No space left"):
+    with pytest.raises(StoreError, match="No space left"):
         open_images(folder, NAMES, KEEP, tmp_path / "cache")
     assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
 
 
 def test_a_cache_that_is_a_file_says_so(folder, tmp_path):
     (tmp_path / "cache").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         open_images(folder, NAMES, KEEP, tmp_path / "cache")
 
 

@@ -114,8 +114,17 @@ def test_an_unreadable_record_is_named_and_counts_as_not_run(
     assert list(store.records()) == []
     assert str(path) in store.problems[0]
     assert reason in store.problems[0]
+    before = path.read_text()
     store.write(record())
     assert store.get(SPEC) is not None
+    assert path.with_name(f"{path.name}.unreadable").read_text() == before
+
+
+def test_a_record_that_is_written_again_leaves_no_copy(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.write(record())
+    assert store.write(record()) == path
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
 def test_truncated_predictions_are_named(tmp_path: Path) -> None:
