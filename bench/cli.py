@@ -115,11 +115,14 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Where to write; default RESULTS/report.")
     ] = None,
+    published: Annotated[
+        bool, typer.Option(help="Set printed numbers in grey beside ours, with the difference.")
+    ] = True,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench import commands
 
-    raise typer.Exit(commands.report(results, out))
+    raise typer.Exit(commands.report(results, out, published=published))
 
 
 @app.command()

@@ -69,7 +69,7 @@ def plan(options: Options) -> int:
     return 0
 
 
-def report(results: Path, out: Path | None) -> int:
+def report(results: Path, out: Path | None, *, published: bool = True) -> int:
     """Render everything from the store."""
     from reports.render import render
     from reports.terminal import leaderboard
@@ -77,8 +77,8 @@ def report(results: Path, out: Path | None) -> int:
     console = Console()
     if not results.is_dir():
         raise StoreError(f"no results folder '{results}'")
-    rendered = render(Store(results), out or results / "report")
-    leaderboard(rendered.summary, console)
+    rendered = render(Store(results), out or results / "report", published=published)
+    leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:
         console.print(f"left out: {note}", style="dim", markup=False, highlight=False)
     for path in rendered.paths:

@@ -33,10 +33,14 @@ FOLDER = Path(__file__).resolve().parent.parent / "protocols" / "published"
 AVERAGE = "average"
 """Name that a printed average over several datasets has in place of a dataset."""
 
+TEST_FRACTION = 0.2
+"""What all three papers test on within a database (GRMP-IQA 4.1, PromptIQA 4.1, MP-IQE 4.1)."""
+
 Paper = Literal["GRMP-IQA", "PromptIQA", "MP-IQE"]
 Metric = Literal["srcc", "plcc"]
 Kind = Literal["value", "std"]
 
+_OURS = re.compile(r"\s*\(ours\)$|^ours$", re.IGNORECASE)
 _BUDGET = re.compile(r"[1-9]\d*|[1-9]\d?(\.\d+)?%|all|zero-shot")
 
 
@@ -82,6 +86,11 @@ class PublishedCell:
     def text(self) -> str:
         """The number as printed."""
         return f"{self.value:.{self.decimals}f}"
+
+    @property
+    def title(self) -> str:
+        """What the row is called away from its paper, where 'Ours' would mean another method."""
+        return _OURS.sub("", self.method) or self.paper
 
 
 class _Model(BaseModel):

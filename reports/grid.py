@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError, unknown
@@ -36,6 +37,17 @@ class Cell:
     """1 for the best and for all that print like it, 2 for the next; None: not ranked."""
     contaminated: bool
     selection: str
+    published: str = ""
+    """The number that a paper prints for the same, '' for none."""
+    published_in: str = ""
+    """Paper and table of that number."""
+    difference: float = math.nan
+    """Measured minus published, NaN where they are not comparable."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether runs were asked for here; otherwise the number is published only."""
+        return self.expected > 0
 
     @property
     def complete(self) -> bool:
@@ -54,6 +66,10 @@ class Cell:
         return f"{self.n}/{self.expected}"
 
 
+NOTHING = Cell(math.nan, math.nan, math.nan, math.nan, 0, 0, None, False, "")
+"""A cell in which nothing was measured."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """A two-way table."""
@@ -64,12 +80,27 @@ class Grid:
     columns: tuple[Key, ...]
     cells: dict[tuple[Key, Key], Cell]
 
+    @cached_property
+    def measured_rows(self) -> tuple[Key, ...]:
+        """Rows that hold something measured."""
+        found = {row for (row, _), cell in self.cells.items() if cell.measured}
+        return tuple(row for row in self.rows if row in found)
+
+    @cached_property
+    def published_rows(self) -> tuple[Key, ...]:
+        """Rows of published numbers without a run of ours."""
+        return tuple(row for row in self.rows if row not in set(self.measured_rows))
+
+    def row(self, key: Key) -> list[Cell | None]:
+        """The cells of a row, column by column."""
+        return [self.cells.get((key, column)) for column in self.columns]
+
     def values(self, key: str) -> list[str]:
         """The different values of a row key, in order; none where it is no row key."""
         if key not in self.row_keys:
             return []
         position = self.row_keys.index(key)
-        return list(dict.fromkeys(row[position] for row in self.rows))
+        return list(dict.fromkeys(row[position] for row in self.measured_rows))
 
     def varying(self) -> list[int]:
         """Positions of column keys that tell columns apart; the others belong in the caption."""
@@ -98,8 +129,12 @@ def grid(
     summary: pd.DataFrame,
     rows: Sequence[str] = ("label", "selection"),
     columns: Sequence[str] = ("dataset", "labels", "metric"),
+    printed: Sequence[Mapping[Hashable, Any]] = (),
 ) -> Grid:
     """Arrange a summary by any of its columns; rows and columns keep the order of the summary.
+
+    `printed` are rows of published numbers alone (`reports.published.Printed.alone`); they come
+    last and take part in no ranking.
 
     Raises `UsageError` for an unknown key, and when the keys leave two values for one cell.
     """
@@ -108,7 +143,8 @@ def grid(
         if key not in table.columns:
             raise unknown("table key", key, table.columns)
     cells: dict[tuple[Key, Key], Cell] = {}
-    for item in table.to_dict("records"):
+    items: list[Mapping[Hashable, Any]] = [*table.to_dict("records"), *printed]
+    for item in items:
         place = _key(item, rows), _key(item, columns)
         if place in cells:
             raise UsageError(f"two values for one cell: {_difference(table, (*rows, *columns))}")
@@ -135,11 +171,25 @@ def number(value: float, digits: int = DIGITS, minus: str = "-") -> str:
     return text.lstrip("-") if zero else text.replace("-", minus)
 
 
+def signed(value: float, minus: str = "-") -> str:
+    """A difference as tables print it, '' where there is none.
+
+    >>> signed(0.0123), signed(-0.5, minus="−"), signed(-0.00001)
+    ('+0.012', '−0.500', '0.000')
+    """
+    if not math.isfinite(value):
+        return ""
+    text = number(value, minus=minus)
+    return f"+{text}" if value > 0 and text.strip("0.") else text
+
+
 def row_title(key: Key, keys: Sequence[str], several: bool) -> str:
     """What a row is called: its label, with the selection where a table holds more than one."""
     parts = dict(zip(keys, key, strict=True))
     selection = parts.pop("selection", "last")
     title = " · ".join(parts.values())
+    if not selection:  # a published row
+        return title
     if selection == "best_test":
         return f"{title} {MARKS['best_test']}"
     return f"{title} ({selection})" if several else title
@@ -150,7 +200,9 @@ def metric_title(name: str) -> str:
     return METRICS[name].title if name in METRICS else name
 
 
-def _cell(item: dict[Hashable, Any]) -> Cell:
+def _cell(item: Mapping[Hashable, Any]) -> Cell:
+    if "rank" not in item:
+        return replace(NOTHING, published=item["published"], published_in=item["published_in"])
     rank = float(item["rank"])
     return Cell(
         median=float(item["median"]),
@@ -162,11 +214,15 @@ def _cell(item: dict[Hashable, Any]) -> Cell:
         rank=int(rank) if math.isfinite(rank) else None,
         contaminated=bool(item["contaminated"]),
         selection=str(item["selection"]),
+        published=str(item["published"]),
+        published_in=str(item["published_in"]),
+        difference=float(item["difference"]),
     )
 
 
-def _key(item: dict[Hashable, Any], keys: Sequence[str]) -> Key:
-    return tuple(str(item[key]) for key in keys)
+def _key(item: Mapping[Hashable, Any], keys: Sequence[str]) -> Key:
+    # A published number has no more than its task, metric and method.
+    return tuple(str(item.get(key, "")) for key in keys)
 
 
 def _grouped(columns: list[Key]) -> tuple[Key, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title
+from reports.grid import Cell, Grid, Key, grid, number, row_title, signed
+from reports.latex_caption import caption, notes
+from reports.latex_header import alignment, header, span, stub
 from reports.latex_text import escape, label
+from reports.published import NOTHING, Printed, mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +23,9 @@ PREAMBLE = r"""% Tables of iqa-bench; take them in with \input{table}. The pream
 """
 WIDE = 6
 """Tables with more numbers in a row than this span both columns of a two-column page."""
-NAMES = {"label": "Method", "labels": "Labels", "train": "Training", "test": "Testing"}
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of numbers as a paper prints them: set in grey above ours, and not ranked."""
-
-    label: str
-    values: Mapping[Key, str]
-    """Column key (dataset, labels, metric, as the table's columns have it) -> printed text."""
+WIDEST = 16
+"""Tables with more numbers in a row than this are set as one table a metric."""
+DASH = "--"
 
 
 @dataclass(frozen=True)
@@ -40,195 +36,204 @@ class Style:
     """Summary columns that name the rows."""
     columns: tuple[str, ...] = ("dataset", "labels", "metric")
     """Summary columns over the table, outermost first."""
+    blocks: str = ""
+    """The one of `columns` whose values stand over blocks of rows: with 'labels' every column's
+    first budget heads the first block, its second the second (GRMP-IQA, Table 2)."""
     interval: bool = False
     """Whether the interval stands beside the median."""
-    published: Sequence[Published] = field(default_factory=tuple)
-    """Rows of printed numbers."""
+    notes: bool = False
+    """Whether notes on published numbers stand under the table; otherwise they are comments."""
+    without_contaminated: bool = False
+    """Whether the caption says that contaminated cells are left out."""
+
+
+def fitting(summary: pd.DataFrame) -> Style:
+    """The style that papers would give one protocol's summary.
+
+    Pairs of databases stand under 'Training' and 'Testing' (GRMP-IQA, Table 3); training ratios
+    head blocks of rows (Table 2), label budgets columns (Table 1).
+    """
+    pairs = bool((summary["train"] != summary["test"]).any())
+    columns = ("train", "test", "labels", "metric") if pairs else Style.columns
+    ratios = set(summary["labels"])
+    blocks = "labels" if len(ratios) > 1 and all(text.endswith("%") for text in ratios) else ""
+    return Style(columns=columns, blocks=blocks)
 
 
 def document(
-    summary: pd.DataFrame, protocols: Sequence[Protocol], style: Style | None = None
+    summary: pd.DataFrame,
+    protocols: Sequence[Protocol],
+    style: Style | None = None,
+    printed: Printed = NOTHING,
 ) -> str:
-    """One table a protocol, in one text to `\\input`."""
+    """All tables in one text to `\\input`: one a protocol, one a metric where that is too wide."""
     parts = [PREAMBLE]
     for protocol in protocols:
-        of_protocol = summary[summary["protocol"] == protocol.name]
-        if len(of_protocol):
+        mine = summary[summary["protocol"] == protocol.name]
+        if len(mine):
             title = protocol.title or protocol.name
-            parts.append(table(of_protocol, title, label(protocol.name), style))
+            parts += tables(mine, title, label(protocol.name), style, printed)
     return "\n".join(parts)
 
 
-def table(summary: pd.DataFrame, title: str, name: str, style: Style | None = None) -> str:
-    """The `table` environment of one protocol's summary; `name` is what `\\ref{tab:name}` finds."""
-    style = style or Style()
-    arranged = grid(summary, style.rows, style.columns)
-    width = len(arranged.columns) * (2 if style.interval else 1)
-    environment = "table*" if width > WIDE else "table"
-    lines = [
-        rf"\begin{{{environment}}}[t]",
-        r"\centering",
-        r"\begin{adjustbox}{max width=\linewidth}",
-        rf"\begin{{tabular}}{{l{_alignment(arranged)}}}",
-        r"\toprule",
-        *_header(arranged),
-        r"\midrule",
-        *_published(arranged, style),
-        *_body(arranged, style),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{adjustbox}",
-        rf"\caption{{{caption(summary, title, arranged, style)}}}",
-        rf"\label{{tab:{name}}}",
-        rf"\end{{{environment}}}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def caption(summary: pd.DataFrame, title: str, arranged: Grid, style: Style) -> str:
-    """Title, what is constant over the table, and what every mark in it means."""
-    constant = _constant(arranged)
-    parts = [escape(title) + (f" ({escape(constant)})" if constant else "") + "."]
-    splits = sorted(set(summary["expected"]))
-    runs = "--".join(str(count) for count in (splits[0], splits[-1])[: len(splits)])
-    measured = "Median" + (" with its order-statistic interval" if style.interval else "")
-    parts.append(f"{measured} over {runs} {'split' if runs == '1' else 'splits'}.")
-    if any(cell.rank for cell in arranged.cells.values()):
-        parts.append(r"Best in bold, second \underline{underlined}.")
-    parts += [text for shown, text in _remarks(summary, style) if shown]
-    return " ".join(parts)
-
-
-def _remarks(summary: pd.DataFrame, style: Style) -> list[tuple[bool, str]]:
-    incomplete = not summary["complete"].all()
-    best_test = bool((summary["selection"] == "best_test").any())
-    tiny = bool((summary["backbone"] == "tiny").any())
-    demo = sorted(set(summary[summary["demo"]]["dataset"]))
+def tables(
+    summary: pd.DataFrame,
+    title: str,
+    name: str,
+    style: Style | None = None,
+    printed: Printed = NOTHING,
+) -> list[str]:
+    """One protocol's table, or several where one would be too wide; see `table`."""
+    style = style or fitting(summary)
+    metrics = list(dict.fromkeys(summary["metric"]))
+    wide = len(grid(summary, style.rows, style.columns).columns) > WIDEST
+    if style.blocks or not wide or "metric" not in style.columns or len(metrics) < 2:
+        return [table(summary, title, name, style, printed)]
     return [
-        (incomplete, "Grey with n/N: only n of N runs count, not ranked."),
-        (bool(style.published), "Grey rows: as published, on the authors' splits, not ranked."),
-        (
-            bool(summary["contaminated"].any()),
-            r"$^\dagger$The method's weights had seen labels of the test set.",
-        ),
-        (best_test, r"$^\ddagger$Epoch chosen on the test set: an upper bound."),
-        (
-            bool(demo),
-            f"Rendered demo data ({escape(', '.join(demo))}): for trying the harness, "
-            "no reproduction.",
-        ),
-        (tiny, "Backbone \\emph{tiny}: results of a small demonstration network."),
+        table(
+            summary[summary["metric"] == metric],
+            title,
+            name if metric == metrics[0] else f"{name}-{label(metric)}",
+            style,
+            printed,
+        )
+        for metric in metrics
     ]
 
 
-def _levels(arranged: Grid) -> list[int]:
-    """Header levels: the dataset always, others where they tell columns apart."""
-    varying = arranged.varying()
-    keys = arranged.column_keys
-    return [level for level, key in enumerate(keys) if key == "dataset" or level in varying] or [0]
+def table(
+    summary: pd.DataFrame,
+    title: str,
+    name: str,
+    style: Style | None = None,
+    printed: Printed = NOTHING,
+) -> str:
+    """The `table` environment of one protocol's summary; `name` is what `\\ref{tab:name}` finds.
 
-
-def _constant(arranged: Grid) -> str:
-    if not arranged.columns:
-        return ""
-    shown = _levels(arranged)
-    first = arranged.columns[0]
-    return ", ".join(
-        _shown(key, first[level])
-        for level, key in enumerate(arranged.column_keys)
-        if level not in shown
+    Published numbers stand in grey: those beside a row of ours under it with the difference, the
+    others above ours.
+    """
+    style = style or Style()
+    arranged = grid(summary, style.rows, style.columns, _printed(summary, printed))
+    blocks = _blocks(arranged, style)
+    outer = blocks[0][1]
+    protocols = list(dict.fromkeys(summary["protocol"]))
+    letters = {k: v for each in protocols for k, v in printed.letters(each).items()}
+    width = len(outer.columns) * (2 if style.interval else 1)
+    environment = "table*" if width > WIDE else "table"
+    body = [line for head, block in blocks for line in _block(head, block, style, letters)]
+    remarks = notes(arranged, protocols, printed)
+    return "\n".join(
+        [
+            *(f"% {remark}" for remark in remarks if not style.notes),
+            rf"\begin{{{environment}}}[t]",
+            r"\centering",
+            r"\begin{adjustbox}{max width=\linewidth}",
+            rf"\begin{{tabular}}{{l{alignment(outer)}}}",
+            r"\toprule",
+            *header(outer),
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{adjustbox}",
+            rf"\caption{{{caption(summary, title, arranged, style, printed)}}}",
+            rf"\label{{tab:{name}}}",
+            *(_note(remark) for remark in remarks if style.notes),
+            rf"\end{{{environment}}}",
+            "",
+        ]
     )
 
 
-def _shown(key: str, value: str) -> str:
-    if key == "metric":
-        return metric_title(value)
-    return f"{value} labels" if key == "labels" and value.isdigit() else value
+def _printed(summary: pd.DataFrame, printed: Printed) -> list[Mapping[Hashable, object]]:
+    """Numbers without a run that fall into the table's columns."""
+    names = ("dataset", "labels", "metric")
+    there = set(zip(*(summary[name] for name in names), strict=True))
+    rows = [row for name in dict.fromkeys(summary["protocol"]) for row in printed.alone(name)]
+    return [row for row in rows if tuple(row[name] for name in names) in there]
 
 
-def _alignment(arranged: Grid) -> str:
-    """Columns with a little more space between the outermost groups."""
-    levels = _levels(arranged)
-    groups = groupby(arranged.columns, key=lambda column: column[levels[0]])
-    between = "@{\\hspace{1.2em}}" if len(levels) > 1 else ""
-    return "".join(between + "c" * len(list(group)) for _, group in groups)
+def _note(text: str) -> str:
+    return rf"\par\smallskip{{\scriptsize\raggedright {escape(text)}\par}}"
 
 
-def _header(arranged: Grid) -> list[str]:
-    levels = _levels(arranged)
-    lines: list[str] = []
-    for position, level in enumerate(levels):
-        key = arranged.column_keys[level]
-        spans = _spans(arranged, levels[: position + 1])
-        values = {text for text, _ in spans}
-        stub = _stub(key, values) if position else _corner(arranged)
-        cells = [_span(_title(key, text, outermost=not position), size) for text, size in spans]
-        lines.append(" & ".join([stub, *cells]) + r" \\")
-        if position + 1 < len(levels):
-            lines += _rules(spans)
-    return lines
+def _blocks(arranged: Grid, style: Style) -> list[tuple[list[str], Grid]]:
+    """The blocks of rows, each with what stands over its columns; one without a head by default."""
+    if style.blocks not in arranged.column_keys:
+        return [([], arranged)]
+    at = arranged.column_keys.index(style.blocks)
+    budgets: dict[Key, list[str]] = {}
+    for column in arranged.columns:
+        budgets.setdefault((*column[:at], *column[at + 1 :]), []).append(column[at])
+    keys = (*arranged.column_keys[:at], *arranged.column_keys[at + 1 :])
+    blocks = []
+    for position in range(max(map(len, budgets.values()))):
+        head = {c: found[position] for c, found in budgets.items() if position < len(found)}
+        cells = {
+            (row, column): cell
+            for row in arranged.rows
+            for column, budget in head.items()
+            if (cell := arranged.cells.get((row, (*column[:at], budget, *column[at:]))))
+        }
+        rows = tuple(row for row in arranged.rows if any(row == found for found, _ in cells))
+        block = replace(arranged, column_keys=keys, columns=tuple(budgets), rows=rows, cells=cells)
+        blocks.append(([head.get(column, "") for column in budgets], block))
+    return blocks
 
 
-def _stub(key: str, values: set[str]) -> str:
-    if key == "labels" and all(value.endswith("%") for value in values):
-        return "Training ratio"
-    return NAMES.get(key, "")
+def _block(head: list[str], block: Grid, style: Style, letters: Mapping[str, str]) -> list[str]:
+    """A block of rows: published ones in grey, and below them ours."""
+    lines = [r"\midrule"]
+    if head:
+        lines += [_budgets(head, block, style), r"\midrule"]
+    above = [_grey_row(block, row, letters) for row in block.published_rows]
+    ours = [line for row in block.measured_rows for line in _rows(block, row, style, letters)]
+    return [*lines, *above, *([r"\midrule"] if above and ours else []), *ours]
 
 
-def _corner(arranged: Grid) -> str:
-    keys = [key for key in arranged.row_keys if key != "selection"]
-    return ", ".join(NAMES.get(key, key.capitalize()) for key in keys)
+def _budgets(head: list[str], block: Grid, style: Style) -> str:
+    groups = groupby(zip(block.columns, head, strict=True), key=lambda pair: (pair[0][0], pair[1]))
+    cells = [span(escape(text) or DASH, len(list(group))) for (_, text), group in groups]
+    return " & ".join([stub(style.blocks, {text for text in head if text}), *cells]) + r" \\"
 
 
-def _title(key: str, value: str, outermost: bool) -> str:
-    # Under another header the row already says "Labels".
-    return escape(_shown(key, value) if outermost or key == "metric" else value)
-
-
-def _spans(arranged: Grid, levels: list[int]) -> list[tuple[str, int]]:
-    grouped = groupby(arranged.columns, key=lambda column: [column[level] for level in levels])
-    return [(names[-1], len(list(group))) for names, group in grouped]
-
-
-def _span(text: str, size: int) -> str:
-    return text if size == 1 else rf"\multicolumn{{{size}}}{{c}}{{{text}}}"
-
-
-def _rules(spans: list[tuple[str, int]]) -> list[str]:
-    if all(size == 1 for _, size in spans):
-        return []
-    rules, start = [], 2
-    for _, size in spans:
-        rules.append(rf"\cmidrule(lr){{{start}-{start + size - 1}}}")
-        start += size
-    return ["".join(rules)]
-
-
-def _published(arranged: Grid, style: Style) -> list[str]:
-    lines = [
-        " & ".join(
-            rf"\textcolor{{gray}}{{{escape(text)}}}"
-            for text in (row.label, *(row.values.get(key, "–") for key in arranged.columns))
-        )
-        + r" \\"
-        for row in style.published
-    ]
-    return [*lines, r"\midrule"] if lines else []
-
-
-def _body(arranged: Grid, style: Style) -> list[str]:
+def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) -> list[str]:
+    """What we measured, and under it what is published for the same and the difference."""
     several = len(arranged.values("selection")) > 1
-    lines = []
-    for row in arranged.rows:
-        title = escape(row_title(row, arranged.row_keys, several))
-        cells = (arranged.cells.get((row, column)) for column in arranged.columns)
-        lines.append(" & ".join([title, *(_cell(cell, style) for cell in cells)]) + r" \\")
+    cells = arranged.row(row)
+    title = escape(row_title(row, arranged.row_keys, several))
+    lines = [" & ".join([title, *(_cell(cell, style) for cell in cells)]) + r" \\"]
+    if any(cell and cell.published for cell in cells):
+        lines.append(_grey([rf"\quad published{_mark(cells, letters)}", *map(_text, cells)]))
+    differences = [signed(cell.difference, minus="$-$") if cell else "" for cell in cells]
+    if any(differences):
+        lines.append(_grey([r"\quad difference", *differences]))
     return lines
+
+
+def _grey_row(arranged: Grid, row: Key, letters: Mapping[str, str]) -> str:
+    cells = arranged.row(row)
+    title = escape(row_title(row, arranged.row_keys, several=False))
+    return _grey([title + _mark(cells, letters), *(_text(cell) or DASH for cell in cells)])
+
+
+def _grey(texts: Sequence[str]) -> str:
+    cells = [rf"\textcolor{{gray}}{{{text}}}" if text else "" for text in texts]
+    return " & ".join(cells) + r" \\"
+
+
+def _text(cell: Cell | None) -> str:
+    return cell.published.replace("-", "$-$") if cell else ""
+
+
+def _mark(cells: Sequence[Cell | None], letters: Mapping[str, str]) -> str:
+    found = mark(letters, (cell.published_in for cell in cells if cell))
+    return f"$^{{{found}}}$" if found else ""
 
 
 def _cell(cell: Cell | None, style: Style) -> str:
-    if cell is None:
-        return "--"
+    if cell is None or not cell.measured:
+        return DASH
     text = number(cell.median, minus="$-$").replace("–", "--")
     if cell.rank == 1:
         text = rf"\textbf{{{text}}}"

@@ -11,6 +11,7 @@ from bench.store import Store
 from reports import html, latex
 from reports.figures import Gallery
 from reports.html.site import Site
+from reports.published import NOTHING, Printed, beside, frame
 from reports.results import load
 from reports.summary import table, write_csv
 
@@ -26,6 +27,8 @@ class Rendered:
     """The folder."""
     summary: pd.DataFrame
     """One row a cell and metric (`reports.summary`)."""
+    printed: Printed = NOTHING
+    """Published numbers (`reports.published`)."""
     paths: list[Path] = field(default_factory=list)
     """Every file written."""
     notes: list[str] = field(default_factory=list)
@@ -37,19 +40,28 @@ def default_folder(store: Store) -> Path:
     return store.root / "report"
 
 
-def render(store: Store, out: Path | None = None) -> Rendered:
+def render(store: Store, out: Path | None = None, *, published: bool = True) -> Rendered:
     """Write summary.csv, table.tex, figures and index.html with its pages to `out`.
 
-    Raises `StoreError` where the store holds no results or `out` cannot be written.
+    `published` sets printed numbers beside ours and writes published.csv. Raises `StoreError` where
+    the store holds no results or `out` cannot be written.
     """
     out = out or default_folder(store)
     results = load(store)
-    rendered = Rendered(out, table(results), notes=list(results.problems))
+    summary = table(results)
+    printed = NOTHING
+    if published:
+        summary, printed = beside(summary, results.protocols)
+    rendered = Rendered(out, summary, printed, notes=[*results.problems, *printed.problems])
     write_csv(rendered.summary, out / "summary.csv")
-    write_text(out / "table.tex", latex.document(rendered.summary, results.protocols))
+    text = latex.document(rendered.summary, results.protocols, printed=printed)
+    write_text(out / "table.tex", text)
+    if printed.numbers:
+        write_csv(frame(printed), out / "published.csv")
+        rendered.paths.append(out / "published.csv")
     gallery = Gallery(results, rendered.summary, out / "figures", notes=rendered.notes)
     gallery.draw()
-    site = Site.of(results, rendered.summary, gallery.links(out), rendered.notes)
+    site = Site.of(results, rendered.summary, gallery.links(out), rendered.notes, printed)
     pages = html.write(site, out)
     rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
     rendered.paths += [path for figure in gallery.figures for path in (figure.png, figure.pdf)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,11 +99,19 @@ class Results:
     """Files that could not be read, each with its reason."""
     clouds: dict[str, Any] = field(default_factory=dict)
     """Scatters by run, once they were worked out (`reports.curves.cloud`)."""
+    excluded: list[CellResult] = field(default_factory=list)
+    """Contaminated cells that `uncontaminated` left out."""
 
     @cached_property
     def protocols(self) -> list[Protocol]:
         """Every protocol, once."""
         return list({cell.protocol.name: cell.protocol for cell in self.cells}.values())
+
+    def uncontaminated(self) -> Results:
+        """The same without cells whose test dataset's labels the method's weights had seen."""
+        kept = [cell for cell in self.cells if not cell.contaminated]
+        gone = [cell for cell in self.cells if cell.contaminated]
+        return replace(self, cells=kept, excluded=[*self.excluded, *gone])
 
     def of(self, protocol: Protocol) -> list[CellResult]:
         """The cells of a protocol, in the order of first mention."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.atomic import replacing
 from bench.stats.median import MedianInterval, median_interval
 from bench.store import Store
+from reports.published import beside
 from reports.results import CellResult, Results, load
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ COLUMNS = (
     "mean",
     "best_test_median",
     "gap",
+    "published",
+    "published_in",
+    "difference",
     "demo",
     "contaminated",
     "seconds",
@@ -59,11 +63,15 @@ def summarise(store: Store) -> pd.DataFrame:
 
     Raises `StoreError` where the folder holds no results.
     """
-    return table(load(store))
+    results = load(store)
+    return beside(table(results), results.protocols)[0]
 
 
 def table(results: Results) -> pd.DataFrame:
-    """The summary of results that were already read."""
+    """The summary of results that were already read, without published numbers.
+
+    `reports.published.beside` fills those in.
+    """
     import pandas as pd
 
     rows = [row(cell, metric) for cell in results.cells for metric in cell.metrics]
@@ -98,6 +106,9 @@ def row(cell: CellResult, metric: str) -> dict[str, Any]:
         "mean": statistics.fmean(values) if values else math.nan,
         "best_test_median": best,
         "gap": best - found.median if all(map(selectable, cell.done)) else math.nan,
+        "published": "",
+        "published_in": "",
+        "difference": math.nan,
         "demo": cell.demo,
         "contaminated": cell.contaminated,
         "seconds": statistics.median(seconds) if seconds else math.nan,

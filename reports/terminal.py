@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title
+from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
+from reports.published import NOTHING, Printed, mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,25 +23,33 @@ NARROW = 15
 """Width of a column with '0.812' above '[0.79, 0.83]' and its padding."""
 
 
-def leaderboard(summary: pd.DataFrame, console: Console) -> None:
-    """Print the summary: best in bold, incomplete cells grey with the number of runs that count."""
+def leaderboard(summary: pd.DataFrame, console: Console, printed: Printed = NOTHING) -> None:
+    """Print the summary: best in bold, incomplete cells grey with the number of runs that count.
+
+    Published numbers are grey: beside a row of ours under it, with the difference in brackets, the
+    others in rows of their own below.
+    """
     for protocol in summary["protocol"].unique():
         of_protocol = summary[summary["protocol"] == protocol]
         for metric in of_protocol["metric"].unique():
             shown = of_protocol[of_protocol["metric"] == metric]
-            _print(grid(shown, columns=("dataset", "labels")), protocol, metric, console)
-        for line in _legend(of_protocol):
+            alone = printed.alone(protocol, metric)
+            arranged = grid(shown, columns=("dataset", "labels"), printed=alone)
+            _print(arranged, protocol, metric, console, printed.letters(protocol))
+        for line in (*_legend(of_protocol), *_sources(protocol, printed)):
             console.print(Text(line, style="dim"))
         console.print()
 
 
-def _print(arranged: Grid, protocol: str, metric: str, console: Console) -> None:
+def _print(
+    arranged: Grid, protocol: str, metric: str, console: Console, letters: Mapping[str, str]
+) -> None:
     title = f"{protocol} · {metric_title(metric)}"
     stub = max((len(row[0]) for row in arranged.rows), default=0) + 6
     room = console.width - stub
     stacked = _width(arranged.columns, WIDE) > room
     for part in _parts(arranged.columns, room, NARROW if stacked else WIDE):
-        console.print(_table(arranged, part, title, stacked))
+        console.print(_table(arranged, part, title, stacked, letters))
 
 
 def _width(columns: Sequence[Key], least: int) -> int:
@@ -60,7 +69,9 @@ def _parts(columns: Sequence[Key], room: int, least: int) -> list[list[Key]]:
     return parts
 
 
-def _table(arranged: Grid, columns: list[Key], title: str, stacked: bool) -> Table:
+def _table(
+    arranged: Grid, columns: list[Key], title: str, stacked: bool, letters: Mapping[str, str]
+) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", header_style="", box=box.SIMPLE_HEAD
     )
@@ -69,15 +80,51 @@ def _table(arranged: Grid, columns: list[Key], title: str, stacked: bool) -> Tab
         header = Text(f"{dataset}\n{_budget(labels)}")
         table.add_column(header, justify="right", overflow="fold")
     several = len(arranged.values("selection")) > 1
-    for row in arranged.rows:
-        cells = (arranged.cells.get((row, column)) for column in columns)
+    for row in arranged.measured_rows:
+        cells = [arranged.cells.get((row, column)) for column in columns]
         title = row_title(row, arranged.row_keys, several)
         table.add_row(Text(title), *(_text(cell, stacked) for cell in cells))
+        if any(cell and cell.published for cell in cells):
+            table.add_row(
+                f"  published{_mark(cells, letters)}", *map(_published, cells), style="dim"
+            )
+    table.add_section()
+    for row in arranged.published_rows:
+        cells = [arranged.cells.get((row, column)) for column in columns]
+        if any(cells):
+            title = row_title(row, arranged.row_keys, several=False) + _mark(cells, letters)
+            table.add_row(Text(title), *map(_published, cells), style="dim")
     return table
 
 
-def _text(cell: Cell | None, stacked: bool) -> Text:
+def _published(cell: Cell | None) -> Text:
     if cell is None:
+        return Text("")
+    difference = signed(cell.difference)
+    return Text(f"{cell.published} ({difference})" if difference else cell.published)
+
+
+def _mark(cells: Sequence[Cell | None], letters: Mapping[str, str]) -> str:
+    found = mark(letters, (cell.published_in for cell in cells if cell))
+    return f" ({found})" if found else ""
+
+
+def _sources(protocol: str, printed: Printed) -> list[str]:
+    """Where grey numbers come from, and what is odd about them."""
+    letters = printed.letters(protocol)
+    lines = []
+    for source in printed.sources(protocol):
+        letter = f"({letters[source.title]}) " if letters else ""
+        lines.append(f"{letter}published: {source.title}, {source.statistic}")
+        lines += [f"  {note.strip()}" for note in source.notes]
+    if lines:
+        lines.append("published rows are not ranked; in brackets: ours - published")
+    caveat = printed.caveat(protocol)
+    return [*lines, caveat] if caveat else lines
+
+
+def _text(cell: Cell | None, stacked: bool) -> Text:
+    if cell is None or not cell.measured:
         return Text("")
     head = number(cell.median) + cell.marks.replace("‡", "")  # ‡ stands beside the row's name
     tail = [f"[{number(cell.low, 2)}, {number(cell.high, 2)}]"] if cell.n else []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics import METRICS
 from bench.protocol import Protocol
 from reports.curves import over_budgets
-from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title
+from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
 from reports.html.site import Site, banner
 from reports.html.svg import line_chart
+from reports.published import mark
 from reports.results import CellResult
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
             if (summary["metric"] == metric).any()
         ],
         "unlabelled": sorted({cell.entry.task.test for cell in cells if cell.unlabelled}),
+        "published": _sources(protocol, site),
         "coverage": number(summary["coverage"].min()),
         "incomplete": not summary["complete"].all(),
         "contaminated": bool(summary["contaminated"].any()),
@@ -85,7 +88,9 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
 
 
 def _table(summary: pd.DataFrame, metric: str, places: Places, site: Site) -> dict[str, Any]:
-    arranged = grid(summary, columns=("dataset", "labels"))
+    protocol = str(summary["protocol"].iloc[0])
+    printed = site.printed.alone(protocol, metric)
+    arranged = grid(summary, columns=("dataset", "labels"), printed=printed)
     several = len(arranged.values("selection")) > 1
     shown = [cell for cell in arranged.cells.values() if cell.n]
     scale = (min(c.low for c in shown), max(c.high for c in shown)) if shown else (0.0, 1.0)
@@ -109,8 +114,38 @@ def _table(summary: pd.DataFrame, metric: str, places: Places, site: Site) -> di
                     for column, edge in zip(arranged.columns, edges, strict=True)
                 ],
             }
-            for row in arranged.rows
+            for row in arranged.measured_rows
         ],
+        "published": [
+            _published(arranged, row, edges, site.printed.letters(protocol))
+            for row in arranged.published_rows
+        ],
+    }
+
+
+def _published(
+    arranged: Grid, row: Key, edges: Sequence[bool], letters: Mapping[str, str]
+) -> dict[str, Any]:
+    """A row of printed numbers without a run of ours."""
+    cells = arranged.row(row)
+    texts = [cell.published.replace("-", "−") if cell else "" for cell in cells]
+    return {
+        "title": row_title(row, arranged.row_keys, several=False),
+        "mark": mark(letters, (cell.published_in for cell in cells if cell)),
+        "cells": list(zip(texts, edges, strict=True)),
+    }
+
+
+def _sources(protocol: Protocol, site: Site) -> dict[str, Any] | None:
+    """Where printed numbers come from, and what is odd about them."""
+    sources = site.printed.sources(protocol.name)
+    letters = site.printed.letters(protocol.name)
+    if not sources:
+        return None
+    return {
+        "sources": [(letters.get(source.title, ""), source) for source in sources],
+        "notes": [(source.title, note) for source in sources for note in source.notes],
+        "caveat": site.printed.caveat(protocol.name),
     }
 
 
@@ -129,8 +164,8 @@ def _cell(
     place: tuple[str, ...],
     edge: bool,
 ) -> dict[str, Any] | None:
-    if cell is None:
-        return None
+    if cell is None or not cell.measured:
+        return {"published": cell.published} if cell else None
     low, span = scale[0], (scale[1] - scale[0]) or 1.0
     strip = [100 * (value - low) / span for value in (cell.low, cell.high, cell.median)]
     kind = {1: "best", 2: "second"}.get(cell.rank or 0, "") if cell.complete else "part"
@@ -154,6 +189,8 @@ def numbers(cell: Cell) -> dict[str, Any]:
         "complete": cell.complete,
         "rank": cell.rank,
         "marks": cell.marks,
+        "published": cell.published.replace("-", "−"),
+        "difference": signed(cell.difference, minus="−"),
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.store import slug
 from reports.grid import ranked
+from reports.published import NOTHING, Printed
 from reports.results import CellResult, Results
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Site:
     """Title, PNG and PDF, as paths under the report's folder."""
     notes: list[str] = field(default_factory=list)
     """What was left out and why."""
+    printed: Printed = NOTHING
+    """Published numbers."""
 
     @classmethod
     def of(
@@ -52,9 +55,10 @@ class Site:
         summary: pd.DataFrame,
         figures: list[tuple[str, str, str]],
         notes: list[str],
+        printed: Printed = NOTHING,
     ) -> Site:
         """The site of a results folder."""
-        return cls(results, ranked(summary), figures, notes)
+        return cls(results, ranked(summary), figures, notes, printed)
 
     @cached_property
     def methods(self) -> dict[str, str]:

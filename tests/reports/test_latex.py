@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.errors import UsageError
 from reports import latex
 from reports.latex_text import escape, label
 from reports.render import Rendered
@@ -80,8 +81,9 @@ def test_headers_span_budgets_and_metrics(tmp_path: Path) -> None:
         for labels in (50, 100):
             made.cell("a", task(dataset, labels), [0.5, 0.6])
     text = latex.table(summarise(made.save()), "t", "x")
-    assert r"Method & \multicolumn{4}{c}{livec} & \multicolumn{4}{c}{csiq} \\" in text
+    assert r" & \multicolumn{4}{c}{LIVEC} & \multicolumn{4}{c}{CSIQ} \\" in text
     assert r"Labels & \multicolumn{2}{c}{50} & \multicolumn{2}{c}{100}" in text
+    assert "Method & SRCC & PLCC" in text
     assert text.count("SRCC & PLCC") == 4
     assert r"\cmidrule(lr){2-5}\cmidrule(lr){6-9}" in text
     assert r"\begin{table*}" in text
@@ -94,11 +96,62 @@ def test_training_ratios_are_called_so(tmp_path: Path) -> None:
     assert r"Training ratio & 20\% & 80\%" in latex.table(summarise(made.save()), "t", "x")
 
 
-def test_published_rows_are_grey_and_intervals_on_request(marked: pd.DataFrame) -> None:
-    printed = latex.Published("GRMP", {("livec", "50", "srcc"): "0.836"})
-    rows = lines(marked, published=[printed], interval=True)
-    assert r"\textcolor{gray}{GRMP} & \textcolor{gray}{0.836}" in rows[r"\textcolor{gray}{GRMP}"]
+def test_intervals_on_request(marked: pd.DataFrame) -> None:
+    rows = lines(marked, interval=True)
     assert r"{\scriptsize [0.800, 0.800]}" in rows["a"]
+
+
+def test_any_keys_make_rows_and_columns(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    for name, value in (("a", 0.5), ("b", 0.7)):
+        made.cell(name, task(), [value])
+        made.cell(name, task(labels=100), [value + 0.1])
+    summary = summarise(made.save())
+    turned = lines(summary, rows=("dataset", "labels"), columns=("label",))
+    assert (
+        turned["livec $\\cdot$ 50"] == r"livec $\cdot$ 50 & \underline{0.500} & \textbf{0.700} \\"
+    )
+    with pytest.raises(UsageError, match="add 'labels'"):
+        latex.table(summary, "t", "x", latex.Style(columns=("dataset",)))
+
+
+def test_ratios_head_blocks_of_rows_as_in_the_papers_second_table(tmp_path: Path) -> None:
+    made = maker(tmp_path, metrics=("srcc", "plcc"))
+    for name, shift in (("a", 0.0), ("b", 0.1)):
+        for dataset, small in (("livec", 0.2), ("koniq10k", 0.3)):
+            for ratio in (small, 0.8):
+                made.cell(name, task(dataset, None, ratio=ratio), [ratio / 2 + shift])
+    summary = summarise(made.save())
+    text = latex.table(summary, "t", "x", latex.fitting(summary))
+    body = text.split(r"\midrule")
+    assert r" & \multicolumn{2}{c}{LIVEC} & \multicolumn{2}{c}{KonIQ-10k} \\" in body[0]
+    assert r"Method & SRCC & PLCC & SRCC & PLCC \\" in body[0]
+    small = r"Training ratio & \multicolumn{2}{c}{20\%} & \multicolumn{2}{c}{30\%} \\"
+    assert [body[1].strip(), body[3].strip()] == [
+        small,
+        small.replace("20", "80").replace("30", "80"),
+    ]
+    assert r"b & \textbf{0.200} & \textbf{0.210} & \textbf{0.250} & \textbf{0.260} \\" in body[2]
+    assert r"a & \underline{0.400} & \underline{0.410} & \underline{0.400}" in body[4]
+
+
+def test_pairs_stand_under_training_and_testing(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    for train, test in (("livefb", "livec"), ("livefb", "koniq10k"), ("live", "csiq")):
+        made.cell("a", task(train=train, test=test, labels=None), [0.5])
+    summary = summarise(made.save())
+    text = latex.table(summary, "t", "x", latex.fitting(summary))
+    assert r"Training & \multicolumn{2}{c}{LIVEFB} & LIVE \\" in text
+    assert r"Testing & LIVEC & KonIQ-10k & CSIQ \\" in text
+
+
+def test_a_table_too_wide_for_a_page_becomes_one_a_metric(tmp_path: Path) -> None:
+    made = maker(tmp_path, metrics=("srcc", "plcc"))
+    for labels in range(2, 11):
+        made.cell("a", task(labels=labels), [0.5])
+    text = latex.document(summarise(made.save()), [made.protocol])
+    assert re.findall(r"\\label\{(.*?)\}", text) == ["tab:few-shot", "tab:few-shot-plcc"]
+    assert text.count(r"\caption{Few-shot (") == 2
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,13 @@ function compare(a, b) {
   return String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
+// Published rows have a body of their own: sorting does not rank them among measured ones.
 function sortBy(table, column, direction) {
+  Array.from(table.tBodies, (body) => sortBody(body, column, direction));
+}
+
+function sortBody(body, column, direction) {
   const sign = direction === "ascending" ? 1 : -1;
-  const body = table.tBodies[0];
   const rows = Array.from(body.rows, (row) => ({ row, value: valueOf(row.cells[column]) }));
   rows.sort((a, b) => {
     if (a.value === null || b.value === null) return (a.value === null) - (b.value === null);
@@ -69,6 +73,10 @@ function setUpSorting(table) {
   });
 }
 
+function bodyRows(table) {
+  return Array.from(table.tBodies).flatMap((body) => Array.from(body.rows));
+}
+
 function filterTable(table, method, dataset) {
   const heads = Array.from(table.tHead.rows[table.tHead.rows.length - 1].cells);
   const shown = heads.map((head) => !dataset || !head.dataset.dataset || head.dataset.dataset === dataset);
@@ -76,7 +84,7 @@ function filterTable(table, method, dataset) {
     head.hidden = Boolean(dataset) && head.dataset.dataset !== dataset;
   });
   let count = 0;
-  for (const row of table.tBodies[0].rows) {
+  for (const row of bodyRows(table)) {
     Array.from(row.cells).forEach((cell, column) => { cell.hidden = !shown[column]; });
     row.hidden = !row.cells[0].textContent.toLowerCase().includes(method);
     count += row.hidden ? 0 : 1;
@@ -97,7 +105,7 @@ function setUpTools(form) {
       const here = filterTable(board.querySelector("table"), method, dataset);
       if (!board.hidden) count = here;
     });
-    form.querySelector(".found").textContent = method ? `${count} of ${boards[0].querySelector("tbody").rows.length} methods` : "";
+    form.querySelector(".found").textContent = method ? `${count} of ${bodyRows(boards[0].querySelector("table")).length} methods` : "";
   };
   form.hidden = false;
   form.addEventListener("input", update);
