@@ -225,9 +225,7 @@ def test_the_board_shows_published_numbers_and_where_they_are_from(worse: Render
     assert '<small class="pub">pub. 0.836 (−0.536)</small>' in measured
     assert '<small class="pub">pub. 0.857</small>' in measured
     assert "HyperIQA" not in measured
-    assert re.search(
-        r"HyperIQA <small>published only</small></th>\s*<td data-v=\"0.648\"", published
-    )
+    assert re.search(r"HyperIQA <small>published only</small></th>\s*<td data-v=\"0.648\"", alone)
     assert 'class="best' not in alone
     assert "GRMP-IQA, Table 1 (median of 10 splits" in alone
     assert "(`livec@1169`)" in alone
