@@ -30,7 +30,7 @@ def run(options: Options) -> int:
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )
         return INTERRUPTED
-    code = report(options.results, None)
+    code = report(options.results, None, options.data_roots)
     if finished.failed:
         console.print(
             f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
@@ -69,7 +69,9 @@ def plan(options: Options) -> int:
     return 0
 
 
-def report(results: Path, out: Path | None, *, published: bool = True) -> int:
+def report(
+    results: Path, out: Path | None, data_roots: Sequence[Path] = (), *, published: bool = True
+) -> int:
     """Render everything from the store."""
     from reports.render import render
     from reports.terminal import leaderboard
@@ -77,7 +79,9 @@ def report(results: Path, out: Path | None, *, published: bool = True) -> int:
     console = Console()
     if not results.is_dir():
         raise StoreError(f"no results folder '{results}'")
-    rendered = render(Store(results), out or results / "report", published=published)
+    rendered = render(
+        Store(results), out or results / "report", data_roots, published=published
+    )
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:
         console.print(f"left out: {note}", style="dim", markup=False, highlight=False)
