@@ -123,9 +123,7 @@ def report(
     """Render tables, figures and pages from stored results alone."""
     from bench import commands
 
-    raise typer.Exit(
-        commands.report(results, out, data_root or [], published=published)
-    )
+    raise typer.Exit(commands.report(results, out, data_root or [], published=published))
 
 
 @app.command()

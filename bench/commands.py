@@ -79,9 +79,7 @@ def report(
     console = Console()
     if not results.is_dir():
         raise StoreError(f"no results folder '{results}'")
-    rendered = render(
-        Store(results), out or results / "report", data_roots, published=published
-    )
+    rendered = render(Store(results), out or results / "report", data_roots, published=published)
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:
         console.print(f"left out: {note}", style="dim", markup=False, highlight=False)
