@@ -25,6 +25,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 Pixels = npt.NDArray[np.uint8]
+OWN = "own"
+"""As one of `Method.corpora()`: the database that the run learns from."""
+
 Scores = npt.NDArray[np.floating[Any]]
 
 
@@ -183,7 +186,10 @@ class Method(ABC):
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 
     def corpora(self) -> tuple[str, ...]:
-        """Datasets that `pretrain` needs; () for a method without pre-training."""
+        """Datasets that `pretrain` needs; () for a method without pre-training.
+
+        `OWN` stands for the database that a run learns from, under people's labels.
+        """
         return ()
 
     @property

@@ -107,6 +107,7 @@ def _seen(text: str, cls: type[Method]) -> list[str]:
 
 def _describe_dataset(spec: str) -> str:
     from bench import datasets
+    from bench.datasets._requirements import REQUIREMENTS
 
     info = datasets.info(spec)
     lines = [
@@ -121,7 +122,8 @@ def _describe_dataset(spec: str) -> str:
         from bench.demo.observer import CEILING_SRCC
 
         lines.append(f"  ceiling   SRCC {CEILING_SRCC[info.name]}, latent quality against its MOS")
-    lines += [f"  @{name:8} {version.description}" for name, version in info.versions.items()]
+    versions = {**(REQUIREMENTS if info.references else {}), **info.versions}
+    lines += [f"  @{name:8} {version.description}" for name, version in versions.items()]
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.errors import StoreError
+from bench.plan import Plan
 from bench.session import Options
 from bench.store import Store
 
@@ -30,7 +31,7 @@ def run(options: Options) -> int:
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )
         return INTERRUPTED
-    code = report(options.results, None, options.data_roots)
+    code = report(options.results, None)
     if finished.failed:
         console.print(
             f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
@@ -56,11 +57,8 @@ def plan(options: Options) -> int:
         counts = [str(states.count(state)) for state in ("done", "failed", "todo")]
         table.add_row(cell.variant.title, cell.task.title, cell.task.budget, *counts)
     console.print(table)
-    for key, job in planned.pretrains.items():
-        there = store.pretrained_file(job.spec.method, key).exists()
-        state = "done" if there else "to do"
-        corpora = ", ".join(job.spec.corpora)
-        console.print(f"pre-training of {job.variant.title} on {corpora}: {state}", highlight=False)
+    for line in _pretrainings(planned, store):
+        console.print(line, highlight=False)
     counts_all = planned.counts()
     console.print(
         f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do",
@@ -69,9 +67,19 @@ def plan(options: Options) -> int:
     return 0
 
 
-def report(
-    results: Path, out: Path | None, data_roots: Sequence[Path] = (), *, published: bool = True
-) -> int:
+def _pretrainings(planned: Plan, store: Store) -> list[str]:
+    """What is to be pre-trained, one line for all that differ only in the images left out."""
+    groups: dict[str, list[bool]] = {}
+    for key, job in planned.pretrains.items():
+        text = f"pre-training of {job.variant.title} on {', '.join(job.spec.corpora)}"
+        groups.setdefault(text, []).append(store.pretrained_file(job.spec.method, key).exists())
+    return [
+        f"{text}: {sum(there)} done, {len(there) - sum(there)} to do"
+        for text, there in groups.items()
+    ]
+
+
+def report(results: Path, out: Path | None, *, published: bool = True) -> int:
     """Render everything from the store."""
     from reports.render import render
     from reports.terminal import leaderboard
@@ -79,7 +87,7 @@ def report(
     console = Console()
     if not results.is_dir():
         raise StoreError(f"no results folder '{results}'")
-    rendered = render(Store(results), out or results / "report", data_roots, published=published)
+    rendered = render(Store(results), out or results / "report", published=published)
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:
         console.print(f"left out: {note}", style="dim", markup=False, highlight=False)

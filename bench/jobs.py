@@ -39,6 +39,8 @@ class Pretraining(_Model):
     """How that task is split."""
     repeat: int = 0
     """Which of its splits."""
+    split_corpora: bool = False
+    """Whether corpora are split alike and give their training sides (`Protocol.split_corpora`)."""
 
 
 class Job(_Model):

@@ -57,18 +57,51 @@ class Library:
             self._images[key] = open_images(dataset.root, names, policy, cache)
         return self._images[key]
 
-    def corpus_rows(self, name: str, task: Task, rule: SplitRule, repeat: int) -> tasks.Rows:
-        """The rows of a pre-training corpus that a run of this task and repeat may use."""
+    def corpus_rows(
+        self, name: str, task: Task, rule: SplitRule, repeat: int, *, alone: bool, split_alike: bool
+    ) -> tasks.Rows:
+        """The rows of a pre-training corpus that a run of this task and repeat may use.
+
+        `split_alike`: the training side of the corpus' own split of that repeat, whatever the task.
+        `alone`: there is no other corpus.
+        """
+        if split_alike:
+            return self.split(Task(train=name, test=name), rule, repeat)[0].train
         split, _ = self.split(task, rule, repeat)
         train, test = self.dataset(task.train), self.dataset(task.test)
-        return tasks.corpus_rows(self.dataset(name), task, split, train, test)
+        return tasks.corpus_rows(self.dataset(name), task, split, train, test, alone)
 
-    def corpus_digest(self, name: str, task: Task, rule: SplitRule, repeat: int) -> str:
-        """The digest of those rows."""
-        # A corpus that no split touches is whole, and so the same for every run.
-        split_digest = self.split(task, rule, repeat)[1] if tasks.touches(name, task) else ""
-        key = (name, split_digest)
+    def corpus_digests(
+        self,
+        names: Sequence[str],
+        task: Task,
+        rule: SplitRule,
+        repeat: int,
+        *,
+        split_alike: bool = False,
+    ) -> dict[str, str]:
+        """The digests of those rows, by corpus; a corpus of which nothing is left is not there."""
+        found = tasks.corpus_names(names, task)
+        alone = len(found) == 1
+        digests = {
+            name: self._corpus_digest(name, task, rule, repeat, alone, split_alike)
+            for name in found
+        }
+        return {name: digest for name, digest in digests.items() if digest}
+
+    def _corpus_digest(
+        self, name: str, task: Task, rule: SplitRule, repeat: int, alone: bool, split_alike: bool
+    ) -> str:
+        """The digest of a corpus' rows, "" for none."""
+        if split_alike:
+            reason = self.split(Task(train=name, test=name), rule, repeat)[1]
+        elif tasks.touches(name, task):
+            reason = f"{self.split(task, rule, repeat)[1]}/{task.model_dump_json()}/{alone}"
+        else:  # no split touches it, and so it is whole for every run
+            reason = ""
+        key = (name, reason)
         if key not in self._corpora:
-            rows = self.corpus_rows(name, task, rule, repeat)
-            self._corpora[key] = tasks.rows_digest(self.dataset(name), rows)
+            rows = self.corpus_rows(name, task, rule, repeat, alone=alone, split_alike=split_alike)
+            digest = tasks.rows_digest(self.dataset(name), rows) if len(rows) else ""
+            self._corpora[key] = digest
         return self._corpora[key]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench import kept
+from bench.errors import UsageError
 from bench.library import Library
 from bench.pretraining import pretrain_spec
 from bench.protocol import Protocol
@@ -104,12 +105,17 @@ class Planner:
         )
 
     def _pretrain(self, variant: Variant, task: Task, repeat: int) -> PretrainSpec | None:
-        corpora = variant.build().corpora()
-        if not corpora:
+        names = variant.build().corpora()
+        if not names:
             return None
-        digests = {
-            name: self.library.corpus_digest(name, task, self.rule, repeat) for name in corpora
-        }
+        digests = self.library.corpus_digests(
+            names, task, self.rule, repeat, split_alike=self.protocol.split_corpora
+        )
+        if not digests:
+            raise UsageError(
+                f"{variant.title} on {task.title}: the budget leaves nothing of its corpora "
+                f"({', '.join(names)}) to pre-train on"
+            )
         return pretrain_spec(variant, digests)
 
 

@@ -84,13 +84,18 @@ def _train(
 def corpora(method: Method, work: Pretraining, library: Library) -> list[LabelledSet]:
     """The labelled sets a method pre-trains on; labels scaled corpus by corpus."""
     sets = []
-    for name in method.corpora():
+    for name in work.spec.corpora:
         dataset = library.dataset(name)
         rows: tasks.Rows = np.arange(len(dataset))
         if work.task is not None:
-            rows = library.corpus_rows(name, work.task, work.split, work.repeat)
-        if not len(rows):  # the whole corpus is what the run is tested on
-            continue
+            rows = library.corpus_rows(
+                name,
+                work.task,
+                work.split,
+                work.repeat,
+                alone=len(tasks.corpus_names(method.corpora(), work.task)) == 1,
+                split_alike=work.split_corpora,
+            )
         scores = normalise(dataset.quality, rows, method.corpus_normalise, dataset)[rows]
         images = library.images(name, method.policy)
         sets.append(tasks.labelled(dataset, rows, images, scores))
@@ -108,7 +113,7 @@ def pretrain_whole(
         variant,
         {
             name: tasks.rows_digest(dataset, np.arange(len(dataset)))
-            for name in variant.build().corpora()
+            for name in tasks.corpus_names(variant.build().corpora(), None)
             for dataset in [library.dataset(name)]
         },
     )

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench import yaml_lines
+from bench.datasets._requirements import people
 from bench.errors import UsageError, nearest, unknown
 from bench.records import Selection, SplitRule, Task
 
@@ -50,8 +51,9 @@ class Protocol(BaseModel):
     """Datasets that are trained and tested on, each by itself."""
     pairs: tuple[tuple[str, str], ...] = ()
     """Cross-dataset pairs [train, test], beside or instead of `datasets`."""
-    labels: tuple[int, ...] = ()
-    """Label budgets; each gives a column. Budgets are nested: 50 lies within 100."""
+    labels: tuple[int, ...] | dict[str, tuple[int, ...]] = ()
+    """Label budgets; each gives a column. Budgets are nested: 50 lies within 100. A list for all
+    datasets, or a mapping from dataset to list."""
     ratios: tuple[float, ...] | dict[str, tuple[float, ...]] = ()
     """Training ratios (fractions of the whole dataset), nested likewise; a list for all datasets,
     or a mapping from dataset to list."""
@@ -81,6 +83,10 @@ class Protocol(BaseModel):
     """Settings for every method that has them, as `--set` gives them."""
     published: tuple[str, ...] = ()
     """Files of `protocols/published/` whose numbers stand beside ours."""
+    split_corpora: bool = False
+    """Corpora of pre-training are split like the datasets and give their training sides alone, so
+    that one pre-training a repeat serves every dataset; otherwise they give all but the run's own
+    test images."""
     keep: tuple[Keep, ...] = ()
     """What runs store beside predictions: features of the test images (for t-SNE), what is known of
     each of them (its scene and distortion, and numbers that the method names, e.g. how sure it is
@@ -100,8 +106,9 @@ class Protocol(BaseModel):
 
     @field_validator("labels")
     @classmethod
-    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if any(labels < 2 for labels in value):
+    def _positive(cls, value: Any) -> Any:
+        lists = value.values() if isinstance(value, dict) else [value]
+        if any(count < 2 for counts in lists for count in counts):
             raise ValueError("a label budget is at least 2")
         return value
 
@@ -117,11 +124,24 @@ class Protocol(BaseModel):
     def _consistent(self) -> Self:
         if self.zero_shot and (self.labels or self.ratios):
             raise ValueError("zero_shot has no labels or ratios")
+        if self.split_corpora:
+            self._refuse_to_share()
         titles = [entry.title for entry in self.methods]
         twice = {title for title in titles if titles.count(title) > 1}
         if twice:
             raise ValueError(f"two methods are called '{twice.pop()}'; give them labels")
         return self
+
+    def _refuse_to_share(self) -> None:
+        """A shared pre-training learns from whole training sides: not for tasks that grant less."""
+        if self.pairs:
+            raise ValueError("split_corpora: pairs are tested on whole datasets, also on training")
+        for task in self.tasks():
+            if task.budget != "all" and task.train == people(task.train):
+                raise ValueError(
+                    f"split_corpora: a shared pre-training would learn from all training labels of "
+                    f"{task.train}, beyond its budget ({task.budget})"
+                )
 
     def tasks(self) -> list[Task]:
         """The columns: every dataset or pair under every budget, in the file's order."""
@@ -134,7 +154,8 @@ class Protocol(BaseModel):
 
     def _budgets(self, dataset: str) -> list[dict[str, Any]]:
         ratios = self.ratios.get(dataset, ()) if isinstance(self.ratios, dict) else self.ratios
-        budgets: list[dict[str, Any]] = [{"labels": labels} for labels in self.labels]
+        labels = self.labels.get(dataset, ()) if isinstance(self.labels, dict) else self.labels
+        budgets: list[dict[str, Any]] = [{"labels": count} for count in labels]
         budgets += [{"ratio": ratio} for ratio in ratios]
         return budgets or [{"zero_shot": True} if self.zero_shot else {}]
 

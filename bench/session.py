@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import datasets, manifest, names
 from bench import protocol as protocols
+from bench.api import OWN
 from bench.dispatch import Dispatcher, Interrupt, Outcome, slots
 from bench.environment import resolve_device
 from bench.errors import DataError, UsageError
@@ -114,7 +115,8 @@ def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], library: Libr
     """A protocol whose databases are not all there, image by image, runs none of it by halves."""
     wanted = dict.fromkeys(chosen.specs())
     for variant in variants:
-        wanted.update(dict.fromkeys(variant.build().corpora()))
+        corpora = variant.build().corpora()
+        wanted.update(dict.fromkeys(name for name in corpora if name != OWN))
     absent = datasets.missing(wanted, library.data_roots)
     problems = [datasets.describe_missing(absent)] if absent else []
     gone = {item.spec for item in absent}
@@ -213,6 +215,7 @@ def _pretraining(plan: Plan, key: str) -> Pretraining:
         task=job.task,
         split=plan.protocol.split_rule(),
         repeat=job.repeat,
+        split_corpora=plan.protocol.split_corpora,
     )
 
 

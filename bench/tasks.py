@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.api import OWN
+from bench.datasets._requirements import people
+from bench.errors import UsageError
 from bench.records import SplitRule, Task
 
 if TYPE_CHECKING:
@@ -58,16 +62,36 @@ def split_of(
     return split, hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def corpus_names(names: Sequence[str], task: Task | None) -> list[str]:
+    """The corpora that a method names, `OWN` resolved to the database that the task learns from.
+
+    Its labels are people's there, also where the task's are a metric's. Raises `UsageError` for
+    `OWN` without a task.
+    """
+    if task is None and OWN in names:
+        raise UsageError(
+            "this method trains on the database of each run alone; without a protocol there is "
+            "none, so give it fitted weights (--weights) or name its corpora"
+        )
+    found = [people(task.train) if task and name == OWN else name for name in names]
+    return list(dict.fromkeys(found))
+
+
 def touches(corpus: str, task: Task) -> bool:
     """Whether a corpus is a database the task tests or trains on, whatever the label version."""
     base = corpus.partition("@")[0]
     return base in (task.train.partition("@")[0], task.test.partition("@")[0])
 
 
-def corpus_rows(corpus: Dataset, task: Task, split: Split, train: Dataset, test: Dataset) -> Rows:
+def corpus_rows(
+    corpus: Dataset, task: Task, split: Split, train: Dataset, test: Dataset, alone: bool
+) -> Rows:
     """Rows of a pre-training corpus that may be used: none of the test or validation images.
 
-    Where references exist, no image that shares its reference with one of those either.
+    Where references exist, no image that shares its reference with one of those either. Under a
+    budget, labels of the database learnt from that are beyond the budget are not used: a training
+    ratio leaves its images, a number of labels or none leaves the whole database out of a mixture,
+    and its labelled images where it is the `alone` corpus.
     """
     hidden: set[str] = set()
     if corpus.info.name == test.info.name:
@@ -75,6 +99,11 @@ def corpus_rows(corpus: Dataset, task: Task, split: Split, train: Dataset, test:
     if corpus.info.name == train.info.name:
         hidden.update(train.table["group"].iloc[split.val])
     keep = ~corpus.table["group"].isin(hidden).to_numpy()
+    limited = task.labels is not None or task.ratio is not None or task.zero_shot
+    if limited and corpus.info.name == train.info.name and task.train == people(task.train):
+        spare = task.ratio is not None or (alone and not task.zero_shot)
+        labelled = train.table["image"].iloc[split.train if spare else []]
+        keep &= corpus.table["image"].isin(labelled).to_numpy()
     return np.flatnonzero(keep)
 
 

@@ -44,7 +44,7 @@ class PyiqaSettings(Settings):
         from methods._contamination import table
 
         if name not in table():
-            from methods._pyiqa_library import options
+            from bench.pyiqa_library import options
 
             try:
                 options(name)
@@ -157,7 +157,7 @@ class PyiqaMetric(Method):
 
     def _loaded(self) -> Any:
         if self._metric is None:
-            from methods._pyiqa_library import create
+            from bench.pyiqa_library import create
 
             self._metric = create(self.metric_name, self.context.device)
         return self._metric

@@ -156,7 +156,7 @@ class PyiqaTrained(Regression):
 
     def build(self) -> nn.Module:
         """pyiqa's network. BenchError where ImageNet weights cannot be had."""
-        from methods._pyiqa_library import architecture
+        from bench.pyiqa_library import architecture
 
         options = dict(self.architecture.options)
         if self.architecture.own_crops:

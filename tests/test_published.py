@@ -64,7 +64,7 @@ BY_HAND = [
         "MoNet MDT",
         "kadid10k@fsim",
         "kadid10k@fsim",
-        "zero-shot",
+        "10",
         "plcc",
         "0.6870",
     ),

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.datasets._places import Roots, cache_folder, data_roots, folders, plain
+from bench.datasets._places import Roots, cache_folder, data_roots, folders, plain, within
 from bench.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -76,7 +76,15 @@ def reader(name: str, roots: Roots = None) -> DatasetReader:
 def info(spec: str, roots: Roots = None) -> DatasetInfo:
     """What is known of a database without having it, with the spec's label version in force."""
     found, version = _parse(spec, roots)
-    return found.info.at(version)
+    return _described(found.info, version)
+
+
+def _described(plain_info: DatasetInfo, version: str) -> DatasetInfo:
+    from bench.datasets import _requirements
+
+    if version in _requirements.REQUIREMENTS:
+        return _requirements.described(plain_info, version)
+    return plain_info.at(version)
 
 
 def locate(spec: str, roots: Roots = None) -> Path | None:
@@ -99,15 +107,46 @@ def load(spec: str, roots: Roots = None) -> Dataset:
     Raises `UsageError` for an unknown name or version, `DataError` when it is not found or its
     annotation files are not what they should be.
     """
+    from bench.datasets._requirements import REQUIREMENTS
     from bench.datasets.base import Dataset, complete
 
     found, version = _parse(spec, roots)
     root = locate(spec, roots) or found.obtain()
     if root is None:
         raise DataError(describe_missing(missing([spec], roots)))
-    described = found.info.at(version)
-    table = complete(found.read(root, version), described)
-    return Dataset(described, image_folder(spec, root, roots), table)
+    described = _described(found.info, version)
+    folder = image_folder(spec, root, roots)
+    if version not in REQUIREMENTS:
+        return Dataset(described, folder, complete(found.read(root, version), described))
+    from bench.relabel import relabelled
+
+    data = Dataset(described, folder, complete(found.read(root, ""), found.info))
+    names = [str(name) for name in data.table["reference"]]
+    files = _pristine(spec, found, root, names)
+    return relabelled(data, [files[name] for name in names], version, cache_folder() / "labels")
+
+
+def _pristine(
+    spec: str, found: DatasetReader, root: Path, references: Iterable[str]
+) -> dict[str, Path]:
+    """The file of every pristine image, by its name. Raises `DataError` for those not there."""
+    files: dict[str, Path] = {}
+    lost: list[str] = []
+    for name in dict.fromkeys(references):
+        paths = [path.replace("{}", name) for path in found.pristine] if name else []
+        file = next((file for path in paths if (file := within(root, path))), None)
+        if file is not None and file.is_file():
+            files[name] = file
+        else:
+            lost.append(paths[0] if paths else "(an image without reference)")
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise DataError(
+            f"{spec}: its labels compare each image with its pristine reference, and "
+            f"{len(lost)} references are not under {root}: {', '.join(lost[:3])}{more}; get them "
+            f"from {found.info.homepage or 'where the images came from'}"
+        )
+    return files
 
 
 def image_folder(spec: str, root: Path, roots: Roots = None) -> Path:
@@ -174,8 +213,13 @@ def _parse(spec: str, roots: Roots) -> tuple[DatasetReader, str]:
     found = reader(name, roots)
     if not mark or (version and version == found.info.standard):
         return found, ""
-    if version not in found.info.versions:
-        known = [*found.info.versions, *filter(None, [found.info.standard])]
+    from bench.datasets._requirements import REQUIREMENTS
+
+    if version in REQUIREMENTS and not found.info.references:
+        raise UsageError(f"{spec}: {name} has no pristine references to compare images with")
+    if version not in {**found.info.versions, **REQUIREMENTS}:
+        metrics = REQUIREMENTS if found.info.references else ()
+        known = [*found.info.versions, *filter(None, [found.info.standard]), *metrics]
         raise unknown(f"label version of {name}", version, known)
     return found, version
 

@@ -22,6 +22,7 @@ class UserReader(DatasetReader):
     def __init__(self, name: str, entry: UserDatabase) -> None:
         self.entry = entry
         low, high = entry.range or (0.0, 1.0)
+        self.pristine = ("{}", f"{entry.images.as_posix()}/{{}}")
         self.info = DatasetInfo(  # type: ignore[misc]  # one per instance here, not per class
             name=name,
             title=entry.title or name,

@@ -118,6 +118,8 @@ class DatasetReader(ABC):
     info: ClassVar[DatasetInfo]
     marks: ClassVar[tuple[str, ...]] = ()
     """Paths under the database's folder; any of them shows that the folder is this database."""
+    pristine: tuple[str, ...] = ()
+    """Where under that folder the pristine image called {} in `reference` may lie."""
 
     @abstractmethod
     def read(self, root: Path, version: str = "") -> pd.DataFrame:

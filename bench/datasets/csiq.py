@@ -46,6 +46,7 @@ class Csiq(DatasetReader):
         references=True,
     )
     marks = ("csiq.DMOS.xlsx", "csiq.beta.xlsx", "csiq_label.txt")
+    pristine = ("src_imgs/{}.png",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """DMOS from 0 to 1. Rows type by type, then by reference and level, whatever the file."""

@@ -52,6 +52,8 @@ def _edition() -> str:
 class DemoReader(DatasetReader):
     """Base of the demo sets: one rendered folder with images/ and table.csv."""
 
+    pristine = ("{}",)
+
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """The rendered table; its score is a MOS from 1 to 5."""
         file = find_file(root, "table.csv")

@@ -61,6 +61,7 @@ class Kadid10k(DatasetReader):
         references=True,
     )
     marks = ("dmos.csv", "kadid10k_label.txt")
+    pristine = ("images/{}", "reference_images/{}")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """Scores from 1 to 5, variance where `dmos.csv` is there. Names are I01_25_5.png."""

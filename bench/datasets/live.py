@@ -38,6 +38,7 @@ class Live(DatasetReader):
         standard="dmos_new",
     )
     marks = ("dmos_realigned.mat", "dmos.mat")
+    pristine = ("refimgs/{}",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """Realigned DMOS (`dmos_new`) with `dmos_std`, or the older `dmos`.

@@ -40,6 +40,7 @@ class Pipal(DatasetReader):
         references=True,
     )
     marks = ("Train_Label", *_LISTS)
+    pristine = ("Train_Ref/{}.bmp",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """Elo ratings (917 to 1836), higher is better, of 200 references."""

@@ -61,6 +61,7 @@ class Tid2013(DatasetReader):
         references=True,
     )
     marks = ("mos_with_names.txt",)
+    pristine = ("reference_images/{}.bmp",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 9. References, types and levels come from names like i01_23_5.bmp.

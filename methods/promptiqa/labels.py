@@ -12,6 +12,8 @@ LabelScale = Literal["minmax", "constants", "given"]
 
 DMOS_SETS = frozenset({"live", "csiq"})
 """Databases whose labels grow with damage; paper and released code leave them so."""
+METRICS_DOWN: dict[str, bool] = {"ssim": False, "fsim": False, "lpips": True}
+"""Metrics that relabel databases (`NAME@METRIC`), and whether they grow with damage."""
 
 CONSTANTS: dict[str, tuple[float, float]] = {
     "livec": (1.0, -0.01),  # (MOS - 1) / 100
@@ -23,8 +25,13 @@ CONSTANTS: dict[str, tuple[float, float]] = {
 
 
 def native(source: str, keep: bool) -> bool:
-    """Whether labels of `source` run downwards for the model."""
-    return keep and source.partition("@")[0] in DMOS_SETS
+    """Whether labels of `source` run downwards for the model.
+
+    >>> native("live", True), native("live@ssim", True), native("tid2013@lpips", True)
+    (True, False, True)
+    """
+    name, _, version = source.partition("@")
+    return keep and METRICS_DOWN.get(version, name in DMOS_SETS)
 
 
 def model_labels(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Pixels, Scores
+from bench.api import OWN, Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Pixels, Scores
 from bench.api import Settings as BaseSettings
 from bench.errors import UsageError
 from methods.promptiqa.labels import model_labels, native
@@ -67,8 +67,9 @@ class PromptIQA(Method):
     # -- pre-training ------------------------------------------------------------------------------
 
     def corpora(self) -> tuple[str, ...]:
-        """The mixture; nothing where each run trains on its own dataset."""
-        return self.settings.corpora if self.settings.mixed else ()
+        """The mixture, or the run's own database."""
+        settings = self.settings
+        return settings.corpora if settings.mixed else (OWN,)
 
     def pretrain_settings(self) -> dict[str, Any]:
         """All but the choices that concern prompts."""
@@ -94,14 +95,11 @@ class PromptIQA(Method):
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Take the prompt from `train`; train on it only where the settings ask for it."""
-        sources = self._sources(train)
         self._prompt = self._choose(train)
         settings = self.settings
-        if not settings.mixed:
-            yield from self._train(sources, "fit", settings.train_part, settings.epochs)
         if settings.finetune_epochs:
-            part = settings.finetune_part
-            yield from self._train(sources, "finetune", part, settings.finetune_epochs)
+            part, epochs = settings.finetune_part, settings.finetune_epochs
+            yield from self._train(self._sources(train), "finetune", part, epochs)
 
     def set_prompt(self, images: Images, scores: Scores) -> None:
         """Score by these image-score pairs from now on (higher = better).

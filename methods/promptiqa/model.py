@@ -107,8 +107,15 @@ class PromptIQANet(nn.Module):
         return torch.stack(cast(Encoder, self.vit).taps(images), dim=1)
 
     def head(self, taps: Tensor) -> Tensor:
-        """From the encoder's maps to image features, (B, feature)."""
-        maps = list(taps.unbind(dim=1))
+        """From the encoder's maps, kept as `taps` gives them, to image features, (B, feature)."""
+        return self._merge(list(taps.unbind(dim=1)))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) -> features (B, feature); no prompt enters here."""
+        return self._merge(cast(Encoder, self.vit).taps(images))
+
+    def _merge(self, maps: list[Tensor]) -> Tensor:
+        """Maps of (B, P, tap_width), unstacked where nobody keeps them -> (B, feature)."""
         if hasattr(self, "reduce"):
             maps = [layer(x) for layer, x in zip(self.reduce, maps, strict=True)]
         opinions = [mal(maps) for mal in self.MALs]
@@ -118,10 +125,6 @@ class PromptIQANet(nn.Module):
             tokens = self.block(merged.float())
             plane = tokens.transpose(1, 2).reshape(len(tokens), self.size.width, grid, grid)
             return self.cnn(plane).mean(dim=(2, 3))
-
-    def features(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) -> features (B, feature); no prompt enters here."""
-        return self.head(self.taps(images))
 
     def encode_pairs(self, features: Tensor, scores: Tensor) -> Tensor:
         """Features (M, d) with scores (M,) -> ISP features (M, d), each by itself."""

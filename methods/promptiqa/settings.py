@@ -93,8 +93,8 @@ class TrainingSettings(ModelSettings):
     )
     mixed: bool = Field(
         True,
-        description="False trains on the evaluated dataset's own training side alone, from "
-        "scratch, within every run (Table 6, 'w/o mixed training').",
+        description="False trains on the evaluated database's own training side and labels alone "
+        "(Table 3, 'SDT'; Table 6, 'w/o mixed training').",
     )
     train_part: Literal["all", "head"] = Field(
         "all", description="'head' keeps the encoder frozen; paper and code train everything."
@@ -133,7 +133,8 @@ class TrainingSettings(ModelSettings):
     label_scale: Literal["minmax", "constants", "given"] = Field(
         "minmax",
         description="'minmax': labels span 0 to 1 in every corpus (paper; on its training side). "
-        "'constants': fixed constants per database (released code). 'given': as they come.",
+        "'constants': fixed constants per database (released code), from labels over its "
+        "range; prompts need a protocol with `normalise: range` then. 'given': as they come.",
     )
     native_labels: bool = Field(
         True,

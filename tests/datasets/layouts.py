@@ -124,7 +124,7 @@ def tid2013(root: Path) -> None:
     text(root / "mos_with_names.txt", *lines)
     text(root / "mos_std.txt", "0.13013", "0.16008", "0.15186", "0.11")
     pictures(root / "distorted_images", [name.swapcase() for name in names])
-    picture(root / "reference_images" / "I01.BMP")
+    pictures(root / "reference_images", ["I01.BMP", "i02.bmp"])
 
 
 def kadid10k(root: Path) -> None:

@@ -34,7 +34,7 @@ TRAINED: dict[str, Any] = {"crop": 32, "crops": 1, "test_crops": 2, "epochs": 2,
 QUICK: dict[str, tuple[str, dict[str, Any]]] = {
     "grmp": ("grmp", {"pretraining": False, "epochs": 2, "batch_size": 4, "views": 1}),
     "mpiqe": ("mpiqe", {"epochs": 2, "batch_size": 4, "test_crops": 1}),
-    "promptiqa": ("promptiqa", {"mixed": False, "epochs": 2, "ispp_size": 3}),
+    "promptiqa": ("promptiqa", {"finetune_epochs": 2, "finetune_part": "head", "ispp_size": 3}),
     "coop": ("coop", {"epochs": 12, "lr": 0.05, "n_context": 4, "augment": False}),
     "clipiqa_plus": ("clipiqa_plus", {"epochs": 2, "n_context": 4}),
     "linear_probe": ("linear_probe", {"epochs": 30}),

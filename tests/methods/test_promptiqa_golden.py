@@ -27,3 +27,18 @@ def test_an_image_feature_at_full_size() -> None:
 def test_the_whole_case() -> None:
     wrong = [item for item in promptiqa.check(json.loads(CASE.read_text())) if not item.ok]
     assert not wrong
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_half_precision_on_a_gpu_stays_near_the_authors_scores() -> None:
+    case = json.loads(CASE.read_text())
+    model = promptiqa.full_size_model().cuda()
+    prompt, queries = (
+        torch.from_numpy(recipe.images(**case[key])).cuda()
+        for key in ("prompt_images", "query_images")
+    )
+    given = torch.tensor(case["prompt_scores"]).cuda()
+    with torch.inference_mode(), torch.autocast("cuda", dtype=torch.bfloat16):
+        scores = model(queries, prompt, given)
+    assert scores.float().cpu().tolist() == pytest.approx(case["scores"], abs=5e-3)

@@ -78,7 +78,7 @@ def test_same_seed_same_scores(fitted: PromptIQA) -> None:
 def test_predicting_between_epochs_changes_nothing() -> None:
     results = []
     for disturb in (False, True):
-        method = build(corpora=[], mixed=False, epochs=3)
+        method = build(finetune_epochs=3, finetune_part="head")
         for _ in method.fit(labelled(22, 5)):
             if disturb:
                 torch.rand(3)
@@ -164,12 +164,13 @@ def test_the_frozen_encoder_stays(fitted: PromptIQA) -> None:
         {"use_prompt": False},
         {"precision": "bf16", "schedule": "cosine_restarts", "schedule_period": 1},
         {"mixed": False, "scaling": "none", "flipping_probability": 0},
+        {"use_prompt": False, "finetune_epochs": 1, "finetune_part": "fusion"},
     ],
 )
 def test_variants_train_and_score(values: dict[str, object]) -> None:
     method = build(epochs=1, **values)
     losses = run(method, [labelled(14, 1)], labelled(13, 3))
-    assert len(losses) == 1
+    assert len(losses) == 1 + method.settings.finetune_epochs
     assert np.isfinite(losses).all()
     assert np.isfinite(method.predict(TEST)).all()
 
@@ -249,6 +250,11 @@ def test_embedding(fitted: PromptIQA) -> None:
 def test_images_of_another_size_are_refused(fitted: PromptIQA) -> None:
     with pytest.raises(ValueError, match="decode images under the method's policy"):
         fitted.predict(ArrayImages([np.zeros((20, 20, 3), np.uint8)]))
+
+
+def test_without_a_mixture_it_trains_on_each_runs_own_database() -> None:
+    assert build(mixed=False).corpora() == ("own",)
+    assert build(corpora=["a", "b"]).corpora() == ("a", "b")
 
 
 def test_pretrained_weights_do_not_depend_on_the_prompt() -> None:

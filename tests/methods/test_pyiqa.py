@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench import datasets, registry
+from bench import datasets, pyiqa_library, registry
 from bench.api import Context
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
 from bench.protocol import Protocol
 from bench.store import Store
 from bench.variants import choose
-from methods import _contamination, _pyiqa_library
+from methods import _contamination
 from methods.pyiqa import BATCHED, PyiqaMetric, PyiqaSettings
 from tests.conftest import Bench
 
@@ -42,7 +42,7 @@ def method(metric: str, batch_size: int = 64) -> PyiqaMetric:
 
 def test_lower_is_better_is_turned_round() -> None:
     found = method("piqe").predict(images())
-    own = _pyiqa_library.create("piqe", "cpu")
+    own = pyiqa_library.create("piqe", "cpu")
     pixels = torch.from_numpy(images()[2]).permute(2, 0, 1)[None].float() / 255
     assert own.lower_better
     assert found[2] == pytest.approx(-float(own(pixels)))
@@ -52,7 +52,7 @@ def test_every_metric_but_those_of_sets_is_offered() -> None:
     import pyiqa
 
     everything = set(pyiqa.list_models(metric_mode="NR"))
-    assert set(_pyiqa_library.metric_names()) == everything - set(_pyiqa_library.NOT_OF_ONE_IMAGE)
+    assert set(pyiqa_library.metric_names()) == everything - set(pyiqa_library.NOT_OF_ONE_IMAGE)
     assert everything >= BATCHED
     with pytest.raises(UsageError, match="compares two sets of images: it has no score for one"):
         registry.settings_for("pyiqa:fid", {})
@@ -78,7 +78,7 @@ LOWER_BETTER = {
 """By the metrics' papers: distances and distortion; all others are qualities."""
 
 
-@pytest.mark.parametrize("metric", _pyiqa_library.metric_names())
+@pytest.mark.parametrize("metric", pyiqa_library.metric_names())
 def test_every_metric_is_turned_upwards_and_shown_the_files_pixels(
     metric: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +125,7 @@ def test_short_names_are_the_same_row() -> None:
         assert registry.full_name(name) == f"pyiqa:{name}"
         cls, settings = registry.settings_for(name, {})
         assert (cls, settings.model_dump()) == (PyiqaMetric, {"metric": name})
-        assert name in _pyiqa_library.metric_names()
+        assert name in pyiqa_library.metric_names()
     rows = Protocol.model_validate({"title": "T", "datasets": ["livec"], "methods": ["pyiqa:niqe"]})
     assert [variant.title for variant in choose(rows, ["niqe"], {})] == ["pyiqa:niqe"]
     (short,), (full,) = choose(rows, ["piqe"], {}), choose(rows, ["pyiqa:piqe"], {})
@@ -140,7 +140,7 @@ def test_short_names_are_the_same_row() -> None:
 def test_a_batch_scores_as_its_images_do(metric: str) -> None:
     assert metric in BATCHED
     torch.manual_seed(0)
-    network = _pyiqa_library.create(metric, "cpu", pretrained=None)
+    network = pyiqa_library.create(metric, "cpu", pretrained=None)
     results = []
     for size in (3, 1):
         scorer = method(metric, size)
@@ -260,7 +260,7 @@ def test_an_image_that_cannot_be_scored_is_named() -> None:
 
 def test_what_each_metric_was_trained_on_has_a_source() -> None:
     table = _contamination.table()
-    assert set(_pyiqa_library.metric_names()) <= set(table)
+    assert set(pyiqa_library.metric_names()) <= set(table)
     known = set(datasets.names())
     for name, entry in table.items():
         assert entry["source"], name

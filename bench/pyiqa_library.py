@@ -63,25 +63,39 @@ def options(name: str) -> dict[str, Any]:
     return dict(DEFAULT_CONFIGS[name])
 
 
+def full_reference(name: str) -> Any:
+    """A full-reference metric on the CPU: (distorted, pristine), (B, 3, H, W) in 0–1, to (B, ...).
+
+    Raises `BenchError` as `create` does.
+    """
+    return _created(name, f"pyiqa's {name}", "cpu")
+
+
 def create(name: str, device: str, **changes: Any) -> Any:
     """A metric ready to score (B, 3, H, W) in 0–1. `changes` go to its architecture.
 
     Raises `UsageError` for a wrong name and `BenchError` for weights that cannot be had: it names
     the metric, the file, where pyiqa looks and how to place the file by hand.
     """
+    whole = str(options(name)["metric_opts"]["type"]) in WHOLE_CHECKPOINTS
+    return _created(name, f"pyiqa:{name}", device, without_backbone=whole, **changes)
+
+
+def _created(
+    name: str, title: str, device: str, without_backbone: bool = False, **changes: Any
+) -> Any:
     import pyiqa
     import torch
 
-    kind = str(options(name)["metric_opts"]["type"])
     attempts: list[Attempt] = []
     with ExitStack() as stack:
         stack.enter_context(_downloads_into(attempts))
-        if kind in WHOLE_CHECKPOINTS:
+        if without_backbone:
             stack.enter_context(without_backbone_weights())
         try:
             return pyiqa.create_metric(name, device=torch.device(device), as_loss=False, **changes)
         except Exception as error:  # download and unpickling errors come in many classes
-            raise _missing(f"pyiqa:{name}", attempts, error) from error
+            raise _missing(title, attempts, error) from error
 
 
 def architecture(kind: str, imagenet: bool, **settings: Any) -> Any:
