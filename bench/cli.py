@@ -118,11 +118,12 @@ def report(
     published: Annotated[
         bool, typer.Option(help="Set printed numbers in grey beside ours, with the difference.")
     ] = True,
+    data_root: DataRoot = None,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench import commands
 
-    raise typer.Exit(commands.report(results, out, published=published))
+    raise typer.Exit(commands.report(results, out, data_root or [], published=published))
 
 
 @app.command()

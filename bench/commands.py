@@ -31,7 +31,7 @@ def run(options: Options) -> int:
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )
         return INTERRUPTED
-    code = report(options.results, None)
+    code = report(options.results, None, options.data_roots)
     if finished.failed:
         console.print(
             f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
@@ -79,7 +79,9 @@ def _pretrainings(planned: Plan, store: Store) -> list[str]:
     ]
 
 
-def report(results: Path, out: Path | None, *, published: bool = True) -> int:
+def report(
+    results: Path, out: Path | None, data_roots: Sequence[Path] = (), *, published: bool = True
+) -> int:
     """Render everything from the store."""
     from reports.render import render
     from reports.terminal import leaderboard
@@ -87,7 +89,7 @@ def report(results: Path, out: Path | None, *, published: bool = True) -> int:
     console = Console()
     if not results.is_dir():
         raise StoreError(f"no results folder '{results}'")
-    rendered = render(Store(results), out or results / "report", published=published)
+    rendered = render(Store(results), out or results / "report", data_roots, published=published)
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:
         console.print(f"left out: {note}", style="dim", markup=False, highlight=False)

@@ -97,10 +97,11 @@ def cloud(results: Results, run: Record) -> Cloud:
 
     Raises `StoreError` where they cannot be read.
     """
-    known: dict[str, Cloud] = results.clouds
-    if run.run_id not in known:
-        known[run.run_id] = _cloud(results.predictions(run))
-    return known[run.run_id]
+    key = ("cloud", run.run_id)
+    if key not in results.worked_out:
+        results.worked_out[key] = _cloud(results.predictions(run))
+    found: Cloud = results.worked_out[key]
+    return found
 
 
 def _cloud(predictions: pd.DataFrame) -> Cloud:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import datasets
 from bench.atomic import write_text
+from bench.library import Library
 from bench.store import Store
 from reports import html, latex
 from reports.figures import Gallery
@@ -40,9 +43,16 @@ def default_folder(store: Store) -> Path:
     return store.root / "report"
 
 
-def render(store: Store, out: Path | None = None, *, published: bool = True) -> Rendered:
+def render(
+    store: Store,
+    out: Path | None = None,
+    data_roots: Sequence[Path] = (),
+    *,
+    published: bool = True,
+) -> Rendered:
     """Write summary.csv, table.tex, figures and index.html with its pages to `out`.
 
+    Images, for figures that show some, are looked for under `data_roots` and `IQA_DATA`.
     `published` sets printed numbers beside ours and writes published.csv. Raises `StoreError` where
     the store holds no results or `out` cannot be written.
     """
@@ -59,7 +69,8 @@ def render(store: Store, out: Path | None = None, *, published: bool = True) -> 
     if printed.numbers:
         write_csv(frame(printed), out / "published.csv")
         rendered.paths.append(out / "published.csv")
-    gallery = Gallery(results, rendered.summary, out / "figures", notes=rendered.notes)
+    library = Library(datasets.data_roots(list(data_roots) or None))
+    gallery = Gallery(results, rendered.summary, out / "figures", library, notes=rendered.notes)
     gallery.draw()
     site = Site.of(results, rendered.summary, gallery.links(out), rendered.notes, printed)
     pages = html.write(site, out)

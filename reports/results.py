@@ -97,8 +97,8 @@ class Results:
     cells: list[CellResult]
     problems: list[str] = field(default_factory=list)
     """Files that could not be read, each with its reason."""
-    clouds: dict[str, Any] = field(default_factory=dict)
-    """Scatters by run, once they were worked out (`reports.curves.cloud`)."""
+    worked_out: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """What several pages and figures show of a run, by kind and run, once it was worked out."""
     excluded: list[CellResult] = field(default_factory=list)
     """Contaminated cells that `uncontaminated` left out."""
 

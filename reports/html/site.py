@@ -41,8 +41,8 @@ class Site:
     results: Results
     summary: pd.DataFrame
     """With ranks (`reports.grid.ranked`)."""
-    figures: list[tuple[str, str, str]] = field(default_factory=list)
-    """Title, PNG and PDF, as paths under the report's folder."""
+    figures: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Title, caption, PNG and PDF, the files as paths under the report's folder."""
     notes: list[str] = field(default_factory=list)
     """What was left out and why."""
     printed: Printed = NOTHING
@@ -53,7 +53,7 @@ class Site:
         cls,
         results: Results,
         summary: pd.DataFrame,
-        figures: list[tuple[str, str, str]],
+        figures: list[tuple[str, str, str, str]],
         notes: list[str],
         printed: Printed = NOTHING,
     ) -> Site:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from reports.summary import summarise
 from tests.reports.stores import maker, task
 
 KINDS = ("few-shot", "epochs", "angle", "scatter")
+"""What the showcase's records allow."""
 
 
 def test_every_figure_is_there_as_pdf_and_png(report: Rendered) -> None:
@@ -40,6 +45,35 @@ def test_what_cannot_be_drawn_is_named_with_its_reason(tmp_path: Path) -> None:
     assert "no figure 'few-shot': no method has complete cells for two label budgets" in notes
     assert "no figure 'epochs': no run was evaluated at two epochs" in notes
     assert "no figure 'angle'" in notes
+
+
+def test_the_command_says_what_it_left_out_and_why(tmp_path: Path) -> None:
+    made = maker(tmp_path / "store")
+    made.cell("piqe", task("a-dataset-nobody-has"), [0.5, 0.6], curve=[])
+    made.save()
+    shown = subprocess.run(
+        [sys.executable, "-m", "bench", "report", tmp_path / "store"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "400"},
+    ).stdout
+    page = html.unescape((tmp_path / "store" / "report" / "index.html").read_text())
+    reasons = (
+        "no figure 'few-shot': no method has complete cells for two label budgets",
+        "no figure 'settings': no numeric setting takes three values with complete results",
+        "no figure 'starts': no three complete rows differ in their random start alone",
+        "no figure 'angle': no method reports the angle between its gradients",
+        "no figure 'tsne-score', 'tsne-scene', 'tsne-noise': no run kept features; a protocol asks "
+        "for them with keep: [embeddings]",
+        "no figure 'attention': no run kept attention maps; a protocol asks for them with "
+        "keep: [attention]",
+    )
+    for reason in reasons:
+        assert f"left out: few_shot: {reason}" in shown
+        assert reason in page
+    drawn = {path.name for path in (tmp_path / "store" / "report" / "figures").iterdir()}
+    assert drawn == {"few_shot-scatter.png", "few_shot-scatter.pdf"}
 
 
 def test_names_with_formulas_are_drawn_as_text(tmp_path: Path) -> None:

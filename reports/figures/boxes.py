@@ -1,0 +1,41 @@
+"""Figures of spreads: the same method from several random starts (GRMP-IQA, Fig. 2)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from reports.drawing import draw_boxes, handle
+from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget
+from reports.grid import metric_title
+from reports.sweeps import LEAST, interval
+from reports.sweeps import starts as groups_of
+
+Boxes = dict[str, list[tuple[str, list[float]]]]
+
+
+def starts(view: View) -> Sheet:
+    """Medians over splits of each random start, by label budget; a panel a dataset."""
+    panels: dict[str, Boxes] = {}
+    for group in groups_of(view.cells):
+        found = [interval(cell, view.metric) for cell in group.cells]
+        medians = [item.median for item in found if item is not None]
+        if len(medians) >= LEAST:
+            boxes = panels.setdefault(group.task.title, {}).setdefault(group.name, [])
+            boxes.append((budget(group.task), medians))
+    if not panels:
+        raise LeftOut("no three complete rows differ in their random start alone (prompt_seed)")
+    names = list(dict.fromkeys(name for series in panels.values() for name in series))
+    title = metric_title(view.metric)
+    drawn = [
+        Panel(dataset, partial(draw_boxes, series=_numbered(series, names), y_title=title))
+        for dataset, series in panels.items()
+    ]
+    legend = [handle(number, name) for number, name in enumerate(names)]
+    caption = (
+        "Every dot is the median over splits of one random start; whiskers reach the extremes."
+    )
+    return Sheet(view.cut(drawn, "spread over starts"), legend, caption, panel_size=(3.0, 2.2))
+
+
+def _numbered(series: Boxes, names: list[str]) -> list[tuple[int, list[tuple[str, list[float]]]]]:
+    return [(names.index(name), boxes) for name, boxes in series.items()]

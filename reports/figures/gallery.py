@@ -1,0 +1,108 @@
+"""All figures of a results folder: which kinds there are, drawn and saved, or left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.atomic import replacing
+from bench.protocol import Protocol
+from bench.store import slug
+from reports.drawing import STYLE
+from reports.figures import boxes, lines, maps, overlays, points
+from reports.figures.sheet import LeftOut, Sheet, View, compose
+from reports.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as Canvas
+
+    from bench.library import Library
+
+Maker = Callable[[View], Sheet]
+KINDS: dict[str, tuple[str, Maker]] = {
+    "few-shot": ("few-shot curves", lines.few_shot),
+    "settings": ("results by setting", lines.settings),
+    "starts": ("spread over random starts", boxes.starts),
+    "epochs": ("over training", lines.epochs),
+    "angle": ("angle between the gradients of quality and semantics", lines.angle),
+    "scatter": ("prediction against quality", points.scatter),
+    "tsne-score": ("features by score interval", maps.by_score),
+    "tsne-scene": ("features by scene", maps.by_scene),
+    "tsne-noise": ("semantic noise among the features", maps.noise),
+    "attention": ("where scores come from", overlays.attention),
+}
+"""Kinds of figures; the key is part of the file's name."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One drawn figure."""
+
+    title: str
+    caption: str
+    png: Path
+    pdf: Path
+
+
+@dataclass
+class Gallery:
+    """Draws all figures of a results folder into one folder."""
+
+    results: Results
+    summary: pd.DataFrame
+    folder: Path
+    library: Library | None = None
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Figures that were left out, each with its reason."""
+
+    def draw(self) -> None:
+        """Draw what the records allow."""
+        import matplotlib as mpl
+
+        with mpl.rc_context(STYLE):
+            for protocol in self.results.protocols:
+                self._draw(protocol)
+
+    def links(self, root: Path) -> list[tuple[str, str, str, str]]:
+        """Title, caption, PNG and PDF of every figure, the files as paths under `root`."""
+        return [
+            (
+                item.title,
+                item.caption,
+                item.png.relative_to(root).as_posix(),
+                item.pdf.relative_to(root).as_posix(),
+            )
+            for item in self.figures
+        ]
+
+    def _draw(self, protocol: Protocol) -> None:
+        view = View(self.results, protocol, self.summary, self.library, self.notes)
+        reasons: dict[str, list[str]] = {}
+        for kind, (title, make) in KINDS.items():
+            try:
+                sheet = make(view)
+            except LeftOut as reason:
+                reasons.setdefault(str(reason), []).append(kind)
+                continue
+            png, pdf = self._save(compose(sheet), f"{slug(protocol.name)}-{kind}")
+            heading = f"{protocol.title or protocol.name}: {title}"
+            self.figures.append(Figure(heading, sheet.caption, png, pdf))
+        for text, kinds in reasons.items():
+            which = ", ".join(f"'{kind}'" for kind in kinds)
+            self.notes.append(f"{protocol.name}: no figure {which}: {text}")
+
+    def _save(self, canvas: Canvas, stem: str) -> tuple[Path, Path]:
+        # The layout is worked out once, not anew for every format.
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")
+        paths = [self.folder / f"{stem}.{suffix}" for suffix in ("png", "pdf")]
+        for path in paths:
+            with replacing(path) as temporary:
+                # Without a date the same records give the same file.
+                date = {"CreationDate": None} if path.suffix == ".pdf" else {}
+                canvas.savefig(temporary, format=path.suffix[1:], metadata=date)
+        return paths[0], paths[1]

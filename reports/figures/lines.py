@@ -1,0 +1,149 @@
+"""Figures of lines with bands: over label budgets, over epochs, over a setting's values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from reports.curves import Line, Reading, diagnostic, on_test, over_budgets, over_epochs
+from reports.drawing import Axis, Numbered, draw_lines, handle
+from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, key
+from reports.grid import metric_title
+from reports.sweeps import Sweep, over_values, sweeps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BAND = "Median over splits; the band is its order-statistic interval."
+RIGHT_ANGLE = 90.0
+
+
+def few_shot(view: View) -> Sheet:
+    """The first metric by number of labels, a panel a dataset."""
+    table = view.rows
+    panels = []
+    for dataset in dict.fromkeys(table["dataset"]):
+        rows = table[table["dataset"] == dataset]
+        lines = [
+            (number, over_budgets(name, rows[_is(rows, own)]))
+            for number, (own, name) in enumerate(view.names())
+        ]
+        panels.append((dataset, lines))
+    axis = Axis("labels", "log", ticks=True)
+    reason = "no method has complete cells for two label budgets"
+    return _sheet(panels, axis, metric_title(view.metric), reason)
+
+
+def epochs(view: View) -> Sheet:
+    """The first metric on the test images over training, a panel a task."""
+    panels = _trained(view, on_test(view.metric))
+    reason = "no run was evaluated at two epochs"
+    return _sheet(panels, Axis("epoch"), metric_title(view.metric), reason)
+
+
+def angle(view: View) -> Sheet:
+    """The angle between the gradients of quality and semantics (GRMP-IQA, Fig. 4b)."""
+    panels = _trained(view, diagnostic("angle"))
+    reason = "no method reports the angle between its gradients"
+    return _sheet(panels, Axis("epoch"), "gradient angle (degrees)", reason, level=RIGHT_ANGLE)
+
+
+def settings(view: View) -> Sheet:
+    """The first metric by each setting that takes several values, a panel a dataset and setting."""
+    found = sweeps(view.cells)
+    lines = [(sweep, over_values(sweep, view.metric)) for sweep in found]
+    drawn = [(sweep, line) for sweep, line in lines if line is not None]
+    if not drawn:
+        raise LeftOut(
+            "no numeric setting takes three values with complete results while all others stay "
+            "the same"
+        )
+    name = partial(_sweep_name, [sweep for sweep, _ in drawn])
+    names = list(dict.fromkeys(name(sweep) for sweep, _ in drawn))
+    places = list(dict.fromkeys((sweep.task.title, sweep.setting) for sweep, _ in drawn))
+    panels = []
+    for dataset, setting in places:
+        own = [
+            (names.index(name(sweep)), line)
+            for sweep, line in drawn
+            if (sweep.task.title, sweep.setting) == (dataset, setting)
+        ]
+        scale = _scale([x for _, line in own for x in line.x])
+        axis = Axis(_setting_title(setting), scale, ticks=True)
+        draw = partial(draw_lines, lines=own, axis=axis, y_title=metric_title(view.metric))
+        panels.append(Panel(dataset, draw))
+    legend = [handle(number, text) for number, text in enumerate(names)] if any(names) else []
+    return Sheet(view.cut(panels, "results by setting"), legend, BAND)
+
+
+def _trained(view: View, reading: Reading) -> list[tuple[str, list[tuple[int, Line | None]]]]:
+    names = view.names()
+    panels = []
+    for task in view.tasks():
+        lines = [
+            (number, over_epochs(name, view.results.trained(cell), reading))
+            for number, (own, name) in enumerate(names)
+            for cell in view.cells
+            if cell.entry.task == task and key(cell) == own
+        ]
+        panels.append((f"{task.title}, {budget(task)}", lines))
+    return panels
+
+
+def _sheet(
+    panels: Sequence[tuple[str, Sequence[tuple[int, Line | None]]]],
+    axis: Axis,
+    y_title: str,
+    reason: str,
+    level: float | None = None,
+) -> Sheet:
+    found: list[tuple[str, list[Numbered]]] = [
+        (title, [(number, line) for number, line in lines if line is not None])
+        for title, lines in panels
+    ]
+    drawn = [(title, lines) for title, lines in found if lines]
+    if not drawn:
+        raise LeftOut(reason)
+    named = {number: line.title for _, lines in drawn for number, line in lines}
+    return Sheet(
+        [
+            Panel(title, partial(draw_lines, lines=lines, axis=axis, y_title=y_title, level=level))
+            for title, lines in drawn
+        ],
+        [handle(number, name) for number, name in sorted(named.items())],
+        BAND,
+    )
+
+
+def _sweep_name(every: Sequence[Sweep], sweep: Sweep) -> str:
+    """What tells a sweep from the others: its budget, method and fixed settings, where they do."""
+    parts = []
+    if len({budget(other.task) for other in every}) > 1:
+        parts.append(budget(sweep.task))
+    if len({(other.method, other.selection) for other in every}) > 1:
+        parts.append(sweep.method)
+    rivals = [
+        other
+        for other in every
+        if (other.setting, other.method, other.task) == (sweep.setting, sweep.method, sweep.task)
+    ]
+    for name, value in sweep.fixed.items():
+        if any(other.fixed.get(name) != value for other in rivals):
+            parts.append(f"{_setting_title(name)} = {value}")
+    return ", ".join(parts)
+
+
+def _setting_title(name: str) -> str:
+    """A setting as an axis calls it: `lam` is λ, an underscore a space."""
+    words = name.strip("_").split("_")
+    return " ".join("λ" if word in ("lambda", "lam") else word for word in words)
+
+
+def _scale(values: Sequence[float]) -> Literal["linear", "log"]:
+    """Logarithmic where values span a factor of eight, e.g. 2, 4, 8, 16."""
+    return "log" if min(values) > 0 and max(values) / min(values) >= 8 else "linear"
+
+
+def _is(rows: pd.DataFrame, own: tuple[str, str]) -> pd.Series:
+    return (rows["label"] == own[0]) & (rows["selection"] == own[1])

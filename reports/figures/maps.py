@@ -1,0 +1,141 @@
+"""Figures of t-SNE: test images by their features, coloured by what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from bench import kept
+from bench.errors import StoreError
+from bench.records import Record
+from bench.stats.median import median_interval
+from reports.drawing import GREY, draw_classes, draw_intervals, draw_marked, handle, marked_handles
+from reports.embedding import CONFIDENT, WRONG, Embedded, embedded, images_of, semantic_noise
+from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, quality_title, together
+from reports.results import CellResult
+
+INTERVALS = 8
+"""Equal parts of the score range, each with a colour."""
+SIZE = (2.9, 2.4)
+UNKNOWN = "unknown"
+NO_FEATURES = "no run kept features; a protocol asks for them with keep: [embeddings]"
+
+
+def by_score(view: View) -> Sheet:
+    """Coloured by interval of the score (MP-IQE, Fig. 4), a panel a row and task."""
+    found = _embedded(view)
+    panels = []
+    for cell, item in found:
+        # One scale for all rows of a task.
+        same = [other for rival, other in found if rival.entry.task == cell.entry.task]
+        quality = np.concatenate([other.images["quality"] for other in same])
+        bounds = np.linspace(quality.min(), quality.max(), INTERVALS + 1)
+        if not np.isfinite(bounds).all() or bounds[0] == bounds[-1]:
+            continue
+        draw = partial(
+            draw_intervals,
+            points=item.points,
+            values=item.images["quality"].to_numpy(),
+            bounds=bounds,
+            title=quality_title(cell.entry.task.test),
+        )
+        panels.append(Panel(_title(cell), draw))
+    if not panels:
+        raise LeftOut("the test images have no labels, or one for all")
+    caption = "t-SNE of the features of the test images after the last epoch, one split."
+    return Sheet(view.cut(panels, "t-SNE"), caption=caption, panel_size=SIZE)
+
+
+def by_scene(view: View) -> Sheet:
+    """Coloured by scene category, the first where an image has several."""
+    found = [(cell, item, _scenes(item)) for cell, item in _embedded(view)]
+    known = [(cell, item, scenes) for cell, item, scenes in found if set(scenes) != {UNKNOWN}]
+    if not known:
+        raise LeftOut(
+            "no scene of a test image is known; datasets whose tables have scenes, and "
+            "keep: [embeddings, per_image], give one"
+        )
+    names = sorted({scene for _, _, scenes in known for scene in scenes} - {UNKNOWN})
+    draws = [
+        Panel(_title(cell), partial(draw_classes, points=item.points, classes=scenes, names=names))
+        for cell, item, scenes in known
+    ]
+    legend = [handle(number, name, line=False) for number, name in enumerate(names)]
+    if any(UNKNOWN in scenes for _, _, scenes in known):
+        legend.append(handle(0, UNKNOWN, line=False, color=GREY))
+    caption = "t-SNE of the features of the test images after the last epoch, one split."
+    return Sheet(view.cut(draws, "t-SNE by scene"), legend, caption, panel_size=SIZE)
+
+
+def noise(view: View) -> Sheet:
+    """With images marked that are sure of their semantics and wrong in quality (GRMP-IQA, Fig. 1).
+
+    Below each panel their number, there and as the median over all splits.
+    """
+    found = [(cell, item) for cell, item in _embedded(view) if "semantic_confidence" in item.images]
+    if not found:
+        raise LeftOut(
+            "no run kept its method's semantic confidence; keep: [embeddings, per_image] stores "
+            "it where the method has one (grmp)"
+        )
+    panels = []
+    for cell, item in found:
+        marked = semantic_noise(item.images)
+        counts = noise_counts(view, cell)
+        text = f"{marked.sum()} of {len(marked)} marked"
+        if len(counts) > 1:
+            over = median_interval(counts)
+            text += f"\nover {over.n} splits {over.median:g} [{over.low:g}, {over.high:g}]"
+        draw = partial(draw_marked, points=item.points, marked=marked, text=text)
+        panels.append(Panel(_title(cell), draw))
+    caption = (
+        f"t-SNE of the features of the test images after the last epoch. Black: semantic "
+        f"confidence above {CONFIDENT:g}, and ranks of prediction and quality more than "
+        f"{WRONG:.0%} of the test images apart."
+    )
+    return Sheet(view.cut(panels, "semantic noise"), marked_handles(), caption, panel_size=SIZE)
+
+
+def noise_counts(view: View, cell: CellResult) -> list[int]:
+    """How many test images are semantic noise, split by split, where the run kept what it takes."""
+    tables = [images_of(view.results, run) for run in cell.done if _kept(view, run, kept.PER_IMAGE)]
+    known = [table for table in tables if "semantic_confidence" in table]
+    return [int(semantic_noise(table).sum()) for table in known]
+
+
+def _embedded(view: View) -> list[tuple[CellResult, Embedded]]:
+    """A run's features in the plane for every cell that has some, on the same images in a task."""
+    chosen: list[tuple[CellResult, Record]] = []
+    for task in view.tasks():
+        cells = [cell for cell in view.cells if cell.entry.task == task]
+        chosen += together(cells, lambda run: _kept(view, run, kept.EMBEDDINGS))
+    if not chosen:
+        raise LeftOut(NO_FEATURES)
+    found = []
+    for cell, run in chosen:
+        try:
+            found.append((cell, embedded(view.results, run)))
+        except StoreError as error:
+            note = f"{cell.entry.label} on {cell.entry.task.title}: no t-SNE: {error}"
+            if note not in view.notes:
+                view.notes.append(note)
+    if not found:
+        raise LeftOut("none of the stored features can be drawn")
+    return found
+
+
+def _kept(view: View, run: Record, kind: str) -> bool:
+    return kept.path(view.results.store, run.spec, kind).exists()
+
+
+def _scenes(item: Embedded) -> Sequence[str]:
+    if "scene" not in item.images:
+        return [UNKNOWN] * len(item.images)
+    return [text.partition("|")[0] or UNKNOWN for text in item.images["scene"]]
+
+
+def _title(cell: CellResult) -> str:
+    task = cell.entry.task
+    return f"{cell.entry.label}\n{task.title}, {budget(task)}"

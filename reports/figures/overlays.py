@@ -1,0 +1,157 @@
+"""Figures of where scores come from: stored maps over their images (MP-IQE, Fig. 3)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import datasets, kept
+from bench.api import ImagePolicy
+from bench.decode import decode
+from bench.errors import BenchError
+from bench.image_files import Tree
+from bench.metrics import fit_logistic4, logistic4
+from bench.records import Record, Task
+from reports.drawing import draw_image, draw_overlay
+from reports.embedding import images_of
+from reports.figures.sheet import (
+    LeftOut,
+    Panel,
+    Sheet,
+    View,
+    budget,
+    quality_title,
+    together,
+)
+from reports.results import CellResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.library import Library
+
+Pixels = npt.NDArray[np.uint8]
+SIDE = 240
+"""Pixels of an image's shorter side in the figure."""
+MOST_TASKS = 3
+SIZE = (1.45, 1.5)
+
+
+def attention(view: View) -> Sheet:
+    """For each task a row of images, worst first, and below it a row of maps for each method."""
+    chosen = _chosen(view)
+    if not chosen:
+        raise LeftOut("no run kept attention maps; a protocol asks for them with keep: [attention]")
+    panels: list[Panel | None] = []
+    reasons = []
+    tasks = list(chosen)
+    for task in tasks[:MOST_TASKS]:
+        try:
+            panels += _block(view, task, chosen[task])
+        except BenchError as error:
+            reasons.append(f"{task.title}: {str(error).splitlines()[0]}")
+    if not panels:
+        raise LeftOut("; ".join(reasons))
+    view.notes.extend(f"{view.protocol.name}: no attention maps on {text}" for text in reasons)
+    if len(tasks) > MOST_TASKS:
+        view.notes.append(
+            f"{view.protocol.name}: attention maps of the first {MOST_TASKS} of {len(tasks)} tasks"
+        )
+    caption = (
+        "Maps as the runs stored them, each scaled to its own maximum: light is where the score "
+        "comes from. Predictions are mapped to the labels' scale by the logistic fitted to all "
+        "test images, where there is a fit."
+    )
+    return Sheet(panels, caption=caption, across=kept.SHOWN, panel_size=SIZE)
+
+
+def _chosen(view: View) -> dict[Task, list[tuple[CellResult, Record]]]:
+    """Runs with maps by task, all of a task's on one split."""
+    store = view.results.store
+
+    def has(run: Record) -> bool:
+        return kept.path(store, run.spec, kept.ATTENTION).exists()
+
+    found = {}
+    for task in view.tasks():
+        runs = together((cell for cell in view.cells if cell.entry.task == task), has)
+        # The images are the same on one split only.
+        runs = [pair for pair in runs if pair[1].spec.split_digest == runs[0][1].spec.split_digest]
+        if runs:
+            found[task] = runs
+    return found
+
+
+def _block(view: View, task: Task, runs: list[tuple[CellResult, Record]]) -> list[Panel | None]:
+    first = runs[0][1]
+    shown = _maps(view, first).rows
+    images = images_of(view.results, first).iloc[shown]
+    pixels = read_images(view.library, first, list(images["image"]))
+    labels = [f"{quality_title(task.test)} {value:.3g}" for value in images["quality"]]
+    titles = [f"{task.title}, {budget(task)}", *[""] * (len(shown) - 1)]
+    rows = [
+        _row(
+            titles,
+            [
+                partial(draw_image, image=image, text=text)
+                for image, text in zip(pixels, labels, strict=True)
+            ],
+        )
+    ]
+    for cell, run in runs:
+        maps = _maps(view, run)
+        texts = predicted(images_of(view.results, run))[maps.rows]
+        draws = [
+            partial(draw_overlay, image=image, heat=heat, text=f"predicted {value:.3g}")
+            for image, heat, value in zip(pixels, maps.maps, texts, strict=True)
+        ]
+        rows.append(_row([cell.entry.label, *[""] * (len(shown) - 1)], draws))
+    return [panel for row in rows for panel in row]
+
+
+def _row(titles: list[str], draws: list[Any]) -> list[Panel | None]:
+    panels: list[Panel | None] = [
+        Panel(title, draw) for title, draw in zip(titles, draws, strict=True)
+    ]
+    return panels + [None] * (kept.SHOWN - len(panels))
+
+
+def _maps(view: View, run: Record) -> kept.Attention:
+    found = kept.attention(view.results.store, run.spec)
+    assert found is not None
+    return found
+
+
+def predicted(images: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Predictions (n,) on the scale of the quality labels, by the four-parameter logistic fitted
+    to all test images; as they are where there is no fit."""
+    prediction = images["prediction"].to_numpy(dtype=np.float64)
+    quality = images["quality"].to_numpy(dtype=np.float64)
+    fit = fit_logistic4(prediction, quality)
+    return logistic4(prediction, *fit.params) if fit.converged else prediction
+
+
+def read_images(library: Library | None, run: Record, names: list[str]) -> list[Pixels]:
+    """Test images of a run by name, with `SIDE` pixels on the shorter side.
+
+    Raises `BenchError` where the dataset is not at hand, differs from the run's, or lacks a file.
+    """
+    spec = run.spec.task.test
+    if library is None or datasets.locate(spec, library.data_roots) is None:
+        raise BenchError(
+            f"the images of {spec} are not at hand (--data-root or IQA_DATA says where they are)"
+        )
+    dataset = library.dataset(spec)
+    if run.digests.get("test", dataset.digest) != dataset.digest:
+        raise BenchError(f"{spec} on this machine is not the one that the runs have seen")
+    tree = Tree(dataset.root)
+    images = []
+    for name in names:
+        path = tree.find(name)
+        if path is None:
+            raise BenchError(f"image '{name}' is {tree.why_not(name)}")
+        images.append(decode(path, ImagePolicy("short_side", SIDE)))
+    return images

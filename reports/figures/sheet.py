@@ -1,0 +1,165 @@
+"""What a figure is before it is drawn: panels with their titles, a legend, a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench import datasets
+from bench.errors import UsageError
+from bench.protocol import Protocol
+from bench.records import Record, Task
+from reports.grid import row_title
+from reports.results import CellResult, Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.lines import Line2D
+
+    from bench.library import Library
+
+ACROSS = 3
+"""Panels side by side."""
+MOST_PANELS = 12
+"""Larger figures are cut, and say so."""
+
+
+class LeftOut(Exception):
+    """Why a figure cannot be drawn, for the reader of the report."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot of a figure."""
+
+    title: str
+    draw: Callable[[Axes], None]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A figure, ready to be drawn."""
+
+    panels: Sequence[Panel | None]
+    """Row by row; None leaves a place empty."""
+    legend: Sequence[Line2D] = ()
+    caption: str = ""
+    """What a reader has to know beside the title."""
+    across: int = ACROSS
+    panel_size: tuple[float, float] = (2.5, 2.0)
+    """Width and height of a panel, inches."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What the figures of one protocol are made from."""
+
+    results: Results
+    protocol: Protocol
+    summary: pd.DataFrame
+    """All protocols' rows (`reports.summary`)."""
+    library: Library | None = None
+    """The datasets, for figures that show images; None where there is none at hand."""
+    notes: list[str] = field(default_factory=list)
+    """What a figure had to leave out in part."""
+
+    @property
+    def cells(self) -> list[CellResult]:
+        """The protocol's cells."""
+        return self.results.of(self.protocol)
+
+    @property
+    def metric(self) -> str:
+        """The metric that ranks."""
+        return self.protocol.metrics[0]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The protocol's rows of the summary under that metric."""
+        table = self.summary
+        return table[(table["protocol"] == self.protocol.name) & (table["metric"] == self.metric)]
+
+    def names(self) -> list[tuple[tuple[str, str], str]]:
+        """(label, selection) of every row and what a legend calls it."""
+        keys = list(dict.fromkeys(map(key, self.cells)))
+        several = len({selection for _, selection in keys}) > 1
+        return [(one, row_title(one, ("label", "selection"), several)) for one in keys]
+
+    def tasks(self) -> list[Task]:
+        """The columns; each dataset under its largest budget only, where there are many."""
+        found = list(dict.fromkeys(cell.entry.task for cell in self.cells))
+        if len(found) <= MOST_PANELS:
+            return found
+        return list({task.title: task for task in found}.values())
+
+    def cut(self, panels: list[Panel], what: str) -> list[Panel]:
+        """As many panels as one figure holds, with a note where that is not all."""
+        if len(panels) > MOST_PANELS:
+            self.notes.append(
+                f"{self.protocol.name}: {what} of the first {MOST_PANELS} of {len(panels)} cells"
+            )
+        return panels[:MOST_PANELS]
+
+
+def key(cell: CellResult) -> tuple[str, str]:
+    """What tells rows apart."""
+    return cell.entry.label, cell.entry.selection
+
+
+def budget(task: Task) -> str:
+    """A task's label budget as titles say it."""
+    return f"{task.budget} labels" if task.labels is not None else task.budget
+
+
+def quality_title(spec: str) -> str:
+    """What the quality labels of a dataset are: MOS, DMOS with its sign turned, or 'quality'."""
+    try:
+        label = datasets.info(spec).label
+    except UsageError:
+        return "quality"
+    return {"mos": "MOS", "dmos": "-DMOS"}.get(label, "quality")
+
+
+def together(
+    cells: Iterable[CellResult], has: Callable[[Record], bool]
+) -> list[tuple[CellResult, Record]]:
+    """One run of every cell that has one, all of the first repeat that they share.
+
+    Within a task they are then runs on the same test images. Where no repeat is shared each cell
+    gives its own first one.
+    """
+    able = []
+    for cell in cells:
+        runs = {run.spec.repeat: run for run in cell.done if has(run)}
+        if runs:
+            able.append((cell, runs))
+    shared = set.intersection(*(set(runs) for _, runs in able)) if able else set()
+    return [(cell, runs[min(shared or runs)]) for cell, runs in able]
+
+
+def compose(sheet: Sheet) -> Canvas:
+    """Draw a sheet. Needs the style in force (`reports.drawing.STYLE`)."""
+    from matplotlib.figure import Figure as Canvas
+
+    across = min(sheet.across, len(sheet.panels))
+    down = -(-len(sheet.panels) // across)
+    width, height = sheet.panel_size
+    size = (width * across + 0.3, height * down + 0.35)
+    canvas = Canvas(figsize=size, layout="constrained")
+    grid = list(canvas.subplots(down, across, squeeze=False).flat)
+    for axes, panel in zip(grid, sheet.panels, strict=False):
+        if panel is None:
+            axes.set_visible(False)
+            continue
+        axes.set_title(panel.title)
+        panel.draw(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[len(sheet.panels) :]:
+        axes.set_visible(False)
+    if sheet.legend:
+        columns = min(4 if across > 1 else 2, len(sheet.legend))
+        canvas.legend(handles=list(sheet.legend), loc="outside lower center", ncols=columns)
+    return canvas

@@ -1,0 +1,402 @@
+"""What stands in a figure is what stands in the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from PIL import Image
+
+from bench import kept
+from bench.library import Library
+from bench.metrics import fit_logistic4, logistic4
+from bench.records import Record
+from bench.stats.median import median_interval
+from bench.store import Store, write_parquet
+from reports.embedding import embedded, semantic_noise
+from reports.figures import boxes, lines, maps, overlays, points
+from reports.figures.sheet import LeftOut, Sheet, View, compose, quality_title, together
+from reports.results import load
+from reports.summary import table
+from tests.reports.stores import Maker, maker, task
+
+REPEATS = (0.50, 0.62, 0.57, 0.66)
+
+
+def view(store: Store, library: Library | None = None) -> View:
+    results = load(store)
+    return View(results, results.protocols[0], table(results), library)
+
+
+def axes_of(sheet: Sheet) -> list[Axes]:
+    """Axes of the panels; those of colour bars left out."""
+    drawn = compose(sheet).axes
+    return [axes for axes in drawn if axes.get_label() != "<colorbar>" and axes.get_visible()]
+
+
+def xy(axes: Axes, number: int = 0) -> tuple[list[float], list[float]]:
+    line = axes.get_lines()[number]
+    return list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata()))
+
+
+def band(axes: Axes, number: int = 0) -> dict[float, tuple[float, float]]:
+    """Lower and upper end of a band by x."""
+    corners = axes.collections[number].get_paths()[0].vertices
+    return {
+        x: (min(corners[corners[:, 0] == x, 1]), max(corners[corners[:, 0] == x, 1]))
+        for x in np.unique(corners[:, 0])
+    }
+
+
+def legend_of(sheet: Sheet) -> list[str]:
+    return [str(handle.get_label()) for handle in sheet.legend]
+
+
+# -- lines ----------------------------------------------------------------------------------------
+
+
+def test_few_shot_curves(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    for labels, shift in ((50, 0.0), (100, 0.1), (200, 0.2)):
+        made.cell("a", task(labels=labels), [value + shift for value in REPEATS])
+        made.cell("b", task(labels=labels), [0.4] * 4, expected=5 if labels == 100 else 4)
+    sheet = lines.few_shot(view(made.save()))
+    (axes,) = axes_of(sheet)
+    medians = [0.595 + shift for shift in (0, 0.1, 0.2)]
+    assert xy(axes) == ([50, 100, 200], pytest.approx(medians))
+    assert band(axes)[100] == pytest.approx((0.60, 0.76))  # four repeats: from least to largest
+    assert xy(axes, 1) == ([50, 200], [0.4, 0.4])  # b is incomplete at 100 labels
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["50", "100", "200"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("labels", "SRCC")
+    assert legend_of(sheet) == ["a", "b"]
+
+
+def test_srcc_over_epochs_and_gradient_angle(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    runs = made.cell("a", task(), REPEATS)
+    seen = view(made.save())
+    (axes,) = axes_of(lines.epochs(seen))
+    by_epoch = {
+        point.epoch: [
+            own.test["srcc"] for run in runs for own in run.curve if own.epoch == point.epoch
+        ]
+        for point in runs[0].curve
+        if point.test
+    }
+    assert xy(axes)[0] == [5, 10, 15, 20]
+    assert xy(axes)[1] == pytest.approx([np.median(values) for values in by_epoch.values()])
+    assert band(axes)[20] == pytest.approx((0.50, 0.66))
+    (axes,) = axes_of(lines.angle(seen))
+    angles = np.array([[point.diagnostics["angle"] for point in run.curve] for run in runs])
+    assert xy(axes)[0] == list(range(1, 21))
+    assert xy(axes)[1] == pytest.approx(np.median(angles, axis=0))
+    assert band(axes)[7] == pytest.approx((angles[:, 6].min(), angles[:, 6].max()))
+    assert list(axes.get_lines()[1].get_ydata()) == [90, 90]
+
+
+def sweep_cells(made: Maker, values: Sequence[Any], labels: int = 50, **fixed: Any) -> None:
+    for value in values:
+        settings = {"lam": value, "label": "", "qgr": True, "prompt_seed": 0, **fixed}
+        scores = [score + 0.01 * float(value) for score in REPEATS]
+        made.cell(f"{value} {fixed}", task(labels=labels), scores, method="grmp", settings=settings)
+
+
+def test_curves_over_a_setting(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    for labels in (50, 100):
+        sweep_cells(made, (7, 1, 3.0, 5), labels)
+    sheet = lines.settings(view(made.save()))
+    (axes,) = axes_of(sheet)
+    for number in (0, 1):
+        x, y = xy(axes, number)
+        assert x == [1, 3, 5, 7]
+        assert y == pytest.approx([0.595 + 0.01 * value for value in x])
+    assert band(axes)[5] == pytest.approx((0.55, 0.71))
+    assert axes.get_xlabel() == "λ"
+    assert axes.get_xscale() == "linear"
+    assert legend_of(sheet) == ["50 labels", "100 labels"]
+
+
+def test_two_settings_that_vary_in_turn(tmp_path: Path) -> None:
+    """As in MP-IQE's Table 6: the full model lies on both curves."""
+    made = maker(tmp_path)
+    for text, visual in ((2, 4), (4, 4), (8, 4), (16, 4), (8, 1), (8, 2), (8, 8)):
+        settings = {"label": "", "text_length": text, "visual_length": visual}
+        scores = [score + text / 100 + visual / 1000 for score in REPEATS]
+        made.cell(f"{text} {visual}", task(), scores, method="mpiqe", settings=settings)
+    sheet = lines.settings(view(made.save()))
+    first, second = axes_of(sheet)
+    assert (first.get_xlabel(), second.get_xlabel()) == ("text length", "visual length")
+    assert xy(first)[0] == [2, 4, 8, 16]
+    assert xy(second) == ([1, 2, 4, 8], pytest.approx([0.675 + v / 1000 for v in (1, 2, 4, 8)]))
+    assert first.get_xscale() == "log"
+    assert legend_of(sheet) == []
+
+
+@pytest.mark.parametrize("reason", ["two values", "an incomplete cell", "booleans", "seeds"])
+def test_what_makes_no_curve_over_a_setting(tmp_path: Path, reason: str) -> None:
+    made = maker(tmp_path)
+    sweep_cells(made, (1, 3))
+    if reason == "an incomplete cell":
+        settings = {"lam": 5, "label": "", "qgr": True, "prompt_seed": 0}
+        made.cell("5", task(), REPEATS, method="grmp", settings=settings, expected=5)
+    if reason == "booleans":
+        sweep_cells(made, (1, 3), qgr=False)
+    if reason == "seeds":
+        sweep_cells(made, (1, 3), prompt_seed=1)
+        sweep_cells(made, (1, 3), prompt_seed=2)
+    with pytest.raises(LeftOut, match="no numeric setting takes three values"):
+        lines.settings(view(made.save()))
+
+
+def test_random_starts(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    shifts = (0.0, 0.03, -0.02, 0.01)
+    for labels in (50, 100):
+        for seed, shift in enumerate(shifts):
+            values = [value + shift + labels / 1000 for value in REPEATS]
+            settings = {"label": "", "prompt_seed": seed, "blocks": 0}
+            made.cell(f"CoOp {seed}", task(labels=labels), values, method="grmp", settings=settings)
+    for seed in (0, 1):
+        settings = {"label": "", "prompt_seed": seed, "blocks": 4}
+        made.cell(f"GRMP {seed}", task(), REPEATS, method="grmp", settings=settings)
+    sheet = boxes.starts(view(made.save()))
+    (axes,) = axes_of(sheet)
+    assert legend_of(sheet) == ["CoOp"]  # two starts of GRMP make no spread
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["50 labels", "100 labels"]
+    for labels in (50, 100):
+        medians = [0.595 + shift + labels / 1000 for shift in shifts]
+        place = {line.get_gid(): line for line in axes.get_lines()}
+        line = place[f"median 0 {labels} labels"]
+        assert list(line.get_ydata()) == pytest.approx([np.median(medians)] * 2)
+        dots = [own for own in axes.get_lines() if own.get_linestyle() == "None"]
+        found = dots[(50, 100).index(labels)]
+        assert list(found.get_ydata()) == pytest.approx(medians)
+
+
+# -- points ---------------------------------------------------------------------------------------
+
+
+def test_scatter_with_its_logistic(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    runs = made.cell("a", task(), REPEATS)
+    sheet = points.scatter(view(made.save()))
+    (axes,) = axes_of(sheet)
+    stored = made.store.predictions(runs[2].spec)  # 0.57, the lower of the two in the middle
+    drawn = axes.collections[0].get_offsets()
+    assert np.array_equal(np.asarray(drawn), stored[["prediction", "quality"]].to_numpy())
+    fit = fit_logistic4(stored["prediction"].to_numpy(), stored["quality"].to_numpy())
+    x, y = xy(axes)
+    assert y == pytest.approx(logistic4(np.array(x), *fit.params))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("prediction", "MOS")
+    assert quality_title("live") == "-DMOS"
+    assert quality_title("not known") == "quality"
+
+
+def keep_features(made: Maker, runs: Sequence[Record], **columns: Any) -> None:
+    """Features that follow quality, and what is known of the images."""
+    for run in runs:
+        predictions = made.store.predictions(run.spec)
+        rng = np.random.default_rng(run.spec.repeat)
+        quality = predictions["quality"].to_numpy()[:, None]
+        features = np.hstack([quality, quality**2]) + rng.normal(0, 0.05, (80, 2))
+        with kept.path(made.store, run.spec, kept.EMBEDDINGS).open("wb") as file:
+            np.save(file, features.astype(np.float32))
+        known = predictions[["image"]].assign(**columns)
+        write_parquet(known, kept.path(made.store, run.spec, kept.PER_IMAGE))
+
+
+def test_features_by_score_interval(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    for label in ("a", "b"):
+        keep_features(made, made.cell(label, task(), REPEATS))
+    seen = view(made.save())
+    sheet = maps.by_score(seen)
+    first, second = axes_of(sheet)
+    for axes, cell in ((first, seen.cells[0]), (second, seen.cells[1])):
+        run = cell.done[0]
+        drawn = axes.collections[0]
+        quality = made.store.predictions(run.spec)["quality"]
+        assert np.array_equal(np.asarray(drawn.get_offsets()), embedded(seen.results, run).points)
+        assert np.array_equal(np.asarray(drawn.get_array()), quality.to_numpy())
+        bounds = drawn.norm.boundaries  # type: ignore[attr-defined]
+        assert bounds == pytest.approx(np.linspace(quality.min(), quality.max(), 9))
+        # Neighbours in the plane have similar scores, or the picture shows nothing.
+        places = np.asarray(drawn.get_offsets())
+        apart = np.linalg.norm(places[:, None] - places[None], axis=2) + np.eye(80) * 1e9
+        nearest = quality.to_numpy()[apart.argmin(axis=1)]
+        assert np.corrcoef(nearest, quality)[0, 1] > 0.9
+
+
+def test_features_give_the_same_picture_twice(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    runs = made.cell("a", task(), REPEATS[:1])
+    keep_features(made, runs)
+    once, again = (embedded(load(made.save()), runs[0]).points for _ in range(2))
+    assert np.array_equal(once, again)
+
+
+def test_features_by_scene(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    scenes = ["night|human", "plant", "", "human"] * 20
+    keep_features(made, made.cell("a", task(), REPEATS[:1]), scene=scenes)
+    keep_features(made, made.cell("no scenes", task(), REPEATS[:1]))
+    seen = view(made.save())
+    sheet = maps.by_scene(seen)
+    (axes,) = axes_of(sheet)
+    places = embedded(seen.results, seen.cells[0].done[0]).points
+    drawn = {item.get_label(): np.asarray(item.get_offsets()) for item in axes.collections}
+    assert legend_of(sheet) == ["human", "night", "plant", "unknown"]
+    assert np.array_equal(drawn["night"], places[0::4])
+    assert np.array_equal(drawn["plant"], places[1::4])
+    assert np.array_equal(np.asarray(axes.collections[0].get_offsets()), places[2::4])
+
+
+def test_semantic_noise_by_hand() -> None:
+    images = pd.DataFrame(
+        {
+            "quality": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
+            # Ranks 1, 2, 6, 4, 5, 3, 8, 7: three apart of eight in the third and the sixth.
+            "prediction": [0.1, 0.2, 0.6, 0.4, 0.5, 0.3, 0.8, 0.7],
+            "semantic_confidence": [0.9, 0.9, 0.9, 0.9, 0.9, 0.8, 0.9, 0.1],
+        }
+    )
+    assert list(np.flatnonzero(semantic_noise(images))) == [2]  # 0.8 is not above 0.8
+    images["semantic_confidence"] = 1.0
+    assert list(np.flatnonzero(semantic_noise(images))) == [2, 5]
+    images["prediction"] = images["quality"]
+    assert not semantic_noise(images).any()
+
+
+def test_semantic_noise_is_marked_and_counted_over_splits(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    runs = made.cell("grmp", task(), REPEATS)
+    keep_features(made, runs, semantic_confidence=np.linspace(0, 1, 80))
+    seen = view(made.save())
+    (axes,) = axes_of(maps.noise(seen))
+    counts = []
+    for run in runs:
+        images = made.store.predictions(run.spec)
+        ranks = images[["prediction", "quality"]].rank().to_numpy()
+        wrong = np.abs(ranks[:, 0] - ranks[:, 1]) > 20
+        counts.append(wrong[np.linspace(0, 1, 80) > 0.8])
+    places = embedded(seen.results, runs[0]).points
+    rows = np.flatnonzero(np.linspace(0, 1, 80) > 0.8)[counts[0]]
+    assert len(rows) > 0
+    assert np.array_equal(np.asarray(axes.collections[1].get_offsets()), places[rows])
+    over = median_interval([int(each.sum()) for each in counts])
+    assert axes.get_xlabel() == (
+        f"{len(rows)} of 80 marked\nover 4 splits {over.median:g} [{over.low:g}, {over.high:g}]"
+    )
+
+
+def test_rows_of_a_task_show_the_same_test_images(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    first = made.cell("a", task(), ["broken", *REPEATS])
+    second = made.cell("b", task(), [*REPEATS, "broken"])
+    keep_features(made, first[1:])
+    keep_features(made, [*second[:2], second[3]])
+    seen = view(made.save())
+    has = {run.run_id for run in [*first[1:], *second[:2], second[3]]}
+    pairs = together(seen.cells, lambda run: run.run_id in has)
+    assert [run.spec.repeat for _, run in pairs] == [1, 1]
+    pairs = together(seen.cells, lambda run: run.run_id in (first[2].run_id, second[0].run_id))
+    assert [run.spec.repeat for _, run in pairs] == [2, 0]
+
+
+def test_damaged_features_are_left_out_by_name(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    good, bad, same = (made.cell(label, task(), REPEATS[:1])[0] for label in ("a", "b", "c"))
+    keep_features(made, [good, bad, same])
+    kept.path(made.store, bad.spec, kept.EMBEDDINGS).write_bytes(b"nothing")
+    with kept.path(made.store, same.spec, kept.EMBEDDINGS).open("wb") as file:
+        np.save(file, np.ones((80, 3), np.float32))
+    seen = view(made.save())
+    assert len(axes_of(maps.by_score(seen))) == 1
+    notes = "\n".join(seen.notes)
+    assert "b on livec: no t-SNE: features" in notes
+    assert "c on livec: no t-SNE" in notes
+    assert "the features of all images are the same" in notes
+
+
+# -- attention ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def attended(tmp_path: Path) -> Maker:
+    """Two methods' maps of six images of a database of the user's own."""
+    root = tmp_path / "data" / "mine"
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(80):
+        Image.fromarray(rng.integers(0, 255, (240, 320, 3), np.uint8)).save(
+            root / f"img{index:03}.png"
+        )
+        rows.append(f"img{index:03}.png,{1 + index / 20}\n")
+    (root / "scores.csv").write_text("image,score\n" + "".join(rows))
+    (tmp_path / "data" / "iqa-data.yaml").write_text(
+        "databases:\n  mine:\n    root: mine\n    table: scores.csv\n    range: [1, 5]\n"
+    )
+    made = maker(tmp_path / "store")
+    for number, label in enumerate(("Visual-only", "MP-IQE")):
+        for run in made.cell(label, task("mine"), REPEATS):
+            maps_ = np.random.default_rng(number).random((6, 8, 8)).astype(np.float32)
+            with kept.path(made.store, run.spec, kept.ATTENTION).open("wb") as file:
+                np.savez(file, rows=np.array([3, 70, 5, 8, 9, 11]), maps=maps_)
+    made.save()
+    return made
+
+
+def test_attention_overlays(attended: Maker, tmp_path: Path) -> None:
+    seen = view(attended.store, Library([tmp_path / "data"]))
+    drawn = axes_of(overlays.attention(seen))
+    assert len(drawn) == 18
+    run = seen.cells[1].done[0]
+    predictions = attended.store.predictions(run.spec)
+    stored = kept.attention(attended.store, run.spec)
+    assert stored is not None
+    fit = fit_logistic4(predictions["prediction"].to_numpy(), predictions["quality"].to_numpy())
+    mapped = logistic4(predictions["prediction"].to_numpy(), *fit.params)
+    for place, row in enumerate(stored.rows):
+        own = np.asarray(Image.open(tmp_path / "data" / "mine" / predictions["image"][row]))
+        assert np.array_equal(drawn[place].images[0].get_array(), own)
+        assert drawn[place].get_xlabel() == f"quality {predictions['quality'][row]:.3g}"
+        over = drawn[12 + place]
+        assert np.array_equal(over.images[1].get_array(), stored.maps[place])
+        assert over.images[1].get_extent() == [-0.5, 319.5, 239.5, -0.5]
+        assert over.get_xlabel() == f"predicted {mapped[row]:.3g}"
+    assert [drawn[place].get_title() for place in (0, 6, 12)] == [
+        "mine, 50 labels",
+        "Visual-only",
+        "MP-IQE",
+    ]
+
+
+def test_attention_without_the_images_is_left_out(attended: Maker, tmp_path: Path) -> None:
+    (tmp_path / "data" / "mine").rename(tmp_path / "data" / "elsewhere")
+    for library in (None, Library([tmp_path / "data"])):
+        with pytest.raises(LeftOut, match="mine: the images of mine are not at hand"):
+            overlays.attention(view(attended.store, library))
+
+
+def test_attention_over_other_images_is_left_out(attended: Maker, tmp_path: Path) -> None:
+    scores = tmp_path / "data" / "mine" / "scores.csv"
+    library = Library([tmp_path / "data"])
+    (tmp_path / "data" / "mine" / "img003.png").unlink()
+    with pytest.raises(LeftOut, match=r"image 'img003.png' is missing"):
+        overlays.attention(view(attended.store, library))
+    record = next(attended.store.records())
+    for run in attended.store.records():
+        digests = {"test": library.dataset("mine").digest}
+        attended.store.write(run.model_copy(update={"digests": digests}))
+    scores.write_text(scores.read_text().replace(",1.5\n", ",1.6\n"))
+    with pytest.raises(LeftOut, match="mine on this machine is not the one that the runs have"):
+        overlays.attention(view(attended.store, Library([tmp_path / "data"])))
+    assert record.spec.task.test == "mine"
