@@ -81,10 +81,14 @@ def over_epochs(title: str, runs: Sequence[Record], reading: Reading) -> Line | 
     )
 
 
-def over_budgets(title: str, rows: pd.DataFrame) -> Line | None:
-    """Median and interval over label budgets, of complete cells with a number of labels."""
-    counted = rows[rows["complete"] & rows["labels"].str.fullmatch(r"\d+")]
-    counted = counted.assign(budget=counted["labels"].astype(int)).sort_values("budget")
+def over_budgets(title: str, rows: pd.DataFrame, unit: str = "") -> Line | None:
+    """Median and interval over label budgets, of complete cells with a number of labels.
+
+    With `unit` '%' over training ratios, in per cent.
+    """
+    counted = rows[rows["complete"] & rows["labels"].str.fullmatch(rf"[\d.]+{unit}")]
+    numbers = counted["labels"].str.removesuffix(unit).astype(float)
+    counted = counted.assign(budget=numbers).sort_values("budget")
     if len(counted) < 2:
         return None
     columns = (counted[name].tolist() for name in ("budget", "median", "low", "high"))

@@ -59,21 +59,35 @@ def series_look(number: int) -> dict[str, Any]:
     }
 
 
-def handle(number: int, name: str, line: bool = True, **look: Any) -> Line2D:
-    """A series' entry in the legend; without `line` its marker alone."""
+def class_look(number: int) -> dict[str, Any]:
+    """Colour and marker of a class: a series' without the grey that stands for no class."""
+    grey = COLOURS.index("#999999")
+    return series_look(number + (number >= grey)) | {"linestyle": "none"}
+
+
+def handle(number: int, name: str) -> Line2D:
+    """A series' entry in the legend."""
+    return _entry(name, series_look(number))
+
+
+def class_handles(names: Sequence[str], others: str = "") -> list[Line2D]:
+    """The legend of `draw_classes`; `others` is what images of no class are called, if any are."""
+    found = [_entry(name, class_look(number)) for number, name in enumerate(names)]
+    unclassed = {"color": GREY, "marker": ".", "linestyle": "none"}
+    return [*found, _entry(others, unclassed)] if others else found
+
+
+def _entry(name: str, look: dict[str, Any]) -> Line2D:
     from matplotlib.lines import Line2D
 
-    own = series_look(number) | look
-    return Line2D([], [], label=name, **(own if line else own | {"linestyle": "none"}))
+    return Line2D([], [], label=name, **look)
 
 
 def marked_handles() -> list[Line2D]:
     """The legend of `draw_marked`."""
-    from matplotlib.lines import Line2D
-
     looks = ((GREY, "other images"), ("black", "sure of semantics, wrong in quality"))
     return [
-        Line2D([], [], label=name, color=colour, marker="o", linestyle="none")
+        _entry(name, {"color": colour, "marker": "o", "linestyle": "none"})
         for colour, name in looks
     ]
 
@@ -182,9 +196,9 @@ def draw_classes(
     """Points (n, 2) by class: those of `names` with colours and markers, others grey."""
     every = np.array(classes)
     others = ~np.isin(every, names)
-    axes.scatter(points[others, 0], points[others, 1], s=9, color=GREY, lw=0, label="")
+    axes.scatter(points[others, 0], points[others, 1], s=9, color=GREY, marker=".", label="")
     for number, name in enumerate(names):
-        look, own = series_look(number), every == name
+        look, own = class_look(number), every == name
         axes.scatter(
             points[own, 0],
             points[own, 1],

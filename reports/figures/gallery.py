@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Maker = Callable[[View], Sheet]
 KINDS: dict[str, tuple[str, Maker]] = {
     "few-shot": ("few-shot curves", lines.few_shot),
+    "ratios": ("curves over training ratios", lines.ratios),
     "settings": ("results by setting", lines.settings),
     "starts": ("spread over random starts", boxes.starts),
     "epochs": ("over training", lines.epochs),

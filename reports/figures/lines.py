@@ -21,18 +21,14 @@ RIGHT_ANGLE = 90.0
 
 def few_shot(view: View) -> Sheet:
     """The first metric by number of labels, a panel a dataset."""
-    table = view.rows
-    panels = []
-    for dataset in dict.fromkeys(table["dataset"]):
-        rows = table[table["dataset"] == dataset]
-        lines = [
-            (number, over_budgets(name, rows[_is(rows, own)]))
-            for number, (own, name) in enumerate(view.names())
-        ]
-        panels.append((dataset, lines))
-    axis = Axis("labels", "log", ticks=True)
     reason = "no method has complete cells for two label budgets"
-    return _sheet(panels, axis, metric_title(view.metric), reason)
+    return _budgets(view, Axis("labels", "log", ticks=True), "", reason)
+
+
+def ratios(view: View) -> Sheet:
+    """The first metric by training ratio (MP-IQE, Table 5), a panel a dataset."""
+    reason = "no method has complete cells for two training ratios"
+    return _budgets(view, Axis("training images (% of all)", ticks=True), "%", reason)
 
 
 def epochs(view: View) -> Sheet:
@@ -75,6 +71,19 @@ def settings(view: View) -> Sheet:
         panels.append(Panel(dataset, draw))
     legend = [handle(number, text) for number, text in enumerate(names)] if any(names) else []
     return Sheet(view.cut(panels, "results by setting"), legend, BAND)
+
+
+def _budgets(view: View, axis: Axis, unit: str, reason: str) -> Sheet:
+    table = view.rows
+    panels = []
+    for dataset in dict.fromkeys(table["dataset"]):
+        rows = table[table["dataset"] == dataset]
+        lines = [
+            (number, over_budgets(name, rows[_is(rows, own)], unit))
+            for number, (own, name) in enumerate(view.names())
+        ]
+        panels.append((dataset, lines))
+    return _sheet(panels, axis, metric_title(view.metric), reason)
 
 
 def _trained(view: View, reading: Reading) -> list[tuple[str, list[tuple[int, Line | None]]]]:

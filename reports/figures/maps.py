@@ -11,7 +11,13 @@ from bench import kept
 from bench.errors import StoreError
 from bench.records import Record
 from bench.stats.median import median_interval
-from reports.drawing import GREY, draw_classes, draw_intervals, draw_marked, handle, marked_handles
+from reports.drawing import (
+    class_handles,
+    draw_classes,
+    draw_intervals,
+    draw_marked,
+    marked_handles,
+)
 from reports.embedding import CONFIDENT, WRONG, Embedded, embedded, images_of, semantic_noise
 from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, quality_title, together
 from reports.results import CellResult
@@ -62,10 +68,9 @@ def by_scene(view: View) -> Sheet:
         Panel(_title(cell), partial(draw_classes, points=item.points, classes=scenes, names=names))
         for cell, item, scenes in known
     ]
-    legend = [handle(number, name, line=False) for number, name in enumerate(names)]
-    if any(UNKNOWN in scenes for _, _, scenes in known):
-        legend.append(handle(0, UNKNOWN, line=False, color=GREY))
+    unknown = UNKNOWN if any(UNKNOWN in scenes for _, _, scenes in known) else ""
     caption = "t-SNE of the features of the test images after the last epoch, one split."
+    legend = class_handles(names, unknown)
     return Sheet(view.cut(draws, "t-SNE by scene"), legend, caption, panel_size=SIZE)
 
 

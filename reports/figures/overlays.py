@@ -79,9 +79,14 @@ def _chosen(view: View) -> dict[Task, list[tuple[CellResult, Record]]]:
     for task in view.tasks():
         runs = together((cell for cell in view.cells if cell.entry.task == task), has)
         # The images are the same on one split only.
-        runs = [pair for pair in runs if pair[1].spec.split_digest == runs[0][1].spec.split_digest]
-        if runs:
-            found[task] = runs
+        shown = [pair for pair in runs if pair[1].spec.split_digest == runs[0][1].spec.split_digest]
+        others = [cell.entry.label for cell, run in runs if (cell, run) not in shown]
+        view.notes.extend(
+            f"{label} on {task.title}: no attention maps: its runs share no split with those shown"
+            for label in others
+        )
+        if shown:
+            found[task] = shown
     return found
 
 

@@ -77,6 +77,19 @@ def test_few_shot_curves(tmp_path: Path) -> None:
     assert legend_of(sheet) == ["a", "b"]
 
 
+def test_curves_over_training_ratios(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    for ratio, shift in ((0.6, 0.2), (0.2, 0.0), (0.125, -0.1)):
+        values = [value + shift for value in REPEATS]
+        made.cell("a", task(labels=None, ratio=ratio), values)
+    made.cell("a", task(labels=50), REPEATS)
+    seen = view(made.save())
+    (axes,) = axes_of(lines.ratios(seen))
+    assert xy(axes) == ([12.5, 20, 60], pytest.approx([0.495, 0.595, 0.795]))
+    with pytest.raises(LeftOut, match="two label budgets"):
+        lines.few_shot(seen)
+
+
 def test_srcc_over_epochs_and_gradient_angle(tmp_path: Path) -> None:
     made = maker(tmp_path)
     runs = made.cell("a", task(), REPEATS)
@@ -377,6 +390,17 @@ def test_attention_overlays(attended: Maker, tmp_path: Path) -> None:
         "Visual-only",
         "MP-IQE",
     ]
+
+
+def test_attention_on_another_split_is_left_out_by_name(attended: Maker, tmp_path: Path) -> None:
+    seen = view(attended.store, Library([tmp_path / "data"]))
+    for cell, kept_repeat in zip(seen.cells, (1, 2), strict=True):
+        for run in cell.done:
+            if run.spec.repeat != kept_repeat:
+                kept.path(attended.store, run.spec, kept.ATTENTION).unlink()
+    assert len(axes_of(overlays.attention(seen))) == 12
+    note = "MP-IQE on mine: no attention maps: its runs share no split with those shown"
+    assert seen.notes == [note]
 
 
 def test_attention_without_the_images_is_left_out(attended: Maker, tmp_path: Path) -> None:
