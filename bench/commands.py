@@ -17,7 +17,8 @@ INTERRUPTED = 130
 
 
 def run(options: Options) -> int:
-    """Compute, then report. 1 where runs failed, 130 where the user stopped it."""
+    """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
+    user stopped it."""
     from bench import session
 
     console = Console()
@@ -82,7 +83,7 @@ def _pretrainings(planned: Plan, store: Store) -> list[str]:
 def report(
     results: Path, out: Path | None, data_roots: Sequence[Path] = (), *, published: bool = True
 ) -> int:
-    """Render everything from the store."""
+    """Render everything from the store. 1 where sanity rows show the table to be wrong."""
     from reports.render import render
     from reports.terminal import leaderboard
 
@@ -96,7 +97,9 @@ def report(
     for path in rendered.paths:
         if path.suffix in (".html", ".tex", ".csv") and path.parent == (out or results / "report"):
             console.print(str(path), highlight=False, markup=False, soft_wrap=True)
-    return 0
+    for warning in rendered.warnings:
+        console.print(f"do not trust: {warning}", style="red", markup=False, highlight=False)
+    return FAILED if rendered.warnings else 0
 
 
 def predict(

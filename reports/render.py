@@ -16,6 +16,7 @@ from reports.figures import Gallery
 from reports.html.site import Site
 from reports.published import NOTHING, Printed, beside, frame
 from reports.results import load
+from reports.sanity import broken
 from reports.summary import table, write_csv
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Rendered:
     """Every file written."""
     notes: list[str] = field(default_factory=list)
     """What was left out and why."""
+    warnings: list[str] = field(default_factory=list)
+    """Sanity rows that show the table to be wrong (`reports.sanity`)."""
 
 
 def default_folder(store: Store) -> Path:
@@ -63,6 +66,7 @@ def render(
     if published:
         summary, printed = beside(summary, results.protocols)
     rendered = Rendered(out, summary, printed, notes=[*results.problems, *printed.problems])
+    rendered.warnings = broken(results.cells)
     write_csv(rendered.summary, out / "summary.csv")
     text = latex.document(rendered.summary, results.protocols, printed=printed)
     write_text(out / "table.tex", text)
@@ -72,7 +76,8 @@ def render(
     library = Library(datasets.data_roots(list(data_roots) or None))
     gallery = Gallery(results, rendered.summary, out / "figures", library, notes=rendered.notes)
     gallery.draw()
-    site = Site.of(results, rendered.summary, gallery.links(out), rendered.notes, printed)
+    links = gallery.links(out)
+    site = Site.of(results, rendered.summary, links, rendered.notes, printed, rendered.warnings)
     pages = html.write(site, out)
     rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
     rendered.paths += [path for figure in gallery.figures for path in (figure.png, figure.pdf)]

@@ -34,6 +34,7 @@ def context(site: Site) -> dict[str, Any]:
     return {
         "title": (protocols[0].title or protocols[0].name) if len(protocols) == 1 else "Results",
         "banner": banner(cells),
+        "warnings": site.warnings,
         "facts": _facts(site),
         "protocols": [_protocol(site, item, number) for number, item in enumerate(protocols)],
         "failed": [_failure(site, cell, run) for cell in cells for run in cell.failed],

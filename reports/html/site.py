@@ -47,6 +47,8 @@ class Site:
     """What was left out and why."""
     printed: Printed = NOTHING
     """Published numbers."""
+    warnings: list[str] = field(default_factory=list)
+    """Sanity rows that show the table to be wrong."""
 
     @classmethod
     def of(
@@ -56,9 +58,10 @@ class Site:
         figures: list[tuple[str, str, str, str]],
         notes: list[str],
         printed: Printed = NOTHING,
+        warnings: Iterable[str] = (),
     ) -> Site:
         """The site of a results folder."""
-        return cls(results, ranked(summary), figures, notes, printed)
+        return cls(results, ranked(summary), figures, notes, printed, list(warnings))
 
     @cached_property
     def methods(self) -> dict[str, str]:

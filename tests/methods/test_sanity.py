@@ -77,6 +77,7 @@ def test_the_oracle_says_what_it_cannot_know(
 def test_a_table_ranks_them_as_they_must(bench: Bench) -> None:
     result = bench.run(bench.protocol(PROTOCOL))
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "do not trust" not in result.stdout
     with (bench.results / "report" / "summary.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "srcc"]
     found = {row["label"]: row for row in rows}
