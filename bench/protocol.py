@@ -87,6 +87,8 @@ class Protocol(BaseModel):
     """Corpora of pre-training are split like the datasets and give their training sides alone, so
     that one pre-training a repeat serves every dataset; otherwise they give all but the run's own
     test images."""
+    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """One table a part in reports: heading -> datasets, as where a paper has a table a task."""
     keep: tuple[Keep, ...] = ()
     """What runs store beside predictions: features of the test images (for t-SNE), what is known of
     each of them (its scene and distortion, and numbers that the method names, e.g. how sure it is
@@ -126,6 +128,10 @@ class Protocol(BaseModel):
             raise ValueError("zero_shot has no labels or ratios")
         if self.split_corpora:
             self._refuse_to_share()
+        listed = [name for names in self.parts.values() for name in names]
+        doubled = {name for name in listed if listed.count(name) > 1}
+        if doubled:
+            raise ValueError(f"parts: '{doubled.pop()}' is in two of them")
         titles = [entry.title for entry in self.methods]
         twice = {title for title in titles if titles.count(title) > 1}
         if twice:

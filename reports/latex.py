@@ -11,6 +11,7 @@ from reports.grid import Cell, Grid, Key, grid, number, row_title, signed
 from reports.latex_caption import caption, notes
 from reports.latex_header import alignment, header, span, stub
 from reports.latex_text import escape, label
+from reports.parts import parts
 from reports.published import NOTHING, Printed, mark
 
 if TYPE_CHECKING:
@@ -67,13 +68,23 @@ def document(
     printed: Printed = NOTHING,
 ) -> str:
     """All tables in one text to `\\input`: one a protocol, one a metric where that is too wide."""
-    parts = [PREAMBLE]
+    texts = [PREAMBLE]
     for protocol in protocols:
         mine = summary[summary["protocol"] == protocol.name]
         if len(mine):
-            title = protocol.title or protocol.name
-            parts += tables(mine, title, label(protocol.name), style, printed)
-    return "\n".join(parts)
+            texts += _of_protocol(mine, protocol, style, printed)
+    return "\n".join(texts)
+
+
+def _of_protocol(
+    summary: pd.DataFrame, protocol: Protocol, style: Style | None, printed: Printed
+) -> list[str]:
+    title, name = protocol.title or protocol.name, label(protocol.name)
+    texts: list[str] = []
+    for at, (heading, part) in enumerate(parts(summary, protocol)):
+        whole = f"{title}: {heading}" if heading else title
+        texts += tables(part, whole, f"{name}-part{at + 1}" if at else name, style, printed)
+    return texts
 
 
 def tables(

@@ -27,7 +27,7 @@ PAPER_SETS = (
 OFFICIAL_SETS = ("spaq", "csiq", "livec", "koniq10k", "kadid10k", "live")
 """The six sets that the released training script names."""
 
-DEMO_SETS = ("demo_pretrain",)
+DEMO_SETS = ("demo_authentic", "demo_synthetic", "demo_pretrain")
 
 PAPER: Mapping[str, Any] = MappingProxyType(
     {
@@ -64,7 +64,8 @@ TINY: Mapping[str, Any] = MappingProxyType(
         "native_labels": False,
         "image_flip": "none",
         "train_part": "head",
-        "epochs": 12,
+        "groups": 2,
+        "epochs": 5,
         "schedule": "cosine",
         "lr": 1e-3,
         "map_pool": 2,
@@ -79,7 +80,10 @@ TINY: Mapping[str, Any] = MappingProxyType(
         "fusion_depth": 2,
     }
 )
-"""The same steps in sizes that pre-train on the demo sets in under a minute on one core."""
+"""The same steps in sizes that pre-train on the demo sets in about a minute on one core.
+
+Chosen among five by test scores on the first split of seed 7; no reported number uses that seed.
+"""
 
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"paper": PAPER, "official": OFFICIAL, "tiny": TINY}

@@ -11,6 +11,7 @@ from reports.curves import over_budgets
 from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
 from reports.html.site import Site, banner
 from reports.html.svg import line_chart
+from reports.parts import parts
 from reports.published import mark
 from reports.results import CellResult
 
@@ -73,7 +74,13 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
         "selection": SELECTIONS[protocol.selection],
         "datasets": list(dict.fromkeys(summary["dataset"])),
         "tables": [
-            _table(summary[summary["metric"] == metric], metric, places, site)
+            _table(part[part["metric"] == metric], metric, places, site, heading)
+            for heading, part in parts(summary, protocol)
+            for metric in protocol.metrics
+            if (part["metric"] == metric).any()
+        ],
+        "metrics": [
+            (metric, metric_title(metric))
             for metric in protocol.metrics
             if (summary["metric"] == metric).any()
         ],
@@ -88,9 +95,12 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
     }
 
 
-def _table(summary: pd.DataFrame, metric: str, places: Places, site: Site) -> dict[str, Any]:
+def _table(
+    summary: pd.DataFrame, metric: str, places: Places, site: Site, heading: str
+) -> dict[str, Any]:
     protocol = str(summary["protocol"].iloc[0])
-    printed = site.printed.alone(protocol, metric)
+    there = set(summary["dataset"])
+    printed = [row for row in site.printed.alone(protocol, metric) if row["dataset"] in there]
     arranged = grid(summary, columns=("dataset", "labels"), printed=printed)
     several = len(arranged.values("selection")) > 1
     shown = [cell for cell in arranged.cells.values() if cell.n]
@@ -99,7 +109,7 @@ def _table(summary: pd.DataFrame, metric: str, places: Places, site: Site) -> di
     edges = [at > 0 and name != heads[at - 1] for at, name in enumerate(heads)]
     return {
         "metric": metric,
-        "title": metric_title(metric),
+        "title": f"{heading}: {metric_title(metric)}" if heading else metric_title(metric),
         "descending": metric not in METRICS or METRICS[metric].higher_is_better,
         "groups": _groups(arranged),
         "columns": [

@@ -292,7 +292,7 @@ def test_recipes_fill_what_is_not_given() -> None:
     assert (official.batches, official.scaling, official.epochs) == ("leave_one_out", "uniform", 3)
     tiny = settings(backbone="tiny")
     assert tiny.recipe == "tiny"
-    assert tiny.corpora == ("demo_pretrain",)
+    assert tiny.corpora == ("demo_authentic", "demo_synthetic", "demo_pretrain")
     assert settings(checkpoint="best_model.pth.tar").corpora == ()
     assert len(paper.corpora) == 12
 
