@@ -30,6 +30,7 @@ def status(data_root: DataRoot = None) -> None:
     """Which databases are found, where, and how complete they are."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from bench import data_tools
 
@@ -37,7 +38,8 @@ def status(data_root: DataRoot = None) -> None:
     for line in data_tools.status(_roots(data_root)):
         images = f"{line.images:,} of {line.expected or line.samples:,}"
         note = line.problem.splitlines()[0] if line.problem else ""
-        table.add_row(line.name, line.state, images, str(line.root or ""), note)
+        cells = (line.name, line.state, images, str(line.root or ""), note)
+        table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
 
 

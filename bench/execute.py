@@ -18,6 +18,7 @@ from bench.fitting import Checkpoint, Fitting, Interrupted, Side, Trajectory, pr
 from bench.identity import digest
 from bench.jobs import Event, Work
 from bench.library import Library
+from bench.memory import advice, ran_out
 from bench.records import Environment, Record, RunSpec, Selection
 from bench.store import Store, write_parquet
 
@@ -190,7 +191,10 @@ class Executor:
         )
 
     def _failure(self, spec: RunSpec, error: Exception) -> Record:
-        return failure(spec, _first_line(error), traceback.format_exc(), self.device)
+        text = _first_line(error)
+        if ran_out(error):
+            text += f"; {advice(registry.load(registry.split_name(spec.method)[0]))}"
+        return failure(spec, text, traceback.format_exc(), self.device)
 
     def _progress(self, spec: RunSpec, number: int, epoch: Epoch) -> None:
         loss = epoch.loss if np.isfinite(epoch.loss) else None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import BenchError
+from bench.memory import sparingly
 from bench.records import CurvePoint, Selection
 
 if TYPE_CHECKING:
@@ -168,18 +169,9 @@ class Fitting:
 def predict(method: Method, images: Images) -> Predictions:
     """Checked predictions: one finite number an image.
 
-    An out-of-memory error on a GPU halves the inference batch and tries again.
+    An out-of-memory error halves the inference batch and tries again.
     """
-    while True:
-        try:
-            return _checked(method, images, method.predict(images))
-        except RuntimeError as error:
-            batch = method.context.batch_size
-            if not _out_of_memory(error) or batch <= 1:
-                raise
-            _free_memory()
-            method.context.batch_size = batch // 2
-            method.context.say(f"out of memory: inference batch {batch} -> {batch // 2}")
+    return sparingly(method, lambda: _checked(method, images, method.predict(images)))
 
 
 def _checked(method: Method, images: Images, predictions: Any) -> Predictions:
@@ -196,16 +188,6 @@ def _checked(method: Method, images: Images, predictions: Any) -> Predictions:
             f"{method.name} predicted {len(broken)} values that are not numbers, e.g. for {names}"
         )
     return values
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return type(error).__name__ == "OutOfMemoryError"
-
-
-def _free_memory() -> None:
-    import torch
-
-    torch.cuda.empty_cache()
 
 
 def _finite(value: float) -> float | None:

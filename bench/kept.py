@@ -18,6 +18,7 @@ import numpy.typing as npt
 from bench.api import Images, Method
 from bench.atomic import replacing
 from bench.errors import BenchError, StoreError
+from bench.memory import sparingly
 from bench.records import RunSpec
 from bench.store import Store, write_parquet
 
@@ -128,7 +129,7 @@ def spread_rows(quality: npt.NDArray[Any], seed: int, count: int = SHOWN) -> npt
 def _write_embeddings(
     file: Path, spec: RunSpec, method: Method, images: Images, table: pd.DataFrame
 ) -> None:
-    features = np.asarray(method.embed(images), dtype=np.float32)
+    features = np.asarray(sparingly(method, lambda: method.embed(images)), dtype=np.float32)
     _check(method, "embed", features, len(images), dimensions=2)
     with replacing(file) as temporary, temporary.open("wb") as opened:
         np.save(opened, features, allow_pickle=False)
@@ -139,7 +140,7 @@ def _write_per_image(
 ) -> None:
     known = [name for name in KNOWN if table[name].notna().any() and (table[name] != "").any()]
     kept = table[["image", *known]].reset_index(drop=True)
-    for name, values in method.per_image(images).items():
+    for name, values in sparingly(method, lambda: method.per_image(images)).items():
         numbers = np.asarray(values, dtype=np.float64)
         _check(method, f"per_image '{name}'", numbers, len(images), dimensions=1)
         kept[name] = numbers
@@ -150,7 +151,8 @@ def _write_attention(
     file: Path, spec: RunSpec, method: Method, images: Images, table: pd.DataFrame
 ) -> None:
     rows = spread_rows(table["quality"].to_numpy(), spec.seed)
-    maps = np.asarray(method.attend(images.subset(rows)), dtype=np.float32)
+    shown = images.subset(rows)
+    maps = np.asarray(sparingly(method, lambda: method.attend(shown)), dtype=np.float32)
     _check(method, "attend", maps, len(rows), dimensions=3)
     with replacing(file) as temporary, temporary.open("wb") as opened:
         np.savez(opened, rows=rows, maps=maps)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.atomic import write_text
 from bench.errors import StoreError
@@ -30,6 +30,15 @@ class CellEntry(BaseModel):
     """Which epoch counts."""
     runs: tuple[str, ...]
     """Expected runs, repeat by repeat: paths of records under the results folder."""
+
+    @field_validator("runs")
+    @classmethod
+    def _inside(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for run in value:
+            path = PurePosixPath(run)
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"'{run}' leaves the results folder")
+        return value
 
 
 class Manifest(BaseModel):
@@ -89,5 +98,8 @@ def _read(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise StoreError(f"'{path}' cannot be read: {first}") from error
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+        raise StoreError(
+            f"'{path}' cannot be read: {reason}; move it away and run its protocol again (runs "
+            "that have a record are not computed again)"
+        ) from error

@@ -13,7 +13,7 @@ import numpy as np
 from bench.api import Context, ImagePolicy, Method
 from bench.atomic import write_text
 from bench.decode import Unreadable, decode
-from bench.errors import DataError, UsageError
+from bench.errors import BenchError, DataError, UsageError
 from bench.fitting import predict
 from bench.image_files import SUFFIXES
 from bench.images import ArrayImages
@@ -84,13 +84,30 @@ def ready(
     """The method, ready to predict: fitted weights from a file, or pre-trained as runs have it."""
     method = variant.build(Context(device=device))
     if weights is not None:
-        method.load(weights)
+        load_weights(method, weights)
     elif method.corpora():
         from bench.pretraining import pretrain_whole
 
         state = pretrain_whole(variant, store, library, device, lambda event: None)
         method.load_pretrained(state)
     return method
+
+
+def load_weights(method: Method, weights: Path) -> None:
+    """Give the method its fitted state; nothing in the file is executed.
+
+    Raises a `BenchError` for a file that is not this method's.
+    """
+    try:
+        method.load(weights)
+    except BenchError:
+        raise
+    except Exception as error:  # each reader of weights has errors of its own
+        reason = (str(error).splitlines() or [""])[0]
+        raise UsageError(
+            f"--weights: '{weights}' holds no weights of {method.name} "
+            f"({type(error).__name__}: {reason})"
+        ) from error
 
 
 def score(method: Method, paths: Sequence[Path]) -> np.ndarray[Any, Any]:

@@ -9,10 +9,10 @@ import yaml
 
 from bench.errors import UsageError
 
-LARGEST = 1_000_000  # bytes; a protocol is a page of text, an alias bomb is not
+LARGEST = 1_000_000  # bytes; what people write is a page of text
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, may_be_empty: bool = False) -> dict[str, Any]:
     """The mapping in a YAML file. Raises `UsageError` naming the line for anything else.
 
     Tags other than YAML's plain ones are refused (safe loader), and so are duplicate keys.
@@ -21,7 +21,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         # Aliases can nest into gigabytes, and a protocol shares by `extends` instead.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise UsageError(f"{path}: YAML aliases (*name) are not allowed; use 'extends'")
+            raise UsageError(
+                f"{path}: YAML aliases (*name) are not allowed; a protocol may use 'extends'"
+            )
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -29,6 +31,8 @@ def read(path: Path) -> dict[str, Any]:
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         raise UsageError(f"{place}: not valid YAML: {problem}") from None
+    if value is None and may_be_empty:
+        return {}
     if not isinstance(value, dict):
         raise UsageError(f"{path}: expected 'key: value' lines")
     _refuse_duplicates(node, path)
@@ -47,7 +51,7 @@ def positions(path: Path) -> dict[tuple[Any, ...], int]:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path}: larger than {LARGEST:,} bytes, not a protocol")
+            raise UsageError(f"{path}: larger than {LARGEST:,} bytes, which no settings are")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not UTF-8 text") from None

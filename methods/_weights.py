@@ -18,7 +18,7 @@ def start_from(network: nn.Module, path: Path) -> str:
     Reads safetensors and files of `torch.save`, bare or under 'params', 'state_dict' or 'model';
     nothing in them is executed. BenchError where no tensor fits.
     """
-    found = _tensors(path)
+    found = tensors_of(path)
     present = network.state_dict()
     fitting = {k: v for k, v in found.items() if k in present and v.shape == present[k].shape}
     if not fitting:
@@ -27,7 +27,8 @@ def start_from(network: nn.Module, path: Path) -> str:
     return f"started from {len(fitting)} of {len(present)} tensors of {path.name}"
 
 
-def _tensors(path: Path) -> dict[str, Any]:
+def tensors_of(path: Path) -> dict[str, Any]:
+    """The tensors in a file by name, as `start_from` reads it. BenchError for another file."""
     import torch
     from safetensors.torch import load_file
 

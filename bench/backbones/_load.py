@@ -20,6 +20,7 @@ from bench.backbones import (
     existing,
     resolve,
 )
+from bench.backbones._archive import is_archive, read_archive
 
 # Entries of OpenAI's archives that describe the model instead of holding weights.
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
@@ -71,21 +72,18 @@ def tokenizer_for(name: str) -> Tokenizer:
 def load_backbone(info: BackboneInfo, device: str) -> Backbone:
     """See `bench.backbones.load`."""
     _register()
-    if info.pretrained is None:
-        model = _random(info)
-    elif info.file is None:
-        model = _from_tag(info, info.pretrained)
-    else:
-        model = _from_file(info, existing(info))
+    # Building a model draws weights, also where a file replaces them: not at a caller's expense.
+    with torch.random.fork_rng(devices=[]):
+        if info.pretrained is None:
+            torch.manual_seed(RANDOM_SEED)
+            model = _architecture(info)
+        elif info.file is None:
+            model = _from_tag(info, info.pretrained)
+        else:
+            model = _from_file(info, existing(info))
     model = model.float().eval().to(device)
     model.requires_grad_(False)
     return Backbone(info, model, tokenizer_for(info.name))
-
-
-def _random(info: BackboneInfo) -> Any:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        return _architecture(info)
 
 
 def _from_tag(info: BackboneInfo, tag: str) -> Any:
@@ -117,16 +115,14 @@ def _from_file(info: BackboneInfo, path: Path) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The tensors of a checkpoint file by name."""
+    """The tensors of a checkpoint file by name. Nothing in the file is executed."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return dict(load_file(path))
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except RuntimeError:
-        # OpenAI's own download is a TorchScript archive, which torch.load refuses.
-        content = torch.jit.load(str(path), map_location="cpu").state_dict()
+    if is_archive(path):  # OpenAI's own download
+        return dict(read_archive(path))
+    content = torch.load(path, map_location="cpu", weights_only=True)
     return dict(content.get("state_dict", content))
 
 

@@ -142,13 +142,10 @@ def read_config(roots: tuple[Path, ...]) -> Config:
 
 
 def _read(file: Path) -> _File:
-    import yaml
+    from bench import yaml_lines
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        part = _File.model_validate(content)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from None
+        part = _File.model_validate(yaml_lines.read(file, may_be_empty=True))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"]) or "top level"

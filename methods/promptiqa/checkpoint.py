@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.errors import UsageError
@@ -22,13 +24,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     """
     if not path.is_file():
         raise UsageError(f"promptiqa.checkpoint: no file '{path}'")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return _bare(load_file(path)), None
     try:
+        if path.suffix == ".safetensors":
+            return _bare(load_file(path)), None
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise UsageError(
             f"promptiqa.checkpoint: '{path.name}' is not a PyTorch file of plain tensors: "
             f"{str(error).splitlines()[0] if str(error) else 'it is empty'}"

@@ -18,6 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from bench.errors import UsageError
+from methods._weights import tensors_of
 
 VIT = "vit_base_patch8_224"
 """timm's name of the encoder of paper and released code."""
@@ -127,7 +128,8 @@ def build_encoder(
 
 
 def _load_imagenet(module: nn.Module, weights: Path | None) -> None:
-    overlay = {"file": str(weights)} if weights else None
+    # Read here, since older timm would unpickle a file without asking what is in it.
+    overlay = {"state_dict": tensors_of(weights)} if weights else None
     try:
         source = timm.create_model(
             VIT, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay

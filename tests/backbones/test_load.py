@@ -81,6 +81,14 @@ def test_short_texts_encode_as_long_ones(tiny: Backbone) -> None:
     assert torch.allclose(full, cut, atol=1e-5)
 
 
+def test_loading_leaves_the_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    load("tiny")
+    assert torch.equal(torch.rand(1), expected)
+
+
 def test_random_weights_are_seeded_and_leave_the_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)

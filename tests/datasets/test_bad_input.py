@@ -176,7 +176,6 @@ def test_unlabelled_sets_need_no_scores():
         (["range: [1, 5]", "colour: red"], r"databases\.mine\.colour: Extra inputs"),
         (["score: mos"], r"databases\.mine: .*needs 'range', or 'label: none'"),
         (["range: [1, 5]", "label: higher"], r"databases\.mine\.label: Input should be 'mos'"),
-        (["range: [1, 5"], "cannot be read"),
     ],
 )
 def test_bad_configuration(tmp_path, settings, message):
@@ -189,8 +188,10 @@ def test_bad_configuration(tmp_path, settings, message):
     [
         ("databases: {livec: {root: x, table: y, range: [0, 1]}}", "cannot be called 'livec'"),
         ("folders: {livecc: /x}", "folders: unknown dataset 'livecc'. Did you mean 'livec'"),
-        ("- a\n- b\n", "top level: Input should be a valid dictionary"),
-        ("folders: !!python/object/apply:os.getcwd []", "cannot be read"),
+        ("- a\n- b\n", "expected 'key: value' lines"),
+        ("databases:\n  mine: {range: [1, 5\n", r"iqa-data\.yaml:3: not valid YAML"),
+        ("folders: !!python/object/apply:os.getcwd []", "not valid YAML: could not determine"),
+        ("folders: {a: &x {root: y}, b: *x}", "aliases"),
     ],
 )
 def test_bad_configuration_files(tmp_path, text, message):

@@ -23,7 +23,9 @@ from bench.decode import decode
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
 from bench.metrics import srcc
+from bench.predicting import load_weights
 from tests.conftest import TOY_METHODS
+from tests.faults.evil import evil_weights
 
 COUNT = 8
 SIDE = 128
@@ -244,6 +246,16 @@ def test_what_is_saved_is_loaded(world: World, name: str, tmp_path: Path) -> Non
     again = world.build(name, seed=4)
     again.load(tmp_path / "state.safetensors")
     assert again.predict(train.images) == pytest.approx(scores, abs=1e-6)
+
+
+def test_weights_that_would_run_code_are_refused(world: World, name: str, tmp_path: Path) -> None:
+    if registry.load(name).load is Method.load:
+        pytest.skip(f"{name} loads no weights")
+    world.trained(name)  # skips where its weights are not here
+    for path, marker in evil_weights(tmp_path):
+        with pytest.raises(BenchError):
+            load_weights(world.build(name), path)
+        assert not marker.exists()
 
 
 def test_features_have_a_row_an_image(world: World, name: str) -> None:

@@ -1,0 +1,57 @@
+"""Methods that go wrong as methods do: crashes of the process, memory that runs out."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from bench.api import Epoch, Method, Settings
+
+
+class ToySegfault(Method):
+    """Reads at address 0, as a broken extension would."""
+
+    name = "toy_segfault"
+
+    def predict(self, images):
+        ctypes.string_at(0)
+        return np.zeros(len(images))
+
+
+class HungrySettings(Settings):
+    """How much fits."""
+
+    batch_size: int = 16
+    fits: int = 4
+    train: bool = False
+
+
+class ToyHungry(Method):
+    """Runs out of memory above a batch size, in training or at inference."""
+
+    name = "toy_hungry"
+    Settings = HungrySettings
+
+    def fit(self, train):
+        if self.settings.train:
+            raise _out_of_memory()
+        yield Epoch(0.0, total=1)
+
+    def predict(self, images):
+        size = self.context.batch_size
+        if size > self.settings.fits:
+            raise _out_of_memory()
+        starts = range(0, len(images), size)
+        parts = [list(range(len(images)))[start : start + size] for start in starts]
+        return np.concatenate([_mean(images.batch(part)) for part in parts])
+
+
+def _mean(batch):
+    return batch.reshape(len(batch), -1).mean(axis=1)
+
+
+def _out_of_memory():
+    import torch
+
+    return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
