@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench import cli_data, cli_results
+from bench import cli_data, cli_gmad, cli_results
 from bench.cli_data import DataRoot
 from bench.errors import BenchError, StoreError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 cli_data.register(app)
 cli_results.register(app)
+cli_gmad.register(app)
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """A full or read-only disk, wherever it is met: no fault of the program's."""

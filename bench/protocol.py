@@ -36,6 +36,19 @@ class MethodEntry(BaseModel):
         return self.label or self.method
 
 
+class GmadEntry(BaseModel):
+    """How the methods compete by gMAD on the images they predict (`bench.gmad`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    levels: int = Field(default=10, ge=2)
+    """Levels of quality that the defender's scores are divided into."""
+    pairs: int = Field(default=1, ge=1)
+    """Pairs a level, none of them sharing an image."""
+    spacing: Literal["quantile", "uniform"] = "quantile"
+    """Levels with equally many images, or equally wide in the defender's scores."""
+
+
 class Protocol(BaseModel):
     """One experiment: the cells of a table, and how each is measured."""
 
@@ -81,6 +94,9 @@ class Protocol(BaseModel):
     """Rows of the table; `--methods` replaces them."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings for every method that has them, as `--set` gives them."""
+    gmad: GmadEntry | None = None
+    """What the protocol is for is a gMAD competition: reports draw its contact sheets, with these
+    settings."""
     published: tuple[str, ...] = ()
     """Files of `protocols/published/` whose numbers stand beside ours."""
     split_corpora: bool = False
@@ -248,7 +264,8 @@ def _explain(item: Any, path: Path | None, lines: dict[tuple[Any, ...], int]) ->
     place = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
     key = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
-        known = MethodEntry.model_fields if location[0] == "methods" else Protocol.model_fields
+        inner: dict[str, type[BaseModel]] = {"methods": MethodEntry, "gmad": GmadEntry}
+        known = inner.get(str(location[0]), Protocol).model_fields
         near = nearest(str(location[-1]), known)
         hint = f" Did you mean '{near}'?" if near else f" Known: {', '.join(known)}."
         return f"{place}unknown key '{key}'.{hint}"

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from bench import protocol as protocols
 from bench import published
-from bench.protocol import MethodEntry, Protocol
+from bench.protocol import GmadEntry, MethodEntry, Protocol
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocols.md"
 COMMAND = "python -m bench.protocol_docs"
@@ -49,6 +49,11 @@ A file may start with `extends: NAME`: it inherits every key of that protocol, a
 one of the project, and each key that it gives itself replaces the inherited one whole.
 """
 
+GMAD = """\
+A protocol with this key is about [gMAD](gmad.md) pairs rather than about a table: `gmad: {}` takes
+the defaults.
+"""
+
 PUBLISHED = """\
 `protocols/published/` holds the numbers that the papers print, one file per table, as printed:
 names without their citations, empty cells left out, marks such as '*' kept. Reports set them in
@@ -65,6 +70,7 @@ def page() -> str:
         f"## Keys of a protocol\n\n{_fields(Protocol)}\n\n{EXTENDS.strip()}",
         "### Keys of a method row\n\nA row that sets nothing is just the method's name.\n\n"
         + _fields(MethodEntry),
+        f"### Keys of `gmad`\n\n{GMAD}\n{_fields(GmadEntry)}",
         "## Protocols of the project",
         *(_protocol(name) for name in protocols.available()),
         f"## Published numbers\n\n{PUBLISHED.strip()}\n\n{_tables()}",
@@ -164,7 +170,7 @@ def _type(annotation: Any) -> str:
     if origin is dict:
         return "keys and values"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "method row"
+        return "method row" if annotation is MethodEntry else "keys and values"
     return _WORDS.get(annotation, "value")
 
 

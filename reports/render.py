@@ -13,6 +13,7 @@ from bench.library import Library
 from bench.store import Store
 from reports import html, latex
 from reports.figures import Gallery
+from reports.gmad.gallery import Gallery as Contests
 from reports.html.site import Site
 from reports.published import NOTHING, Printed, beside, frame
 from reports.results import load
@@ -76,9 +77,19 @@ def render(
     library = Library(datasets.data_roots(list(data_roots) or None))
     gallery = Gallery(results, rendered.summary, out / "figures", library, notes=rendered.notes)
     gallery.draw()
-    links = gallery.links(out)
-    site = Site.of(results, rendered.summary, links, rendered.notes, printed, rendered.warnings)
+    contests = Contests(results, out, library.data_roots, notes=rendered.notes)
+    contests.draw()
+    site = Site.of(
+        results,
+        rendered.summary,
+        gallery.links(out) + contests.figures,
+        rendered.notes,
+        printed,
+        warnings=rendered.warnings,
+        contests=contests.pages,
+    )
     pages = html.write(site, out)
     rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
     rendered.paths += [path for figure in gallery.figures for path in (figure.png, figure.pdf)]
+    rendered.paths += contests.paths
     return rendered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def test_predictions_are_stored_and_no_metric_is_made_up(pooled: Bench) -> None:
     table = export.load(pooled.results, metrics=["krcc"])
     assert table["status"].tolist() == ["done", "done"]
     assert store.problems == []
+    pairs = pooled("gmad", pooled.results, "--pairs", 2, "--levels", 3, "--out", "pairs")
+    assert pairs.returncode == 0, pairs.stderr
+    found = json.loads((pooled.folder / "pairs" / "gmad.json").read_text())
+    assert (found["labelled"], found["tolerance"], found["tally"]) == (False, None, [])
+    assert found["images"] == 25
+    assert "By labels" not in (pooled.folder / "pairs" / "index.html").read_text()
+    refused = pooled("gmad", pooled.results, "--tolerance", 0.1)
+    assert (refused.returncode, "pool has no labels" in refused.stderr) == (2, True)
 
 
 def test_the_report_says_that_there_are_no_labels(pooled: Bench) -> None:

@@ -49,6 +49,8 @@ class Site:
     """Published numbers."""
     warnings: list[str] = field(default_factory=list)
     """Sanity rows that show the table to be wrong."""
+    contests: list[tuple[str, str, str]] = field(default_factory=list)
+    """Protocol, title and address of the gMAD pages."""
 
     @classmethod
     def of(
@@ -59,9 +61,18 @@ class Site:
         notes: list[str],
         printed: Printed = NOTHING,
         warnings: Iterable[str] = (),
+        contests: Iterable[tuple[str, str, str]] = (),
     ) -> Site:
         """The site of a results folder."""
-        return cls(results, ranked(summary), figures, notes, printed, list(warnings))
+        return cls(
+            results,
+            ranked(summary),
+            figures,
+            notes,
+            printed,
+            warnings=list(warnings),
+            contests=list(contests),
+        )
 
     @cached_property
     def methods(self) -> dict[str, str]:

@@ -1,0 +1,78 @@
+"""gMAD competitions of stored predictions as JSON, contact sheets and a page to look at pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.atomic import write_json
+from bench.datasets import Roots
+from bench.errors import DataError
+from bench.store import slug
+from reports.gmad import page, sheet
+from reports.gmad.contest import Contest, document, hold, images_of
+from reports.gmad.pictures import Album, Look
+
+__all__ = ["Contest", "Look", "Written", "document", "hold", "name", "write"]
+
+EXACT = Look(size=768, lossless=True)
+
+
+@dataclass
+class Written:
+    """What a competition left behind."""
+
+    found: dict[str, Any]
+    """The competition as JSON."""
+    paths: list[Path] = field(default_factory=list)
+    """Files to open: JSON, page, sheets."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out and why."""
+
+
+def name(contest: Contest) -> str:
+    """A file name for a competition's pool and repeat."""
+    pool = contest.scores.pool
+    task = pool.task
+    data = task.test if task.train == task.test else f"{task.train}-{task.test}"
+    parts = [pool.protocol.name, data, task.budget, pool.selection, str(contest.scores.repeat)]
+    return slug("-".join(parts).replace("%", "pc"))
+
+
+def write(
+    contest: Contest, out: Path, roots: Roots = None, *, ends: bool = True, look: Look = EXACT
+) -> Written:
+    """Write gmad.json, index.html with its images, and a sheet for each two methods, to `out`.
+
+    Page and sheets need the images: without the database on this machine only JSON is written,
+    and `notes` says why. Raises `StoreError` where `out` cannot be written.
+    """
+    written = Written(document(contest))
+    write_json(out / "gmad.json", written.found)
+    written.paths.append(out / "gmad.json")
+    album = Album.of(contest.scores.pool.task.test, roots)
+    lost = album.lost(images_of(written.found, ends))
+    if lost:
+        written.notes.append(f"page and sheets of {album.spec}: {lost}")
+        return written
+    try:
+        _show(contest, out, album, ends, look, written)
+    except DataError as error:
+        written.notes.append(f"page and sheets of {album.spec}: {error}")
+    return written
+
+
+def _show(
+    contest: Contest, out: Path, album: Album, ends: bool, look: Look, written: Written
+) -> None:
+    for source in page.ASSETS:
+        page.copy_asset(source, out / "assets")
+    place = page.Place(out / "index.html", out / "images", "assets")
+    written.paths.append(page.write(written.found, contest.scores, album, look, place, ends))
+    for duel in sheet.duels(written.found):
+        drawn = sheet.draw(written.found, duel, album, sheet.place(out, "gmad", duel))
+        if drawn is None:
+            written.notes.append(f"sheet of {duel[0]} and {duel[1]}: neither finds a pair")
+        else:
+            written.paths += drawn

@@ -1,0 +1,138 @@
+"""The gMAD pages of a report: one for every pool that two methods have predicted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.datasets import Roots
+from bench.errors import BenchError
+from bench.pools import Pool, pools, read
+from bench.protocol import GmadEntry
+from bench.records import Selection, Task
+from reports.gmad import name, page, sheet
+from reports.gmad.contest import Contest, document, hold, images_of
+from reports.gmad.pictures import Album, Look
+from reports.results import CellResult, Results
+
+MOST_METHODS = 4
+"""Methods on one page: four make twelve matches and up to 48 images."""
+CAPTION = (
+    "The fixed method takes the two images of a column for equally good; the other one chose them "
+    "as the best and the worst of that level."
+)
+SMALL = Look(size=384, lossless=False)
+
+Key = tuple[str, Task, Selection]
+"""Protocol, task and selection: what names a pool."""
+
+
+@dataclass
+class Gallery:
+    """Pages and sheets of a report, and what was left out."""
+
+    results: Results
+    out: Path
+    """The report's folder."""
+    roots: Roots = None
+    pages: list[tuple[str, str, str]] = field(default_factory=list)
+    """Protocol, title, and address under the report's folder."""
+    figures: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Title, caption, PNG and PDF of the sheets, the files as paths under the report's folder."""
+    paths: list[Path] = field(default_factory=list)
+    """Every file written."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out and why."""
+
+    def draw(self) -> None:
+        """Make the pages that the store and the images on this machine allow."""
+        albums: dict[str, Album] = {}
+        cells: dict[Key, list[CellResult]] = {}
+        for cell in self.results.cells:
+            key = (cell.protocol.name, cell.entry.task, cell.entry.selection)
+            cells.setdefault(key, []).append(cell)
+        for pool in _largest(pools(self.results.store)):
+            album = albums.setdefault(pool.task.test, Album.of(pool.task.test, self.roots))
+            try:
+                key = (pool.protocol.name, pool.task, pool.selection)
+                self._pool(pool, cells[key], album)
+            except BenchError as error:
+                self.notes.append(f"{_title(pool)}: {error}")
+        if self.pages:
+            self.paths += [
+                page.copy_asset(source, self.out / "assets") for source in page.OWN_ASSETS
+            ]
+
+    def _pool(self, pool: Pool, cells: Sequence[CellResult], album: Album) -> None:
+        repeat, labels = _ready(cells)
+        if len(labels) < 2:
+            if pool.protocol.gmad is not None:
+                self.notes.append(f"{_title(pool)}: fewer than two methods have predictions")
+            return
+        if album.tree is None:
+            self.notes.append(f"{_title(pool)}: {album.reason}")
+            return
+        if len(labels) > MOST_METHODS:
+            self.notes.append(
+                f"{_title(pool)}: the first {MOST_METHODS} of {len(labels)} methods; `bench gmad` "
+                "shows any of them"
+            )
+        scores = read(self.results.store, pool, labels[:MOST_METHODS], repeat)
+        contest = hold(scores, pool.protocol.gmad or GmadEntry())
+        found = document(contest)
+        lost = album.lost(images_of(found, ends=True))
+        if lost:
+            self.notes.append(f"{_title(pool)}: {lost}")
+            return
+        file = f"gmad/{name(contest)}.html"
+        place = page.Place(
+            self.out / file, self.out / "gmad" / "images", "../assets", "../index.html"
+        )
+        self.paths.append(page.write(found, scores, album, SMALL, place, ends=True))
+        self.pages.append((pool.protocol.name, f"{pool.task.title}, {pool.task.budget}", file))
+        if pool.protocol.gmad is not None:
+            self._sheets(contest, album)
+
+    def _sheets(self, contest: Contest, album: Album) -> None:
+        """Contact sheets, where gMAD is what the protocol is for."""
+        found = document(contest)
+        for duel in sheet.duels(found):
+            stem = sheet.place(self.out / "figures", name(contest), duel)
+            drawn = sheet.draw(found, duel, album, stem)
+            if drawn is None:
+                self.notes.append(f"gMAD sheet of {duel[0]} and {duel[1]}: neither finds a pair")
+                continue
+            addresses = [path.relative_to(self.out).as_posix() for path in drawn]
+            title = f"gMAD on {contest.scores.pool.task.test}: {duel[0]} and {duel[1]}"
+            self.figures.append((title, CAPTION, addresses[0], addresses[1]))
+            self.paths += drawn
+
+
+def _largest(found: list[Pool]) -> Iterator[Pool]:
+    """Of the budgets of one task, selection and protocol the last, as protocols list them."""
+    last = {
+        (pool.protocol.name, pool.task.train, pool.task.test, pool.selection): pool
+        for pool in found
+    }
+    yield from last.values()
+
+
+def _ready(cells: Sequence[CellResult]) -> tuple[int, list[str]]:
+    """The first repeat that the most methods have done, and these methods."""
+    done = {
+        cell.entry.label: {
+            repeat
+            for repeat, run in enumerate(cell.runs)
+            if run is not None and run.status == "done"
+        }
+        for cell in cells
+    }
+    counts = Counter(repeat for runs in done.values() for repeat in runs)
+    best = max(sorted(counts), key=lambda repeat: counts[repeat], default=0)
+    return best, [label for label, runs in done.items() if best in runs]
+
+
+def _title(pool: Pool) -> str:
+    return f"{pool.protocol.name}: gMAD on {pool.task.title}, {pool.task.budget}"

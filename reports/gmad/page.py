@@ -1,0 +1,118 @@
+"""The page to look at pairs: opens from disk, needs no network, and works by keyboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.atomic import write_text
+from bench.demo import DEMO_SETS
+from bench.pools import Scores
+from reports.gmad.pictures import Album, Look, Picture
+from reports.html.site import BOTH, DEMO, TINY
+
+if TYPE_CHECKING:
+    import jinja2
+
+HERE = Path(__file__).parent / "assets"
+SHARED = Path(__file__).parent.parent / "html" / "assets"
+OWN_ASSETS = (HERE / "gmad.css", HERE / "gmad.js")
+ASSETS = (SHARED / "style.css", SHARED / "report.js", *OWN_ASSETS)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page goes."""
+
+    file: Path
+    """The page."""
+    images: Path
+    """Folder of its images, beside the page or below."""
+    assets: str
+    """Relative address of the folder of style sheets and scripts."""
+    home: str = ""
+    """Relative address of the leaderboard, '' where the page stands alone."""
+
+
+def write(
+    document: dict[str, Any], scores: Scores, album: Album, look: Look, place: Place, ends: bool
+) -> Path:
+    """Write the page and its images; `ends` shows the worst and the best level alone.
+
+    Raises `DataError` where an image cannot be decoded.
+    """
+    pictures: dict[str, Picture] = {}
+    matches = []
+    for match in document["matches"]:
+        levels = [
+            {**level, "end": level["level"] in match["ends"]}
+            for level in match["levels"]
+            if level["level"] in match["ends"] or not ends
+        ]
+        for pair in (pair for level in levels for pair in level["pairs"]):
+            for name in (pair["best"]["image"], pair["worst"]["image"]):
+                if name not in pictures:
+                    pictures[name] = album.encode(name, look, place.images)
+        matches.append({**match, "shown": [level for level in levels if level["pairs"]]})
+    names = [item["label"] for item in document["methods"]]
+    text = (
+        _environment()
+        .get_template("gmad.html.j2")
+        .render(
+            document=document,
+            matches=matches,
+            pictures=pictures,
+            folder=place.images.relative_to(place.file.parent).as_posix(),
+            assets=place.assets,
+            home=place.home,
+            title=f"gMAD on {document['test']}",
+            banner=warning(scores),
+            look=look.text,
+            ends=ends,
+            names=names,
+            duels={(match["attacker"], match["defender"]): match for match in document["matches"]},
+        )
+    )
+    write_text(place.file, text)
+    return place.file
+
+
+def copy_asset(source: Path, folder: Path) -> Path:
+    """Put one of the style sheets and scripts into `folder`."""
+    write_text(folder / source.name, source.read_text(encoding="utf-8"))
+    return folder / source.name
+
+
+def warning(scores: Scores) -> tuple[str, str] | None:
+    """Heading and text of the banner on rendered data and the tiny backbone."""
+    task = scores.pool.task
+    demo = bool({task.train.partition("@")[0], task.test.partition("@")[0]} & set(DEMO_SETS))
+    tiny = any(run.spec.weights.get("name") == "tiny" for run in scores.records.values())
+    return BOTH if demo and tiny else DEMO if demo else TINY if tiny else None
+
+
+def _percent(share: float) -> str:
+    """A share of a range: '63 %', '0.4 %'."""
+    return f"{100 * share:.{0 if share >= 0.01 else 1}f} %"
+
+
+def _score(value: float) -> str:
+    """A score to three digits, with a real minus."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=_percent, score=_score)
+    return environment

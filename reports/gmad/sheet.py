@@ -1,0 +1,138 @@
+"""Contact sheets: two methods, both roles, the worst and the best level, as papers print them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.atomic import replacing
+from bench.store import slug
+from reports.drawing import COLOURS, STYLE
+from reports.gmad.pictures import Album
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 7.16
+"""Inches: the width of a two-column page."""
+PIXELS = 480
+"""Longer side of an image in the sheet: some 270 pixels an inch over four columns."""
+LONGEST = 24
+"""Letters of a method's label."""
+MOST_ROWS = 4
+"""Pairs a column; the page shows the others."""
+
+Column = dict[str, Any]
+
+
+def duels(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Pairs of methods that met in at least one role, each once, in the order of the document."""
+    met = [(match["attacker"], match["defender"]) for match in document["matches"]]
+    return [pair for n, pair in enumerate(met) if pair[::-1] not in met[:n]]
+
+
+def columns(document: dict[str, Any], one: str, other: str) -> list[Column]:
+    """What the sheet of two methods shows: each role, its worst and its best level with pairs."""
+    return [
+        {
+            "attacker": match["attacker"],
+            "defender": match["defender"],
+            "end": "low" if level["level"] == match["ends"][0] else "high",
+            **level,
+        }
+        for attacker, defender in ((one, other), (other, one))
+        for match in document["matches"]
+        if (match["attacker"], match["defender"]) == (attacker, defender)
+        for level in match["levels"]
+        if level["level"] in match["ends"]
+    ]
+
+
+def draw(
+    document: dict[str, Any], duel: tuple[str, str], album: Album, stem: Path
+) -> tuple[Path, Path] | None:
+    """Write the sheet of two methods as `stem`.png and `stem`.pdf; None where they have no pair.
+
+    Raises `DataError` where an image cannot be decoded.
+    """
+    import matplotlib as mpl
+
+    shown = columns(document, *duel)
+    if not shown:
+        return None
+    with mpl.rc_context({**STYLE, "font.size": 7}):
+        canvas = _draw(shown, document["levels"], album)
+        paths = []
+        for suffix in ("png", "pdf"):
+            path = stem.with_name(f"{stem.name}.{suffix}")
+            # Without a date the same records give the same file.
+            date = {"CreationDate": None} if suffix == "pdf" else {}
+            with replacing(path) as temporary:
+                canvas.savefig(temporary, format=suffix, dpi=250, metadata=date)
+            paths.append(path)
+    return paths[0], paths[1]
+
+
+def place(folder: Path, prefix: str, duel: tuple[str, str]) -> Path:
+    """Where the sheet of two methods goes, without suffix."""
+    return folder / f"{prefix}-{slug(duel[0])}-{slug(duel[1])}"
+
+
+def _draw(shown: list[Column], levels: int, album: Album) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    rows = min(MOST_ROWS, max(len(column["pairs"]) for column in shown))
+    width = WIDTH * max(len(shown), 2) / 4
+    engine = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, compress=True)
+    canvas = Figure(figsize=(width, 0.4 + rows * 2 * 1.75), layout=engine)
+    grid = canvas.subplots(2 * rows, len(shown), squeeze=False)
+    for position, column in enumerate(shown):
+        for axes in grid[:, position]:
+            axes.set_axis_off()
+        for rank, pair in enumerate(column["pairs"][:rows]):
+            _show(grid[2 * rank][position], album, column, pair, "best")
+            _show(grid[2 * rank + 1][position], album, column, pair, "worst")
+        head = f"({'abcd'[position]}) Fixed {_short(column['defender'])}"
+        place = f"{column['end']} quality (level {column['level']}/{levels})"
+        grid[0][position].set_title(f"{head}\n{place}\n{_caption(column, 'best')}", fontsize=7)
+    return canvas
+
+
+def _show(axes: Axes, album: Album, column: Column, pair: dict[str, Any], side: str) -> None:
+    image = pair[side]
+    axes.imshow(album.pixels(image["image"], PIXELS), interpolation="none")
+    axes.set_title(_caption(column, side), fontsize=7)
+    text = f"{_short(column['attacker'])} {_score(image['attacker'])}\n"
+    text += f"{_short(column['defender'])} {_score(image['defender'])}"
+    if "quality" in image:
+        text += f" · label {_score(image['quality'])}"
+    _below(axes, text, 2, "black")
+    if "right" in pair and side == "worst":
+        colour = {"attacker": COLOURS[1], "defender": COLOURS[0]}.get(pair["right"], "0.4")
+        right = _short(column.get(pair["right"], "neither"))
+        _below(axes, f"right by labels: {right}", 17, colour)
+
+
+def _below(axes: Axes, text: str, points: int, colour: str) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    # A text is given room by the layout; an annotation is not.
+    moved = axes.transAxes + ScaledTranslation(0, -points / 72, figure.dpi_scale_trans)
+    axes.text(0.5, 0, text, transform=moved, ha="center", va="top", fontsize=5.5, color=colour)
+
+
+def _caption(column: Column, side: str) -> str:
+    return f"{side.capitalize()} {_short(column['attacker'])}"
+
+
+def _short(label: str) -> str:
+    """A label that fits above a quarter of the page; pages have it whole."""
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
+
+
+def _score(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
