@@ -219,15 +219,20 @@ def draw_marked(axes: Axes, points: FloatArray, marked: npt.NDArray[np.bool_], t
     axes.set_xlabel(text)
 
 
-def draw_image(axes: Axes, image: npt.NDArray[np.uint8], text: str) -> None:
-    """An image (H, W, 3), with a line of text below."""
+def draw_image(axes: Axes, image: npt.NDArray[np.uint8], text: str, side: str = "") -> None:
+    """An image (H, W, 3), with a line of text below and one on its left side."""
     axes.imshow(image)
     _plane(axes)
     axes.set_xlabel(text)
+    axes.set_ylabel(side)
 
 
 def draw_overlay(
-    axes: Axes, image: npt.NDArray[np.uint8], heat: npt.NDArray[np.floating[Any]], text: str
+    axes: Axes,
+    image: npt.NDArray[np.uint8],
+    heat: npt.NDArray[np.floating[Any]],
+    text: str,
+    side: str = "",
 ) -> None:
     """A map (h, w) in 0-1 stretched over an image (H, W, 3), which is shown in grey below it."""
     height, width = image.shape[:2]
@@ -243,6 +248,7 @@ def draw_overlay(
     )
     _plane(axes)
     axes.set_xlabel(text)
+    axes.set_ylabel(side)
 
 
 def _plane(axes: Axes) -> None:

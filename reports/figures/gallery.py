@@ -64,9 +64,14 @@ class Gallery:
         """Draw what the records allow."""
         import matplotlib as mpl
 
+        left_out: dict[tuple[str, str], list[str]] = {}
         with mpl.rc_context(STYLE):
             for protocol in self.results.protocols:
-                self._draw(protocol)
+                for why in self._draw(protocol):
+                    left_out.setdefault(why, []).append(protocol.name)
+        # One line for all protocols that lack the same figures for the same reason.
+        for (kinds, reason), names in left_out.items():
+            self.notes.append(f"{', '.join(names)}: no figure {kinds}: {reason}")
 
     def links(self, root: Path) -> list[tuple[str, str, str, str]]:
         """Title, caption, PNG and PDF of every figure, the files as paths under `root`."""
@@ -80,7 +85,8 @@ class Gallery:
             for item in self.figures
         ]
 
-    def _draw(self, protocol: Protocol) -> None:
+    def _draw(self, protocol: Protocol) -> list[tuple[str, str]]:
+        """Draw a protocol's figures; kinds that are left out, each group with its reason."""
         view = View(self.results, protocol, self.summary, self.library, self.notes)
         reasons: dict[str, list[str]] = {}
         for kind, (title, make) in KINDS.items():
@@ -92,9 +98,7 @@ class Gallery:
             png, pdf = self._save(compose(sheet), f"{slug(protocol.name)}-{kind}")
             heading = f"{protocol.title or protocol.name}: {title}"
             self.figures.append(Figure(heading, sheet.caption, png, pdf))
-        for text, kinds in reasons.items():
-            which = ", ".join(f"'{kind}'" for kind in kinds)
-            self.notes.append(f"{protocol.name}: no figure {which}: {text}")
+        return [(", ".join(map(repr, kinds)), text) for text, kinds in reasons.items()]
 
     def _save(self, canvas: Canvas, stem: str) -> tuple[Path, Path]:
         # The layout is worked out once, not anew for every format.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from reports.results import CellResult
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from bench.library import Library
 
@@ -96,31 +98,32 @@ def _block(view: View, task: Task, runs: list[tuple[CellResult, Record]]) -> lis
     images = images_of(view.results, first).iloc[shown]
     pixels = read_images(view.library, first, list(images["image"]))
     labels = [f"{quality_title(task.test)} {value:.3g}" for value in images["quality"]]
-    titles = [f"{task.title}, {budget(task)}", *[""] * (len(shown) - 1)]
-    rows = [
-        _row(
-            titles,
-            [
-                partial(draw_image, image=image, text=text)
-                for image, text in zip(pixels, labels, strict=True)
-            ],
-        )
-    ]
+    panels = _row(
+        partial(draw_image, image=image, text=text, side=side)
+        for image, text, side in zip(pixels, labels, _side(_title(task), shown), strict=True)
+    )
     for cell, run in runs:
-        maps = _maps(view, run)
-        texts = predicted(images_of(view.results, run))[maps.rows]
-        draws = [
-            partial(draw_overlay, image=image, heat=heat, text=f"predicted {value:.3g}")
-            for image, heat, value in zip(pixels, maps.maps, texts, strict=True)
-        ]
-        rows.append(_row([cell.entry.label, *[""] * (len(shown) - 1)], draws))
-    return [panel for row in rows for panel in row]
+        found = _maps(view, run)
+        texts = predicted(images_of(view.results, run))[found.rows]
+        sides = _side(cell.entry.label, shown)
+        panels += _row(
+            partial(draw_overlay, image=image, heat=heat, text=f"predicted {value:.3g}", side=side)
+            for image, heat, value, side in zip(pixels, found.maps, texts, sides, strict=True)
+        )
+    return panels
 
 
-def _row(titles: list[str], draws: list[Any]) -> list[Panel | None]:
-    panels: list[Panel | None] = [
-        Panel(title, draw) for title, draw in zip(titles, draws, strict=True)
-    ]
+def _title(task: Task) -> str:
+    return f"{task.title}\n{budget(task)}"
+
+
+def _side(title: str, shown: npt.NDArray[Any]) -> list[str]:
+    """The first image of a row says what the row is."""
+    return [title, *[""] * (len(shown) - 1)]
+
+
+def _row(draws: Iterable[Callable[[Axes], None]]) -> list[Panel | None]:
+    panels: list[Panel | None] = [Panel("", draw) for draw in draws]
     return panels + [None] * (kept.SHOWN - len(panels))
 
 

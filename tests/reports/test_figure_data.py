@@ -385,8 +385,8 @@ def test_attention_overlays(attended: Maker, tmp_path: Path) -> None:
         assert np.array_equal(over.images[1].get_array(), stored.maps[place])
         assert over.images[1].get_extent() == [-0.5, 319.5, 239.5, -0.5]
         assert over.get_xlabel() == f"predicted {mapped[row]:.3g}"
-    assert [drawn[place].get_title() for place in (0, 6, 12)] == [
-        "mine, 50 labels",
+    assert [drawn[place].get_ylabel() for place in (0, 6, 12)] == [
+        "mine\n50 labels",
         "Visual-only",
         "MP-IQE",
     ]

@@ -76,6 +76,16 @@ def test_the_command_says_what_it_left_out_and_why(tmp_path: Path) -> None:
     assert drawn == {"few_shot-scatter.png", "few_shot-scatter.pdf"}
 
 
+def test_protocols_that_lack_the_same_share_a_line(tmp_path: Path) -> None:
+    for name in ("few_shot", "standard"):
+        made = maker(tmp_path / "store", name=name)
+        made.cell("piqe", task(), [0.5, 0.6], curve=[])
+        made.save()
+    notes = render(made.store, tmp_path / "out").notes
+    assert sum("no figure 'epochs'" in note for note in notes) == 1
+    assert "few_shot, standard: no figure 'epochs': no run was evaluated at two epochs" in notes
+
+
 def test_names_with_formulas_are_drawn_as_text(tmp_path: Path) -> None:
     made = maker(tmp_path / "store")
     for labels in (50, 100):
