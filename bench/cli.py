@@ -41,6 +41,13 @@ Assignments = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes at once.")]
+Uncontaminated = Annotated[
+    bool,
+    typer.Option(
+        "--exclude-contaminated",
+        help="Leave out methods on datasets whose labels their weights have seen.",
+    ),
+]
 
 
 @app.command()
@@ -60,6 +67,7 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run failed runs again.")
     ] = False,
+    exclude_contaminated: Uncontaminated = False,
 ) -> None:
     """Run a protocol: compute what is not done yet, then report."""
     from bench import commands
@@ -78,6 +86,7 @@ def run(
         jobs=jobs,
         batch_size=batch_size,
         retry_failed=retry_failed,
+        exclude_contaminated=exclude_contaminated,
     )
     raise typer.Exit(commands.plan(options) if dry_run else commands.run(options))
 
@@ -92,6 +101,7 @@ def plan(
     results: Results = Path("results"),
     seed: Seed = None,
     data_root: DataRoot = None,
+    exclude_contaminated: Uncontaminated = False,
 ) -> None:
     """Show which runs are done, failed and to do (the same as run --dry-run)."""
     from bench import commands
@@ -106,6 +116,7 @@ def plan(
         assignments=tuple(assignments or ()),
         results=results,
         data_roots=tuple(data_root or ()),
+        exclude_contaminated=exclude_contaminated,
     )
     raise typer.Exit(commands.plan(options))
 
@@ -120,11 +131,19 @@ def report(
         bool, typer.Option(help="Set printed numbers in grey beside ours, with the difference.")
     ] = True,
     data_root: DataRoot = None,
+    exclude_contaminated: Uncontaminated = False,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench import commands
 
-    raise typer.Exit(commands.report(results, out, data_root or [], published=published))
+    code = commands.report(
+        results,
+        out,
+        data_root or [],
+        published=published,
+        exclude_contaminated=exclude_contaminated,
+    )
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     kept = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Results kept in git.")
     kept.command("save")(baseline_save)
     app.add_typer(kept, name="baseline")
-    commands: tuple[Callable[..., None], ...] = (check, compare, merge, export, validate)
+    commands: tuple[Callable[..., None], ...] = (check, compare, merge, export, validate, latex)
     for command in commands:
         app.command()(command)
 
@@ -177,6 +177,61 @@ def validate(
     counts = f"{found.done} done, {found.failed} failed, {found.expected} expected"
     typer.echo(f"{results}: {words[found.exit_code]} ({counts})")
     raise typer.Exit(found.exit_code)
+
+
+def latex(
+    results: Results,
+    out: Annotated[Path | None, typer.Option(help="File to write; default: print it.")] = None,
+    protocol: Only = None,
+    metrics: Annotated[str, typer.Option(help="Metrics, comma-separated; default all.")] = "",
+    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default all.")] = "",
+    rows: Annotated[str, typer.Option(help="Columns of summary.csv, e.g. label,selection.")] = "",
+    columns: Annotated[str, typer.Option(help="E.g. dataset,labels,metric, outermost first.")] = "",
+    blocks: Annotated[
+        str, typer.Option(help="The one of --columns to stand over blocks of rows, or 'none'.")
+    ] = "",
+    interval: Annotated[
+        bool, typer.Option("--interval", help="Median with its interval, not median alone.")
+    ] = False,
+    caption: Annotated[str, typer.Option(help="Instead of the protocol's title.")] = "",
+    label: Annotated[str, typer.Option(help="For \\ref{tab:LABEL}; default the protocol.")] = "",
+    published: Annotated[bool, typer.Option(help="Printed numbers in grey beside ours.")] = True,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="Set notes on printed numbers below the table.")
+    ] = False,
+    exclude_contaminated: Annotated[
+        bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
+    ] = False,
+) -> None:
+    """Set results as LaTeX tables in a shape of one's own; `report` sets them as papers do."""
+    from bench.atomic import write_text
+    from bench.store import Store
+    from reports.latex_choice import Choice, document
+
+    choice = Choice(
+        protocol=protocol,
+        metrics=_split(metrics),
+        methods=_split(methods),
+        rows=_split(rows),
+        columns=_split(columns),
+        blocks=blocks,
+        interval=interval,
+        caption=caption,
+        label=label,
+        published=published,
+        notes=notes,
+        exclude_contaminated=exclude_contaminated,
+    )
+    text = document(Store(results), choice)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(out, text)
+        typer.echo(str(out))
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _console() -> Console:

@@ -32,7 +32,12 @@ def run(options: Options) -> int:
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )
         return INTERRUPTED
-    code = report(options.results, None, options.data_roots)
+    code = report(
+        options.results,
+        None,
+        options.data_roots,
+        exclude_contaminated=options.exclude_contaminated,
+    )
     if finished.failed:
         console.print(
             f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
@@ -58,6 +63,8 @@ def plan(options: Options) -> int:
         counts = [str(states.count(state)) for state in ("done", "failed", "todo")]
         table.add_row(cell.variant.title, cell.task.title, cell.task.budget, *counts)
     console.print(table)
+    for line in session.left_out(planned):
+        console.print(line, markup=False, highlight=False)
     for line in _pretrainings(planned, store):
         console.print(line, highlight=False)
     counts_all = planned.counts()
@@ -81,7 +88,12 @@ def _pretrainings(planned: Plan, store: Store) -> list[str]:
 
 
 def report(
-    results: Path, out: Path | None, data_roots: Sequence[Path] = (), *, published: bool = True
+    results: Path,
+    out: Path | None,
+    data_roots: Sequence[Path] = (),
+    *,
+    published: bool = True,
+    exclude_contaminated: bool = False,
 ) -> int:
     """Render everything from the store. 1 where sanity rows show the table to be wrong."""
     from reports.render import render
@@ -90,7 +102,13 @@ def report(
     console = Console()
     if not results.is_dir():
         raise StoreError(f"no results folder '{results}'")
-    rendered = render(Store(results), out or results / "report", data_roots, published=published)
+    rendered = render(
+        Store(results),
+        out or results / "report",
+        data_roots,
+        published=published,
+        exclude_contaminated=exclude_contaminated,
+    )
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:
         console.print(f"left out: {note}", style="dim", markup=False, highlight=False)

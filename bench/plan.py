@@ -47,6 +47,8 @@ class Plan:
     """By key; those that some run of the plan needs, present or not."""
     states: dict[str, str] = field(default_factory=dict)
     """run_id -> done, failed or todo."""
+    contaminated: list[tuple[Variant, Task]] = field(default_factory=list)
+    """Cells that were left out because the method had seen labels of the test dataset."""
 
     @cached_property
     def runs(self) -> dict[str, RunSpec]:
@@ -66,18 +68,28 @@ class Planner:
         self.library = library
         self.rule = protocol.split_rule()
 
-    def plan(self, variants: Sequence[Variant], store: Store, retry_failed: bool = False) -> Plan:
+    def plan(
+        self,
+        variants: Sequence[Variant],
+        store: Store,
+        retry_failed: bool = False,
+        exclude_contaminated: bool = False,
+    ) -> Plan:
         """The plan for these rows; failed runs count as to do when they are to be retried."""
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
+        left_out: list[tuple[Variant, Task]] = []
         for variant in variants:
             for task in self.protocol.tasks():
+                if exclude_contaminated and contaminated(variant, task):
+                    left_out.append((variant, task))
+                    continue
                 runs = tuple(
                     self._run(variant, task, repeat, pretrains)
                     for repeat in range(self.protocol.repeats)
                 )
                 cells.append(Cell(variant, task, runs))
-        plan = Plan(self.protocol, cells, pretrains)
+        plan = Plan(self.protocol, cells, pretrains, contaminated=left_out)
         plan.states = run_states(plan, store, retry_failed)
         return plan
 
@@ -117,6 +129,12 @@ class Planner:
                 f"({', '.join(names)}) to pre-train on"
             )
         return pretrain_spec(variant, digests)
+
+
+def contaminated(variant: Variant, task: Task) -> bool:
+    """Whether the weights a method starts from have seen labels of the task's test dataset."""
+    seen = {name.partition("@")[0] for name in variant.build().trained_on()}
+    return task.test.partition("@")[0] in seen
 
 
 def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Options:
     jobs: int | None = None
     batch_size: int = 64
     retry_failed: bool = False
+    exclude_contaminated: bool = False
 
 
 @dataclass
@@ -64,7 +65,13 @@ def prepare(options: Options) -> tuple[Plan, Store]:
     library = Library(roots)
     _refuse_missing(chosen, variants, library)
     store = Store(options.results)
-    plan = Planner(chosen, library).plan(variants, store, options.retry_failed)
+    planner = Planner(chosen, library)
+    plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
+    if plan.contaminated and not plan.cells:
+        raise UsageError(
+            "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
+            "dataset it is tested on"
+        )
     return plan, store
 
 
@@ -154,8 +161,20 @@ def _announce(console: Console, plan: Plan, store: Store) -> None:
         f"{plan.protocol.name}: {len(plan.runs)} runs ({', '.join(parts)}), results in {store.root}"
     )
     console.print(text, markup=False, highlight=False)
+    for line in left_out(plan):
+        console.print(line, markup=False, highlight=False)
     for problem in store.problems:
         console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
+
+
+def left_out(plan: Plan) -> list[str]:
+    """A line for each row and dataset that the plan leaves out as contaminated."""
+    lines = (
+        f"left out: {variant.title} on {task.title}: contaminated, its weights have seen labels of "
+        f"{task.test.partition('@')[0]}"
+        for variant, task in plan.contaminated
+    )
+    return list(dict.fromkeys(lines))
 
 
 def _compute(
@@ -224,4 +243,4 @@ def _count_failed(plan: Plan, store: Store) -> int:
     return sum(record is not None and record.status == "failed" for record in records)
 
 
-__all__ = ["Event", "Finished", "Options", "Outcome", "jobs_of", "prepare", "run"]
+__all__ = ["Event", "Finished", "Options", "Outcome", "jobs_of", "left_out", "prepare", "run"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from reports.grid import Cell, Grid, Key, grid, number, row_title, signed
 from reports.latex_caption import caption, notes
 from reports.latex_header import alignment, header, span, stub
 from reports.latex_text import escape, label
+from reports.latex_titles import shown
 from reports.parts import parts
 from reports.published import NOTHING, Printed, mark
 
@@ -41,7 +42,7 @@ class Style:
     """The one of `columns` whose values stand over blocks of rows: with 'labels' every column's
     first budget heads the first block, its second the second (GRMP-IQA, Table 2)."""
     interval: bool = False
-    """Whether the interval stands beside the median."""
+    """Whether the interval stands beside the median, or below it in a table of many columns."""
     notes: bool = False
     """Whether notes on published numbers stand under the table; otherwise they are comments."""
     without_contaminated: bool = False
@@ -66,24 +67,44 @@ def document(
     protocols: Sequence[Protocol],
     style: Style | None = None,
     printed: Printed = NOTHING,
+    *,
+    excluded: Collection[str] = (),
 ) -> str:
-    """All tables in one text to `\\input`: one a protocol, one a metric where that is too wide."""
+    """All tables in one text to `\\input`: one a protocol, one a metric where that is too wide.
+
+    `excluded` are the protocols that contaminated cells were left out of.
+    """
     texts = [PREAMBLE]
     for protocol in protocols:
         mine = summary[summary["protocol"] == protocol.name]
+        without = protocol.name in excluded
+
+        def styled(part: pd.DataFrame, without: bool = without) -> Style:
+            return replace(style or fitting(part), without_contaminated=without)
+
         if len(mine):
-            texts += _of_protocol(mine, protocol, style, printed)
+            texts += of_protocol(mine, protocol, styled, printed)
     return "\n".join(texts)
 
 
-def _of_protocol(
-    summary: pd.DataFrame, protocol: Protocol, style: Style | None, printed: Printed
+def of_protocol(
+    summary: pd.DataFrame,
+    protocol: Protocol,
+    styled: Callable[[pd.DataFrame], Style],
+    printed: Printed,
+    title: str = "",
+    name: str = "",
 ) -> list[str]:
-    title, name = protocol.title or protocol.name, label(protocol.name)
+    """The tables of one protocol, one for each of its parts in the style that suits the part.
+
+    `title` and `name` are for the caption and `\\ref`, in place of the protocol's own.
+    """
+    title, name = title or protocol.title or protocol.name, label(name or protocol.name)
     texts: list[str] = []
     for at, (heading, part) in enumerate(parts(summary, protocol)):
         whole = f"{title}: {heading}" if heading else title
-        texts += tables(part, whole, f"{name}-part{at + 1}" if at else name, style, printed)
+        own = f"{name}-part{at + 1}" if at else name
+        texts += tables(part, whole, own, styled(part), printed)
     return texts
 
 
@@ -212,8 +233,12 @@ def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) ->
     """What we measured, and under it what is published for the same and the difference."""
     several = len(arranged.values("selection")) > 1
     cells = arranged.row(row)
-    title = escape(row_title(row, arranged.row_keys, several))
-    lines = [" & ".join([title, *(_cell(cell, style) for cell in cells)]) + r" \\"]
+    title = _title(arranged, row, several)
+    stacked = style.interval and len(arranged.columns) > WIDE
+    shown_cells = (_cell(cell, style, style.interval and not stacked) for cell in cells)
+    lines = [" & ".join([title, *shown_cells]) + r" \\"]
+    if stacked:
+        lines.append(" & ".join(["", *map(_interval, cells)]) + r" \\")
     if any(cell and cell.published for cell in cells):
         lines.append(_grey([rf"\quad published{_mark(cells, letters)}", *map(_text, cells)]))
     differences = [signed(cell.difference, minus="$-$") if cell else "" for cell in cells]
@@ -224,8 +249,13 @@ def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) ->
 
 def _grey_row(arranged: Grid, row: Key, letters: Mapping[str, str]) -> str:
     cells = arranged.row(row)
-    title = escape(row_title(row, arranged.row_keys, several=False))
+    title = _title(arranged, row, several=False)
     return _grey([title + _mark(cells, letters), *(_text(cell) or DASH for cell in cells)])
+
+
+def _title(arranged: Grid, row: Key, several: bool) -> str:
+    named = tuple(shown(key, text) for key, text in zip(arranged.row_keys, row, strict=True))
+    return escape(row_title(named, arranged.row_keys, several))
 
 
 def _grey(texts: Sequence[str]) -> str:
@@ -242,7 +272,7 @@ def _mark(cells: Sequence[Cell | None], letters: Mapping[str, str]) -> str:
     return f"$^{{{found}}}$" if found else ""
 
 
-def _cell(cell: Cell | None, style: Style) -> str:
+def _cell(cell: Cell | None, style: Style, interval: bool) -> str:
     if cell is None or not cell.measured:
         return DASH
     text = number(cell.median, minus="$-$").replace("–", "--")
@@ -255,9 +285,15 @@ def _cell(cell: Cell | None, style: Style) -> str:
     # Where rows are told apart by selection, the mark stands beside their name.
     if cell.selection == "best_test" and "selection" not in style.rows:
         text += r"$^\ddagger$"
-    if style.interval and cell.n:
-        bounds = f"[{number(cell.low, minus='$-$')}, {number(cell.high, minus='$-$')}]"
-        text += rf" {{\scriptsize {bounds}}}"
+    if interval and cell.n:
+        text += f" {_interval(cell)}"
     if not cell.complete:
         return rf"\textcolor{{gray}}{{{text} {{\scriptsize {cell.count}}}}}"
     return text
+
+
+def _interval(cell: Cell | None) -> str:
+    if cell is None or not cell.n:
+        return ""
+    low, high = (number(value, minus="$-$") for value in (cell.low, cell.high))
+    return rf"{{\scriptsize [{low}, {high}]}}"

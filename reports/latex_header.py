@@ -40,7 +40,7 @@ def stub(key: str, values: set[str]) -> str:
     """What a row of headers is called."""
     if key == "labels" and all(value.endswith("%") for value in values):
         return "Training ratio"
-    return NAMES.get(key, "")
+    return "" if key == "label" else NAMES.get(key, "")
 
 
 def _corner(arranged: Grid) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import datasets
 from bench.atomic import write_text
+from bench.errors import UsageError
 from bench.library import Library
 from bench.store import Store
 from reports import html, latex
@@ -16,9 +17,10 @@ from reports.figures import Gallery
 from reports.gmad.gallery import Gallery as Contests
 from reports.html.site import Site
 from reports.published import NOTHING, Printed, beside, frame
-from reports.results import load
+from reports.results import Results, load
 from reports.sanity import broken
 from reports.summary import table, write_csv
+from reports.written import tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,23 +55,29 @@ def render(
     data_roots: Sequence[Path] = (),
     *,
     published: bool = True,
+    exclude_contaminated: bool = False,
 ) -> Rendered:
     """Write summary.csv, table.tex, figures and index.html with its pages to `out`.
 
     Images, for figures that show some, are looked for under `data_roots` and `IQA_DATA`.
-    `published` sets printed numbers beside ours and writes published.csv. Raises `StoreError` where
-    the store holds no results or `out` cannot be written.
+    `published` sets printed numbers beside ours and writes published.csv; `exclude_contaminated`
+    leaves out cells whose test dataset the method's weights had seen labels of. Files of an
+    earlier report that this one does not have are removed (`reports.written`). Raises `StoreError`
+    where the store holds no results or `out` cannot be written, `UsageError` where nothing is left.
     """
     out = out or default_folder(store)
-    results = load(store)
+    results = _read(store, exclude_contaminated)
     summary = table(results)
     printed = NOTHING
     if published:
         summary, printed = beside(summary, results.protocols)
-    rendered = Rendered(out, summary, printed, notes=[*results.problems, *printed.problems])
+    notes = [*results.problems, *printed.problems, *results.exclusions()]
+    rendered = Rendered(out, summary, printed, notes=notes)
     rendered.warnings = broken(results.cells)
     write_csv(rendered.summary, out / "summary.csv")
-    text = latex.document(rendered.summary, results.protocols, printed=printed)
+    text = latex.document(
+        rendered.summary, results.protocols, printed=printed, excluded=results.excluded_from
+    )
     write_text(out / "table.tex", text)
     if printed.numbers:
         write_csv(frame(printed), out / "published.csv")
@@ -92,4 +100,18 @@ def render(
     rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
     rendered.paths += [path for figure in gallery.figures for path in (figure.png, figure.pdf)]
     rendered.paths += contests.paths
+    rendered.notes += tidy(out, rendered.paths)
     return rendered
+
+
+def _read(store: Store, exclude_contaminated: bool) -> Results:
+    results = load(store)
+    if not exclude_contaminated:
+        return results
+    kept = results.uncontaminated()
+    if results.cells and not kept.cells:
+        raise UsageError(
+            f"nothing is left of '{store.root}' without contaminated cells: every method had seen "
+            "labels of every dataset it was tested on"
+        )
+    return kept

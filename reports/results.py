@@ -113,6 +113,20 @@ class Results:
         gone = [cell for cell in self.cells if cell.contaminated]
         return replace(self, cells=kept, excluded=[*self.excluded, *gone])
 
+    @property
+    def excluded_from(self) -> set[str]:
+        """Protocols that `uncontaminated` left cells out of."""
+        return {cell.protocol.name for cell in self.excluded}
+
+    def exclusions(self) -> list[str]:
+        """What `uncontaminated` left out, a line for each row and dataset of a protocol."""
+        lines = (
+            f"{cell.protocol.name}: {cell.entry.label} on {cell.entry.task.title}: contaminated, "
+            f"its weights had seen labels of {_name(cell.entry.task.test)}"
+            for cell in self.excluded
+        )
+        return list(dict.fromkeys(lines))
+
     def of(self, protocol: Protocol) -> list[CellResult]:
         """The cells of a protocol, in the order of first mention."""
         return [cell for cell in self.cells if cell.protocol.name == protocol.name]

@@ -108,11 +108,22 @@ def test_any_keys_make_rows_and_columns(tmp_path: Path) -> None:
         made.cell(name, task(labels=100), [value + 0.1])
     summary = summarise(made.save())
     turned = lines(summary, rows=("dataset", "labels"), columns=("label",))
-    assert (
-        turned["livec $\\cdot$ 50"] == r"livec $\cdot$ 50 & \underline{0.500} & \textbf{0.700} \\"
-    )
+    row = turned["LIVEC $\\cdot$ 50 labels"]
+    assert row == r"LIVEC $\cdot$ 50 labels & \underline{0.500} & \textbf{0.700} \\"
+    text = latex.table(summary, "t", "x", latex.Style(("dataset", "labels"), ("label",)))
+    assert r"Dataset, Labels & a & b \\" in text
     with pytest.raises(UsageError, match="add 'labels'"):
         latex.table(summary, "t", "x", latex.Style(columns=("dataset",)))
+
+
+def test_intervals_stand_below_where_columns_are_many(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    for labels in range(2, 9):
+        made.cell("a", task(labels=labels), [0.5, 0.5])
+    text = latex.table(summarise(made.save()), "t", "x", latex.Style(interval=True))
+    body = text.split(r"\midrule")[1].splitlines()[1:3]
+    assert body[0] == " & ".join(["a"] + ["0.500"] * 7) + r" \\"
+    assert body[1] == " & ".join([""] + [r"{\scriptsize [0.500, 0.500]}"] * 7) + r" \\"
 
 
 def test_ratios_head_blocks_of_rows_as_in_the_papers_second_table(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""LaTeX tables of a store in a shape that a command line asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError, unknown
+from bench.store import Store
+from reports import latex
+from reports.published import NOTHING, beside
+from reports.results import load
+from reports.summary import table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a table shows; what is empty is as `reports.latex.fitting` has it."""
+
+    protocol: str | None = None
+    """This protocol only."""
+    metrics: tuple[str, ...] = ()
+    """These metrics only, in the protocol's order."""
+    methods: tuple[str, ...] = ()
+    """Rows with these labels only."""
+    rows: tuple[str, ...] = ()
+    """Columns of the summary that name rows."""
+    columns: tuple[str, ...] = ()
+    """Columns of the summary over the table, outermost first."""
+    blocks: str = ""
+    """The one of them that heads blocks of rows; 'none' for none."""
+    interval: bool = False
+    """Median with its interval."""
+    caption: str = ""
+    """In place of the protocol's title; what marks mean is added."""
+    label: str = ""
+    """In place of the protocol's name."""
+    published: bool = True
+    """Printed numbers in grey."""
+    notes: bool = False
+    """Notes on printed numbers below the table."""
+    exclude_contaminated: bool = False
+    """Without cells whose test dataset the method's weights had seen labels of."""
+
+
+def document(store: Store, choice: Choice) -> str:
+    """The tables of a results folder, to `\\\\input`.
+
+    Raises `StoreError` where the folder holds no results, `UsageError` for a protocol, metric,
+    label or key that it does not have, and for a caption or label of several protocols.
+    """
+    results = load(store)
+    if choice.exclude_contaminated:
+        results = results.uncontaminated()
+    protocols = _protocols(results.protocols, choice)
+    summary, printed = table(results), NOTHING
+    if choice.published:
+        summary, printed = beside(summary, protocols)
+    summary = summary[summary["protocol"].isin([protocol.name for protocol in protocols])]
+    summary = _only(summary, "metric", choice.metrics)
+    summary = _only(summary, "label", choice.methods)
+    texts = [latex.PREAMBLE]
+    for protocol in protocols:
+        mine = summary[summary["protocol"] == protocol.name]
+        without = protocol.name in results.excluded_from
+
+        def styled(part: pd.DataFrame, without: bool = without) -> latex.Style:
+            return replace(_style(part, choice), without_contaminated=without)
+
+        if len(mine):
+            texts += latex.of_protocol(
+                mine, protocol, styled, printed, choice.caption, choice.label
+            )
+    return "\n".join(texts)
+
+
+def _protocols(protocols: Sequence[Protocol], choice: Choice) -> list[Protocol]:
+    names = [protocol.name for protocol in protocols]
+    if choice.protocol is not None and choice.protocol not in names:
+        raise unknown("protocol of these results", choice.protocol, names)
+    chosen = [item for item in protocols if choice.protocol in (None, item.name)]
+    if len(chosen) > 1 and (choice.caption or choice.label):
+        raise UsageError(
+            f"--caption and --label are of one table, and there are {len(chosen)} protocols: "
+            f"choose one of {', '.join(names)} with --protocol"
+        )
+    return chosen
+
+
+def _only(summary: pd.DataFrame, key: str, wanted: Iterable[str]) -> pd.DataFrame:
+    for name in wanted:
+        if not (summary[key] == name).any():
+            raise unknown(key, name, set(summary[key]))
+    return summary[summary[key].isin(list(wanted))] if wanted else summary
+
+
+def _style(summary: pd.DataFrame, choice: Choice) -> latex.Style:
+    style = latex.fitting(summary)
+    columns = choice.columns or style.columns
+    blocks = style.blocks if style.blocks in columns else ""
+    if choice.blocks:
+        blocks = "" if choice.blocks == "none" else choice.blocks
+    if blocks and blocks not in columns:
+        raise UsageError(f"--blocks {blocks} is none of the columns {', '.join(columns)}")
+    return replace(
+        style,
+        rows=choice.rows or style.rows,
+        columns=columns,
+        blocks=blocks,
+        interval=choice.interval,
+        notes=choice.notes,
+    )
