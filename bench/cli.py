@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from bench import cli_data, cli_gmad, cli_results
+from bench import cli_data, cli_gmad, cli_results, options
 from bench.cli_data import DataRoot
 from bench.errors import BenchError, StoreError
+from bench.options import Options, Uncontaminated
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,97 +29,32 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """A full or read-only disk, wherever it is met: no fault of the program's."""
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
-Methods = Annotated[str, typer.Option(help="Methods, comma-separated, instead of the protocol's.")]
-Datasets = Annotated[
-    str,
-    typer.Option(help="Datasets, or TRAIN:TEST pairs, comma-separated, instead of the protocol's."),
-]
-Repeats = Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the splits.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes at once.")]
-Uncontaminated = Annotated[
-    bool,
-    typer.Option(
-        "--exclude-contaminated",
-        help="Leave out methods on datasets whose labels their weights have seen.",
-    ),
-]
 
 
 @app.command()
+@options.command
 def run(
-    protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")],
-    methods: Methods = "",
-    datasets: Datasets = "",
-    repeats: Repeats = None,
-    assignments: Assignments = None,
-    results: Results = Path("results"),
-    seed: Seed = None,
-    data_root: DataRoot = None,
-    device: Device = "auto",
-    jobs: Jobs = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per inference batch.")] = 64,
+    asked: Options,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run failed runs again.")
-    ] = False,
-    exclude_contaminated: Uncontaminated = False,
-) -> None:
+) -> int:
     """Run a protocol: compute what is not done yet, then report."""
     from bench import commands
-    from bench.session import Options
 
-    options = Options(
-        protocol=protocol,
-        methods=_names(methods),
-        datasets=_names(datasets),
-        repeats=repeats,
-        seed=seed,
-        assignments=tuple(assignments or ()),
-        results=results,
-        data_roots=tuple(data_root or ()),
-        device=device,
-        jobs=jobs,
-        batch_size=batch_size,
-        retry_failed=retry_failed,
-        exclude_contaminated=exclude_contaminated,
-    )
-    raise typer.Exit(commands.plan(options) if dry_run else commands.run(options))
+    return commands.plan(asked) if dry_run else commands.run(asked)
 
 
 @app.command()
-def plan(
-    protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")],
-    methods: Methods = "",
-    datasets: Datasets = "",
-    repeats: Repeats = None,
-    assignments: Assignments = None,
-    results: Results = Path("results"),
-    seed: Seed = None,
-    data_root: DataRoot = None,
-    exclude_contaminated: Uncontaminated = False,
-) -> None:
-    """Show which runs are done, failed and to do (the same as run --dry-run)."""
+@options.command
+def plan(asked: Options) -> int:
+    """Show what is done and to do and how long it will take (the same as run --dry-run)."""
     from bench import commands
-    from bench.session import Options
 
-    options = Options(
-        protocol=protocol,
-        methods=_names(methods),
-        datasets=_names(datasets),
-        repeats=repeats,
-        seed=seed,
-        assignments=tuple(assignments or ()),
-        results=results,
-        data_roots=tuple(data_root or ()),
-        exclude_contaminated=exclude_contaminated,
-    )
-    raise typer.Exit(commands.plan(options))
+    return commands.plan(asked)
 
 
 @app.command()
@@ -204,15 +140,16 @@ def describe(
 
 
 @app.command("exec", hidden=True)
-def exec_(job: Annotated[Path, typer.Argument(help="Job file.")]) -> None:
+def exec_(
+    job: Annotated[Path, typer.Argument(help="Job file.")],
+    attended: Annotated[
+        bool, typer.Option("--attended", help="End when standard input ends.")
+    ] = False,
+) -> None:
     """Execute one job file (what `run` starts for each group of runs)."""
     from bench.worker import run_job
 
-    raise typer.Exit(run_job(job))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    raise typer.Exit(run_job(job, attended))
 
 
 def main() -> None:

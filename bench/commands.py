@@ -8,8 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.errors import StoreError
-from bench.plan import Plan
-from bench.session import Options
+from bench.options import Options
 from bench.store import Store
 
 FAILED = 1
@@ -35,7 +34,7 @@ def run(options: Options) -> int:
     code = report(
         options.results,
         None,
-        options.data_roots,
+        options.data_root or (),
         exclude_contaminated=options.exclude_contaminated,
     )
     if finished.failed:
@@ -46,45 +45,16 @@ def run(options: Options) -> int:
             highlight=False,
         )
         return FAILED
-    return code
+    return FAILED if finished.errors else code
 
 
 def plan(options: Options) -> int:
-    """Print what a run would do."""
-    from rich.table import Table
+    """Print what a run would do, and how long it would take."""
+    from bench import plan_terminal, session
 
-    from bench import session
-
-    console = Console()
-    planned, store = session.prepare(options)
-    table = Table("method", "dataset", "labels", "done", "failed", "to do")
-    for cell in planned.cells:
-        states = [planned.states[spec.run_id] for spec in cell.runs]
-        counts = [str(states.count(state)) for state in ("done", "failed", "todo")]
-        table.add_row(cell.variant.title, cell.task.title, cell.task.budget, *counts)
-    console.print(table)
-    for line in session.left_out(planned):
-        console.print(line, markup=False, highlight=False)
-    for line in _pretrainings(planned, store):
-        console.print(line, highlight=False)
-    counts_all = planned.counts()
-    console.print(
-        f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do",
-        highlight=False,
-    )
+    planned, store, library = session.prepare(options)
+    plan_terminal.show(planned, store, library, options, Console())
     return 0
-
-
-def _pretrainings(planned: Plan, store: Store) -> list[str]:
-    """What is to be pre-trained, one line for all that differ only in the images left out."""
-    groups: dict[str, list[bool]] = {}
-    for key, job in planned.pretrains.items():
-        text = f"pre-training of {job.variant.title} on {', '.join(job.spec.corpora)}"
-        groups.setdefault(text, []).append(store.pretrained_file(job.spec.method, key).exists())
-    return [
-        f"{text}: {sum(there)} done, {len(there) - sum(there)} to do"
-        for text, there in groups.items()
-    ]
 
 
 def report(

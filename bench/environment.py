@@ -35,6 +35,13 @@ def environment(device: str) -> Environment:
     )
 
 
+def on_gpu(where: Environment) -> bool:
+    """Whether a record's environment names a GPU; the name of a CPU is that of its architecture."""
+    name = where.device.lower()
+    architectures = ("x86", "amd64", "i386", "i686", "arm", "aarch64", "ppc", "riscv", "intel64")
+    return bool(name) and not name.startswith(architectures)
+
+
 def peak_memory_mb(device: str) -> float | None:
     """Peak memory so far: of the GPU since the last reset, or of the process."""
     if device.startswith("cuda"):

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench import kept, registry, tasks
 from bench.api import Context, Method
+from bench.claims import Claims, Holder
 from bench.environment import environment, peak_memory_mb
 from bench.errors import BenchError, DataError
 from bench.fitting import Checkpoint, Fitting, Interrupted, Side, Trajectory, predict
@@ -43,6 +44,11 @@ class Executor:
     keep: tuple[str, ...] = ()
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
+    claims: Claims | None = None
+    """What other processes of the results folder are at; the store's own by default."""
+
+    def __post_init__(self) -> None:
+        self._claims = self.claims or Claims(self.store.root)
 
     def execute(self, work: Work) -> Record:
         """Compute a run and write its record, done or failed. Only `Interrupted` passes through."""
@@ -140,14 +146,14 @@ class Executor:
         key = digest([identity, test.digest, str(method.policy)])
         path = self.store.scores_path(key, spec.method, test.info.spec)
         trajectory = Trajectory()
-        if path.exists():
-            table = pd.read_parquet(path)
-        else:
-            method.context.seed = int(digest([key, "scores"], 15), 16)
-            start = time.perf_counter()
-            table = pd.DataFrame({"image": images.names, "score": predict(method, images)})
-            trajectory.predict_seconds = time.perf_counter() - start
-            write_parquet(table, path)
+        with self._claims.holding(f"scores-{key}", path.exists, self._wait) as mine:
+            if mine:
+                method.context.seed = int(digest([key, "scores"], 15), 16)
+                start = time.perf_counter()
+                table = pd.DataFrame({"image": images.names, "score": predict(method, images)})
+                trajectory.predict_seconds = time.perf_counter() - start
+                write_parquet(table, path)
+        table = pd.read_parquet(path)
         scores = table.set_index("image")["score"]
         names = test.table["image"].iloc[split.test]
         predictions = scores.loc[names].to_numpy(dtype=np.float64)
@@ -189,6 +195,12 @@ class Executor:
             notes=list(method.notes),
             environment=environment(self.device),
         )
+
+    def _wait(self, holder: Holder) -> None:
+        """Another process is scoring the dataset that this run is about."""
+        if self.stopping():
+            raise Interrupted
+        self.emit(Event(kind="waiting", title=holder.host))
 
     def _failure(self, spec: RunSpec, error: Exception) -> Record:
         text = _first_line(error)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.identity import digest
 from bench.records import PretrainSpec, RunSpec, SplitRule, Task
 
 
@@ -22,6 +22,9 @@ class Work(_Model):
     """What is run."""
     settings: dict[str, Any]
     """The method's settings as given to it (paths included, unlike in `spec`)."""
+    replaces: str = ""
+    """When the failed record was written that this run is to replace; '' for none. A failed record
+    of another time is another process's result, and stays."""
 
 
 class Pretraining(_Model):
@@ -50,30 +53,39 @@ class Job(_Model):
     """For progress and logs."""
     results: Path
     """The results folder."""
+    group: str = ""
+    """A name that no other job has, safe in file names: what is left of a job after its worker died
+    is still this group, and owns its claims."""
     data_roots: list[Path] = Field(default_factory=list)
     """Where databases are looked for."""
     device: str = "cpu"
-    """'cpu', 'cuda' or 'cuda:N'."""
+    """'cpu', 'cuda' or 'cuda:N'; 'auto' is resolved where the job runs."""
     batch_size: int = 64
     """Images per inference batch."""
     keep: list[str] = Field(default_factory=list)
     """What runs store beside predictions."""
+    time_limit: float | None = None
+    """Seconds for one run; for a pre-training, seconds from one epoch to the next."""
     runs: list[Work] = Field(default_factory=list)
     """Runs, in order."""
     pretraining: Pretraining | None = None
     """A pre-training instead of runs."""
 
-    @property
-    def job_id(self) -> str:
-        """A name by content, for file names."""
-        names = [work.spec.run_id for work in self.runs]
-        return digest([names, self.pretraining.spec.key if self.pretraining else None])
+    def less(self, run_ids: Iterable[str]) -> Job:
+        """The job without some of its runs."""
+        gone = set(run_ids)
+        left = [work for work in self.runs if work.spec.run_id not in gone]
+        return self.model_copy(update={"runs": left})
 
 
 class Event(_Model):
     """One line that a worker prints."""
 
-    kind: Literal["start", "epoch", "done", "failed", "skipped", "note"]
+    kind: Literal[
+        "start", "epoch", "done", "failed", "skipped", "elsewhere", "waiting", "note", "ended"
+    ]
+    """'skipped': its record is there; 'elsewhere': another process is computing it; 'waiting': for
+    another process, before going on; 'ended': the job as a whole."""
     run: str = ""
     """run_id, or the key of a pre-training."""
     title: str = ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.atomic import write_text
+from bench.claims import Claims
 from bench.errors import StoreError
 from bench.plan import Cell, Plan
 from bench.protocol import Protocol
@@ -57,8 +58,7 @@ class Manifest(BaseModel):
 def update(store: Store, plan: Plan) -> Path:
     """Add the plan's cells to the protocol's manifest; a cell planned again replaces itself."""
     path = store.root / "protocols" / f"{slug(plan.protocol.name)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    with editing(store, path):
         known = {_key(cell): cell for cell in _read(path).cells} if path.exists() else {}
         for cell in plan.cells:
             entry = _entry(store, plan, cell)
@@ -66,6 +66,11 @@ def update(store: Store, plan: Plan) -> Path:
         manifest = Manifest(protocol=plan.protocol, cells=list(known.values()))
         write_text(path, manifest.model_dump_json(indent=1) + "\n")
     return path
+
+
+def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
+    """Reading, changing and writing a manifest: one process at a time."""
+    return Claims(store.root).holding(f"protocol-{path.stem}", poll=0.05)
 
 
 def read_all(store: Store) -> list[Manifest]:

@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from bench.atomic import replacing, write_text
 from bench.errors import StoreError, UsageError
 from bench.kept import SUFFIXES, TITLES
-from bench.manifest import CellEntry, Manifest, read_all
+from bench.manifest import CellEntry, Manifest, editing, read_all
 from bench.records import Record
 from bench.store import Store, slug
 
@@ -137,8 +135,7 @@ class _Merge:
             self.result.copied += 1
         for name, manifest in self.manifests.items():
             path = self.into.root / "protocols" / f"{name}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
+            with editing(self.into, path):
                 # Read again: a run may have added cells since.
                 there = [item for item in _manifests(self.into) if slug(item.protocol.name) == name]
                 joined = _join(there[0], manifest)[0] if there else manifest

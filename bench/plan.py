@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench import kept
+from bench.claims import Claims
 from bench.errors import UsageError
 from bench.library import Library
 from bench.pretraining import pretrain_spec
@@ -15,6 +16,9 @@ from bench.protocol import Protocol
 from bench.records import PretrainSpec, RunSpec, Task
 from bench.store import Store
 from bench.variants import Variant
+
+STATES = ("done", "failed", "elsewhere", "todo")
+"""'elsewhere': another process is computing it at this moment."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Plan:
     pretrains: dict[str, PretrainJob]
     """By key; those that some run of the plan needs, present or not."""
     states: dict[str, str] = field(default_factory=dict)
-    """run_id -> done, failed or todo."""
+    """run_id -> one of `STATES`."""
     contaminated: list[tuple[Variant, Task]] = field(default_factory=list)
     """Cells that were left out because the method had seen labels of the test dataset."""
 
@@ -55,8 +59,17 @@ class Plan:
         """All runs by id; cells may share runs."""
         return {run.run_id: run for cell in self.cells for run in cell.runs}
 
+    def left_out(self) -> list[str]:
+        """A line for each row and dataset that is left out as contaminated."""
+        lines = (
+            f"left out: {variant.title} on {task.title}: contaminated, its weights have seen "
+            f"labels of {task.test.partition('@')[0]}"
+            for variant, task in self.contaminated
+        )
+        return list(dict.fromkeys(lines))
+
     def counts(self) -> Counter[str]:
-        """How many runs are done, failed and to do."""
+        """How many runs are in each state."""
         return Counter(self.states.values())
 
 
@@ -138,20 +151,25 @@ def contaminated(variant: Variant, task: Task) -> bool:
 
 
 def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:
-    """run_id -> done, failed or todo.
-
-    A run that is done but did not keep what the protocol now asks for is to do again.
-    """
+    """run_id -> one of `STATES`."""
     found: dict[str, str] = dict(store.states(plan.runs))
     states = {run_id: found.get(run_id, "todo") for run_id in plan.runs}
     for run_id, state in states.items():
         if state == "failed" and retry_failed:
             states[run_id] = "todo"
+    _reopen(plan, store, states)
+    for run_id in Claims(store.root).holders().keys() & states.keys():
+        if states[run_id] == "todo":
+            states[run_id] = "elsewhere"
+    return states
+
+
+def _reopen(plan: Plan, store: Store, states: dict[str, str]) -> None:
+    """A run that is done but did not keep what the protocol now asks for is to do again."""
     if not plan.protocol.keep:
-        return states
+        return
     methods = {run.run_id: cell.variant.cls for cell in plan.cells for run in cell.runs}
     for run_id, run in plan.runs.items():
         whole = kept.complete(store, run, methods[run_id], plan.protocol.keep)
         if states[run_id] == "done" and not whole:
             states[run_id] = "todo"
-    return states

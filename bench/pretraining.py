@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from bench import registry, tasks
 from bench.api import Context, LabelledSet, Method
 from bench.atomic import replacing, write_json
+from bench.claims import Claims, Holder
 from bench.environment import environment, peak_memory_mb
 from bench.fitting import Interrupted
 from bench.jobs import Event, Pretraining
@@ -27,6 +27,7 @@ from bench.variants import Variant
 def pretrain(
     work: Pretraining,
     store: Store,
+    claims: Claims,
     library: Library,
     device: str,
     emit: Callable[[Event], None],
@@ -34,32 +35,48 @@ def pretrain(
 ) -> None:
     """Compute and store a pre-trained state, unless it is there.
 
-    A lock keeps two processes from computing one state at once; a method resumes from the
+    A claim keeps two processes from computing one state at once; a method resumes from the
     checkpoints in its scratch folder after a kill. Raises `Interrupted` when asked to stop.
     """
     path = store.pretrained_file(work.spec.method, work.spec.key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if path.exists():
-            return
-        scratch = path.parent / f"partial-{work.spec.key}"
-        scratch.mkdir(exist_ok=True)
-        cls, settings = registry.settings_for(work.method, work.settings)
-        context = Context(device=device, seed=work.spec.seed, scratch=scratch)
-        method = cls(settings, context)
-        start = time.perf_counter()
-        curve = _train(method, work, library, emit, stopping)
-        with replacing(path) as temporary:
-            method.save_pretrained(temporary)
-        card = {
-            "spec": work.spec.model_dump(mode="json"),
-            "seconds": round(time.perf_counter() - start, 2),
-            "peak_memory_mb": peak_memory_mb(device),
-            "curve": curve,
-            "environment": environment(device).model_dump(mode="json"),
-        }
-        write_json(path.with_suffix(".json"), card)
-        shutil.rmtree(scratch, ignore_errors=True)
+
+    def wait(holder: Holder) -> None:
+        if stopping():
+            raise Interrupted
+        emit(Event(kind="waiting", run=work.spec.key, title=holder.host))
+
+    with claims.holding(work.spec.key, path.exists, wait) as mine:
+        if mine:
+            _compute(work, path, library, device, emit, stopping)
+
+
+def _compute(
+    work: Pretraining,
+    path: Path,
+    library: Library,
+    device: str,
+    emit: Callable[[Event], None],
+    stopping: Callable[[], bool],
+) -> None:
+    # In the results folder, not in a temporary one: another machine may go on from there.
+    scratch = path.parent / f"partial-{work.spec.key}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    cls, settings = registry.settings_for(work.method, work.settings)
+    context = Context(device=device, seed=work.spec.seed, scratch=scratch)
+    method = cls(settings, context)
+    start = time.perf_counter()
+    curve = _train(method, work, library, emit, stopping)
+    with replacing(path) as temporary:
+        method.save_pretrained(temporary)
+    card = {
+        "spec": work.spec.model_dump(mode="json"),
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_memory_mb": peak_memory_mb(device),
+        "curve": curve,
+        "environment": environment(device).model_dump(mode="json"),
+    }
+    write_json(path.with_suffix(".json"), card)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _train(
@@ -118,7 +135,7 @@ def pretrain_whole(
         },
     )
     work = Pretraining(spec=spec, method=variant.method, settings=variant.raw)
-    pretrain(work, store, library, device, emit, lambda: False)
+    pretrain(work, store, Claims(store.root), library, device, emit, lambda: False)
     return store.pretrained_file(spec.method, spec.key)
 
 

@@ -18,7 +18,6 @@ class Display:
         self.console = console
         self.total = total
         self.done = 0
-        self.failed: list[str] = []
         self._lock = threading.Lock()
         self._tasks: dict[str, Any] = {}
         self._progress = Progress(
@@ -44,40 +43,55 @@ class Display:
         with self._lock:
             self._update(job, event)
 
+    def say(self, text: str) -> None:
+        """One line, above the bars."""
+        self.console.print(text, markup=False, highlight=False)
+
+    def elsewhere(self, count: int) -> None:
+        """Another process has finished so many of the runs."""
+        with self._lock:
+            self._count(count)
+
     def _update(self, job: Job, event: Event) -> None:
         if event.kind == "start":
             self._start(job, event)
         elif event.kind == "epoch":
             loss = "" if event.loss is None else f"loss {event.loss:.4f}"
             self._set(job, completed=event.epoch, total=event.total, detail=loss)
+        elif event.kind == "waiting":
+            self._set(job, detail=f"waiting for {event.title}")
         elif event.kind == "note":
-            self.console.print(f"{job.title}: {event.title}", markup=False, highlight=False)
-        else:
+            self.say(f"{job.title}: {event.title}")
+        elif event.kind == "ended":
+            self._remove(job)
+        elif event.kind != "elsewhere":
             self._end(job, event)
 
     def _start(self, job: Job, event: Event) -> None:
         description = f"{job.title} {event.title}"
-        # By title: what is left of a job after its worker died is still that job.
-        if job.title not in self._tasks:
-            self._tasks[job.title] = self._progress.add_task("", total=None, detail="")
+        if job.group not in self._tasks:
+            self._tasks[job.group] = self._progress.add_task("", total=None, detail="")
         self._set(job, description=description, completed=0, total=None, detail="")
         if job.pretraining is not None and not self.console.is_terminal:
-            self.console.print(f"{description} …", markup=False, highlight=False)
+            self.say(f"{description} …")
 
     def _end(self, job: Job, event: Event) -> None:
         if job.pretraining is None:
-            self.done += 1
-            self._progress.update(self._all, completed=self.done)
+            self._count(1)
         text = f"[{self.done}/{self.total}] {job.title}: "
         if event.kind == "failed":
-            self.failed.append(event.error)
-            self.console.print(f"{text}FAILED {event.error}", markup=False, highlight=False)
+            self.say(f"{text}FAILED {event.error}")
         elif not self.console.is_terminal and event.value is not None:
-            self.console.print(f"{text}SRCC {event.value:.4f}", markup=False, highlight=False)
-        last = job.pretraining is not None or event.run == job.runs[-1].spec.run_id
-        if last and job.title in self._tasks:
-            self._progress.remove_task(self._tasks.pop(job.title))
+            self.say(f"{text}SRCC {event.value:.4f}")
+
+    def _count(self, more: int) -> None:
+        self.done += more
+        self._progress.update(self._all, completed=self.done)
+
+    def _remove(self, job: Job) -> None:
+        if job.group in self._tasks:
+            self._progress.remove_task(self._tasks.pop(job.group))
 
     def _set(self, job: Job, **values: Any) -> None:
-        if job.title in self._tasks:
-            self._progress.update(self._tasks[job.title], **values)
+        if job.group in self._tasks:
+            self._progress.update(self._tasks[job.group], **values)

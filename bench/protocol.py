@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bench import yaml_lines
+from bench import durations, yaml_lines
 from bench.datasets._requirements import people
 from bench.errors import UsageError, nearest, unknown
 from bench.records import Selection, SplitRule, Task
@@ -109,6 +109,18 @@ class Protocol(BaseModel):
     """What runs store beside predictions: features of the test images (for t-SNE), what is known of
     each of them (its scene and distortion, and numbers that the method names, e.g. how sure it is
     of the scene), or maps of where the scores of a few of them come from."""
+
+    time_limit: float | None = None
+    """How long a run may take ('30m', '4h') before its worker is killed and it counts as failed;
+    for a pre-training, from one epoch to the next. `--time-limit` replaces it."""
+
+    @field_validator("time_limit", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        try:
+            return value if value is None else durations.seconds(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("methods", mode="before")
     @classmethod

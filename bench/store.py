@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,17 @@ class Store:
     def path(self, spec: RunSpec) -> Path:
         """Where a run's record lies."""
         return self.root / _place(spec.task.train, spec.task.test, spec.method, spec.run_id)
+
+    def refresh(self, spec: RunSpec) -> None:
+        """Make sure that a record which another machine has just written is seen.
+
+        An NFS client may remember for a minute that a file is not there; a change of its own in the
+        folder makes it ask again.
+        """
+        folder = self.path(spec).parent
+        if folder.is_dir():
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".look-", suffix=".tmp"):
+                pass
 
     def get(self, spec: RunSpec) -> Record | None:
         """The run's record, None where there is none that can be read."""

@@ -139,6 +139,67 @@ class ToyPretrained(ToyLinear):
         self.seen = np.load(path, allow_pickle=False)
 
 
+class ToyCheckpointed(ToyPretrained):
+    """Pre-trains in epochs, and goes on from the last one that it wrote down."""
+
+    name = "toy_checkpointed"
+
+    class Settings(ToyPretrained.Settings):
+        epochs_before: int = 8
+        wait_before: float = 0.0
+
+    def pretrain(self, corpora):
+        self.seen = np.zeros(1, np.uint8)
+        progress = self.context.scratch / "progress"
+        done = int(progress.read_text()) if progress.exists() else 0
+        for epoch in range(done, self.settings.epochs_before):
+            time.sleep(self.settings.wait_before)
+            with Path(os.environ["TOY_CALLS"]).open("a") as file:
+                file.write(f"{epoch}\n")
+            progress.write_text(str(epoch + 1))
+            yield Epoch(0.0, total=self.settings.epochs_before)
+
+
+class ToyCounted(ToyLinear):
+    """Writes into a file which of its runs it computes, and where."""
+
+    name = "toy_counted"
+
+    def fit(self, train):
+        with Path(os.environ["TOY_CALLS"]).open("a") as file:
+            file.write(f"{self.context.seed} {os.getppid()}\n")
+        yield from super().fit(train)
+
+
+class ToyHangs(ToyLinear):
+    """Never comes back from the first run that it sees."""
+
+    name = "toy_hangs"
+
+    class Settings(LinearSettings):
+        marker: str = ""
+
+    def fit(self, train):
+        marker = Path(self.settings.marker)
+        if not marker.exists():
+            marker.write_text(str(self.context.seed))
+        while marker.read_text() == str(self.context.seed):
+            time.sleep(0.1)
+        yield from super().fit(train)
+
+
+class ToyEnvironment(ToyLinear):
+    """Notes in its record what it was given to work with."""
+
+    name = "toy_environment"
+
+    def fit(self, train):
+        names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+        self.notes += [f"{name}={os.environ.get(name)}" for name in names]
+        self.notes.append(f"device={self.context.device}")
+        yield from super().fit(train)
+
+
 class ToyPrompted(Method):
     """The score of the pair whose luminance is nearest."""
 
