@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.api import Context, LabelledSet, Method, Settings
+from bench.api import Context, Images, LabelledSet, Method, Settings
 from bench.decode import decode
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
@@ -150,7 +150,7 @@ def _no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.hub.download_url_to_file", refused)
 
 
-def asked(method: Method, images: ArrayImages) -> np.ndarray[Any, Any]:
+def asked(method: Method, images: Images) -> np.ndarray[Any, Any]:
     """Predictions; skips by name where a method's weights are not on this machine."""
     try:
         return np.asarray(method.predict(images))
@@ -197,10 +197,14 @@ def test_scores_have_shape_and_are_numbers(world: World, name: str) -> None:
     assert method.predict(train.images.subset([2])).shape == (1,)
 
 
-def test_fit_reports_epochs_and_does_not_touch_the_labels(world: World, name: str) -> None:
+def test_fit_reports_epochs_and_does_not_touch_the_labels(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method = world.build(name)
     train = world.labelled(method)
     asked(world.trained(name)[0], train.images)
+    if name != "oracle":  # it declares that it knows the labels of its database
+        monkeypatch.setattr("bench.datasets.load", _no_labels)
     epochs = list(method.fit(train))
     assert bool(epochs) == type(method).learns()
     assert np.isfinite([epoch.loss for epoch in epochs]).all()
@@ -208,6 +212,10 @@ def test_fit_reports_epochs_and_does_not_touch_the_labels(world: World, name: st
     # Trained without a prediction in between, under the same seed: the same scores.
     again = method.predict(train.images)
     assert again == pytest.approx(world.trained(name)[2], abs=1e-6)
+
+
+def _no_labels(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a method gets its labels from the harness and opens no database itself")
 
 
 def test_order_and_batches_do_not_matter(world: World, name: str) -> None:
@@ -238,8 +246,10 @@ def test_predicting_leaves_global_generators_to_training(world: World, name: str
 
 
 def test_what_is_saved_is_loaded(world: World, name: str, tmp_path: Path) -> None:
-    if registry.load(name).save is Method.save:
-        pytest.skip(f"{name} offers no save")
+    cls = registry.load(name)
+    if cls.save is Method.save:
+        assert not cls.learns(), f"{name} learns, but what it learned cannot be saved"
+        pytest.skip(f"{name} has nothing to save")
     method, train, scores = world.trained(name)
     method.save(tmp_path / "state.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
