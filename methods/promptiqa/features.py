@@ -141,8 +141,9 @@ class FeatureExtractor:
             if len(pixels) == self.context.batch_size:
                 self._compute(pixels, missing, found)
         self._compute(pixels, missing, found)
-        whole = [item for item in found if item is not None]
-        stacked = np.stack(whole) if whole else np.empty((0, self.net.size.feature), np.float32)
+        stacked = np.empty((len(found), self.net.size.feature), np.float32)
+        for row, feature in enumerate(found):
+            stacked[row] = feature
         return torch.from_numpy(stacked).to(self.context.device)
 
     def _compute(

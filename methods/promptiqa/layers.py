@@ -8,9 +8,11 @@ stacked once, and in evaluation queries and keys are one matrix (see `AttentionB
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 
@@ -86,6 +88,25 @@ class AttentionBlock(nn.Module):
                 shift = self.c_q.bias @ self.c_k.weight
             self._folded = (state, matrix, shift)
         return self._folded[1], self._folded[2]
+
+
+def first_token(block: Block, x: Tensor) -> Tensor:
+    """The first token's output of a transformer block, (B, T, C) -> (B, C).
+
+    Equal to `block(x)[:, 0]`: the other tokens' queries, projections and MLPs, most of the work,
+    would be thrown away.
+    """
+    attention = cast(Any, block.attn)  # an nn.Module does not know its children's types
+    normed = block.norm1(x)
+    width, heads = x.shape[2], attention.num_heads
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    own, others = (None, None) if bias is None else (bias[:width], bias[width:])
+    q = F.linear(normed[:, :1], weight[:width], own)
+    k, v = F.linear(normed, weight[width:], others).chunk(2, dim=2)
+    split = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (q, k, v))
+    mixed = F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+    token = x[:, :1] + attention.proj(mixed)
+    return (token + block.mlp(block.norm2(token)))[:, 0]
 
 
 class MAL(nn.Module):

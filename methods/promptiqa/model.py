@@ -14,7 +14,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from methods.promptiqa.layers import MAL, full_precision
+from methods.promptiqa.layers import MAL, first_token, full_precision
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,9 @@ class PromptIQANet(nn.Module):
 
     def fuse_image(self, queries: Tensor, requirement: Tensor) -> Tensor:
         """Query features (B, d) with (B or 1, n, d) -> image-prompt features (B, d)."""
-        requirement = requirement.expand(len(queries), -1, -1)
-        return self.norm(self.blocks(torch.cat([queries[:, None], requirement], dim=1))[:, 0])
+        tokens = torch.cat([queries[:, None], requirement.expand(len(queries), -1, -1)], dim=1)
+        tokens = self.blocks[:-1](tokens)
+        return self.norm(first_token(cast(Block, self.blocks[-1]), tokens))
 
     def score(self, embedded: Tensor) -> Tensor:
         """Image-prompt features (B, d) -> scores (B,) in 0 to 1."""

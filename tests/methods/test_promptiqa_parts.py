@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.models.vision_transformer import Block
 from torch import nn
 
 from bench.benchmarks.promptiqa_cost import plain_attention_block, plain_forward
 from methods.promptiqa.groups import Group, plan_epoch, prompted
 from methods.promptiqa.labels import model_labels, random_flipping, random_scaling
-from methods.promptiqa.layers import AttentionBlock
+from methods.promptiqa.layers import AttentionBlock, first_token
 from methods.promptiqa.model import ModelSize, PromptIQANet
 from methods.promptiqa.prompts import even_positions, interval_positions, perturb, select
 from methods.promptiqa.settings import PromptIQASettings
@@ -236,6 +237,15 @@ def test_attention_is_transposed_and_reshaped() -> None:
     quirk = torch.tensor([[[2.0, 2.0, 3.0], [3.0, 4.0, 4.0]]])
     with torch.no_grad():
         assert torch.allclose(block(x), x + quirk, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_first_token_of_a_block(bias: bool) -> None:
+    torch.manual_seed(1)
+    block = Block(24, 3, qkv_bias=bias).eval()
+    x = torch.randn(5, 7, 24)
+    with torch.no_grad():
+        assert torch.allclose(first_token(block, x), block(x)[:, 0], atol=1e-6)
 
 
 def test_one_product_for_queries_and_keys_follows_the_weights() -> None:
