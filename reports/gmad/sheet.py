@@ -18,6 +18,8 @@ WIDTH = 7.16
 """Inches: the width of a two-column page."""
 PIXELS = 480
 """Longer side of an image in the sheet: some 270 pixels an inch over four columns."""
+CAPTIONS = 0.5
+"""Inches of text that an image has above and below it."""
 LONGEST = 24
 """Letters of a method's label."""
 MOST_ROWS = 4
@@ -86,7 +88,8 @@ def _draw(shown: list[Column], levels: int, album: Album) -> Figure:
     rows = min(MOST_ROWS, max(len(column["pairs"]) for column in shown))
     width = WIDTH * max(len(shown), 2) / 4
     engine = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, compress=True)
-    canvas = Figure(figsize=(width, 0.4 + rows * 2 * 1.75), layout=engine)
+    height = WIDTH / 4 * _tallest(shown, rows, album) + CAPTIONS
+    canvas = Figure(figsize=(width, 0.3 + 2 * rows * height), layout=engine)
     grid = canvas.subplots(2 * rows, len(shown), squeeze=False)
     for position, column in enumerate(shown):
         for axes in grid[:, position]:
@@ -98,6 +101,18 @@ def _draw(shown: list[Column], levels: int, album: Album) -> Figure:
         place = f"{column['end']} quality (level {column['level']}/{levels})"
         grid[0][position].set_title(f"{head}\n{place}\n{_caption(column, 'best')}", fontsize=7)
     return canvas
+
+
+def _tallest(shown: list[Column], rows: int, album: Album) -> float:
+    """Height over width of the tallest image."""
+    names = {
+        pair[side]["image"]
+        for column in shown
+        for pair in column["pairs"][:rows]
+        for side in ("best", "worst")
+    }
+    shapes = [album.pixels(name, PIXELS).shape for name in names]
+    return max(height / width for height, width, _ in shapes)
 
 
 def _show(axes: Axes, album: Album, column: Column, pair: dict[str, Any], side: str) -> None:

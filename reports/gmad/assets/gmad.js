@@ -41,6 +41,8 @@ function setUpViewer(viewer) {
       const copy = shot.cloneNode(true);
       const image = copy.querySelector("img");
       image.loading = "eager";
+      // Small images fill the window no further than their pixels can be told apart.
+      image.style.maxWidth = `${3 * Number(image.getAttribute("width"))}px`;
       copy.querySelector(".look").replaceWith(image);
       const frame = document.createElement("div");
       frame.className = "look";
