@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from bench import datasets, export
+from bench import datasets, export, session
 from bench.errors import DataError, UsageError
 from bench.fitting import Checkpoint, Trajectory
 from bench.store import Store
@@ -81,23 +83,19 @@ def test_the_report_says_that_there_are_no_labels(pooled: Bench) -> None:
 
 
 def test_what_needs_labels_is_refused_before_anything_runs(pooled: Bench) -> None:
-    for arguments, expected in [
-        (["--datasets", "pool"], "pool has no labels to learn from"),
-        (["--datasets", "pool:toy"], "pool has no labels to learn from"),
-        (["--set", "selection=best_test"], "best_test needs labels to choose by"),
-        (["--datasets", "toy:"], "expected DATASET, or TRAIN:TEST"),
+    path = str(pooled.protocol(PROTOCOL))
+    own: dict[str, Any] = {"data_roots": (pooled.data,), "results": pooled.results}
+    for options, expected in [
+        ({"datasets": ("pool",)}, "pool has no labels to learn from"),
+        ({"datasets": ("pool:toy",)}, "pool has no labels to learn from"),
+        ({"assignments": ("selection=best_test",)}, "best_test needs labels to choose by"),
+        ({"datasets": ("toy:",)}, "expected DATASET, or TRAIN:TEST"),
     ]:
-        result = pooled.run(pooled.protocol(PROTOCOL), *arguments)
-        assert result.returncode == 2
-        assert expected in result.stderr
-        assert not pooled.results.exists()
-
-
-def test_datasets_are_replaced_by_pairs(pooled: Bench) -> None:
-    result = pooled.run(pooled.protocol(PROTOCOL), "--datasets", "toy2:toy,toy", "--dry-run")
-    assert "toy2 → toy" in result.stdout
-    assert "toy_linear" in result.stdout
-    assert "pool" not in result.stdout
+        with pytest.raises(UsageError, match=expected):
+            session.prepare(session.Options(path, **own, **options))
+    replaced = session.Options(path, datasets=("toy2:toy", "toy"), **own)
+    titles = {cell.task.title for cell in session.prepare(replaced)[0].cells}
+    assert titles == {"toy2 → toy", "toy"}
 
 
 def test_validation_images_choose_an_epoch_where_the_pool_cannot(pooled: Bench) -> None:
@@ -128,3 +126,26 @@ def test_a_folder_of_images_is_a_pool(pooled: Bench) -> None:
     (pooled.data / "iqa-data.yaml").write_text("databases:\n  pool: {root: pool}\n")
     with pytest.raises(UsageError, match="needs 'table', or 'label: none'"):
         datasets.info("pool", pooled.data)
+
+
+def test_the_protocol_gmad_on_waterloos_own_layout(pooled: Bench) -> None:
+    """Figure 5 of GRMP-IQA from one command: trained on one database, pairs of Waterloo."""
+    rng = np.random.default_rng(0)
+    folders = ["pristine_images"]
+    folders += [f"distorted_images/{k}/{level}" for k in range(1, 5) for level in range(1, 6)]
+    for folder in folders:
+        place = pooled.data / "exploration_database_and_code" / folder
+        place.mkdir(parents=True)
+        for name in ("00001.bmp", "00002.bmp"):
+            pixels = rng.integers(0, rng.integers(50, 256), (8, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(place / name)
+    ran = pooled.run("gmad", "--datasets", "toy:waterloo", "--methods", "toy_linear,random")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    report = pooled.results / "report"
+    (page,) = report.glob("gmad/*.html")
+    assert page.read_text().count("<article") == 4  # two roles, the lowest and the highest level
+    assert "42</b> images" in page.read_text()
+    sheets = sorted(path.suffix for path in report.glob("figures/*toy_linear-random.*"))
+    assert sheets == [".pdf", ".png"]
+    assert f'href="gmad/{page.name}"' in (report / "index.html").read_text()
+    assert validate(pooled.results, [pooled.data]).findings == []
