@@ -169,7 +169,7 @@ def beside(summary: pd.DataFrame, protocols: Sequence[Protocol]) -> tuple[pd.Dat
                 stands[index] = number
         titles = {title for number in found for title in number.source.split(BETWEEN)}
         known[protocol.name] = tuple(
-            Source(table.source, table.statistic, table.notes)
+            Source(table.source, _statistic(table), table.notes)
             for table in tables
             if table.source in titles
         )
@@ -204,6 +204,11 @@ def _tables(protocol: Protocol) -> tuple[list[PublishedTable], list[str]]:
         except BenchError as error:
             lost.append(f"{protocol.name}: no published numbers: {error}")
     return tables, lost
+
+
+def _statistic(table: PublishedTable) -> str:
+    unsaid = table.statistic == "not stated"
+    return "mean or median not stated" if unsaid else table.statistic
 
 
 def _comparable(mine: pd.DataFrame, protocol: Protocol) -> pd.Series:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from bench import protocol as protocols
 from bench.errors import UsageError
 from reports import latex
 from reports.latex_text import escape, label
+from reports.published import beside
 from reports.render import Rendered
-from reports.summary import summarise
+from reports.results import load
+from reports.summary import summarise, table
 from tests.reports.stores import maker, task
 
 PDFLATEX = shutil.which("pdflatex")
@@ -186,13 +190,30 @@ def test_labels_are_plain() -> None:
     assert label("像") == "table"
 
 
+def _like_the_papers(root: Path) -> str:
+    """Label budgets, ratios in blocks, pairs, intervals and published rows with their notes."""
+    texts = []
+    for name in ("few_shot", "training_ratio", "cross_dataset"):
+        made = maker(root / name)
+        made.protocol = protocols.load(name)
+        for each in made.protocol.tasks():
+            made.cell("grmp", each, [-0.5, 0.9], trained_on=["live"])
+        results = load(made.save())
+        summary, printed = beside(table(results), results.protocols)
+        texts.append(latex.document(summary, results.protocols, printed=printed))
+        style = replace(latex.fitting(summary), interval=True, notes=True)
+        texts += latex.tables(summary, name, f"again-{name}", style, printed)
+    assert "".join(texts).count(r"\quad difference") == 2 * (1 + 2 + 1)  # a block a ratio
+    return "\n".join(texts)
+
+
 @pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed")
 def test_tables_compile(report: Rendered, tmp_path: Path) -> None:
     made = maker(tmp_path / "nasty", title=NASTY, name="nasty & worse")
     made.cell(NASTY, task(NASTY), [0.5, 0.6])
     made.cell("b", task(NASTY), [None, "Error: x"])
     nasty = latex.document(summarise(made.save()), [made.protocol], latex.Style(interval=True))
-    (tmp_path / "nasty.tex").write_text(nasty)
+    (tmp_path / "nasty.tex").write_text(nasty + _like_the_papers(tmp_path / "papers"))
     shutil.copy(report.out / "table.tex", tmp_path / "table.tex")
     packages = re.search(r"\\usepackage\{.*\}", nasty)
     assert packages is not None

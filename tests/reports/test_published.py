@@ -159,6 +159,8 @@ def test_tables_that_print_the_same_number_share_a_row(tmp_path: Path) -> None:
     assert list(summary["published"]) == ["0.782", "0.781"]
     alone = {row["label"]: row for row in printed.alone("cross_dataset")}
     assert alone["DBCNN"]["published_in"] == "GRMP-IQA, Table 3; MP-IQE, Table 3"
+    stated = [source.statistic for source in printed.sources("cross_dataset")]
+    assert stated == ["mean or median not stated", "median (text; the caption names none)"]
     assert alone["P2P-BM"]["published_in"] == "MP-IQE, Table 3"
     assert printed.letters("cross_dataset") == {"GRMP-IQA, Table 3": "a", "MP-IQE, Table 3": "b"}
     text = latex.document(summary, [made.protocol], printed=printed)
