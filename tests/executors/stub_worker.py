@@ -51,4 +51,5 @@ def main() -> None:
         tell("done", run)
 
 
-main()
+if __name__ == "__main__":
+    main()
