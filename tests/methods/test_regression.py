@@ -127,10 +127,21 @@ def test_a_step_on_one_crop_is_avoided() -> None:
 
 
 def test_the_panel_averages_its_judges() -> None:
+    """Judges are a set: their order changes nothing, and equal ones judge as one."""
     network = build("deiqt", **{**DEIQT, "panel": 3}).network
     assert network.judges.shape == (1, 3, network.encoder.num_features)
-    before = network(torch.rand(2, 3, 32, 32))
-    assert before.shape == (2,)
+    alone = build("deiqt", **{**DEIQT, "panel": 1}).network
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        network.judges.mul_(50)
+        before = network(pixels)
+        network.judges.copy_(network.judges.flip(1))
+        assert torch.allclose(network(pixels), before, atol=1e-5)
+        network.judges.copy_(network.judges[:, :1].expand(1, 3, -1))
+        alone.load_state_dict({**network.state_dict(), "judges": network.judges[:, :1]})
+        assert torch.allclose(network(pixels), alone(pixels), atol=1e-5)
+        assert before.shape == (2,)
+        assert not torch.allclose(network(pixels), before, atol=1e-4)
     with pytest.raises(BenchError, match="timm cannot make 'vit_of_nobody'"):
         build("deiqt", **{**DEIQT, "vit": "vit_of_nobody"}).predict(labelled().images)
 
@@ -145,6 +156,20 @@ def test_what_cannot_be_says_why() -> None:
     with pytest.raises(BenchError, match="64 x 64 pixels has no crop of 224; set a smaller crop"):
         build("pyiqa_trained:paq2piq").predict(labelled().images)
     assert not set(ARCHITECTURES) & set(NOT_TRAINED)
+
+
+def test_imagenet_weights_that_are_missing_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", fail)
+    with pytest.raises(BenchError) as caught:
+        build("pyiqa_trained:tres", initial="imagenet").predict(labelled().images)
+    assert "resnet50" in str(caught.value)
+    assert f"looks for it at {tmp_path / 'checkpoints'}" in str(caught.value)
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
