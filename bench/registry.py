@@ -48,10 +48,16 @@ class MethodEntry:
 
 @cache
 def entries() -> dict[str, MethodEntry]:
-    """All methods by name. Two of one name are an error that names both places."""
+    """All methods by name. Two of one name are an error that names both places.
+
+    A method whose own name is another's short name has it: `pyiqa:NAME` still says the other.
+    """
     found: dict[str, MethodEntry] = {}
-    for entry in [*_in_folder(METHODS_FOLDER), *_own(), *_installed()]:
+    everything = [*_in_folder(METHODS_FOLDER), *_own(), *_installed()]
+    for entry in sorted(everything, key=lambda entry: entry.stands_for is not None):
         if entry.name in found:
+            if entry.stands_for and not found[entry.name].stands_for:
+                continue
             first = found[entry.name].module
             raise BenchError(f"two methods are called '{entry.name}': {first} and {entry.module}")
         found[entry.name] = entry

@@ -60,6 +60,20 @@ def test_every_metric_but_those_of_sets_is_offered() -> None:
         registry.settings_for("pyiqa:piqee", {})
 
 
+def test_a_method_of_ones_own_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from bench.api import Method\n\nclass Mine(Method):\n    name = 'musiq'\n"
+    )
+    monkeypatch.setenv(registry.OWN_FOLDERS, str(tmp_path))
+    registry.entries.cache_clear()
+    try:
+        assert registry.full_name("musiq") == "musiq"
+        assert registry.entries()["musiq"].source == tmp_path / "mine.py"
+        assert registry.full_name("niqe") == "pyiqa:niqe"
+    finally:
+        registry.entries.cache_clear()
+
+
 class Stub(torch.nn.Module):
     """Stands in for every network of pyiqa: the mean of the pixels; keeps what it was shown."""
 
