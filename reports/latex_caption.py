@@ -14,7 +14,7 @@ from reports.published import BETWEEN, Printed, Source
 if TYPE_CHECKING:
     import pandas as pd
 
-    from reports.latex import Style
+    from reports.latex_style import Style
 
 
 def caption(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError, unknown
 from bench.store import Store
 from reports import latex
+from reports.latex_style import Style, fitting
 from reports.published import NOTHING, beside
 from reports.results import load
 from reports.summary import table
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a table shows; what is empty is as `reports.latex.fitting` has it."""
+    """What a table shows; what is empty is as `reports.latex_style.fitting` has it."""
 
     protocol: str | None = None
     """This protocol only."""
@@ -70,7 +71,7 @@ def document(store: Store, choice: Choice) -> str:
         mine = summary[summary["protocol"] == protocol.name]
         without = protocol.name in results.excluded_from
 
-        def styled(part: pd.DataFrame, without: bool = without) -> latex.Style:
+        def styled(part: pd.DataFrame, without: bool = without) -> Style:
             return replace(_style(part, choice), without_contaminated=without)
 
         if len(mine):
@@ -100,8 +101,8 @@ def _only(summary: pd.DataFrame, key: str, wanted: Iterable[str]) -> pd.DataFram
     return summary[summary[key].isin(list(wanted))] if wanted else summary
 
 
-def _style(summary: pd.DataFrame, choice: Choice) -> latex.Style:
-    style = latex.fitting(summary)
+def _style(summary: pd.DataFrame, choice: Choice) -> Style:
+    style = fitting(summary)
     columns = choice.columns or style.columns
     blocks = style.blocks if style.blocks in columns else ""
     if choice.blocks:

@@ -14,6 +14,7 @@ import pytest
 from bench import protocol as protocols
 from bench.errors import UsageError
 from reports import latex
+from reports.latex_style import Style, fitting
 from reports.latex_text import escape, label
 from reports.published import beside
 from reports.render import Rendered
@@ -27,7 +28,7 @@ NASTY = r"\input{x} $a_b$ #1 & 50% ~^ <b> | λ→像 é"
 
 def lines(summary: pd.DataFrame, **style: object) -> dict[str, str]:
     """Row title -> the row's LaTeX."""
-    text = latex.table(summary, "Title", "name", latex.Style(**style))
+    text = latex.table(summary, "Title", "name", Style(**style))
     body = text.split(r"\midrule", 1)[1].split(r"\bottomrule")[0]
     return {line.split(" & ")[0]: line for line in body.splitlines() if " & " in line}
 
@@ -114,17 +115,17 @@ def test_any_keys_make_rows_and_columns(tmp_path: Path) -> None:
     turned = lines(summary, rows=("dataset", "labels"), columns=("label",))
     row = turned["LIVEC $\\cdot$ 50 labels"]
     assert row == r"LIVEC $\cdot$ 50 labels & \underline{0.500} & \textbf{0.700} \\"
-    text = latex.table(summary, "t", "x", latex.Style(("dataset", "labels"), ("label",)))
+    text = latex.table(summary, "t", "x", Style(("dataset", "labels"), ("label",)))
     assert r"Dataset, Labels & a & b \\" in text
     with pytest.raises(UsageError, match="add 'labels'"):
-        latex.table(summary, "t", "x", latex.Style(columns=("dataset",)))
+        latex.table(summary, "t", "x", Style(columns=("dataset",)))
 
 
 def test_intervals_stand_below_where_columns_are_many(tmp_path: Path) -> None:
     made = maker(tmp_path)
     for labels in range(2, 9):
         made.cell("a", task(labels=labels), [0.5, 0.5])
-    text = latex.table(summarise(made.save()), "t", "x", latex.Style(interval=True))
+    text = latex.table(summarise(made.save()), "t", "x", Style(interval=True))
     body = text.split(r"\midrule")[1].splitlines()[1:3]
     assert body[0] == " & ".join(["a"] + ["0.500"] * 7) + r" \\"
     assert body[1] == " & ".join([""] + [r"{\scriptsize [0.500, 0.500]}"] * 7) + r" \\"
@@ -137,7 +138,7 @@ def test_ratios_head_blocks_of_rows_as_in_the_papers_second_table(tmp_path: Path
             for ratio in (small, 0.8):
                 made.cell(name, task(dataset, None, ratio=ratio), [ratio / 2 + shift])
     summary = summarise(made.save())
-    text = latex.table(summary, "t", "x", latex.fitting(summary))
+    text = latex.table(summary, "t", "x", fitting(summary))
     body = text.split(r"\midrule")
     assert r" & \multicolumn{2}{c}{LIVEC} & \multicolumn{2}{c}{KonIQ-10k} \\" in body[0]
     assert r"Method & SRCC & PLCC & SRCC & PLCC \\" in body[0]
@@ -155,7 +156,7 @@ def test_pairs_stand_under_training_and_testing(tmp_path: Path) -> None:
     for train, test in (("livefb", "livec"), ("livefb", "koniq10k"), ("live", "csiq")):
         made.cell("a", task(train=train, test=test, labels=None), [0.5])
     summary = summarise(made.save())
-    text = latex.table(summary, "t", "x", latex.fitting(summary))
+    text = latex.table(summary, "t", "x", fitting(summary))
     assert r"Training & \multicolumn{2}{c}{LIVEFB} & LIVE \\" in text
     assert r"Testing & LIVEC & KonIQ-10k & CSIQ \\" in text
 
@@ -201,7 +202,7 @@ def _like_the_papers(root: Path) -> str:
         results = load(made.save())
         summary, printed = beside(table(results), results.protocols)
         texts.append(latex.document(summary, results.protocols, printed=printed))
-        style = replace(latex.fitting(summary), interval=True, notes=True)
+        style = replace(fitting(summary), interval=True, notes=True)
         texts += latex.tables(summary, name, f"again-{name}", style, printed)
     assert "".join(texts).count(r"\quad difference") == 2 * (1 + 2 + 1)  # a block a ratio
     return "\n".join(texts)
@@ -212,7 +213,7 @@ def test_tables_compile(report: Rendered, tmp_path: Path) -> None:
     made = maker(tmp_path / "nasty", title=NASTY, name="nasty & worse")
     made.cell(NASTY, task(NASTY), [0.5, 0.6])
     made.cell("b", task(NASTY), [None, "Error: x"])
-    nasty = latex.document(summarise(made.save()), [made.protocol], latex.Style(interval=True))
+    nasty = latex.document(summarise(made.save()), [made.protocol], Style(interval=True))
     (tmp_path / "nasty.tex").write_text(nasty + _like_the_papers(tmp_path / "papers"))
     shutil.copy(report.out / "table.tex", tmp_path / "table.tex")
     packages = re.search(r"\\usepackage\{.*\}", nasty)

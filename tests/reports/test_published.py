@@ -18,6 +18,7 @@ from bench.protocol import Protocol
 from bench.store import Store
 from reports import latex
 from reports.grid import grid, ranked
+from reports.latex_style import Style
 from reports.published import NOTHING, Printed, beside
 from reports.render import Rendered, render
 from reports.results import load
@@ -217,7 +218,7 @@ def test_latex_sets_published_rows_in_grey(worse: Rendered) -> None:
     assert ours[2] == grey(r"\quad difference", "$-$0.536", "")
     assert "Grey rows: as published (GRMP-IQA, Table 1)" in text
     assert "% GRMP-IQA, Table 1: median of 10 splits" in text
-    note = latex.table(worse.summary, "t", "x", latex.Style(notes=True), worse.printed)
+    note = latex.table(worse.summary, "t", "x", Style(notes=True), worse.printed)
     assert r"{\scriptsize\raggedright GRMP-IQA, Table 1: median of 10 splits" in note
 
 
