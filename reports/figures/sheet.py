@@ -25,6 +25,8 @@ ACROSS = 3
 """Panels side by side."""
 MOST_PANELS = 12
 """Larger figures are cut, and say so."""
+LETTER, HANDLE = 0.09, 0.6
+"""Inches that a letter of a legend takes, and the line or marker in front of it."""
 
 
 class LeftOut(Exception):
@@ -147,8 +149,10 @@ def compose(sheet: Sheet) -> Canvas:
     across = min(sheet.across, len(sheet.panels))
     down = -(-len(sheet.panels) // across)
     width, height = sheet.panel_size
-    size = (width * across + 0.3, height * down + 0.35)
-    canvas = Canvas(figsize=size, layout="constrained")
+    names = [str(handle.get_label()) for handle in sheet.legend]
+    longest = HANDLE + LETTER * max(map(len, names), default=0)
+    wide = max(width * across + 0.3, longest)
+    canvas = Canvas(figsize=(wide, height * down + 0.35), layout="constrained")
     grid = list(canvas.subplots(down, across, squeeze=False).flat)
     for axes, panel in zip(grid, sheet.panels, strict=False):
         if panel is None:
@@ -160,6 +164,6 @@ def compose(sheet: Sheet) -> Canvas:
     for axes in grid[len(sheet.panels) :]:
         axes.set_visible(False)
     if sheet.legend:
-        columns = min(4 if across > 1 else 2, len(sheet.legend))
+        columns = min(4, len(names), int(wide / longest))
         canvas.legend(handles=list(sheet.legend), loc="outside lower center", ncols=columns)
     return canvas

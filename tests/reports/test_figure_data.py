@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from bench.metrics import fit_logistic4, logistic4
 from bench.records import Record
 from bench.stats.median import median_interval
 from bench.store import Store, write_parquet
+from reports.drawing import STYLE
 from reports.embedding import embedded, semantic_noise
 from reports.figures import boxes, lines, maps, overlays, points
 from reports.figures.sheet import LeftOut, Sheet, View, compose, quality_title, together
@@ -75,6 +77,20 @@ def test_few_shot_curves(tmp_path: Path) -> None:
     assert [text.get_text() for text in axes.get_xticklabels()] == ["50", "100", "200"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("labels", "SRCC")
     assert legend_of(sheet) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["a", "a method with a name of some length", "w" * 40])
+def test_legends_stay_within_the_figure(tmp_path: Path, name: str) -> None:
+    made = maker(tmp_path)
+    for number in range(5):
+        for labels in (50, 100):
+            made.cell(f"{name} {number}", task(labels=labels), REPEATS)
+    with matplotlib.rc_context(STYLE):
+        canvas = compose(lines.few_shot(view(made.save())))
+        canvas.draw_without_rendering()
+    box = canvas.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= canvas.bbox.x1
 
 
 def test_curves_over_training_ratios(tmp_path: Path) -> None:
