@@ -16,7 +16,7 @@ from bench.supervise import Outcome
 TICK = 0.1
 """Seconds between two looks at what the executor does."""
 GRACE = 10.0
-"""Seconds that workers have to end at once before they are left behind."""
+"""Seconds to end at once, or to tidy up, before workers and executors are left behind."""
 
 
 class Dispatcher:
@@ -70,7 +70,11 @@ class Dispatcher:
         patience = _Patience(self.desk)
         while thread.is_alive() and patience.lasts():
             thread.join(TICK)
-            if not self.executor.attend(len(jobs) - len(ended)):
+            missing = len(jobs) - len(ended)
+            if not missing:  # nothing to wait for but its tidying up
+                thread.join(GRACE)
+                break
+            if not self.executor.attend(missing):
                 break
         if problems:
             raise problems[0]
