@@ -68,7 +68,9 @@ class Dask:
         jobs = [job.model_copy(update={"device": self.place.device}) for job in jobs]
         with connect(self.place.scheduler) as self._client:
             options = _unordered(self.place.jobs or "all")
-            with parallel_config("dask", client=self._client, wait_for_workers_timeout=CONNECT):
+            settings = {"client": self._client, "wait_for_workers_timeout": CONNECT}
+            with parallel_config("dask", **settings) as config:
+                _never_alone(config["backend"])
                 try:
                     parallel = Parallel(n_jobs=-1, **options)
                     arguments = (self.place.threads,)
@@ -163,6 +165,12 @@ def _send(
         return  # joblib has ended all others, too: the dispatcher sends what is missing again
     finally:
         desktop.close()
+
+
+def _never_alone(backend: Any) -> None:
+    """Keep joblib from running everything in this process where a cluster has one worker so far."""
+    count = backend.effective_n_jobs
+    backend.effective_n_jobs = lambda n_jobs: max(2, count(n_jobs))
 
 
 def _unordered(dispatch: int | str) -> dict[str, Any]:

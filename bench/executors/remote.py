@@ -69,7 +69,8 @@ class Mailbox:
 
     def level(self) -> int:
         """What the user wants, as far as it is known here."""
-        if self.parent is not None and os.getppid() != self.parent:
+        # joblib runs a single job in the command's own process.
+        if self.parent not in (None, os.getpid(), os.getppid()):
             return 2
         if time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()

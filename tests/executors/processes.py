@@ -39,7 +39,7 @@ def start(bench: Bench, *arguments: object, **environment: str) -> subprocess.Po
 def finish(process: subprocess.Popen[str]) -> str:
     """Wait for its end; its output."""
     try:
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=900)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
@@ -47,7 +47,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def until(
-    condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 200
+    condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 600
 ) -> None:
     """Wait for something to become true while a command is at work."""
     deadline = time.monotonic() + seconds

@@ -35,13 +35,19 @@ def slurm(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def scheduler(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a Dask cluster with two worker processes."""
+def scheduler(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The address of a Dask cluster with two worker processes, or as many as the test says."""
+    count = getattr(request, "param", 2)
     distributed = pytest.importorskip("distributed")
     for name, value in bench.environment(TOY_CALLS=str(bench.folder / "calls")).items():
         monkeypatch.setenv(name, value)
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -81,6 +87,16 @@ def test_killing_a_dask_worker_costs_its_group_a_retry(bench: Bench, scheduler: 
     assert [record.status for record in records(bench)] == ["done"] * 6
     assert len(calls(bench)) == 7  # the one that was under way on the killed worker, again
     assert list((bench.results / "claims").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", [1], indirect=True)
+def test_a_cluster_of_one_worker_does_the_work(bench: Bench, scheduler: str) -> None:
+    process = start(bench, bench.protocol(PROTOCOL), "--executor", "dask", "--scheduler", scheduler)
+    output = finish(process)
+    assert process.returncode == 0, output
+    each_once(bench, 6)
+    assert process.pid not in workers(bench)
 
 
 def test_slurm_gets_one_array_and_its_options(bench: Bench, slurm: dict[str, str]) -> None:
