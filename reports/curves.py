@@ -44,6 +44,8 @@ class Cloud:
     """Points of the fitted logistic; None where there is no fit."""
     reason: str
     """Why there is no fit."""
+    mapped: FloatArray | None = None
+    """Every prediction on the scale of quality; None where there is no fit."""
 
 
 def loss(point: CurvePoint) -> float | None:
@@ -115,7 +117,7 @@ def _cloud(predictions: pd.DataFrame) -> Cloud:
     if not fit.converged:
         return Cloud(x, y, None, fit.reason)
     grid = np.linspace(x.min(), x.max(), 60)
-    return Cloud(x, y, (grid, logistic4(grid, *fit.params)), "")
+    return Cloud(x, y, (grid, logistic4(grid, *fit.params)), "", fit.mapped)
 
 
 def _values(run: Record, reading: Reading) -> dict[int, float]:

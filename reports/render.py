@@ -20,6 +20,7 @@ from reports.published import NOTHING, Printed, beside, frame
 from reports.results import Results, load
 from reports.sanity import broken
 from reports.summary import table, write_csv
+from reports.worst import Thumbnails
 from reports.written import tidy
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def render(
     gallery.draw()
     contests = Contests(results, out, library.data_roots, notes=rendered.notes)
     contests.draw()
+    thumbnails = Thumbnails(out, library.data_roots, rendered.notes)
     site = Site.of(
         results,
         rendered.summary,
@@ -95,11 +97,12 @@ def render(
         printed,
         warnings=rendered.warnings,
         contests=contests.pages,
+        thumbnails=thumbnails,
     )
     pages = html.write(site, out)
     rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
     rendered.paths += [path for figure in gallery.figures for path in (figure.png, figure.pdf)]
-    rendered.paths += contests.paths
+    rendered.paths += [*contests.paths, *sorted(thumbnails.paths)]
     rendered.notes += tidy(out, rendered.paths)
     return rendered
 

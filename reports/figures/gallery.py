@@ -11,7 +11,7 @@ from bench.atomic import replacing
 from bench.protocol import Protocol
 from bench.store import slug
 from reports.drawing import STYLE
-from reports.figures import boxes, lines, maps, overlays, points
+from reports.figures import boxes, lines, maps, overlays, points, ranks
 from reports.figures.sheet import LeftOut, Sheet, View, compose
 from reports.results import Results
 
@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, Maker]] = {
     "epochs": ("over training", lines.epochs),
     "angle": ("angle between the gradients of quality and semantics", lines.angle),
     "scatter": ("prediction against quality", points.scatter),
+    "ranks": ("average ranks across datasets", ranks.across),
     "tsne-score": ("features by score interval", maps.by_score),
     "tsne-scene": ("features by scene", maps.by_scene),
     "tsne-noise": ("semantic noise among the features", maps.noise),

@@ -12,7 +12,7 @@ from bench.errors import DataError
 from bench.store import slug
 from reports.gmad import page, sheet
 from reports.gmad.contest import Contest, document, hold, images_of
-from reports.gmad.pictures import Album, Look
+from reports.pictures import Album, Look
 
 __all__ = ["Contest", "Look", "Written", "document", "hold", "name", "write"]
 

@@ -14,7 +14,7 @@ from bench.protocol import GmadEntry
 from bench.records import Selection, Task
 from reports.gmad import name, page, sheet
 from reports.gmad.contest import Contest, document, hold, images_of
-from reports.gmad.pictures import Album, Look
+from reports.pictures import Album, Look
 from reports.results import CellResult, Results
 
 MOST_METHODS = 4

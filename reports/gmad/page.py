@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bench.atomic import write_text
 from bench.demo import DEMO_SETS
 from bench.pools import Scores
-from reports.gmad.pictures import Album, Look, Picture
 from reports.html.site import BOTH, DEMO, TINY
+from reports.pictures import Album, Look, Picture
 
 if TYPE_CHECKING:
     import jinja2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.atomic import replacing
 from bench.store import slug
 from reports.drawing import COLOURS, STYLE
-from reports.gmad.pictures import Album
+from reports.pictures import Album
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_text
-from reports.html import board, pages
+from reports.html import board, comparisons, pages
 from reports.html.site import Site
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ ASSETS = ("style.css", "report.js")
 
 
 def write(site: Site, out: Path) -> list[Path]:
-    """Write index.html, a page per method and per dataset, and their assets; returns the paths."""
+    """Write all pages and their assets; returns the paths, index.html first."""
     written = []
     for name in ASSETS:
         text = (HERE / "assets" / name).read_text(encoding="utf-8")
@@ -27,6 +27,9 @@ def write(site: Site, out: Path) -> list[Path]:
         written.append(_page(site, out, file, "method", pages.method(site, label)))
     for name, file in site.datasets.items():
         written.append(_page(site, out, file, "dataset", pages.dataset(site, name)))
+    if site.comparisons:
+        values = comparisons.context(site)
+        written.append(_page(site, out, "comparisons.html", "comparisons", values))
     # The index comes last: it lists what the other pages had to leave out.
     index = _page(site, out, "index.html", "index", board.context(site))
     return [index, *written]

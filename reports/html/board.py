@@ -90,6 +90,9 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
         "incomplete": not summary["complete"].all(),
         "contaminated": bool(summary["contaminated"].any()),
         "best_test": bool((summary["selection"] == "best_test").any()),
+        "compared": next(
+            (f"p{at}" for at, item in enumerate(site.comparisons) if item.protocol == protocol), ""
+        ),
         "charts": _charts(protocol, summary),
         "gaps": _gaps(summary, protocol.metrics[0], places),
     }

@@ -9,15 +9,21 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.errors import StoreError
+from bench.identity import digest
 from bench.records import Environment, Record
 from reports.curves import cloud, diagnostic, loss, on_test, over_epochs
 from reports.grid import MARKS, metric_title, number
 from reports.html.board import SELECTIONS, budget_title
+from reports.html.errors import worst_errors
 from reports.html.site import Site, banner
 from reports.html.svg import line_chart, scatter
 from reports.results import CellResult
 
-UNITS = {"angle": "angle in degrees"}
+UNITS = {
+    "angle": "angle in degrees",
+    "angle_regulated": "angle after regulation, degrees",
+    "kl": "KL divergence",
+}
 
 
 def method(site: Site, label: str) -> dict[str, Any]:
@@ -25,6 +31,9 @@ def method(site: Site, label: str) -> dict[str, Any]:
     cells = [cell for cell in site.results.cells if cell.entry.label == label]
     records = [run for cell in cells for run in cell.records]
     common = _common([run.spec.settings for run in records])
+    shared = _shared(cells)
+    # Thumbnails of one budget a dataset: the others err on much the same images.
+    last = {(cell.protocol.name, cell.entry.task.title): cell for cell in cells}.values()
     return {
         "title": label,
         "banner": banner(cells),
@@ -33,7 +42,8 @@ def method(site: Site, label: str) -> dict[str, Any]:
         "weights": _distinct(" ".join(run.spec.weights.values()) for run in records),
         "trained_on": sorted({name for run in records for name in run.trained_on}),
         "settings": sorted(common.items()),
-        "cells": [_cell(site, cell, common) for cell in cells],
+        "facts": shared,
+        "cells": [_cell(site, cell, common, shared, cell in last) for cell in cells],
     }
 
 
@@ -56,7 +66,13 @@ def dataset(site: Site, name: str) -> dict[str, Any]:
     }
 
 
-def _cell(site: Site, cell: CellResult, common: dict[str, Any]) -> dict[str, Any]:
+def _cell(
+    site: Site,
+    cell: CellResult,
+    common: dict[str, Any],
+    shared: Sequence[tuple[str, str]],
+    last: bool,
+) -> dict[str, Any]:
     task = cell.entry.task
     first = next(iter(cell.records), None)
     metrics = cell.metrics
@@ -72,10 +88,10 @@ def _cell(site: Site, cell: CellResult, common: dict[str, Any]) -> dict[str, Any
         "mark": MARKS["best_test"] if cell.entry.selection == "best_test" else "",
         "dagger": cell.contaminated,
         "charts": [*_scatter(site, cell), *_curves(site, cell)],
+        "worst": worst_errors(site, cell, 6) if last else [],
         "runs": [_run(run, cell, repeat) for repeat, run in enumerate(cell.runs)],
         "settings": _own_settings(first, common),
-        "split": _split(first),
-        "environments": _distinct(_environment(run.environment) for run in cell.done),
+        "facts": [fact for fact in _facts(cell) if fact not in shared],
         "notes": list(dict.fromkeys(note for run in cell.records for note in run.notes)),
     }
 
@@ -129,7 +145,11 @@ def _last_budget(site: Site, cells: Sequence[CellResult]) -> list[dict[str, Any]
     """One scatter a method: that of its last cell, the largest budget as protocols list them."""
     last = {cell.entry.label: cell for cell in cells}
     return [
-        {**chart, "title": f"{label}, {budget_title(cell.entry.task.budget)}"}
+        {
+            **chart,
+            "title": f"{label}, {budget_title(cell.entry.task.budget)}",
+            "worst": worst_errors(site, cell, 4),
+        }
         for label, cell in last.items()
         for chart in _scatter(site, cell)
     ]
@@ -182,7 +202,6 @@ def _run(run: Record | None, cell: CellResult, repeat: int) -> dict[str, Any]:
         "values": ["–" if value is None else number(value, minus="−") for value in values],
         "epoch": run.chosen_epoch.get(cell.entry.selection, ""),
         "seconds": f"{run.seconds['total']:.0f} s" if "total" in run.seconds else "",
-        "split": run.spec.split_digest[:8],
         "id": run.run_id,
         "error": run.error,
     }
@@ -193,18 +212,35 @@ def _own_settings(run: Record | None, common: dict[str, Any]) -> list[tuple[str,
     return sorted((key, value) for key, value in settings.items() if key not in common)
 
 
-def _split(run: Record | None) -> list[tuple[str, str]]:
+def _facts(cell: CellResult) -> list[tuple[str, str]]:
+    """How a cell's runs were split, decoded and computed."""
+    run = next(iter(cell.records), None)
     if run is None:
         return []
     spec, sizes = run.spec, run.sizes
     pairs = [
-        ("split", f"{spec.split.scheme}, seed {spec.split.seed}"),
-        ("images", ", ".join(f"{count:,} {side}" for side, count in sizes.items() if count)),
-        ("labels scaled", spec.normalise),
-        ("pre-trained state", spec.pretrained or ""),
-        ("images decoded", run.image_policy),
+        ("Images", ", ".join(f"{count:,} {side}" for side, count in sizes.items() if count)),
+        ("Splits", f"{spec.split.scheme}, seed {spec.split.seed}"),
+        ("Splits' digest", _splits(cell)),
+        ("Labels scaled", spec.normalise),
+        ("Pre-trained state", spec.pretrained or ""),
+        ("Images decoded", run.image_policy),
+    ]
+    pairs += [
+        ("Environment", text) for text in _distinct(_environment(r.environment) for r in cell.done)
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _splits(cell: CellResult) -> str:
+    """One name for all splits of a cell: the same for every method that ran on the same ones."""
+    return digest([None if run is None else run.spec.split_digest for run in cell.runs], 12)
+
+
+def _shared(cells: Sequence[CellResult]) -> list[tuple[str, str]]:
+    """Facts that hold for all cells with records, said once."""
+    found = [facts for cell in cells if (facts := _facts(cell))]
+    return [fact for fact in found[0] if all(fact in other for other in found)] if found else []
 
 
 def _environment(found: Environment) -> str:

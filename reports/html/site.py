@@ -10,9 +10,11 @@ from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from bench.store import slug
+from reports.comparisons import Comparisons, compare_all
 from reports.grid import ranked
 from reports.published import NOTHING, Printed
 from reports.results import CellResult, Results
+from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +53,8 @@ class Site:
     """Sanity rows that show the table to be wrong."""
     contests: list[tuple[str, str, str]] = field(default_factory=list)
     """Protocol, title and address of the gMAD pages."""
+    thumbnails: Thumbnails | None = None
+    """Small images of the worst errors; None: errors are named alone."""
 
     @classmethod
     def of(
@@ -62,6 +66,7 @@ class Site:
         printed: Printed = NOTHING,
         warnings: Iterable[str] = (),
         contests: Iterable[tuple[str, str, str]] = (),
+        thumbnails: Thumbnails | None = None,
     ) -> Site:
         """The site of a results folder."""
         return cls(
@@ -72,7 +77,13 @@ class Site:
             printed,
             warnings=list(warnings),
             contests=list(contests),
+            thumbnails=thumbnails,
         )
+
+    @cached_property
+    def comparisons(self) -> list[Comparisons]:
+        """Methods against each other, protocol by protocol."""
+        return compare_all(self.results)
 
     @cached_property
     def methods(self) -> dict[str, str]:

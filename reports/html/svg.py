@@ -103,17 +103,17 @@ def _padded(values: Sequence[float] | np.ndarray, share: float) -> tuple[float, 
 
 
 def _axes(frame: Frame, x_ticks: Sequence[float], x_title: str, y_title: str) -> str:
-    base = frame.height - frame.bottom
-    parts = []
-    for tick in ticks(*frame.y, about=4):
-        _, y = frame.at(frame.x[0], tick)
-        parts.append(f'<path class="grid" d="M{frame.left} {y:.1f}H{frame.width - frame.right}"/>')
+    base, across = frame.height - frame.bottom, frame.width - frame.left - frame.right
+    heights = {tick: frame.at(frame.x[0], tick)[1] for tick in ticks(*frame.y, about=4)}
+    grid = "".join(f"M{frame.left} {_short(round(y, 1))}h{across}" for y in heights.values())
+    parts = [f'<path class="grid" d="{grid}"/>']
+    for tick, y in heights.items():
         parts.append(
-            f'<text class="y" x="{frame.left - 7}" y="{y + 3.5:.1f}">{_short(tick)}</text>'
+            f'<text class="y" x="{frame.left - 7}" y="{y + 3.5:.0f}">{_short(tick)}</text>'
         )
     for tick in x_ticks:
         x, _ = frame.at(tick, frame.y[0])
-        parts.append(f'<text class="x" x="{x:.1f}" y="{base + 15}">{_short(tick)}</text>')
+        parts.append(f'<text class="x" x="{x:.0f}" y="{base + 15}">{_short(tick)}</text>')
     parts.append(f'<path class="axis" d="M{frame.left} {base}H{frame.width - frame.right}"/>')
     middle = (frame.left + frame.width - frame.right) / 2
     parts.append(_title(f'x="{middle:.0f}" y="{frame.height - 4}"', x_title))
@@ -132,9 +132,9 @@ def _short(value: float) -> str:
 
 
 def _band(frame: Frame, line: Line, number: int) -> str:
-    there = _path(frame, line.x, line.high)
-    back = _path(frame, line.x[::-1], line.low[::-1]).replace("M", "L", 1)
-    return f'<path class="band c{number % COLOURS}" d="{there}{back}Z"/>'
+    x = [*line.x, *line.x[::-1]]
+    around = _path(frame, x, [*line.high, *line.low[::-1]])
+    return f'<path class="band c{number % COLOURS}" d="{around}Z"/>'
 
 
 def _line(frame: Frame, line: Line, number: int) -> str:
@@ -160,8 +160,20 @@ def marker(x: float, y: float, number: int, size: float = 3.6) -> str:
 
 
 def _path(frame: Frame, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> str:
+    """Path data of a polygon, to a tenth of a pixel.
+
+    Steps instead of places, which are half as long; taken between rounded places, so that rounding
+    does not add up.
+    """
     places = [frame.at(float(a), float(b)) for a, b in zip(x, y, strict=True)]
-    return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
+    tenths = np.rint(np.array(places) * 10).astype(int)
+    steps = (f"{_tenths(dx)} {_tenths(dy)}" for dx, dy in np.diff(tenths, axis=0))
+    first = f"M{_tenths(tenths[0][0])} {_tenths(tenths[0][1])}"
+    return f"{first}l{' '.join(steps)}".replace(" -", "-") if len(tenths) > 1 else first
+
+
+def _tenths(value: int) -> str:
+    return f"{value / 10:g}"
 
 
 def _figure(frame: Frame, name: str, body: Sequence[str]) -> Markup:

@@ -1,14 +1,18 @@
-"""Runs a page from disk in headless Chromium and says what a script of the test found."""
+"""Pages from disk in headless Chromium: what they log, what they load, what axe finds."""
 
 from __future__ import annotations
 
-import html
-import json
-import re
 import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(
     (
@@ -18,54 +22,62 @@ CHROMIUM = next(
     ),
     None,
 )
-
-# Errors are collected from the first line on; the test's script runs when the page is ready.
-PROBE = """<script>
-window.errors = [];
-const note = (event) => errors.push(String(event.message || event.target.outerHTML));
-addEventListener("error", note, true);
-addEventListener("load", () => {
-  let found;
-  try { found = (() => { %s })(); } catch (error) { errors.push(String(error)); }
-  const out = document.createElement("pre");
-  out.id = "found";
-  out.textContent = JSON.stringify({ found: found === undefined ? null : found, errors });
-  document.body.append(out);
-});
-</script>"""
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+PHONE, DESK = 360, 1200
+Scheme = Literal["light", "dark"]
 
 
-def evaluate(page: Path, script: str, folder: Path) -> tuple[Any, list[str]]:
-    """What `script` (a function's body) returns on `page`, and the page's errors.
+@dataclass
+class Visit:
+    """A page that is open, and what happened since."""
 
-    The page is copied beside itself with the probe in its head, so that relative links hold.
-    """
-    probed = page.with_name(f"probed-{page.name}")
-    text = page.read_text(encoding="utf-8")
-    probed.write_text(text.replace("<head>", "<head>" + PROBE % script, 1), encoding="utf-8")
-    try:
-        done = subprocess.run(
-            [
-                str(CHROMIUM),
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-extensions",
-                "--disable-background-networking",
-                "--allow-file-access-from-files",
-                f"--user-data-dir={folder / 'profile'}",
-                "--virtual-time-budget=3000",
-                "--dump-dom",
-                probed.as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    finally:
-        probed.unlink()
-    match = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
-    assert match is not None, done.stderr[-2000:]
-    result = json.loads(html.unescape(match.group(1)))
-    return result["found"], result["errors"]
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    """Messages of the console's errors and of scripts that failed."""
+    requests: list[str] = field(default_factory=list)
+    """Every address that was asked for."""
+
+    def run(self, script: str) -> Any:
+        """What the body of a function returns in the page."""
+        return self.page.evaluate(f"() => {{ {script} }}")
+
+    def leaves(self, folder: Path) -> list[str]:
+        """Requests for anything outside a folder."""
+        root = folder.resolve().as_uri() + "/"
+        return [address for address in self.requests if not address.startswith(root)]
+
+    def violations(self) -> list[str]:
+        """What axe finds wrong: rule and elements."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{item['id']}: {'; '.join(node['html'][:120] for node in item['nodes'][:3])}"
+            for item in found
+        ]
+
+
+@contextmanager
+def started() -> Iterator[Browser]:
+    """The system's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(
+    browser: Browser, page: Path, scheme: Scheme = "light", width: int = DESK
+) -> Iterator[Visit]:
+    """Open a file as a reader with this colour scheme and window would."""
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+    found = Visit(context.new_page())
+    found.page.on("request", lambda request: found.requests.append(request.url))
+    found.page.on("pageerror", lambda error: found.errors.append(str(error)))
+    found.page.on("console", lambda line: line.type == "error" and found.errors.append(line.text))
+    found.page.goto(page.resolve().as_uri())
+    yield found
+    context.close()

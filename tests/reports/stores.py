@@ -17,6 +17,7 @@ from bench.protocol import Protocol
 from bench.records import CurvePoint, Environment, Record, RunSpec, Selection, Task
 from bench.store import Store, slug
 
+EVIL = "<script>window.hacked=1</script>"
 ENVIRONMENT = Environment(
     commit="0f3c2a9d51", python="3.12.3", platform="Linux x86_64", device="a CPU", threads=2
 )

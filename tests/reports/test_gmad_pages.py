@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,9 +19,12 @@ from bench.store import Store
 from reports.gmad.gallery import Gallery
 from reports.render import render
 from reports.results import load
-from tests.reports.browser import CHROMIUM, evaluate
+from tests.reports.browser import DESK, PHONE, Scheme, needs_chromium, visit
 from tests.reports.stores import maker, task
 from tests.results_factory import Ended
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 EVIL = "<script>alert(1)</script>"
 
@@ -233,11 +236,20 @@ return out;
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_the_page_works_in_a_browser(shown: Path, tmp_path: Path) -> None:
-    found: dict[str, Any]
-    found, errors = evaluate(shown / "index.html", SCRIPT, tmp_path)
-    assert errors == []
+@needs_chromium
+@pytest.mark.parametrize(("scheme", "width"), [("light", DESK), ("dark", PHONE)])
+def test_everybody_can_read_it(shown: Path, chromium: Browser, scheme: Scheme, width: int) -> None:
+    with visit(chromium, shown / "index.html", scheme, width) as seen:
+        assert seen.run("return document.documentElement.scrollWidth;") <= width
+        assert seen.violations() == []
+
+
+@needs_chromium
+def test_the_page_works_in_a_browser(shown: Path, chromium: Browser) -> None:
+    with visit(chromium, shown / "index.html") as seen:
+        found = seen.run(SCRIPT)
+        assert seen.errors == []
+        assert seen.leaves(shown) == []
     assert found == {
         "all": 8,
         "text": True,

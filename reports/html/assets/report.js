@@ -112,6 +112,18 @@ function setUpTools(form) {
   update();
 }
 
+// One table of the comparison page at a time, where there are many.
+function setUpPick(form) {
+  const select = form.querySelector("select");
+  const tables = Array.from(form.closest("section").querySelectorAll("[data-task]"));
+  const update = () => tables.forEach((item) => {
+    item.hidden = select.value !== "" && item.dataset.task !== select.value;
+  });
+  form.hidden = false;
+  form.addEventListener("input", update);
+  update();
+}
+
 // A link to one cell opens what ran there.
 function openTarget() {
   const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
@@ -122,7 +134,8 @@ function openTarget() {
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("button.theme").forEach(setUpTheme);
   document.querySelectorAll("table.board, table.sortable").forEach(setUpSorting);
-  document.querySelectorAll("form.tools").forEach(setUpTools);
+  document.querySelectorAll("form.tools:not(.pick)").forEach(setUpTools);
+  document.querySelectorAll("form.pick").forEach(setUpPick);
   const menus = Array.from(document.querySelectorAll("details.menu"));
   document.addEventListener("click", (event) => {
     menus.forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });

@@ -1,4 +1,4 @@
-"""The images of a pool, where the database is on this machine, encoded for a page."""
+"""The images of a dataset, where the database is on this machine, encoded for a page."""
 
 from __future__ import annotations
 

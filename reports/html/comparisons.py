@@ -1,0 +1,146 @@
+"""The comparison page: every pair of methods on each task, and their ranks across datasets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from bench import compare
+from bench.metrics import METRICS
+from reports import ranks
+from reports.comparisons import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
+from reports.grid import metric_title
+from reports.html.board import SELECTIONS, budget_title
+from reports.html.site import Site, banner
+
+WIDTH, ROW, EDGE = 640, 22, 170
+"""Pixels: width of a diagram, height of a row of names, room for names at either side."""
+
+
+def context(site: Site) -> dict[str, Any]:
+    """Values of `comparisons.html.j2`."""
+    return {
+        "title": "Comparisons",
+        "banner": banner(site.results.cells),
+        "level": f"{SIGNIFICANT:g}",
+        "protocols": [_protocol(site, item, at) for at, item in enumerate(site.comparisons)],
+    }
+
+
+def _protocol(site: Site, item: Comparisons, position: int) -> dict[str, Any]:
+    higher = METRICS[item.metric].higher_is_better
+    several = len({task.selection for task in item.tasks}) > 1
+    tables = [_table(site, matrix(task, higher), several) for task in item.tasks]
+    return {
+        "id": f"p{position}",
+        "title": item.protocol.title or item.protocol.name,
+        "metric": metric_title(item.metric),
+        "diagrams": [_diagram(found, item.ranks) for found in item.ranks],
+        "tables": tables,
+        "tasks": list(dict.fromkeys(table["title"] for table in tables)),
+        "same_test": any(task.same_test for task in item.tasks),
+        "equal": sorted({c.reason for t in tables for c in t["versus"] if c.reason}),
+    }
+
+
+def _table(site: Site, found: Matrix, several: bool) -> dict[str, Any]:
+    task = found.task
+    where = task.test if task.train == task.test else f"{task.train} → {task.test}"
+    title = f"{where}, {budget_title(task.budget)}"
+    return {
+        "title": f"{title} ({SELECTIONS[task.selection]})" if several else title,
+        "splits": task.n_splits,
+        "names": [(name, site.methods[name]) for name in found.names],
+        "rows": [
+            {
+                "name": row,
+                "href": site.methods[row],
+                "cells": [
+                    _cell(found.cells[row, column]) if row != column else None
+                    for column in found.names
+                ],
+            }
+            for row in found.names
+        ],
+        "versus": list(found.cells.values()),
+        "left_out": list(task.left_out.items()),
+    }
+
+
+def _cell(found: Versus) -> dict[str, Any]:
+    kind = ("better" if found.difference > 0 else "worse") if found.significant else ""
+    return {
+        "difference": f"{found.difference:+.3f}".replace("-", "−"),
+        "p": p_value(found.p),
+        "wins": f"{found.wins}–{found.losses}",
+        "kind": kind,
+        "sort": f"{found.difference:.6g}",
+    }
+
+
+def p_value(p: float) -> str:
+    """A p-value as tables print it.
+
+    >>> p_value(0.0312), p_value(0.00004), p_value(1.0), p_value(math.nan)
+    ('p 0.031', 'p < 0.001', 'p 1', 'no p')
+    """
+    if math.isnan(p):
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p {p:.2g}"
+
+
+def _diagram(
+    found: compare.AcrossDatasets, ranks_of: Sequence[compare.AcrossDatasets]
+) -> dict[str, Any]:
+    where = budget_title(found.budget)
+    if len({item.selection for item in ranks_of}) > 1:
+        where += f", {SELECTIONS[found.selection]}"
+    return {
+        "title": where[0].upper() + where[1:],
+        "svg": _svg(ranks.diagram(found), f"Critical-difference diagram, {where}"),
+        "caption": ranks.caption(found),
+        "rows": [
+            (name, f"{rank:.2f}")
+            for name, rank in zip(found.result.names, found.result.ranks, strict=True)
+        ],
+        "groups": [
+            ", ".join(found.result.names[i] for i in group.members) for group in found.result.groups
+        ],
+        "datasets": ", ".join(found.datasets),
+        "left_out": list(found.left_out.items()),
+    }
+
+
+def _svg(shape: ranks.Diagram, name: str) -> Markup:
+    axis = 34
+    first = axis + 16 + 10 * shape.bar_rows
+    height = first + ROW * shape.name_rows
+
+    def across(rank: float) -> float:
+        return EDGE + (WIDTH - 2 * EDGE) * (rank - 1) / (shape.last - 1)
+
+    body = [f'<path class="axis" d="M{EDGE} {axis}H{WIDTH - EDGE}"/>']
+    for tick in range(1, shape.last + 1):
+        x = across(tick)
+        body.append(f'<path class="axis" d="M{x:.1f} {axis}v-5"/>')
+        body.append(f'<text class="x" x="{x:.1f}" y="{axis - 10}">{tick}</text>')
+    for item in shape.names:
+        down = first + ROW * item.row
+        end = EDGE - 8 if item.left else WIDTH - EDGE + 8
+        side, at = ("y", end - 5) if item.left else ("left", end + 5)
+        text = item.text if len(item.text) <= 22 else item.text[:21] + "…"
+        body.append(f'<path class="axis" d="M{across(item.rank):.1f} {axis}V{down}H{end}"/>')
+        body.append(f'<text class="{side} t" x="{at}" y="{down + 4}">{escape(text)}</text>')
+    for bar in shape.bars:
+        y = axis + 10 + 10 * bar.row
+        start, stop = across(bar.low) - 4, across(bar.high) + 4
+        body.append(f'<path class="tie" d="M{start:.1f} {y}H{stop:.1f}"/>')
+        dots = "".join(f"M{across(rank):.1f} {y}h0" for rank in bar.members)
+        body += [f'<path class="tie dot" d="{dots}"/>'] if dots else []
+    return Markup(
+        f'<svg class="chart ranks" role="img" viewBox="0 0 {WIDTH} {height}">'
+        f"<title>{escape(name)}</title>{''.join(body)}</svg>"
+    )
