@@ -6,7 +6,8 @@ atomically or by the server's own clock:
 
 - giving a finished file a second name (a hard link) that must not exist succeeds for one process
   only, and nobody ever sees half a claim (where there are no hard links, `O_EXCL` does);
-- renaming a file away succeeds for one process only, so that one process evicts a dead holder;
+- by the same means one process at a time evicts a dead holder, having looked again that it is the
+  one it took for dead;
 - a holder touches its claim every `BEAT` seconds, and whoever asks compares that time with the
   modification time of a file it has just made in the same folder: both are the file server's, so
   that clocks of machines that disagree do no harm.
@@ -41,6 +42,8 @@ STALE = 300.0
 `BEAT` and the minute for which NFS clients may show an old time."""
 POLL = 2.0
 """Seconds between two looks at a claim that is waited for."""
+GUARD_POLL = 0.01
+"""Seconds between two looks while another process evicts a dead holder."""
 
 
 class Holder(BaseModel):
@@ -228,17 +231,27 @@ def _read(path: Path) -> Holder | None:
 
 
 def _evict(path: Path, holder: Holder) -> None:
-    """Remove the claim of a dead holder, and nobody else's."""
-    aside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.gone")
-    try:
-        path.rename(aside)
-    except OSError:  # another process was quicker
+    """Remove the claim of a dead holder, and nobody else's.
+
+    One process at a time: without the guard, a second one that had seen the dead holder as well
+    would remove the claim that the first has made in the meantime.
+    """
+    guard = path.with_name(f".{path.stem}.evicting")
+    if not _link(guard, ""):
+        if _expired(guard):  # its maker was killed within these few lines
+            guard.unlink(missing_ok=True)
+        time.sleep(GUARD_POLL)
         return
-    moved = _read(aside)
-    if moved is not None and moved != holder:
-        # Between the look and the renaming somebody else had evicted and claimed: theirs stays.
-        _link(path, moved.model_dump_json())
-    aside.unlink(missing_ok=True)
+    try:
+        if _read(path) == holder:
+            path.unlink(missing_ok=True)
+    finally:
+        guard.unlink(missing_ok=True)
+
+
+def _expired(path: Path) -> bool:
+    touched = _touched(path)
+    return touched is not None and _server_time(path.parent) - touched >= STALE
 
 
 def _touched(path: Path) -> float | None:

@@ -84,7 +84,7 @@ def test_the_report_says_that_there_are_no_labels(pooled: Bench) -> None:
 
 def test_what_needs_labels_is_refused_before_anything_runs(pooled: Bench) -> None:
     path = str(pooled.protocol(PROTOCOL))
-    own: dict[str, Any] = {"data_roots": (pooled.data,), "results": pooled.results}
+    own: dict[str, Any] = {"data_root": [pooled.data], "results": pooled.results}
     for options, expected in [
         ({"datasets": ("pool",)}, "pool has no labels to learn from"),
         ({"datasets": ("pool:toy",)}, "pool has no labels to learn from"),
