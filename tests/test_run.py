@@ -209,7 +209,7 @@ def test_pretraining_leaves_test_images_out_and_runs_once(bench: Bench) -> None:
     path = bench.protocol(PROTOCOL)
     bench.run(path, "--methods", "toy_pretrained", "--repeats", 2)
     states = sorted((bench.results / "pretrained").glob("*.safetensors"))
-    # The corpus is the dataset that is learnt from: one a split and budget, whose labels alone count.
+    # The corpus is what is learnt from: one a split and budget, whose labels alone count.
     assert len(states) == 4
     for record in records(bench):
         pretrained = record.spec.pretrained
