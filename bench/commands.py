@@ -25,8 +25,7 @@ def run(options: Options) -> int:
     for error in finished.errors:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
     if finished.interrupted:
-        counts = Store(options.results)
-        done = sum(counts.get(spec) is not None for spec in finished.plan.runs.values())
+        done = len(Store(options.results).states(finished.plan.runs))
         console.print(
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from bench import kept
 from bench.claims import Claims
@@ -92,13 +93,14 @@ class Planner:
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
         left_out: list[tuple[Variant, Task]] = []
-        for variant in variants:
+        for row in map(_Row, variants):
+            variant = row.variant
             for task in self.protocol.tasks():
                 if exclude_contaminated and contaminated(variant, task):
                     left_out.append((variant, task))
                     continue
                 runs = tuple(
-                    self._run(variant, task, repeat, pretrains)
+                    self._run(row, task, repeat, pretrains)
                     for repeat in range(self.protocol.repeats)
                 )
                 cells.append(Cell(variant, task, runs))
@@ -107,41 +109,70 @@ class Planner:
         return plan
 
     def _run(
-        self, variant: Variant, task: Task, repeat: int, pretrains: dict[str, PretrainJob]
+        self, row: _Row, task: Task, repeat: int, pretrains: dict[str, PretrainJob]
     ) -> RunSpec:
         _, split_digest = self.library.split(task, self.rule, repeat)
-        pretrain = self._pretrain(variant, task, repeat)
-        if pretrain is not None:
-            pretrains.setdefault(pretrain.key, PretrainJob(pretrain, variant, task, repeat))
+        pretrained = None
+        if row.corpora:
+            spec, pretrained = row.pretrain(self._corpora(row, task, repeat))
+            if pretrained not in pretrains:
+                pretrains[pretrained] = PretrainJob(spec, row.variant, task, repeat)
         protocol = self.protocol
         return RunSpec(
             task=task,
             split=self.rule,
             split_digest=split_digest,
             repeat=repeat,
-            method=variant.method,
-            method_version=variant.cls.version,
-            settings=variant.identity(),
-            weights=variant.weights(),
-            pretrained=pretrain.key if pretrain else None,
+            method=row.variant.method,
+            method_version=row.variant.cls.version,
+            settings=row.settings,
+            weights=row.weights,
+            pretrained=pretrained,
             selection=protocol.selection,
             evaluate_every=protocol.evaluate_every,
             normalise=protocol.normalise,
         )
 
-    def _pretrain(self, variant: Variant, task: Task, repeat: int) -> PretrainSpec | None:
-        names = variant.build().corpora()
-        if not names:
-            return None
+    def _corpora(self, row: _Row, task: Task, repeat: int) -> dict[str, str]:
         digests = self.library.corpus_digests(
-            names, task, self.rule, repeat, split_alike=self.protocol.split_corpora
+            row.corpora, task, self.rule, repeat, split_alike=self.protocol.split_corpora
         )
         if not digests:
             raise UsageError(
-                f"{variant.title} on {task.title}: the budget leaves nothing of its corpora "
-                f"({', '.join(names)}) to pre-train on"
+                f"{row.variant.title} on {task.title}: the budget leaves nothing of its corpora "
+                f"({', '.join(row.corpora)}) to pre-train on"
             )
-        return pretrain_spec(variant, digests)
+        return digests
+
+
+@dataclass
+class _Row:
+    """What all runs of a variant share, worked out once and not for each of thousands."""
+
+    variant: Variant
+    _states: dict[tuple[tuple[str, str], ...], tuple[PretrainSpec, str]] = field(
+        default_factory=dict
+    )
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        return self.variant.identity()
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        return self.variant.weights()
+
+    @cached_property
+    def corpora(self) -> Sequence[str]:
+        return self.variant.build().corpora()
+
+    def pretrain(self, corpora: dict[str, str]) -> tuple[PretrainSpec, str]:
+        """The pre-trained state on these rows of corpora, and its key."""
+        known = tuple(corpora.items())
+        if known not in self._states:
+            spec = pretrain_spec(self.variant, corpora)
+            self._states[known] = spec, spec.key
+        return self._states[known]
 
 
 def contaminated(variant: Variant, task: Task) -> bool:

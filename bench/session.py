@@ -184,5 +184,4 @@ def _announce(console: Console, plan: Plan, store: Store) -> None:
 
 
 def _count_failed(plan: Plan, store: Store) -> int:
-    records = (store.get(run) for run in plan.runs.values())
-    return sum(record is not None and record.status == "failed" for record in records)
+    return sum(status == "failed" for status in store.states(plan.runs).values())
