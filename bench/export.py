@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import replacing
+from bench.bulk import bulk
 from bench.errors import StoreError, UsageError, unknown
 from bench.identity import canonical
 from bench.manifest import CellEntry, read_all
@@ -95,8 +96,9 @@ def load(
     if not store.root.is_dir():
         raise UsageError(f"no results folder '{store.root}'")
     reader = _Reader(store, selection, metrics)
-    rows = [*_of_protocols(reader), *_of_no_protocol(reader)]
-    frame = pd.DataFrame(rows)
+    with bulk():
+        rows = [*_of_protocols(reader), *_of_no_protocol(reader)]
+        frame = pd.DataFrame(rows)
     values = [column for column in frame.columns if column not in COLUMNS]
     frame = frame.reindex(columns=[*COLUMNS, *values])
     return frame.astype(dict.fromkeys(_COUNTS, "Int64"))

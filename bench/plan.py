@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from bench import kept
+from bench.bulk import bulk
 from bench.claims import Claims
 from bench.errors import UsageError
 from bench.library import Library
@@ -82,6 +83,7 @@ class Planner:
         self.library = library
         self.rule = protocol.split_rule()
 
+    @bulk()
     def plan(
         self,
         variants: Sequence[Variant],

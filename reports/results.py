@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import manifest
+from bench.bulk import bulk
 from bench.demo import DEMO_SETS
 from bench.protocol import Protocol
 from bench.records import Record
@@ -145,6 +146,7 @@ class Results:
         return self.store.predictions(run.spec)
 
 
+@bulk()
 def load(store: Store) -> Results:
     """Read every manifest and the records they name, each once and without its curve."""
     known: dict[str, Record | None] = {}

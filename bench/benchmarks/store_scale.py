@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from bench.bulk import bulk
 from bench.manifest import CellEntry, Manifest
 from bench.protocol import Protocol
 from bench.records import CurvePoint, Environment, Record, RunSpec, SplitRule, Task
@@ -164,8 +165,9 @@ def _plan(folder: Path) -> None:
 
 
 def _states(folder: Path, methods: int) -> None:
-    runs = {spec.run_id: spec for _, specs in _cells(methods) for spec in specs}
-    found = Store(folder).states(runs)
+    with bulk():  # as `bench.plan` does
+        runs = {spec.run_id: spec for _, specs in _cells(methods) for spec in specs}
+        found = Store(folder).states(runs)
     if set(found.values()) != {"done"} or len(found) != len(runs):
         sys.exit("the folder does not hold the runs that were written")
 
