@@ -139,6 +139,25 @@ def describe(
     typer.echo(catalogue.describe(name))
 
 
+@app.command()
+def speed(
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter and rougher.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    cpu_time: Annotated[
+        bool, typer.Option("--cpu-time", help="Count own CPU time, one thread: on a busy machine.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Measure this machine: decoding, CLIP, PromptIQA, statistics, a report."""
+    from rich.console import Console
+
+    from bench.benchmarks import speed as measuring
+    from bench.environment import resolve_device
+
+    effort = measuring.effort(resolve_device(device), quick, cpu_time)
+    raise typer.Exit(measuring.run(effort, as_json, Console()))
+
+
 @app.command("exec", hidden=True)
 def exec_(
     job: Annotated[Path, typer.Argument(help="Job file.")],

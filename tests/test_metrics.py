@@ -17,6 +17,7 @@ from scipy import optimize, stats
 from bench import metrics
 from bench.errors import UsageError
 from bench.metrics import METRICS, compute, fit_logistic4, fit_logistic5, krasula, krcc, plcc, srcc
+from bench.metrics.projection import Projected
 
 Floats = npt.NDArray[np.float64]
 Function = Callable[[npt.ArrayLike, npt.ArrayLike], float]
@@ -243,6 +244,19 @@ class TestLogistic:
         result = fit_logistic4(*random_pair(0, 50))
         assert not result.converged
         assert "did not converge" in result.reason
+
+    @pytest.mark.parametrize("with_line", [False, True])
+    @pytest.mark.parametrize("point", [(0.0, 0.0), (0.7, -1.5), (-2.0, 1.0)])
+    def test_slopes_are_those_of_the_errors(
+        self, point: tuple[float, float], with_line: bool
+    ) -> None:
+        x, y = saturating_pair(1, 80)
+        search = Projected((x - x.mean()) / x.std(), (y - y.mean()) / y.std(), with_line)
+        steps = 1e-6 * np.eye(2)
+        numeric = [
+            (search._errors(point + step) - search._errors(point - step)) / 2e-6 for step in steps
+        ]
+        assert search._slopes(np.array(point)) == pytest.approx(np.stack(numeric, 1), abs=1e-7)
 
     def test_a_step_is_fitted_and_marked(self) -> None:
         x = np.arange(40.0)

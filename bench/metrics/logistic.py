@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +76,7 @@ def fit_logistic4(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> Logistic
     ([90.0, 10.0, 0.5, 0.7], True)
     """
     x, y = finite_pair(prediction, quality)
-    return _fit(x, y, with_line=False)
+    return _fitted(x.tobytes(), y.tobytes(), with_line=False)
 
 
 def fit_logistic5(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> LogisticFit:
@@ -90,7 +91,7 @@ def fit_logistic5(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> Logistic
     ([40.0, 3.0, 0.5, 2.0, 50.0], 1)
     """
     x, y = finite_pair(prediction, quality)
-    return _fit(x, y, with_line=True)
+    return _fitted(x.tobytes(), y.tobytes(), with_line=True)
 
 
 def plcc_logistic4(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:
@@ -147,6 +148,14 @@ def _fitted_rmse(fit: LogisticFit, quality: npt.ArrayLike) -> float:
     if not fit.converged:
         return math.nan
     return root_mean_square(fit.mapped - np.asarray(quality, dtype=np.float64))
+
+
+@lru_cache(maxsize=4)
+def _fitted(x: bytes, y: bytes, *, with_line: bool) -> LogisticFit:
+    """Correlation and error of one curve are asked for one after the other; a fit takes longest."""
+    found = _fit(np.frombuffer(x), np.frombuffer(y), with_line=with_line)
+    found.mapped.setflags(write=False)
+    return found
 
 
 def _fit(x: FloatArray, y: FloatArray, *, with_line: bool) -> LogisticFit:

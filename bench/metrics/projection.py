@@ -83,6 +83,7 @@ class Projected:
             found = least_squares(
                 self._errors,
                 point,
+                jac=self._slopes,
                 bounds=(self._low, self._high),
                 method="dogbox",
                 x_scale=(float(np.exp(point[1])), 1.0),
@@ -119,6 +120,23 @@ class Projected:
     def _errors(self, point: FloatArray) -> FloatArray:
         rest = self._residual(self._sigmoids(point))
         return np.asarray(self._target - self._heights(rest) * rest)
+
+    def _slopes(self, point: FloatArray) -> FloatArray:
+        """(n, 2) derivatives of the errors by location and log scale, the height following along.
+
+        With r = rest, t = target and height h = (r't) / (r'r): dh = (dr't - 2 h r'dr) / (r'r).
+        """
+        sigmoid = self._sigmoids(point)
+        slope = sigmoid * (1 - sigmoid)
+        location, scale = float(point[0]), float(np.exp(point[1]))
+        rest = self._residual(sigmoid)
+        changes = self._residual(-np.stack([slope, slope * (self.x - location) / scale]))
+        changes[0] /= scale
+        height, power = float(self._heights(rest)), float(rest @ rest)
+        if height == 0.0:
+            return np.zeros((self.x.size, 2))
+        bends = (changes @ self._target - 2 * height * (changes @ rest)) / power
+        return np.asarray(-(np.outer(rest, bends) + height * changes.T))
 
     def _starts(self) -> FloatArray:
         """(STARTS, 2) grid points: the best one at each of the best locations."""

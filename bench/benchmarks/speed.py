@@ -1,0 +1,204 @@
+"""`bench speed`: what this machine does in a second, in a few minutes.
+
+Each line is the best of several rounds, by the clock: other work on the machine lengthens rounds,
+nothing shortens them. On a machine that others keep busy, `--cpu-time` counts what one thread of
+this process itself spends. Networks have random weights of the real sizes: nothing is downloaded.
+The share is the arithmetic that a network needs, as torch counts it, over the same time's worth of
+the fastest matrix product that was measured just before on the same device in the same precision.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.environment import cores, environment
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Work = Callable[[], int]
+"""Does something once; returns how many items it did."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done to measure."""
+
+    device: str = "cpu"
+    seconds: float = 4.0
+    """Least time of one measurement, warm-up aside."""
+    rounds: int = 3
+    """Least number of rounds."""
+    inference: int = 8
+    """Images a batch of inference."""
+    training: int = 4
+    """Images a training step."""
+    images: int = 64
+    """Image files that are decoded."""
+    matmul: int = 1536
+    """Rows and columns of the matrix product."""
+    cpu_time: bool = False
+    """Count this process's own time on one thread, which other processes do not lengthen."""
+
+    @property
+    def gpu(self) -> bool:
+        """Whether the networks run on a GPU."""
+        return self.device.startswith("cuda")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line."""
+
+    name: str
+    rate: float
+    """Items a second."""
+    unit: str
+    """What an item is."""
+    seconds: float
+    """Of one round, the best one."""
+    gflop: float | None = None
+    """Arithmetic an item, in 10⁹ operations (a multiply-add is two)."""
+    share: float | None = None
+    """Of the measured ceiling, 0-1."""
+
+
+def effort(device: str, quick: bool = False, cpu_time: bool = False) -> Effort:
+    """How much to measure: a few minutes, or with `quick` as little as says something.
+
+    Raises `UsageError` for CPU time on a GPU.
+    """
+    sizes: dict[str, Any] = {"seconds": 0.3, "rounds": 1, "images": 16} if quick else {}
+    sizes["cpu_time"] = cpu_time
+    if cpu_time and device != "cpu":
+        raise UsageError("--cpu-time measures the processor; give --device cpu with it")
+    if device.startswith("cuda"):
+        return Effort(device, inference=128, training=32, matmul=8192, **sizes)
+    if quick:
+        sizes |= {"inference": 2, "training": 1, "matmul": 512}
+    return Effort(device, **sizes)
+
+
+def clock(effort: Effort) -> Callable[[], float]:
+    """What gives the time in seconds."""
+    return time.process_time if effort.cpu_time else time.perf_counter
+
+
+def timed(work: Work, effort: Effort, warm_up: bool = True) -> tuple[float, float]:
+    """(items a second, seconds) of the best round."""
+    if warm_up:
+        work()
+    settle(effort)
+    now = clock(effort)
+    best, started, rounds = (0.0, 0.0), now(), 0
+    while rounds < effort.rounds or now() - started < effort.seconds:
+        start = now()
+        items = work()
+        settle(effort)
+        took = now() - start
+        best = max(best, (items / took, took))
+        rounds += 1
+    return best
+
+
+def settle(effort: Effort) -> None:
+    """Wait until the device has done what it was given."""
+    if effort.gpu:
+        import torch
+
+        torch.cuda.synchronize(effort.device)
+
+
+def measure(effort: Effort, folder: Path) -> Iterator[Measure]:
+    """All lines, one by one as they are measured; `folder` takes files of some 20 MB."""
+    from bench.benchmarks import speed_networks, speed_work
+
+    yield from speed_work.images(effort, folder)
+    ceiling = speed_networks.ceiling(effort)
+    yield ceiling
+    for task in speed_networks.TASKS:
+        for found in task(effort):
+            share = None
+            if found.gflop is not None:
+                share = found.rate * found.gflop / (ceiling.rate * 1e3)
+            yield Measure(**{**asdict(found), "share": share})
+    yield from speed_work.statistics(effort)
+    yield speed_work.report(effort, folder)
+
+
+def machine(effort: Effort) -> dict[str, Any]:
+    """What was measured: the processor, the device, how many threads, which versions."""
+    import torch
+
+    found = environment(effort.device)
+    return {
+        "processor": processor(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "device": found.device if effort.gpu else "cpu",
+        "precision": "bfloat16" if effort.gpu else "float32",
+        "clock": "process time" if effort.cpu_time else "wall time",
+        "rounds": effort.rounds,
+        "platform": found.platform,
+        "python": found.python,
+        "packages": found.packages,
+        "commit": found.commit,
+    }
+
+
+def processor() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def run(chosen: Effort, as_json: bool, console: Console) -> int:
+    """Measure and print: a line at a time, or all of it as JSON at the end."""
+    import tempfile
+
+    import torch
+
+    if chosen.cpu_time:
+        torch.set_num_threads(1)
+    known = machine(chosen)
+    if not as_json:
+        console.print(_heading(known), markup=False, highlight=False)
+    found = []
+    with tempfile.TemporaryDirectory(prefix="iqa-bench-speed-") as folder:
+        for line in measure(chosen, Path(folder)):
+            found.append(line)
+            if not as_json:
+                console.print(text(line), markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        measures = [asdict(line) for line in found]
+        print(json.dumps({"machine": known, "measures": measures}, indent=1))
+    return 0
+
+
+def text(line: Measure) -> str:
+    """One line for people."""
+    share = "" if line.share is None else f"  {100 * line.share:5.1f} % of the ceiling"
+    return f"{line.name:34} {_number(line.rate):>9} {line.unit:24}{share}".rstrip()
+
+
+def _number(value: float) -> str:
+    digits = 0 if value >= 100 else 1 if value >= 10 else 3
+    return f"{value:,.{digits}f}"
+
+
+def _heading(known: dict[str, Any]) -> str:
+    return (
+        f"{known['processor']}, {known['cores']} cores, {known['threads']} threads; networks on "
+        f"{known['device']} in {known['precision']}, torch {known['packages'].get('torch', '')}"
+    )
