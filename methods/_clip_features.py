@@ -104,8 +104,9 @@ class Encoder:
         """Pixels of one shape to features (B, e)."""
         import torch
 
-        stacked = torch.from_numpy(np.stack(pixels)).to(self.context.device)
-        batch = (stacked.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+        from methods._device import upload
+
+        batch = (upload(np.stack(pixels), self.context.device) - self.mean) / self.std
         with torch.no_grad():
             if self.size is not None:
                 found: Tensor = self.backbone.model.encode_image(batch, normalize=True)

@@ -97,6 +97,8 @@ class Regression(Method):
     @property
     def network(self) -> nn.Module:
         """The network, built at first use."""
+        from methods._device import placed
+
         if self._network is None:
             device = self.context.device
             with seeded(self.context.seed_for("network"), device):
@@ -105,7 +107,7 @@ class Regression(Method):
                 self.notes.append(start_from(built, self.settings.weights))
             elif self.settings.initial == "scratch":
                 self.notes.append("no pretrained weights: trained from scratch")
-            self._network = built.to(device).eval()
+            self._network = placed(built, device).eval()
         return self._network
 
     @property
@@ -189,10 +191,9 @@ class Regression(Method):
         return np.asarray(found.double().cpu().numpy())
 
     def _pixels(self, crops: Sequence[Pixels]) -> Tensor:
-        import torch
+        from methods._device import upload
 
-        stacked = torch.from_numpy(np.stack(crops)).to(self.context.device)
-        return stacked.permute(0, 3, 1, 2).float() / 255
+        return upload(np.stack(crops), self.context.device)
 
     def _crop(self, image: Pixels, view: View) -> Pixels:
         try:

@@ -18,7 +18,11 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     own, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002  pyiqa draws from it
     try:
         with torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(seed)
+            # Not `torch.manual_seed`: for a GPU that has not been started it formats and keeps the
+            # whole stack, which took longer than a quick metric takes for an image.
+            torch.default_generator.manual_seed(seed)
+            if gpus:
+                torch.cuda.manual_seed_all(seed)
             random.seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             yield

@@ -81,14 +81,18 @@ class ClipZeroShot(Method):
         """Features of all images, batch by batch."""
         import torch
 
-        backbone, size = self._loaded(), self.context.batch_size
-        mean, std = (np.array(v, np.float32) for v in (backbone.info.mean, backbone.info.std))
+        from methods._device import upload
+
+        backbone, size, device = self._loaded(), self.context.batch_size, self.context.device
+        mean, std = (
+            torch.tensor(v, device=device)[:, None, None]
+            for v in (backbone.info.mean, backbone.info.std)
+        )
         found = []
         for start in range(0, len(images), size):
             places = range(start, min(start + size, len(images)))
             square = np.stack([_centre(images[place]) for place in places])
-            pixels = (square.astype(np.float32) / 255 - mean) / std
-            batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(self.context.device)
+            batch = (upload(square, device) - mean) / std
             with torch.no_grad():
                 found.append(backbone.model.encode_image(batch, normalize=True))
         return found

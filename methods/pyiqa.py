@@ -136,11 +136,12 @@ class PyiqaMetric(Method):
     def _scores(self, metric: Any, pixels: Sequence[Pixels], names: Sequence[str]) -> Scores:
         import torch
 
-        stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+        from methods._device import upload
+
         seed = self.context.seed_for("pyiqa", content(pixels[0]))
         try:
             with torch.no_grad(), seeded(seed, self.context.device):
-                found = metric(stacked.to(self.context.device))
+                found = metric(upload(np.stack(pixels), self.context.device))
             values = torch.as_tensor(found, dtype=torch.float64).reshape(-1).cpu().numpy()
         except (RuntimeError, AssertionError, ValueError, IndexError) as error:
             if type(error).__name__ == "OutOfMemoryError":

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from methods._device import upload
 from methods.grmp.model import QualityCLIP, SceneTokens
 from methods.grmp.reuse import Kept, Reuse, memory_bound
 from methods.grmp.views import Crop
@@ -32,8 +33,7 @@ class Lens:
 
     def pixels(self, crops: Sequence[Crop]) -> Tensor:
         """Normalised crops (B, 3, size, size) float32."""
-        stacked = np.stack([crop.pixels(self.size) for crop in crops])
-        pixels = torch.from_numpy(stacked).to(self.device).permute(0, 3, 1, 2).float() / 255
+        pixels = upload(np.stack([crop.pixels(self.size) for crop in crops]), self.device)
         mean = torch.tensor(self.mean, device=self.device)[:, None, None]
         std = torch.tensor(self.std, device=self.device)[:, None, None]
         return (pixels - mean) / std

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
+from methods._device import send
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.model import PromptIQANet
 
@@ -157,7 +158,7 @@ class FeatureExtractor:
             return
         batch = stack_pixels(pixels, self.info.image_size)
         with torch.no_grad(), autocast(self.context.device, self.precision):
-            inputs = pixels_to_input(batch.to(self.context.device), self.info)
+            inputs = pixels_to_input(send(batch, self.context.device), self.info)
             features = self.net.features(inputs).float().cpu().numpy()
         for (row, key), feature in zip(missing, features, strict=True):
             found[row] = feature

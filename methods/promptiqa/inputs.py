@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images
+from methods._device import send
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.features import autocast, stack_pixels
 from methods.promptiqa.model import PromptIQANet
@@ -100,7 +101,7 @@ class Inputs:
             chosen = torch.from_numpy(rng.random(len(batch)) < 0.5)
             mirrored = batch.flip(2 if flip == "horizontal" else 1)
             batch = torch.where(chosen[:, None, None, None], mirrored, batch)
-        inputs = pixels_to_input(batch.to(self.context.device), self.info)
+        inputs = pixels_to_input(send(batch, self.context.device), self.info)
         if self.plan.part == "all":
             return inputs
         with torch.no_grad(), autocast(self.context.device, self.plan.settings.precision):
