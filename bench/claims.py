@@ -33,7 +33,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.errors import StoreError
+from bench.atomic import writing
 
 BEAT = 20.0
 """Seconds between two touches of a claim."""
@@ -91,7 +91,8 @@ class Claims:
             if other is not None and self._alive(path, other):
                 return False
             if other is not None:
-                _evict(path, other)
+                with writing(path):
+                    _evict(path, other)
         with self._lock:
             self._held[name] = holder
         self._beat_from_now_on()
@@ -102,7 +103,8 @@ class Claims:
         with self._lock:
             mine = self._held.pop(name, None)
         if mine is not None and _read(self._path(name)) == mine:
-            self._path(name).unlink(missing_ok=True)
+            with writing(self._path(name)):
+                self._path(name).unlink(missing_ok=True)
 
     def holder(self, name: str) -> Holder | None:
         """The live holder of a claim, this process included; None where it is free."""
@@ -121,7 +123,8 @@ class Claims:
         for path in self.folder.glob("[!.]*.json"):
             holder = _read(path)
             if holder is not None and (holder.machine, holder.pid) == (machine(), pid):
-                _evict(path, holder)
+                with writing(path):
+                    _evict(path, holder)
 
     @contextlib.contextmanager
     def holding(
@@ -152,11 +155,9 @@ class Claims:
         return self.folder / f"{name}.json"
 
     def _create(self, path: Path, text: str) -> bool:
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             return _link(path, text)
-        except OSError as error:
-            raise StoreError(f"cannot write '{path}': {error.strerror or error}") from error
 
     def _alive(self, path: Path, holder: Holder) -> bool:
         mine = self._held.get(path.stem)
@@ -198,25 +199,38 @@ def machine() -> str:
 def _link(path: Path, text: str) -> bool:
     """Make `path` with this content, whole; False where it is there already."""
     own = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
-    own.write_text(text, encoding="utf-8")
     try:
-        os.link(own, path)
+        own.write_text(text, encoding="utf-8")
+        return _link_to(own, path) or _write_new(path, text)
     except FileExistsError:
         # Over NFS the answer to a link that succeeded may be lost, and the repetition refused.
         return own.stat().st_nlink == 2
-    except OSError:  # a file system without hard links
-        return _write_new(path, text)
     finally:
         own.unlink(missing_ok=True)
+
+
+def _link_to(own: Path, path: Path) -> bool:
+    """False on a file system without hard links; raises where `path` is there already."""
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
     return True
 
 
 def _write_new(path: Path, text: str) -> bool:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         return False
+    try:
+        with file:
+            file.write(text)
+    except OSError:  # a full disk; an empty claim would be taken for another machine's
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 

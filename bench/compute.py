@@ -102,6 +102,7 @@ def jobs_of(
         "results": store.root.absolute(),
         "data_roots": [path.absolute() for path in datasets.data_roots(options.data_root)],
         "batch_size": options.batch_size,
+        "deterministic": options.deterministic,
         "keep": list(plan.protocol.keep),
         "time_limit": options.time_limit or plan.protocol.time_limit,
     }

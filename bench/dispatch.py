@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from types import FrameType
 
+from bench.errors import StoreError
 from bench.executors import Desk, Executor
 from bench.jobs import Event, Job
 from bench.supervise import Outcome
@@ -32,6 +33,8 @@ class Dispatcher:
 
         A job whose supervisor vanished (a node that failed, a worker of the cluster that was
         killed) is run once more; runs with a record are not run again.
+
+        Raises `StoreError` where results cannot be written, once all workers have ended.
         """
         outcomes: list[Outcome] = []
         while jobs:
@@ -44,6 +47,9 @@ class Dispatcher:
                 text = "what supervised its worker was lost; trying once more"
                 self.desk.listen(job, Event(kind="note", title=text))
             outcomes += [outcome for group, outcome in ended.items() if group not in again]
+        fatal = next((outcome.fatal for outcome in outcomes if outcome.fatal), "")
+        if fatal:
+            raise StoreError(fatal)
         return outcomes
 
     def _round(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
@@ -56,6 +62,8 @@ class Dispatcher:
 
         def deliver(outcome: Outcome) -> None:
             ended[outcome.group] = outcome
+            if outcome.fatal:
+                self.desk.level = max(1, self.desk.level)
             self.desk.listen(by_group[outcome.group], Event(kind="ended"))
 
         def drive() -> None:

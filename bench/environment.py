@@ -10,6 +10,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from bench import determinism
 from bench.records import Environment
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
@@ -31,6 +32,7 @@ def environment(device: str) -> Environment:
         platform=f"{platform.system()} {platform.machine()}",
         device=name,
         threads=_threads(),
+        deterministic=determinism.enabled(),
         packages={package: version for package in PACKAGES if (version := _version(package))},
     )
 

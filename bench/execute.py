@@ -12,18 +12,21 @@ import numpy as np
 
 from bench import kept, registry, tasks
 from bench.api import Context, Method
+from bench.atomic import writing
 from bench.claims import Claims, Holder
 from bench.environment import environment, peak_memory_mb
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError, DataError, StoreError
 from bench.fitting import Checkpoint, Fitting, Interrupted, Side, Trajectory, predict
 from bench.identity import digest
 from bench.jobs import Event, Work
 from bench.library import Library
 from bench.memory import advice, ran_out
 from bench.records import Environment, Record, RunSpec, Selection
-from bench.store import Store, write_parquet
+from bench.store import Store, read_parquet, write_parquet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from bench.api import Epoch, Images
@@ -49,13 +52,18 @@ class Executor:
 
     def __post_init__(self) -> None:
         self._claims = self.claims or Claims(self.store.root)
+        self._scored: dict[str, pd.Series] = {}
 
     def execute(self, work: Work) -> Record:
-        """Compute a run and write its record, done or failed. Only `Interrupted` passes through."""
+        """Compute a run and write its record, done or failed.
+
+        `Interrupted` passes through, and so does `StoreError`: that the disk is full is no result
+        of the run.
+        """
         spec = work.spec
         try:
             record, predictions = self._run(work)
-        except (Interrupted, KeyboardInterrupt):
+        except (Interrupted, KeyboardInterrupt, StoreError):
             raise
         except Exception as error:  # whatever a method raises is the run's result
             record, predictions = self._failure(spec, error), None
@@ -138,27 +146,46 @@ class Executor:
         side: Side,
     ) -> Trajectory:
         """Predictions that do not depend on the split: the dataset is scored once and kept."""
-        import pandas as pd
-
         identity = spec.model_dump(
             mode="json", include={"method", "method_version", "settings", "weights", "pretrained"}
         )
         key = digest([identity, test.digest, str(method.policy)])
-        path = self.store.scores_path(key, spec.method, test.info.spec)
         trajectory = Trajectory()
-        with self._claims.holding(f"scores-{key}", path.exists, self._wait) as mine:
-            if mine:
-                method.context.seed = int(digest([key, "scores"], 15), 16)
-                start = time.perf_counter()
-                table = pd.DataFrame({"image": images.names, "score": predict(method, images)})
-                trajectory.predict_seconds = time.perf_counter() - start
-                write_parquet(table, path)
-        table = pd.read_parquet(path)
-        scores = table.set_index("image")["score"]
+        if key not in self._scored:
+            path = self.store.scores_path(key, spec.method, test.info.spec)
+            self._score_all(key, path, method, images, trajectory)
+            self._scored[key] = read_parquet(path).set_index("image")["score"]
         names = test.table["image"].iloc[split.test]
-        predictions = scores.loc[names].to_numpy(dtype=np.float64)
+        predictions = self._scored[key].loc[names].to_numpy(dtype=np.float64)
         trajectory.checkpoints = [Checkpoint(0, predictions, side.judge(predictions), None)]
         return trajectory
+
+    def _score_all(
+        self, key: str, path: Path, method: Method, images: Images, trajectory: Trajectory
+    ) -> None:
+        """Write the scores of all images to `path`, unless they are there."""
+        import pandas as pd
+
+        self._set_aside_unreadable(path)
+        with self._claims.holding(f"scores-{key}", path.exists, self._wait) as mine:
+            if not mine:
+                return
+            method.context.seed = int(digest([key, "scores"], 15), 16)
+            start = time.perf_counter()
+            table = pd.DataFrame({"image": images.names, "score": predict(method, images)})
+            trajectory.predict_seconds = time.perf_counter() - start
+            write_parquet(table, path)
+
+    def _set_aside_unreadable(self, path: Path) -> None:
+        """Kept scores that were damaged since are renamed, and so computed again."""
+        if not path.exists():
+            return
+        try:
+            read_parquet(path)
+        except StoreError as error:
+            with writing(path):
+                path.replace(path.with_name(f"{path.name}.unreadable"))
+            self.emit(Event(kind="note", title=f"set aside: {error}"))
 
     def _record(
         self,

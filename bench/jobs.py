@@ -62,6 +62,8 @@ class Job(_Model):
     """'cpu', 'cuda' or 'cuda:N'; 'auto' is resolved where the job runs."""
     batch_size: int = 64
     """Images per inference batch."""
+    deterministic: bool = False
+    """Whether torch may use deterministic operations only."""
     keep: list[str] = Field(default_factory=list)
     """What runs store beside predictions."""
     time_limit: float | None = None
@@ -82,10 +84,20 @@ class Event(_Model):
     """One line that a worker prints."""
 
     kind: Literal[
-        "start", "epoch", "done", "failed", "skipped", "elsewhere", "waiting", "note", "ended"
+        "start",
+        "epoch",
+        "done",
+        "failed",
+        "skipped",
+        "elsewhere",
+        "waiting",
+        "note",
+        "ended",
+        "fatal",
     ]
     """'skipped': its record is there; 'elsewhere': another process is computing it; 'waiting': for
-    another process, before going on; 'ended': the job as a whole."""
+    another process, before going on; 'ended': the job as a whole; 'fatal': results cannot be
+    written, which ends the whole command."""
     run: str = ""
     """run_id, or the key of a pre-training."""
     title: str = ""

@@ -71,9 +71,17 @@ class Options:
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes at once.")] = None
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="CPU threads of each worker; by default they share the cores."),
+        typer.Option(
+            min=1, help="CPU threads of each worker; default: OMP_NUM_THREADS, else a share."
+        ),
     ] = None
     batch_size: Annotated[int, typer.Option(min=1, help="Images per inference batch.")] = 64
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", help="The same bits every time on a GPU too, or an error; slower."
+        ),
+    ] = False
     time_limit: Annotated[
         Duration | None,
         typer.Option(

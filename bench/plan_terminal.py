@@ -22,6 +22,7 @@ TITLES = {"done": "done", "failed": "failed", "elsewhere": "running", "todo": "t
 def show(plan: Plan, store: Store, library: Library, options: Options, console: Console) -> None:
     """Print a plan."""
     from rich.table import Table
+    from rich.text import Text
 
     found = estimate(plan, store, library)
     table = Table("method", "dataset", "labels", *(TITLES[state] for state in STATES), "time")
@@ -29,7 +30,8 @@ def show(plan: Plan, store: Store, library: Library, options: Options, console: 
         states = [plan.states[run.run_id] for run in cell.runs]
         counts = [str(states.count(state)) for state in STATES]
         time = _time(guess) if "todo" in states else ""
-        table.add_row(cell.variant.title, cell.task.title, cell.task.budget, *counts, time)
+        row = (cell.variant.title, cell.task.title, cell.task.budget, *counts, time)
+        table.add_row(*(Text(part) for part in row))
     console.print(table)
 
     def say(text: str) -> None:

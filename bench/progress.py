@@ -21,15 +21,15 @@ class Display:
         self._lock = threading.Lock()
         self._tasks: dict[str, Any] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
-        self._all = self._progress.add_task("[bold]runs", total=total, detail="")
+        self._all = self._progress.add_task("runs", total=total, detail="")
 
     def __enter__(self) -> Display:
         self._progress.start()

@@ -173,6 +173,8 @@ class Environment(_Model):
     """Name of the device that ran it."""
     threads: int = 0
     """CPU threads of the process."""
+    deterministic: bool = False
+    """Whether torch was held to deterministic operations (`--deterministic`)."""
     packages: dict[str, str] = Field(default_factory=dict)
     """Versions of the packages that the numbers depend on."""
 

@@ -21,9 +21,10 @@ def slots(device: str, jobs: int | None = None, threads: int | None = None) -> l
     """The slots of this machine: one a GPU by default; on CPU they share the cores.
 
     `device` is resolved ('cpu', 'cuda' for all GPUs, 'cuda:N' for one). `jobs` is the number of
-    workers at once (several may share a GPU), `threads` the CPU threads of each; by default the
-    slots divide the cores among them.
+    workers at once (several may share a GPU), `threads` the CPU threads of each; by default what
+    OMP_NUM_THREADS says, and where it is not set, the slots divide the cores among them.
     """
+    threads = threads or said_threads()
     if device == "cpu":
         count = jobs or cpu_slots()
         environment = {"CUDA_VISIBLE_DEVICES": "", **thread_limits(threads or _share(count))}
@@ -50,6 +51,12 @@ def thread_limits(threads: int) -> dict[str, str]:
     """The variables by which numerical libraries learn how many threads to use."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(threads))
+
+
+def said_threads() -> int | None:
+    """What OMP_NUM_THREADS says of this process; of a list, one number a level, the first."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 def _share(count: int) -> int:

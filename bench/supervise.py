@@ -21,9 +21,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.atomic import write_text
+from bench.atomic import write_text, writing
 from bench.claims import Claims
 from bench.durations import readable
+from bench.errors import StoreError
 from bench.jobs import Event, Job, Work
 from bench.records import Record
 from bench.store import Store, slug
@@ -55,6 +56,8 @@ class Outcome:
     """What went wrong beside failed runs, one line each."""
     elsewhere: list[str] = field(default_factory=list)
     """Runs that another process was computing."""
+    fatal: str = ""
+    """Why there can be no result at all (a full disk), where that is so."""
 
 
 class Supervisor:
@@ -76,8 +79,18 @@ class Supervisor:
         self._deaths: Counter[str] = Counter()
 
     def run(self) -> Outcome:
-        """Work until every run has ended, one way or another, or the user stops it."""
-        job = self.job
+        """Work until every run has ended, one way or another, or the user stops it.
+
+        That results cannot be written, or no process started, is no run's failure: it ends the
+        work as `Outcome.fatal`.
+        """
+        try:
+            self._work(self.job)
+        except (StoreError, OSError) as error:
+            self.outcome.fatal = str(error)
+        return self.outcome
+
+    def _work(self, job: Job) -> None:
         while True:
             if self.level():
                 self.outcome.interrupted = True
@@ -87,6 +100,8 @@ class Supervisor:
             job = job.less(attempt.ended)
             self.outcome.elsewhere += attempt.elsewhere
             self.outcome.errors += attempt.errors
+            if attempt.fatal:
+                raise StoreError(attempt.fatal)
             if code == INTERRUPTED or (self.level() and code != 0):
                 self.outcome.interrupted = True
                 break
@@ -96,7 +111,6 @@ class Supervisor:
             if remaining is None:
                 break
             job = remaining
-        return self.outcome
 
     def _after_death(self, job: Job, attempt: _Attempt, code: int) -> Job | None:
         """What is left to do after a worker died; None for nothing."""
@@ -140,6 +154,7 @@ class _Attempt:
         self.elsewhere: list[str] = []
         self.errors: list[str] = []
         self.current = ""
+        self.fatal = ""
         self.overtime = False
         self._supervisor = supervisor
         self._told = 0
@@ -151,8 +166,10 @@ class _Attempt:
         with tempfile.TemporaryDirectory(prefix="iqa-bench-") as folder:
             path = Path(folder) / "job.json"
             write_text(path, self.job.model_dump_json(indent=1))
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("a", encoding="utf-8") as log:
+            with writing(self._log):
+                self._log.parent.mkdir(parents=True, exist_ok=True)
+                log = self._log.open("a", encoding="utf-8")
+            with log:
                 process = subprocess.Popen(
                     [*WORKER, str(path)],
                     stdin=subprocess.PIPE,  # its end of file tells the worker that we are gone
@@ -209,6 +226,9 @@ class _Attempt:
         try:
             event = Event.model_validate_json(line)
         except ValueError:  # a dying process may leave half a line
+            return
+        if event.kind == "fatal":
+            self.fatal = event.error
             return
         if event.kind == "start":
             self.current = event.run

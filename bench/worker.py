@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from bench.errors import UsageError
+from bench import determinism
+from bench.errors import StoreError, UsageError
 from bench.jobs import Event, Job, Work
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ PRETRAINING_FAILED = 3
 
 def run_job(path: Path, attended: bool = False) -> int:
     """Execute the job in a file. 0: done (runs may have failed, their records say so);
-    130: interrupted; 3: a pre-training failed.
+    130: interrupted; 3: a pre-training failed; 4: results cannot be written.
 
     SIGINT and SIGTERM end it after the current epoch, the second signal at once. When `attended`,
     the end of standard input ends it at once: whoever started it is gone.
@@ -58,10 +59,16 @@ def run_job(path: Path, attended: bool = False) -> int:
             stop.set()
             raise Interrupted from None
 
+    if job.deterministic:
+        determinism.enable()
     try:
         return _execute(job, emit, stop)
     except Interrupted:
         return INTERRUPTED
+    except StoreError as error:
+        # Through the pipe: on a full disk the log cannot be written either.
+        emit(Event(kind="fatal", error=str(error)))
+        return StoreError.exit_code
 
 
 def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
@@ -155,7 +162,7 @@ def _pretrain(
     emit(Event(kind="start", run=key, title="pre-training"))
     try:
         pretrain(job.pretraining, store, claims, library, device, emit, stop.is_set)
-    except Interrupted:
+    except (Interrupted, StoreError):
         raise
     except Exception as error:  # reported to the parent, which records it for the runs
         traceback.print_exc()

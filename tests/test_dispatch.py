@@ -116,6 +116,15 @@ def test_an_error_of_the_executor_reaches_the_command() -> None:
         run(Scripted(full))
 
 
+def test_a_full_disk_ends_everything_and_is_said_once() -> None:
+    desk = Desk(Path(), lambda job, event: None)
+    executor = Scripted(lambda job: Outcome(job.group, fatal="cannot write 'x': disk full"))
+    with pytest.raises(StoreError, match=r"^cannot write 'x': disk full$"):
+        run(executor, desk)
+    assert executor.rounds == [["a", "b", "c"]]
+    assert desk.level == 1  # what else is at work is asked to end
+
+
 def test_every_end_is_shown_once() -> None:
     ended: list[str] = []
 

@@ -125,17 +125,13 @@ def calls_as_they_are(bench: Bench) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-@pytest.mark.parametrize(("jobs", "threads"), [(1, cores()), (2, max(1, cores() // 2))])
-def test_workers_share_the_cores(bench: Bench, jobs: int, threads: int) -> None:
+def test_a_worker_is_told_its_device_and_threads(bench: Bench) -> None:
     path = bench.protocol(PROTOCOL.replace("toy_counted", "toy_environment"))
-    result = bench.run(path, "--jobs", jobs, "--repeats", 1, "--datasets", "toy")
+    arguments = (path, "--jobs", 1, "--repeats", 1, "--datasets", "toy")
+    result = bench.run(*arguments, OMP_NUM_THREADS="3", CUDA_VISIBLE_DEVICES="0")
     assert result.returncode == 0, result.stderr
-    for record in records(bench):
-        assert record.notes == [
-            "CUDA_VISIBLE_DEVICES=",
-            f"OMP_NUM_THREADS={threads}",
-            "device=cpu",
-        ]
+    (record,) = records(bench)
+    assert record.notes == ["CUDA_VISIBLE_DEVICES=", "OMP_NUM_THREADS=3", "device=cpu"]
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -163,6 +159,7 @@ def test_each_slot_sees_its_gpu(
 ) -> None:
     gpus(monkeypatch, 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if mask is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
     found = slots(device, jobs)
@@ -173,8 +170,33 @@ def test_each_slot_sees_its_gpu(
     assert threads == {max(1, cores() // len(found))}
 
 
-def test_threads_can_be_said() -> None:
-    assert [slot.environment["OMP_NUM_THREADS"] for slot in slots("cpu", 2, 5)] == ["5", "5"]
+@pytest.mark.parametrize(
+    ("said", "jobs", "threads", "expected"),
+    [
+        (None, 1, None, cores()),
+        (None, 2, None, max(1, cores() // 2)),
+        (None, 1, 5, 5),
+        ("1", 1, None, 1),
+        ("7,2", 1, None, 7),
+        ("1", 1, 5, 5),
+        ("many", 1, None, cores()),
+        ("0", 1, None, cores()),
+    ],
+)
+def test_threads_are_those_said_or_a_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | None,
+    jobs: int,
+    threads: int | None,
+    expected: int,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    found = slots("cpu", jobs, threads)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    assert {slot.environment[name] for slot in found for name in names} == {str(expected)}
+    assert len(found) == jobs
 
 
 def shown(terminal: bool) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from bench import datasets, published
@@ -26,6 +27,7 @@ from methods._weights import start_from
 from methods.grmp import checkpoint as grmp
 from methods.promptiqa import checkpoint as promptiqa
 from methods.promptiqa.encoder import _load_imagenet
+from tests.conftest import Bench
 from tests.faults.evil import evil_weights, runs_when_trusted
 from tests.results_factory import Factory
 
@@ -211,3 +213,31 @@ def test_a_header_of_a_huge_image_is_refused_by_name(
     monkeypatch.setattr("PIL.Image.Image.load", lambda self: pytest.fail("pixels were asked for"))
     with pytest.raises(Unreadable, match=rf"^{name}: too large"):
         decode(tmp_path / name, ImagePolicy())
+
+
+# -- names as text ---------------------------------------------------------------------------------
+
+
+def test_names_with_terminal_markup_are_text(tmp_path: Path) -> None:
+    from bench.jobs import Event, Job
+    from bench.progress import Display
+
+    name = "[/bold] [red]x[/red] [link=file:///etc/passwd]y"
+    with (tmp_path / "screen").open("w") as screen:
+        console = Console(file=screen, force_terminal=True, width=200)
+        job = Job(title=name, results=tmp_path, group="g")
+        with Display(console, 1) as display:
+            display.show(job, Event(kind="start", run="r", title=name))
+            display.show(job, Event(kind="epoch", run="r", epoch=1, total=2))
+            display.show(job, Event(kind="note", run="r", title=name))
+    assert "[red]x[/red]" in (tmp_path / "screen").read_text()
+
+
+def test_a_plan_shows_names_as_they_are(bench: Bench) -> None:
+    label = "[/bold]{x}[red]"
+    path = bench.protocol(
+        f"datasets: [toy]\nlabels: [10]\nmethods: [{{method: toy_linear, label: '{label}'}}]\n"
+    )
+    result = bench("plan", path)
+    assert result.returncode == 0, result.stderr
+    assert label in result.stdout

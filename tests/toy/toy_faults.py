@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import numpy as np
 
@@ -17,6 +18,22 @@ class ToySegfault(Method):
     def predict(self, images):
         ctypes.string_at(0)
         return np.zeros(len(images))
+
+
+class ToyTorch(Method):
+    """Notes how torch is set up."""
+
+    name = "toy_torch"
+
+    def predict(self, images):
+        import torch
+
+        self.notes += [
+            f"workspace {os.environ.get('CUBLAS_WORKSPACE_CONFIG')}",
+            f"deterministic {torch.are_deterministic_algorithms_enabled()}",
+            f"benchmark {torch.backends.cudnn.benchmark}",
+        ]
+        return np.array([image.mean() for image in images])
 
 
 class HungrySettings(Settings):

@@ -1,0 +1,40 @@
+"""Files that were damaged after they were written: named, set aside, and made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.execute import Executor
+from bench.jobs import Event, Work
+from bench.library import Library
+from bench.plan import Planner
+from bench.protocol import Protocol
+from bench.store import Store
+from bench.variants import choose
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more"], ids=["empty", "truncated"])
+def test_damaged_scores_are_set_aside_and_computed_again(
+    content: bytes, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IQA_BENCH_CACHE", str(tmp_path / "cache"))
+    protocol = Protocol(name="damage", datasets=("toy",), labels=(10,), repeats=1)
+    library, store = Library([toy_data]), Store(tmp_path / "results")
+    variants = choose(protocol, ["toy_luminance"], {})
+    (spec,) = Planner(protocol, library).plan(variants, store).runs.values()
+    work = Work(spec=spec, settings=variants[0].raw)
+    first = Executor(store, library).execute(work)
+    (scores,) = (store.root / "scores").glob("*/*.parquet")
+    whole = scores.read_bytes()
+
+    scores.write_bytes(content)
+    events: list[Event] = []
+    second = Executor(store, library, emit=events.append).execute(work)
+    assert second.status == "done", second.traceback
+    assert second.metrics == first.metrics
+    assert scores.read_bytes() == whole
+    assert scores.with_name(f"{scores.name}.unreadable").read_bytes() == content
+    (note,) = [event.title for event in events if event.kind == "note"]
+    assert note.startswith(f"set aside: table '{scores}' cannot be read")
