@@ -55,7 +55,9 @@ class Options:
 
     protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")]
     methods: Annotated[Names, _names("Methods, comma-separated.")] = NONE
-    datasets: Annotated[Names, _names("Datasets or TRAIN:TEST pairs, comma-separated.")] = NONE
+    datasets: Annotated[
+        Names, _names("Datasets or TRAIN:TEST pairs, comma-separated; demo: rendered ones.")
+    ] = NONE
     repeats: Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")] = None
     seed: Annotated[int | None, typer.Option(help="Seed of the splits.")] = None
     assignments: Annotated[

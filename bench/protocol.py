@@ -15,6 +15,11 @@ from bench.records import Selection, SplitRule, Task
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocols"
 
+DEMO = "demo"
+"""The word by which `--datasets` asks for a protocol's rendered sets."""
+DEMO_SETS = ("demo_authentic", "demo_synthetic")
+DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
+
 Keep = Literal["embeddings", "per_image", "attention"]
 
 
@@ -64,6 +69,9 @@ class Protocol(BaseModel):
     """Datasets that are trained and tested on, each by itself."""
     pairs: tuple[tuple[str, str], ...] = ()
     """Cross-dataset pairs [train, test], beside or instead of `datasets`."""
+    demo: tuple[str, ...] = ()
+    """What `--datasets demo` stands for: the rendered sets, or TRAIN:TEST pairs of them, to try the
+    protocol on; by default those that suit its datasets or pairs."""
     labels: tuple[int, ...] | dict[str, tuple[int, ...]] = ()
     """Label budgets; each gives a column. Budgets are nested: 50 lies within 100. A list for all
     datasets, or a mapping from dataset to list."""
@@ -201,6 +209,10 @@ class Protocol(BaseModel):
             test_fraction=self.test_fraction,
             validation=self.validation if self.selection == "val" else 0.0,
         )
+
+    def demo_sets(self) -> tuple[str, ...]:
+        """What `--datasets demo` stands for, as `--datasets` would name it."""
+        return self.demo or (DEMO_PAIRS if self.pairs and not self.datasets else DEMO_SETS)
 
     def specs(self) -> list[str]:
         """All datasets it needs, each once, in order."""

@@ -31,15 +31,19 @@ bench run few_shot                               # a protocol of the project, by
 bench run mine.yaml                              # a file of one's own
 bench run standard --datasets livec,bid --repeats 3
 bench run few_shot --methods grmp,pyiqa:piqe --set grmp.epochs=20
-bench run grmp_qgr --datasets demo_authentic --set backbone=tiny
-bench run cross_dataset --datasets demo_synthetic:demo_authentic --set backbone=tiny
+bench run grmp_qgr --datasets demo --set backbone=tiny      # without any database or weights
+bench run cross_dataset --datasets csiq:livec --set backbone=tiny
 ```
 
-`--datasets` replaces datasets and pairs (`livec` is split, `livec:bid` is trained on all of the one
-and tested on all of the other), `--methods` picks rows or adds methods, `--set KEY=VALUE`
-reaches any field below and any setting of a method, `--set METHOD.KEY=VALUE` also one that a row
-sets itself (`grmp.recipe=tiny` for the tiny backbone where a row names the paper's recipe). A wrong
-key or name is an error that names the file, the line and the nearest right one.
+`--datasets` replaces datasets and pairs: `livec` is split, `livec:bid` is trained on all of the one
+and tested on all of the other, `demo` are the rendered sets that suit the protocol. `--methods`
+picks rows or adds methods, `--set KEY=VALUE` reaches any field below and any setting of a method,
+`--set METHOD.KEY=VALUE` also one that a row sets itself (`grmp.recipe=tiny` for the tiny backbone
+where a row names the paper's recipe). A wrong key or name is an error that names the file, the line
+and the nearest right one.
+
+Every protocol below runs without any database or downloaded weights with `--datasets demo --set
+backbone=tiny` (`sanity` has no backbone: the first alone); `--repeats 1` is for a first look.
 
 `few_shot.yaml` in full:
 """
@@ -107,6 +111,7 @@ def _protocol(name: str) -> str:
     columns = dict.fromkeys(task.title for task in loaded.tasks())
     lines = [
         f"- {'pairs' if loaded.pairs else 'datasets'}: {', '.join(columns)}",
+        f"- rendered sets to try it on: {', '.join(loaded.demo_sets())}",
         f"- budgets: {', '.join(budgets)}; repeats: {loaded.repeats}",
         f"- rows: {', '.join(entry.title for entry in loaded.methods) or 'given by `--methods`'}",
     ]

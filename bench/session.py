@@ -19,7 +19,7 @@ from bench.library import Library
 from bench.options import Options
 from bench.plan import STATES, Plan, Planner
 from bench.progress import Display
-from bench.protocol import Protocol
+from bench.protocol import DEMO, Protocol
 from bench.store import Store
 from bench.supervise import Outcome
 from bench.variants import Variant, apply_assignments, choose, parse_assignments
@@ -45,7 +45,7 @@ def prepare(options: Options) -> tuple[Plan, Store, Library]:
     """
     executors.check(place(options))
     roots = list(datasets.data_roots(options.data_root))
-    chosen, variants = _resolve(options, roots)
+    chosen, variants = resolve(options, roots)
     library = Library(roots)
     _refuse_missing(chosen, variants, library)
     store = Store(options.results)
@@ -105,13 +105,14 @@ def _unfinished(plan: Plan, store: Store) -> bool:
     return len(store.states(plan.runs)) < len(plan.runs)
 
 
-def _resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
+def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
+    """The protocol as options change it, and its rows. Raises `UsageError`; reads no data."""
     loaded = protocols.load(options.protocol)
     names.check_file(options.protocol, roots)
     chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments or ()))
     changes: dict[str, Any] = {}
     if options.datasets:
-        changes.update(_datasets(options.datasets))
+        changes.update(_datasets(options.datasets, chosen))
     if options.repeats is not None:
         changes["repeats"] = options.repeats
     if options.seed is not None:
@@ -122,9 +123,13 @@ def _resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Varian
     return chosen, choose(chosen, options.methods, settings)
 
 
-def _datasets(names: Sequence[str]) -> dict[str, Any]:
-    """`--datasets`: 'A' is trained and tested on, 'A:B' trained on A and tested on B."""
-    parts = [name.split(":") for name in names]
+def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
+    """`--datasets`: 'A' is trained and tested on, 'A:B' trained on A and tested on B.
+
+    'demo' stands for the rendered sets that suit the protocol.
+    """
+    named = [one for name in names for one in (chosen.demo_sets() if name == DEMO else [name])]
+    parts = [name.split(":") for name in dict.fromkeys(named)]
     for part in parts:
         if len(part) > 2 or not all(part):
             raise UsageError(f"--datasets {':'.join(part)}: expected DATASET, or TRAIN:TEST")
@@ -147,12 +152,9 @@ def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], library: Libr
         None, (_missing_images(name, library) for name in wanted if name not in gone)
     )
     if problems:
-        names = ",".join(name for name in chosen.specs() if name.startswith("demo_"))
-        if chosen.pairs and not chosen.datasets:
-            names = "demo_synthetic:demo_authentic"
         problems.append(
-            f"To try the protocol without any of them: bench run {chosen.name} --datasets "
-            f"{names or 'demo_authentic'} --set backbone=tiny"
+            f"To try the protocol without any of them: bench run {chosen.name} "
+            f"--datasets {DEMO} --set backbone=tiny"
         )
         raise DataError("\n".join(problems))
 

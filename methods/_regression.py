@@ -90,6 +90,11 @@ class Regression(Method):
         return False
 
     @property
+    def scratch(self) -> bool:
+        """Whether training starts from random weights, which a record says."""
+        return self.settings.initial == "scratch"
+
+    @property
     def policy(self) -> ImagePolicy:
         """As the settings say."""
         return ImagePolicy(self.settings.resize_mode, self.settings.resize)
@@ -105,7 +110,7 @@ class Regression(Method):
                 built = self.build()
             if self.settings.weights is not None:
                 self.notes.append(start_from(built, self.settings.weights))
-            elif self.settings.initial == "scratch":
+            elif self.scratch:
                 self.notes.append("no pretrained weights: trained from scratch")
             self._network = placed(built, device).eval()
         return self._network

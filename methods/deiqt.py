@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from bench import backbones
 from bench.errors import BenchError
 from methods._regression import Regression, TrainingSettings
 
@@ -14,11 +16,18 @@ if TYPE_CHECKING:
 
 HEAD_WIDTH = 64
 TOKEN_SPREAD = 0.02
+TINY: dict[str, Any] = {"crops": 1, "test_crops": 2}
+"""What differs with the tiny backbone: demo images have little more than one crop of its size."""
 
 
 class DeiqtSettings(TrainingSettings):
     """Defaults are those of the released LIVEC configuration."""
 
+    backbone: str | None = Field(
+        default=None,
+        description="CLIP backbone whose image tower is the encoder, with its weights, in place of "
+        "`vit`; `initial` has no effect then. For trying the method: not DEIQT as published.",
+    )
     vit: str = Field(
         default="deit3_small_patch16_224",
         description="timm's name of the encoder. Released: DeiT III small.",
@@ -42,6 +51,17 @@ class DeiqtSettings(TrainingSettings):
         default="smooth_l1", description="To the label."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fit_the_tower(cls, given: Any) -> Any:
+        name = given.get("backbone") if isinstance(given, dict) else None
+        if not isinstance(name, str):
+            return given
+        size = backbones.resolve(name).image_size
+        if given.get("crop", size) != size:
+            raise ValueError(f"crop: {name} takes crops of {size} pixels")
+        return {"crop": size, **(TINY if name == "tiny" else {}), **given}
+
 
 class Deiqt(Regression):
     """DEIQT: a ViT with an attention-panel decoder, trained on random crops."""
@@ -51,13 +71,25 @@ class Deiqt(Regression):
     settings: DeiqtSettings
 
     def build(self) -> nn.Module:
-        """Encoder and decoder. BenchError where ImageNet weights cannot be had."""
+        """Encoder and decoder. BenchError where weights cannot be had."""
         own = self.settings
-        return panel_network(own.vit, own.crop, own.panel, own.decoder_layers, own.initial)
+        if own.backbone is not None:
+            self.notes.append(f"encoder: the image tower of {own.backbone}, not DEIQT's own")
+            return panel_network(_tower(own.backbone), own.panel, own.decoder_layers)
+        encoder = _encoder(own.vit, own.crop, own.initial)
+        return panel_network(encoder, own.panel, own.decoder_layers)
+
+    @property
+    def scratch(self) -> bool:
+        """Whether training starts from random weights."""
+        return self.settings.backbone is None and super().scratch
 
 
-def panel_network(vit: str, size: int, panel: int, layers: int, initial: str) -> nn.Module:
-    """A network from crops (B, 3, size, size) in 0–1 to scores (B,).
+def panel_network(encoder: Any, panel: int, layers: int) -> nn.Module:
+    """A network from crops (B, 3, S, S) in 0–1 to scores (B,).
+
+    `encoder` gives tokens (B, T, d) by `forward_features`, the class token first, and says
+    `num_features` (d), `num_prefix_tokens` and, as `pretrained_cfg`, how pixels are normalised.
 
     The encoder's class token plus one learned embedding a judge queries the patch tokens through
     a transformer decoder; the judges' scores are averaged.
@@ -73,8 +105,8 @@ def panel_network(vit: str, size: int, panel: int, layers: int, initial: str) ->
 
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = _encoder(vit, size, initial)
-            width = int(self.encoder.num_features)
+            self.encoder = encoder
+            width = int(encoder.num_features)
             layer = nn.TransformerDecoderLayer(
                 width,
                 nhead=max(1, width // HEAD_WIDTH),
@@ -89,7 +121,7 @@ def panel_network(vit: str, size: int, panel: int, layers: int, initial: str) ->
             nn.init.trunc_normal_(self.judges, std=TOKEN_SPREAD)
             self.score = nn.Linear(width, 1, bias=False)
             nn.init.trunc_normal_(self.score.weight, std=TOKEN_SPREAD)
-            config = self.encoder.pretrained_cfg
+            config = encoder.pretrained_cfg
             for name in ("mean", "std"):
                 value = torch.tensor(config[name]).view(1, 3, 1, 1)
                 self.register_buffer(name, value, persistent=False)
@@ -116,3 +148,40 @@ def _encoder(vit: str, size: int, initial: str) -> Any:
     if not getattr(found, "num_prefix_tokens", 0) or not hasattr(found, "forward_features"):
         raise BenchError(f"deiqt: '{vit}' has no class token; take one of timm's ViTs")
     return found
+
+
+def _tower(backbone: str) -> nn.Module:
+    """A CLIP backbone's image tower, a copy that may be trained, with the face of timm's ViTs."""
+    import torch
+    from torch import nn
+
+    loaded = backbones.load(backbone, "cpu")
+    info = loaded.info
+
+    class Tower(nn.Module):
+        """Tokens of the last block, normalised; text and projection are left out."""
+
+        num_features = info.width
+        num_prefix_tokens = 1
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.pretrained_cfg = {"mean": info.mean, "std": info.std}
+            self.visual: Any = copy.deepcopy(loaded.model.visual)
+            self.visual.proj = None
+
+        def forward_features(self, pixels: torch.Tensor) -> torch.Tensor:
+            """Normalised pixels (B, 3, S, S) to (B, 1 + patches, d)."""
+            found = self.visual.forward_intermediates(
+                pixels,
+                indices=1,
+                intermediates_only=True,
+                output_fmt="NLC",
+                output_extra_tokens=True,
+                normalize_intermediates=True,
+            )
+            patches = found["image_intermediates"][-1]
+            classes = found["image_intermediates_prefix"][-1]
+            return torch.cat([classes, patches], dim=1)
+
+    return Tower().requires_grad_()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import registry
+from bench import backbones, registry
 from bench.api import Context, Epoch, LabelledSet
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
@@ -195,3 +195,33 @@ def test_every_architecture_takes_a_step(arch: str) -> None:
     after = method.network.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     assert np.isfinite(method.predict(train.images)).all()
+
+
+def test_deiqt_takes_the_image_tower_of_a_backbone(tmp_path: Path) -> None:
+    quick = {"backbone": "tiny", "epochs": 1, "warmup_epochs": 0, "initial": "imagenet"}
+    method = build("deiqt", **quick)
+    assert method.settings.crop == 112
+    train = labelled(side=120)
+    (epoch,) = method.fit(train)
+    assert np.isfinite(epoch.loss)
+    (note,) = method.notes
+    assert note == "encoder: the image tower of tiny, not DEIQT's own"
+    # The tower starts from its own weights, class token first, and the whole of it trains.
+    loaded = backbones.load("tiny", "cpu").model.visual
+    fresh = build("deiqt", **quick).network.encoder
+    pixels = torch.rand(2, 3, 112, 112)
+    with torch.no_grad():
+        tokens = fresh.forward_features(pixels)
+        assert tokens.shape == (2, 1 + 64, 128)
+        assert torch.allclose(tokens[:, 0] @ loaded.proj, loaded(pixels), atol=1e-5)
+    moved = [
+        not torch.equal(here, there)
+        for here, there in zip(method.network.encoder.parameters(), fresh.parameters(), strict=True)
+    ]
+    assert all(moved)
+    method.save(tmp_path / "network.safetensors")
+    again = build("deiqt", seed=6, **quick)
+    again.load(tmp_path / "network.safetensors")
+    assert again.predict(train.images) == pytest.approx(method.predict(train.images))
+    with pytest.raises(UsageError, match="takes crops of 112 pixels"):
+        build("deiqt", backbone="tiny", crop=64)
