@@ -80,6 +80,13 @@ NOT_TRAINED: dict[str, str] = {
     "liqe_mix": "see liqe",
     "unique": "UNIQUE learns from pairs of images of several databases; pyiqa's class always loads "
     "its finished checkpoint",
+    "afine_nr": "A-FINE's part without reference stands on the towers of a fine-tuned CLIP "
+    "ViT-B/32 that only its authors' weights hold",
+    "fgresq": "FGResQ learns from pairs of images, on two CLIP towers that only its authors' "
+    "weights hold",
+    "entropy": "it does not learn",
+    "qrealign": "it is a multimodal language model",
+    "topiq_iaa": "it learns distributions of aesthetic ratings; TOPIQ for quality is 'topiq_nr'",
     "arniqa": "ARNIQA is a ridge regression on a self-supervised encoder that only its authors' "
     "weights hold; pyiqa's class always loads them",
     "clipiqa": "it does not train; its learned contexts are the method 'clipiqa_plus'",
@@ -119,13 +126,28 @@ class PyiqaTrainedSettings(TrainingSettings):
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> PyiqaTrainedSettings:
-        if self.arch in NOT_TRAINED:
-            raise ValueError(f"'{self.arch}' cannot be trained here: {NOT_TRAINED[self.arch]}")
-        if self.arch not in ARCHITECTURES:
-            near = nearest(self.arch, ARCHITECTURES)
-            hint = f"did you mean '{near}'? " if near else ""
-            raise ValueError(f"no architecture '{self.arch}': {hint}{', '.join(ARCHITECTURES)}")
-        return self
+        if self.arch in ARCHITECTURES:
+            return self
+        if reason := why_not(self.arch):
+            raise ValueError(f"'{self.arch}' cannot be trained here: {reason}")
+        near = nearest(self.arch, ARCHITECTURES)
+        hint = f"did you mean '{near}'? " if near else ""
+        raise ValueError(f"no architecture '{self.arch}': {hint}{', '.join(ARCHITECTURES)}")
+
+
+def why_not(metric: str) -> str:
+    """Why a metric of pyiqa is no architecture here; empty for one that is, or is unknown.
+
+    pyiqa names other weights of one network `NAME-DATABASE`, `NAME_VARIANT` or `NAME+`.
+    """
+    known = [*ARCHITECTURES, *NOT_TRAINED]
+    stems = [stem for stem in known if metric.startswith(stem) and metric[len(stem) :][:1] in "-_+"]
+    if metric in ARCHITECTURES or not stems:
+        return ""
+    stem = max(stems, key=len)
+    if stem in NOT_TRAINED:
+        return NOT_TRAINED[stem]
+    return f"it is pyiqa's {stem} with weights of its own; train '{stem}'"
 
 
 class PyiqaTrained(Regression):

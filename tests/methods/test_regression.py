@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import backbones, registry
+from bench import backbones, pyiqa_library, registry
 from bench.api import Context, Epoch, LabelledSet
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
-from methods.pyiqa_trained import ARCHITECTURES, NOT_TRAINED, local_contrast
+from methods.pyiqa_trained import ARCHITECTURES, NOT_TRAINED, local_contrast, why_not
 
 SMALL = {"crop": 32, "crops": 2, "test_crops": 2, "epochs": 2, "batch_size": 8, "lr": 1e-3}
 DEIQT: dict[str, Any] = {**SMALL, "vit": "test_vit", "warmup_epochs": 0}
@@ -155,7 +155,17 @@ def test_what_cannot_be_says_why() -> None:
         build("deiqt", resize_mode="squash", resize=100)
     with pytest.raises(BenchError, match="64 x 64 pixels has no crop of 224; set a smaller crop"):
         build("pyiqa_trained:paq2piq").predict(labelled().images)
+    with pytest.raises(UsageError, match=r"'musiq-spaq' cannot be trained here: .* train 'musiq'"):
+        build("pyiqa_trained:musiq-spaq")
     assert not set(ARCHITECTURES) & set(NOT_TRAINED)
+
+
+def test_every_metric_of_pyiqa_is_trained_or_says_why_not() -> None:
+    for metric in pyiqa_library.metric_names():
+        assert (metric in ARCHITECTURES) != bool(why_not(metric)), metric
+    assert why_not("nima-spaq") == "it is pyiqa's nima with weights of its own; train 'nima'"
+    assert why_not("arniqa-live") == NOT_TRAINED["arniqa"]
+    assert why_not("hyperiqa") == why_not("hyperiq") == ""
 
 
 def test_imagenet_weights_that_are_missing_are_named(
