@@ -128,7 +128,8 @@ def calls_as_they_are(bench: Bench) -> list[str]:
 def test_a_worker_is_told_its_device_and_threads(bench: Bench) -> None:
     path = bench.protocol(PROTOCOL.replace("toy_counted", "toy_environment"))
     arguments = (path, "--jobs", 1, "--repeats", 1, "--datasets", "toy")
-    result = bench.run(*arguments, OMP_NUM_THREADS="3", CUDA_VISIBLE_DEVICES="0")
+    more = {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": "0", "TOY_CALLS": "calls"}
+    result = bench.run(*arguments, **more)
     assert result.returncode == 0, result.stderr
     (record,) = records(bench)
     assert record.notes == ["CUDA_VISIBLE_DEVICES=", "OMP_NUM_THREADS=3", "device=cpu"]

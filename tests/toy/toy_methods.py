@@ -188,7 +188,7 @@ class ToyHangs(ToyLinear):
         yield from super().fit(train)
 
 
-class ToyEnvironment(ToyLinear):
+class ToyEnvironment(ToyCounted):
     """Notes in its record what it was given to work with."""
 
     name = "toy_environment"
