@@ -17,7 +17,7 @@ from bench.errors import DataError, UsageError
 from bench.image_files import find_files
 from bench.library import Library
 from bench.options import Options
-from bench.plan import STATES, Plan, Planner
+from bench.plan import STATES, Plan, Planner, contaminated
 from bench.progress import Display
 from bench.protocol import DEMO, Protocol
 from bench.store import Store
@@ -47,7 +47,7 @@ def prepare(options: Options) -> tuple[Plan, Store, Library]:
     roots = list(datasets.data_roots(options.data_root))
     chosen, variants = resolve(options, roots)
     library = Library(roots)
-    _refuse_missing(chosen, variants, library)
+    _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), library)
     store = Store(options.results)
     planner = Planner(chosen, library)
     plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
@@ -139,12 +139,22 @@ def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
     }
 
 
-def _refuse_missing(chosen: Protocol, variants: Sequence[Variant], library: Library) -> None:
-    """A protocol whose databases are not all there, image by image, runs none of it by halves."""
-    wanted = dict.fromkeys(chosen.specs())
+def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:
+    """The databases that some row reads, each once; none that only cells left out would read."""
+    wanted = dict.fromkeys(() if uncontaminated else chosen.specs())
     for variant in variants:
+        if uncontaminated:
+            tasks = [task for task in chosen.tasks() if not contaminated(variant, task)]
+            wanted.update(dict.fromkeys(name for task in tasks for name in (task.train, task.test)))
+            if not tasks:
+                continue
         corpora = variant.build().corpora()
         wanted.update(dict.fromkeys(name for name in corpora if name != OWN))
+    return list(wanted)
+
+
+def _refuse_missing(chosen: Protocol, wanted: Sequence[str], library: Library) -> None:
+    """A protocol whose databases are not all there, image by image, runs none of it by halves."""
     absent = datasets.missing(wanted, library.data_roots)
     problems = [datasets.describe_missing(absent)] if absent else []
     gone = {item.spec for item in absent}

@@ -36,3 +36,23 @@ def test_a_plan_without_any_other_cell_is_refused(bench: Bench) -> None:
     assert refused.returncode == 2
     assert "leaves nothing to run" in refused.stderr
     assert not bench.results.exists()
+
+
+def test_a_database_that_only_contaminated_cells_need_may_be_missing(bench: Bench) -> None:
+    """LIVEC is not here: a row that has seen it does not ask for it, another row does."""
+    scores = "".join(f"{index:03}.png,{index}\n" for index in range(60))
+    (bench.folder / "scores").mkdir()
+    (bench.folder / "scores" / "mine.csv").write_text("image,score\n" + scores)
+    path = bench.protocol(
+        "title: Seen\ndatasets: [toy, livec]\nlabels: [10]\nrepeats: 1\n"
+        "methods: [{method: 'scores:mine', set: {trained_on: [livec]}}]\n"
+    )
+    assert "livec" in bench.run(path).stderr
+    done = bench.run(path, "--exclude-contaminated")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out: scores:mine on livec" in done.stdout
+    (record,) = Store(bench.results).records()
+    assert (record.spec.task.test, record.status) == ("toy", "done")
+    both = bench.run(path, "--exclude-contaminated", "--methods", "scores:mine,toy_luminance")
+    assert both.returncode == 3
+    assert "livec" in both.stderr
