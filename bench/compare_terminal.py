@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.compare import AcrossDatasets, WithinDataset
+from bench.records import budget_title
 from bench.stats import SplitComparison
 
 WILCOXON_NOTE = (
@@ -58,12 +59,13 @@ def _printed(pair: SplitComparison) -> tuple[str, ...]:
 
 def _title(item: WithinDataset) -> str:
     task = item.test if item.train == item.test else f"{item.train} → {item.test}"
-    return f"{item.protocol}: {task}, {item.budget} labels, {item.selection}"
+    return f"{item.protocol}: {task}, {budget_title(item.budget)}, {item.selection}"
 
 
 def _show_ranks(item: AcrossDatasets, console: Console) -> None:
     result = item.result
-    lines = [f"{item.protocol}, {item.budget}, {item.selection}: {len(item.datasets)} datasets"]
+    budget = budget_title(item.budget)
+    lines = [f"{item.protocol}, {budget}, {item.selection}: {len(item.datasets)} datasets"]
     lines += [
         f"  {rank:5.2f}  {name}" for name, rank in zip(result.names, result.ranks, strict=True)
     ]

@@ -7,6 +7,7 @@ computed. A run that failed in one folder gives way to the same run finished in 
 from __future__ import annotations
 
 import filecmp
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -108,7 +109,7 @@ class _Merge:
         current = self._current(name)
         if current is None:
             self.chosen[name] = path
-        elif _same_content(current, path):
+        elif _same_content(current, path) or _same_pretraining(current, path):
             self.result.same += 1
         else:
             self._conflict(current, path, "their contents differ")
@@ -219,6 +220,35 @@ def _difference(first: Path, one: Record, second: Path, two: Record) -> str:
         if all(path.exists() for path in files) and not _same_content(*files):
             return f"their {what} differ"
     return ""
+
+
+def _same_pretraining(first: Path, second: Path) -> bool:
+    """Whether two notes on a pre-training differ only in when, where and how fast it ran.
+
+    The state itself lies beside each and is compared byte by byte, as every file.
+    """
+    if first.suffix != ".json" or first.parent.name != "pretrained":
+        return False
+    try:
+        one, two = (
+            _without_circumstances(json.loads(path.read_bytes())) for path in (first, second)
+        )
+    except ValueError:
+        return False
+    return bool(_without_circumstances(one) == _without_circumstances(two))
+
+
+def _without_circumstances(note: Any) -> Any:
+    """A note on a pre-training without what `_CIRCUMSTANCES` names."""
+    if not isinstance(note, dict):
+        return note
+    kept = {key: value for key, value in note.items() if _CIRCUMSTANCES.get(key) is not True}
+    points = kept.get("curve")
+    if isinstance(points, list) and all(isinstance(point, dict) for point in points):
+        kept["curve"] = [
+            {key: value for key, value in point.items() if key != "seconds"} for point in points
+        ]
+    return kept
 
 
 def _same_content(first: Path, second: Path) -> bool:

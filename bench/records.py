@@ -53,6 +53,17 @@ class Task(_Model):
         return self.test if self.train == self.test else f"{self.train} → {self.test}"
 
 
+def budget_title(budget: str) -> str:
+    """A label budget as text says it.
+
+    >>> budget_title("50"), budget_title("20%"), budget_title("all"), budget_title("zero-shot")
+    ('50 labels', '20% for training', 'all labels', 'zero-shot')
+    """
+    if budget.isdigit():
+        return f"{budget} labels"
+    return {"all": "all labels", "zero-shot": "zero-shot"}.get(budget, f"{budget} for training")
+
+
 class SplitRule(_Model):
     """How images are divided; with the dataset and the repeat it fixes every split."""
 

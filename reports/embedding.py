@@ -15,7 +15,7 @@ from bench.records import Record
 if TYPE_CHECKING:
     import pandas as pd
 
-    from reports.results import Results
+    from reports.results import CellResult, Results
 
 FloatArray = npt.NDArray[np.float64]
 LEAST = 10
@@ -29,6 +29,11 @@ Fig. 1)."""
 WRONG = 0.25
 """How far the ranks of prediction and quality lie apart in such an image, as a share of the test
 images. The paper does not say when a prediction is incorrect; ranks need no common scale."""
+RULE = (
+    f"semantic confidence above {CONFIDENT:g}, and ranks of prediction and quality more than "
+    f"{WRONG:.0%} of the test images apart"
+)
+"""What semantic noise is, in words."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,34 @@ def semantic_noise(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
     apart = np.abs(rankdata(images["prediction"]) - rankdata(images["quality"])) / len(images)
     confident = images["semantic_confidence"].to_numpy(dtype=np.float64) > CONFIDENT
     return np.asarray(confident & (apart > WRONG))
+
+
+def noise_counts(results: Results, cell: CellResult) -> list[int]:
+    """How many test images are semantic noise, split by split, where the run kept what it takes.
+
+    Worked out once for tables and figures; a run whose files cannot be read has no count.
+    """
+    counts = (_noise_count(results, run) for run in cell.done)
+    return [count for count in counts if count is not None]
+
+
+def _noise_count(results: Results, run: Record) -> int | None:
+    key = ("noise", run.run_id)
+    if key not in results.worked_out:
+        results.worked_out[key] = _count_noise(results, run)
+    found: int | None = results.worked_out[key]
+    return found
+
+
+def _count_noise(results: Results, run: Record) -> int | None:
+    if not kept.path(results.store, run.spec, kept.PER_IMAGE).exists():
+        return None
+    try:
+        images = images_of(results, run)
+    except StoreError as error:
+        results.problems.append(f"semantic noise is not counted: {error}")
+        return None
+    return int(semantic_noise(images).sum()) if "semantic_confidence" in images else None
 
 
 def plane(features: npt.NDArray[np.floating]) -> FloatArray:

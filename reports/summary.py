@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.atomic import replacing
 from bench.stats.median import MedianInterval, median_interval
 from bench.store import Store
+from reports.embedding import noise_counts
 from reports.published import beside
 from reports.results import CellResult, Results, load
 
@@ -43,6 +44,10 @@ COLUMNS = (
     "mean",
     "best_test_median",
     "gap",
+    "noise",
+    "noise_low",
+    "noise_high",
+    "noise_n",
     "published",
     "published_in",
     "difference",
@@ -74,7 +79,12 @@ def table(results: Results) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [row(cell, metric) for cell in results.cells for metric in cell.metrics]
+    rows = [
+        {**row(cell, metric), **noise}
+        for cell in results.cells
+        for noise in [_noise(results, cell)]
+        for metric in cell.metrics
+    ]
     # A table without rows has flags too.
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(FLAGS, bool))
 
@@ -112,6 +122,19 @@ def row(cell: CellResult, metric: str) -> dict[str, Any]:
         "demo": cell.demo,
         "contaminated": cell.contaminated,
         "seconds": statistics.median(seconds) if seconds else math.nan,
+    }
+
+
+def _noise(results: Results, cell: CellResult) -> dict[str, Any]:
+    """How many test images are semantic noise: the median over splits, where runs can say."""
+    # Asked of the protocol first: looking for every run's file would cost large stores dear.
+    counts = noise_counts(results, cell) if "per_image" in cell.protocol.keep else []
+    found = median_interval(counts) if counts else NOTHING
+    return {
+        "noise": found.median,
+        "noise_low": found.low,
+        "noise_high": found.high,
+        "noise_n": found.n,
     }
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reports.embedding import RULE
 from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
 from reports.published import NOTHING, Printed, mark
 
@@ -36,7 +37,7 @@ def leaderboard(summary: pd.DataFrame, console: Console, printed: Printed = NOTH
             alone = printed.alone(protocol, metric)
             arranged = grid(shown, columns=("dataset", "labels"), printed=alone)
             _print(arranged, protocol, metric, console, printed.letters(protocol))
-        for line in (*_legend(of_protocol), *_sources(protocol, printed)):
+        for line in (*_noise(of_protocol), *_legend(of_protocol), *_sources(protocol, printed)):
             console.print(Text(line, style="dim"))
         console.print()
 
@@ -131,6 +132,17 @@ def _text(cell: Cell | None, stacked: bool) -> Text:
     tail += [] if cell.complete else [cell.count]
     text = ("\n" if stacked else " ").join([head, *tail])
     return Text(text, style="bold" if cell.rank == 1 else "" if cell.complete else "dim")
+
+
+def _noise(summary: pd.DataFrame) -> list[str]:
+    """How many test images are semantic noise, a line a cell that can say."""
+    shown = summary[(summary["noise_n"] > 0) & (summary["metric"] == summary["metric"].iloc[0])]
+    lines = [
+        f"  {row['label']} on {row['dataset']}, {_budget(row['labels'])}: {row['noise']:g} "
+        f"[{row['noise_low']:g}, {row['noise_high']:g}] {row['noise_n']}/{row['expected']}"
+        for row in shown.to_dict("records")
+    ]
+    return [f"semantic noise, test images ({RULE}):", *lines] if lines else []
 
 
 def _budget(labels: str) -> str:

@@ -204,3 +204,20 @@ def test_the_command(tmp_path: Path) -> None:
     assert command("merge", tmp_path / "none", "--into", c).code == 2
     with pytest.raises(UsageError, match="is no results folder"):
         merge([tmp_path / "none"], c)
+
+
+def test_one_pretraining_on_two_machines_is_no_conflict(tmp_path: Path) -> None:
+    note = {"spec": {"method": "grmp"}, "seconds": 56.2, "peak_memory_mb": 9.0}
+    note |= {"environment": {"commit": "a"}, "curve": [{"epoch": 1, "loss": 0.5, "seconds": 3.0}]}
+    again = {**note, "seconds": 138.5, "environment": {"commit": "b"}}
+    again["curve"] = [{"epoch": 1, "loss": 0.5, "seconds": 8.0}]
+    for name, content in (("a", note), ("b", again)):
+        Factory(tmp_path / name).write()
+        (tmp_path / name / "pretrained").mkdir()
+        (tmp_path / name / "pretrained" / "grmp-1.json").write_text(json.dumps(content))
+    assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c").conflicts == []
+    assert json.loads((tmp_path / "c" / "pretrained" / "grmp-1.json").read_text()) == note
+    again["curve"] = [{"epoch": 1, "loss": 0.4, "seconds": 8.0}]
+    (tmp_path / "b" / "pretrained" / "grmp-1.json").write_text(json.dumps(again))
+    (conflict,) = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "d").conflicts
+    assert conflict.endswith("their contents differ")

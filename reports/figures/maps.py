@@ -18,7 +18,7 @@ from reports.drawing import (
     draw_marked,
     marked_handles,
 )
-from reports.embedding import CONFIDENT, WRONG, Embedded, embedded, images_of, semantic_noise
+from reports.embedding import RULE, Embedded, embedded, noise_counts, semantic_noise
 from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, quality_title, together
 from reports.results import CellResult
 
@@ -88,26 +88,15 @@ def noise(view: View) -> Sheet:
     panels = []
     for cell, item in found:
         marked = semantic_noise(item.images)
-        counts = noise_counts(view, cell)
+        counts = noise_counts(view.results, cell)
         text = f"{marked.sum()} of {len(marked)} marked"
         if len(counts) > 1:
             over = median_interval(counts)
             text += f"\nover {over.n} splits {over.median:g} [{over.low:g}, {over.high:g}]"
         draw = partial(draw_marked, points=item.points, marked=marked, text=text)
         panels.append(Panel(_title(cell), draw))
-    caption = (
-        f"t-SNE of the features of the test images after the last epoch. Black: semantic "
-        f"confidence above {CONFIDENT:g}, and ranks of prediction and quality more than "
-        f"{WRONG:.0%} of the test images apart."
-    )
+    caption = f"t-SNE of the features of the test images after the last epoch. Black: {RULE}."
     return Sheet(view.cut(panels, "semantic noise"), marked_handles(), caption, panel_size=SIZE)
-
-
-def noise_counts(view: View, cell: CellResult) -> list[int]:
-    """How many test images are semantic noise, split by split, where the run kept what it takes."""
-    tables = [images_of(view.results, run) for run in cell.done if _kept(view, run, kept.PER_IMAGE)]
-    known = [table for table in tables if "semantic_confidence" in table]
-    return [int(semantic_noise(table).sum()) for table in known]
 
 
 def _embedded(view: View) -> list[tuple[CellResult, Embedded]]:

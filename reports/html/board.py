@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.metrics import METRICS
 from bench.protocol import Protocol
 from reports.curves import over_budgets
+from reports.embedding import RULE
 from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
 from reports.html.site import Site, banner
 from reports.html.svg import line_chart
@@ -67,7 +68,7 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
     return {
         "id": f"p{position}",
         "name": protocol.name,
-        "title": protocol.title or protocol.name,
+        "title": site.title_of(protocol),
         "description": protocol.description,
         "split": protocol.split,
         "repeats": protocol.repeats,
@@ -95,6 +96,8 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
         ),
         "charts": _charts(protocol, summary),
         "gaps": _gaps(summary, protocol.metrics[0], places),
+        "noise": _noise(summary, places),
+        "noise_rule": RULE,
     }
 
 
@@ -251,6 +254,26 @@ def _gaps(summary: pd.DataFrame, metric: str, places: Places) -> list[dict[str, 
             "gap": f"{row['gap']:+.3f}".replace("-", "−"),
             "sort": f"{row['gap']:.6g}",
             "complete": bool(row["complete"]),
+        }
+        for row in shown.to_dict("records")
+    ]
+
+
+def _noise(summary: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
+    """How many test images are semantic noise, a row a cell that can say."""
+    shown = summary[summary["noise_n"] > 0].drop_duplicates(
+        ["label", "selection", "dataset", "labels"]
+    )
+    return [
+        {
+            "label": row["label"],
+            "href": places[(row["label"], row["selection"], row["dataset"], row["labels"])],
+            "dataset": row["dataset"],
+            "labels": budget_title(row["labels"]),
+            "median": f"{row['noise']:g}",
+            "interval": f"[{row['noise_low']:g}, {row['noise_high']:g}]",
+            "count": f"{row['noise_n']}/{row['expected']}",
+            "complete": row["noise_n"] == row["expected"],
         }
         for row in shown.to_dict("records")
     ]

@@ -36,7 +36,7 @@ def _protocol(site: Site, item: Comparisons, position: int) -> dict[str, Any]:
     tables = [_table(site, matrix(task, higher), several) for task in item.tasks]
     return {
         "id": f"p{position}",
-        "title": item.protocol.title or item.protocol.name,
+        "title": site.title_of(item.protocol),
         "metric": metric_title(item.metric),
         "diagrams": [_diagram(found, item.ranks) for found in item.ranks],
         "tables": tables,

@@ -12,7 +12,7 @@ from bench.errors import StoreError
 from bench.identity import digest
 from bench.records import Environment, Record
 from reports.curves import cloud, diagnostic, loss, on_test, over_epochs
-from reports.grid import MARKS, metric_title, number
+from reports.grid import MARKS, metric_title, number, signed
 from reports.html.board import SELECTIONS, budget_title
 from reports.html.errors import worst_errors
 from reports.html.site import Site, banner
@@ -81,8 +81,9 @@ def _cell(
         "dataset": task.title,
         "dataset_href": site.datasets[task.test],
         "labels": budget_title(task.budget),
-        "protocol": cell.protocol.title or cell.protocol.name,
+        "protocol": site.title_of(cell.protocol),
         "values": list(_values(site, cell).values()),
+        "sources": _sources(site, cell),
         "metrics": [metric_title(metric) for metric in metrics],
         "selection": SELECTIONS[cell.entry.selection],
         "mark": MARKS["best_test"] if cell.entry.selection == "best_test" else "",
@@ -108,9 +109,16 @@ def _values(site: Site, cell: CellResult) -> dict[str, dict[str, Any]]:
             "complete": bool(row["complete"]),
             "best": row["rank"] == 1,
             "sort": f"{row['median']:.6g}" if row["complete"] else "",
+            "published": row["published"].replace("-", "−"),
+            "difference": signed(row["difference"], minus="−"),
         }
         for row in site.rows(cell).to_dict("records")
     }
+
+
+def _sources(site: Site, cell: CellResult) -> str:
+    """The tables that printed numbers beside this cell come from."""
+    return "; ".join(dict.fromkeys(filter(None, site.rows(cell)["published_in"])))
 
 
 def _order(site: Site, cells: Sequence[CellResult]) -> Callable[[CellResult], tuple[Any, ...]]:
@@ -132,7 +140,7 @@ def _row(site: Site, cell: CellResult, metrics: Sequence[str]) -> dict[str, Any]
     return {
         "label": cell.entry.label,
         "href": site.place(cell),
-        "protocol": cell.protocol.title or cell.protocol.name,
+        "protocol": site.title_of(cell.protocol),
         "train": task.train if task.train != task.test else "",
         "labels": budget_title(task.budget),
         "order": task.labels or 0,

@@ -19,6 +19,8 @@ from reports.worst import Thumbnails
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.protocol import Protocol
+
 DEMO = (
     "Rendered demo data",
     "Images come from a program and scores from an observer model: for trying the harness, no "
@@ -84,6 +86,12 @@ class Site:
     def comparisons(self) -> list[Comparisons]:
         """Methods against each other, protocol by protocol."""
         return compare_all(self.results)
+
+    def title_of(self, protocol: Protocol) -> str:
+        """What pages call a protocol: its title, with its name where two share the title."""
+        title = protocol.title or protocol.name
+        same = [one for one in self.results.protocols if (one.title or one.name) == title]
+        return title if len(same) == 1 else f"{title} ({protocol.name})"
 
     @cached_property
     def methods(self) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from PIL import Image
+from rich.console import Console
 
 from bench import kept
 from bench.library import Library
@@ -20,11 +23,13 @@ from bench.records import Record
 from bench.stats.median import median_interval
 from bench.store import Store, write_parquet
 from reports.drawing import STYLE
-from reports.embedding import embedded, semantic_noise
+from reports.embedding import embedded, images_of, semantic_noise
 from reports.figures import boxes, lines, maps, overlays, points
 from reports.figures.sheet import LeftOut, Sheet, View, compose, quality_title, together
+from reports.render import render
 from reports.results import load
 from reports.summary import table
+from reports.terminal import leaderboard
 from tests.reports.stores import Maker, maker, task
 
 REPEATS = (0.50, 0.62, 0.57, 0.66)
@@ -323,6 +328,39 @@ def test_semantic_noise_is_marked_and_counted_over_splits(tmp_path: Path) -> Non
     assert axes.get_xlabel() == (
         f"{len(rows)} of 80 marked\nover 4 splits {over.median:g} [{over.low:g}, {over.high:g}]"
     )
+
+
+def test_semantic_noise_stands_in_tables(tmp_path: Path) -> None:
+    made = maker(tmp_path, keep=("embeddings", "per_image"), metrics=("srcc", "plcc"))
+    sure = made.cell("with QGR", task(), REPEATS)
+    keep_features(made, sure, semantic_confidence=np.linspace(0, 1, 80))
+    unsure = made.cell("without", task(), REPEATS)
+    keep_features(made, unsure[:3], semantic_confidence=0.1)
+    made.cell("neither", task(), REPEATS)
+    results = load(made.save())
+    summary = table(results)
+    counts = [
+        int(semantic_noise(images_of(results, run)).sum())
+        for run in next(cell for cell in results.cells if cell.entry.label == "with QGR").done
+    ]
+    over = median_interval(counts)
+    rows = summary.set_index(["label", "metric"])[["noise", "noise_low", "noise_high", "noise_n"]]
+    for metric in ("srcc", "plcc"):
+        assert list(rows.loc["with QGR", metric]) == [over.median, over.low, over.high, 4]
+        assert list(rows.loc["without", metric]) == [0, 0, 0, 3]
+        assert rows.loc[("neither", metric), "noise_n"] == 0
+    console = Console(width=300, record=True, file=io.StringIO())
+    leaderboard(summary, console)
+    text = console.export_text()
+    line = f"with QGR on livec, 50 labels: {over.median:g} [{over.low:g}, {over.high:g}] 4/4"
+    assert line in text
+    assert "without on livec, 50 labels: 0 [0, 0] 3/4" in text
+    assert "neither on" not in text
+    page = (render(made.store, tmp_path / "out").out / "index.html").read_text(encoding="utf-8")
+    noise = page.split(">Semantic noise</h2>")[1].split("</table>")[0]
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", noise)
+    assert cells[2:5] == [f"{over.median:g}", f"[{over.low:g}, {over.high:g}]", "4/4"]
+    assert cells[-3:] == ["0", "[0, 0]", "3/4"]
 
 
 def test_rows_of_a_task_show_the_same_test_images(tmp_path: Path) -> None:

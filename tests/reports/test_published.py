@@ -234,6 +234,17 @@ def test_the_board_shows_published_numbers_and_where_they_are_from(worse: Render
     assert "(`livec@1169`)" in alone
 
 
+def test_a_methods_page_shows_the_printed_number_beside_ours(worse: Rendered) -> None:
+    page = (worse.out / "methods" / "grmp.html").read_text(encoding="utf-8")
+    first, second = page.split('<section class="cell"')[1:]
+    assert "SRCC <b>0.300</b>" in first
+    assert '<small class="pub">pub. 0.836 (−0.536)</small>' in first
+    assert "as printed in GRMP-IQA, Table 1, on the authors’ splits" in first
+    # One of two runs is missing: the number stands there, a difference does not.
+    assert '<small class="pub">pub. 0.857</small>' in second
+    assert "pub." not in (worse.out / "methods" / "promptiqa.html").read_text(encoding="utf-8")
+
+
 def test_the_csv_files_hold_measured_published_and_difference(worse: Rendered) -> None:
     summary = pd.read_csv(worse.out / "summary.csv").set_index(["label", "labels"])
     assert summary.loc[("grmp", 50), "published"] == 0.836
@@ -269,6 +280,7 @@ def test_they_can_be_left_out(worse: Rendered, tmp_path: Path) -> None:
         text = (plain.out / name).read_text(encoding="utf-8")
         assert "HyperIQA" not in text
         assert "0.836" not in text
+    assert "pub." not in (plain.out / "methods" / "grmp.html").read_text(encoding="utf-8")
     assert not (plain.out / "published.csv").exists()
 
 
