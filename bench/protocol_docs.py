@@ -38,9 +38,9 @@ bench run cross_dataset --datasets csiq:livec --set backbone=tiny
 `--datasets` replaces datasets and pairs: `livec` is split, `livec:bid` is trained on all of the one
 and tested on all of the other, `demo` are the rendered sets that suit the protocol. `--methods`
 picks rows or adds methods, `--set KEY=VALUE` reaches any field below and any setting of a method,
-`--set METHOD.KEY=VALUE` also one that a row sets itself (`grmp.recipe=tiny` for the tiny backbone
-where a row names the paper's recipe). A wrong key or name is an error that names the file, the line
-and the nearest right one.
+`--set METHOD.KEY=VALUE` also one that a row sets itself (`grmp.recipe=official` where a row names
+another recipe). A wrong key or name is an error that names the file, the line and the nearest right
+one.
 
 Every protocol below runs without any database or downloaded weights with `--datasets demo --set
 backbone=tiny` (`sanity` has no backbone: the first alone); `--repeats 1` is for a first look.

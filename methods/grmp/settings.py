@@ -22,7 +22,8 @@ class GrmpSettings(PretrainSettings):
     recipe: RecipeName = Field(
         default="paper",
         description="Named set of settings: 'paper', 'official' (the released code), "
-        "'supervised' (the paper's full-data runs), 'tiny' (for the tiny backbone, its default).",
+        "'supervised' (the paper's full-data runs), 'tiny' (the tiny backbone's default, and there "
+        "what 'supervised' means too, whose sizes and rates are ViT-B/16's).",
     )
     weights: Path | None = Field(
         default=None,
@@ -145,6 +146,8 @@ class GrmpSettings(PretrainSettings):
             return given
         backbone = given.get("backbone", cls.model_fields["backbone"].default)
         name = given.get("recipe") or default_recipe(str(backbone))
+        if name == "supervised" and default_recipe(str(backbone)) == "tiny":
+            name = "tiny"
         filled = {"corpora": DEMO_CORPORA} if str(backbone) == "tiny" else {}
         filled |= RECIPES.get(name, {})
         if "lambda" in given:

@@ -71,6 +71,9 @@ def test_fine_tuning_does_not_name_the_pretrained_state() -> None:
 def test_policy_follows_the_crop() -> None:
     assert grmp().policy.size == 244
     assert grmp(backbone="tiny").policy.size == 128
+    # Rates and sizes for ViT-B/16 would take hours and teach the tiny backbone nothing.
+    assert grmp(recipe="supervised", backbone="tiny").settings == grmp(backbone="tiny").settings
+    assert grmp(recipe="supervised").settings.lr == 5e-6
     assert (grmp(recipe="supervised").policy.resize, grmp(recipe="supervised").policy.size) == (
         "short_side",
         384,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reports.render import Rendered
+from bench import kept
+from bench.store import write_parquet
+from reports.render import Rendered, render
 from tests.reports.browser import DESK, PHONE, Scheme, Visit, needs_chromium, visit
-from tests.reports.stores import EVIL
+from tests.reports.stores import EVIL, maker, task
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
@@ -47,6 +49,27 @@ def test_everybody_can_read_it(
         assert len(seen.requests) >= 3
         # Last, since axe asks for the style sheet again.
         assert seen.violations() == []
+
+
+def test_protocols_with_one_title_stay_apart(tmp_path: Path, chromium: Browser) -> None:
+    made = maker(tmp_path / "store", title="Few-shot adaptation", keep=("per_image",))
+    again = maker(tmp_path / "store", name="mine", title="Few-shot adaptation")
+    for one in (made, again):
+        one.cell("GRMP-IQA", task(), [0.5, 0.6, 0.7])
+        runs = one.cell("CLIP", task(), [0.4, 0.7, 0.5])
+        one.save()
+    for run in runs:
+        known = made.store.predictions(run.spec)[["image"]].assign(semantic_confidence=0.9)
+        write_parquet(known, kept.path(made.store, run.spec, kept.PER_IMAGE))
+    report = render(made.store, tmp_path / "out")
+    for kind in ("index.html", "comparisons.html", "methods/grmp-iqa.html", "datasets/livec.html"):
+        with visit(chromium, report.out / kind) as seen:
+            seen.run("document.querySelectorAll('details').forEach((item) => item.open = true);")
+            assert seen.violations() == [], kind
+    with visit(chromium, report.out / "index.html") as seen:
+        titles = seen.page.locator("ul.contents a").all_inner_texts()
+        assert titles == ["Few-shot adaptation (few_shot)", "Few-shot adaptation (mine)"]
+        assert seen.page.get_by_role("region", name="semantic noise").count() == 1
 
 
 def test_no_page_logs_errors_or_leaves_the_folder(report: Rendered, chromium: Browser) -> None:
