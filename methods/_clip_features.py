@@ -13,7 +13,7 @@ from bench import backbones
 from bench.api import Context, ImagePolicy, Images, Pixels, Settings
 from bench.errors import BenchError
 from methods._batches import content, same_shape
-from methods.grmp.views import CENTRE, View, crop
+from methods.grmp.views import CENTRE, View, crop, titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,15 +75,15 @@ class Encoder:
 
     def features(self, images: Images) -> Tensor:
         """Features of the central crops, or of the whole images, (n, e)."""
-        return self.views([(image, CENTRE) for image in images])
+        return self.views([(image, CENTRE) for image in images], images.names)
 
-    def views(self, views: Sequence[tuple[Pixels, View]]) -> Tensor:
-        """Features of crops (n, e), in their order."""
+    def views(self, views: Sequence[tuple[Pixels, View]], names: Sequence[str]) -> Tensor:
+        """Features of crops (n, e), in their order. BenchError names an image that is too small."""
         import torch
 
         keys = [(content(image), view) for image, view in views]
         new = {key: place for place, key in enumerate(keys) if key not in self._kept}
-        cuts = [self._cut(*views[place]) for place in new.values()]
+        cuts = [self._cut(*views[place], names[place]) for place in new.values()]
         wanted = list(new)
         for places, pixels in same_shape(cuts, self.context.batch_size):
             rows = self._encode(pixels)
@@ -92,12 +92,14 @@ class Encoder:
             return torch.empty(0, self.backbone.info.embed_dim, device=self.context.device)
         return torch.stack([self._kept[key] for key in keys])
 
-    def _cut(self, image: Pixels, view: View) -> Pixels:
+    def _cut(self, image: Pixels, view: View, name: str) -> Pixels:
         if self.size is not None:
-            return crop(image, view, self.size)
+            return crop(image, view, self.size, name)
         if min(image.shape[:2]) < self.patch:
             height, width = image.shape[:2]
-            raise BenchError(f"an image of {width} x {height} is smaller than a patch of CLIP")
+            raise BenchError(
+                f"{titled(name)} of {width} x {height} is smaller than a patch of CLIP"
+            )
         return image[:, ::-1] if view.flip else image
 
     def _encode(self, pixels: Sequence[Pixels]) -> Tensor:

@@ -147,7 +147,8 @@ class Regression(Method):
             total = 0.0
             batches = self._batches(len(train), epoch)
             for number, batch in enumerate(batches):
-                cuts = [self._crop(train.images[i], view) for i, view in batch]
+                names = train.images.names
+                cuts = [self._crop(train.images[i], view, names[i]) for i, view in batch]
                 pixels = self.prepared(self._pixels(cuts))
                 wanted = labels[[i for i, _ in batch]]
                 network.train()
@@ -167,7 +168,10 @@ class Regression(Method):
         scores = np.zeros(len(images))
         for view in views:
             size = 1 if self.whole_images else self.context.batch_size
-            shown = (image if self.whole_images else self._crop(image, view) for image in images)
+            shown = (
+                image if self.whole_images else self._crop(image, view, name)
+                for image, name in zip(images, images.names, strict=True)
+            )
             for places, pixels in same_shape(shown, size):
                 scores[places] += self._answer(network, pixels) / len(views)
         return scores
@@ -200,10 +204,10 @@ class Regression(Method):
 
         return upload(np.stack(crops), self.context.device)
 
-    def _crop(self, image: Pixels, view: View) -> Pixels:
+    def _crop(self, image: Pixels, view: View, name: str | None = None) -> Pixels:
         try:
-            return crop(image, view, self.settings.crop + 2 * self.margin)
-        except ValueError as error:
+            return crop(image, view, self.settings.crop + 2 * self.margin, name)
+        except BenchError as error:
             raise BenchError(
                 f"{self.name}: {error}; set a smaller crop, or resize_mode and resize"
             ) from None

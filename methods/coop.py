@@ -103,7 +103,8 @@ class Coop(Method):
             optimiser.param_groups[0]["lr"] = self._rate(epoch)
             total = 0.0
             for batch in self._batches(len(train), epoch):
-                images = self.encoder.views([(train.images[i], view) for i, view in batch])
+                shown = [(train.images[i], view) for i, view in batch]
+                images = self.encoder.views(shown, [train.images.names[i] for i, _ in batch])
                 loss = self._loss(self._logits(images), labels[[i for i, _ in batch]])
                 optimiser.zero_grad()
                 loss.backward()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.api import Context, Images, Pixels
+from bench.errors import BenchError
 from methods.grmp.settings import GrmpSettings
 
 
@@ -35,15 +36,23 @@ def draw_leaning(rng: np.random.Generator) -> View:
     return View(float(across), float(down), bool(across < 0.5))
 
 
-def crop(image: Pixels, view: View, size: int) -> Pixels:
-    """The `size` x `size` crop of an image (H, W, 3); ValueError where the image is smaller."""
+def crop(image: Pixels, view: View, size: int, name: str | None = None) -> Pixels:
+    """The `size` x `size` crop of an image (H, W, 3).
+
+    Raises a `BenchError` that names the image where it is smaller.
+    """
     height, width = image.shape[:2]
     if min(height, width) < size:
-        raise ValueError(f"an image of {width} x {height} pixels has no crop of {size}")
+        raise BenchError(f"{titled(name)} of {width} x {height} pixels has no crop of {size}")
     top = int(view.down * (height - size + 1))
     left = int(view.across * (width - size + 1))
     cut = image[top : top + size, left : left + size]
     return cut[:, ::-1] if view.flip else cut
+
+
+def titled(name: str | None) -> str:
+    """An image in a sentence, by its name where that is known."""
+    return "an image" if name is None else f"image '{name}'"
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Crop:
 
     def pixels(self, size: int) -> Pixels:
         """(size, size, 3) uint8."""
-        return crop(self.images[self.index], self.view, size)
+        return crop(self.images[self.index], self.view, size, self.images.names[self.index])
 
 
 class Sampler:

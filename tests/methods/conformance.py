@@ -69,10 +69,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "pyiqa_trained:nima-vgg16": {**HEAVY, "crop": 64, "epochs": 8, "lr": 1e-4},
     "pyiqa_trained:paq2piq": NORMED,
     "pyiqa_trained:topiq_nr": NORMED,
-    "pyiqa_trained:hyperiqa": LARGE,
+    "pyiqa_trained:hyperiqa": {**LARGE, "epochs": 12},
     "pyiqa_trained:maniqa": LARGE,
     "pyiqa_trained:tres": LARGE,
-    "pyiqa_trained:musiq": {**LARGE, "crop": 96, "resize": 96},
+    "pyiqa_trained:musiq": {**LARGE, "crop": 96, "resize": 96, "epochs": 4, "lr": 1e-4},
 }
 """Settings that make a case quick, by case or by method."""
 
