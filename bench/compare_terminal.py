@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +13,14 @@ from bench.compare import AcrossDatasets, WithinDataset
 from bench.records import budget_title
 from bench.stats import SplitComparison
 
+NUMBERS = (
+    "higher–\nlower",
+    "mean\ndiff.",
+    "95 % interval",
+    "p",
+    "p\nHolm",
+    "Wilcoxon\np Holm",
+)
 WILCOXON_NOTE = (
     "Corrected t (Nadeau–Bengio) is the test to read. Wilcoxon is what papers print; over "
     "overlapping splits it calls equal methods different far more often than its level says."
@@ -24,18 +33,8 @@ SAME_TEST_NOTE = (
 
 def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], console: Console) -> None:
     """Print what was compared, and what was not."""
-    heads = (
-        "first",
-        "second",
-        "higher–lower",
-        "mean difference",
-        "95 % interval",
-        "p",
-        "p Holm",
-        "Wilcoxon p Holm",
-    )
     for item in inside:
-        table = Table(*heads, title=Text(f"{_title(item)}, {item.n_splits} splits"))
+        table = _table(f"{_title(item)}, {item.n_splits} splits")
         for pair in item.pairs:
             table.add_row(*(Text(text) for text in _printed(pair)))
         console.print(table)
@@ -48,13 +47,28 @@ def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], consol
         _show_ranks(ranks, console)
 
 
+def _table(title: str) -> Table:
+    """Names give way to numbers where there is little room: a number cut short is another one."""
+    table = Table(
+        title=Text(title),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        padding=(0, 1),
+    )
+    table.add_column("first – second", overflow="fold")
+    for head in NUMBERS:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
 def _printed(pair: SplitComparison) -> tuple[str, ...]:
     test = pair.corrected
     values = (test.p_value, pair.corrected_holm, pair.signed_rank_holm)
-    interval = test.reason or f"[{test.low:+.4f}, {test.high:+.4f}]"
-    numbers = ("" if value != value else f"{value:.3g}" for value in values)
+    interval = test.reason or f"[{test.low:+.3f}, {test.high:+.3f}]"
+    numbers = ("" if value != value else f"{value:.2g}" for value in values)
     counts = f"{pair.higher}–{pair.lower}"
-    return (pair.first, pair.second, counts, f"{test.mean:+.4f}", interval, *numbers)
+    return (f"{pair.first} – {pair.second}", counts, f"{test.mean:+.3f}", interval, *numbers)
 
 
 def _title(item: WithinDataset) -> str:
