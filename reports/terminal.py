@@ -156,6 +156,8 @@ def _legend(summary: pd.DataFrame) -> list[str]:
         worst, runs = complete["coverage"].min(), complete["expected"].max()
         lines.append(
             f"median [order-statistic interval] over {runs} splits, nominal coverage {worst:.3g}"
+            if runs > 1
+            else "one split: its value, and no interval worth the name"
         )
     if not summary["complete"].all():
         lines.append("grey n/N: only n of N runs count; such cells are not ranked")
