@@ -70,7 +70,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pyiqa_trained:paq2piq": NORMED,
     "pyiqa_trained:topiq_nr": NORMED,
     "pyiqa_trained:hyperiqa": {**LARGE, "epochs": 12},
-    "pyiqa_trained:maniqa": LARGE,
+    "pyiqa_trained:maniqa": {**LARGE, "epochs": 2, "lr": 1e-4},
     "pyiqa_trained:tres": LARGE,
     "pyiqa_trained:musiq": {**LARGE, "crop": 96, "resize": 96, "epochs": 4, "lr": 1e-4},
 }

@@ -45,6 +45,8 @@ from tests.methods.conformance import (
 
 SETTLED = 2e-4
 """Batches of other sizes round otherwise; orders and repetitions do not."""
+ROUNDING = 4e-6
+"""Of float32 in deep networks, where a few steps have left scores close to each other."""
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +152,8 @@ def test_order_and_batches_do_not_matter(world: World, case: str) -> None:
         shuffled = method.predict(train.images.subset(order))
     finally:
         method.context.batch_size = 64
-    assert np.abs(shuffled - scores[order]).max() <= SETTLED * spread + 1e-9
+    allowed = SETTLED * spread + ROUNDING * np.abs(scores).max() + 1e-9
+    assert np.abs(shuffled - scores[order]).max() <= allowed
 
 
 def test_predicting_leaves_global_generators_to_training(world: World, case: str) -> None:
