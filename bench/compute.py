@@ -83,7 +83,7 @@ class Computing:
     def _recorded(self, run_id: str) -> bool:
         spec = self.plan.runs[run_id]
         self.store.refresh(spec)
-        return self.store.get(spec) is not None
+        return self.store.settled(spec) is not None
 
 
 def jobs_of(

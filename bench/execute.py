@@ -12,7 +12,6 @@ import numpy as np
 
 from bench import kept, registry, tasks
 from bench.api import Context, Method
-from bench.atomic import writing
 from bench.claims import Claims, Holder
 from bench.environment import environment, peak_memory_mb
 from bench.errors import BenchError, DataError, StoreError
@@ -22,7 +21,7 @@ from bench.jobs import Event, Work
 from bench.library import Library
 from bench.memory import advice, ran_out
 from bench.records import Environment, Record, RunSpec, Selection
-from bench.store import Store, read_parquet, write_parquet
+from bench.store import Store, read_parquet, set_aside, write_parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,8 +182,7 @@ class Executor:
         try:
             read_parquet(path)
         except StoreError as error:
-            with writing(path):
-                path.replace(path.with_name(f"{path.name}.unreadable"))
+            set_aside(path)
             self.emit(Event(kind="note", title=f"set aside: {error}"))
 
     def _record(

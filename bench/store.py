@@ -29,6 +29,7 @@ _STATUS_TEXTS: tuple[tuple[Status, bytes], ...] = (
 )
 _LONGEST_STATUS = max(len(text) for _, text in _STATUS_TEXTS)
 _END = b'"\n}\n'
+_PARQUET_END = b"PAR1"
 
 
 @dataclass
@@ -71,14 +72,17 @@ class Store:
     def write(self, record: Record, predictions: pd.DataFrame | None = None) -> Path:
         """Write a record, its predictions first: a record implies its predictions.
 
-        A file in its place that cannot be read, by a newer iqa-bench perhaps, is renamed and kept.
+        A file in their place that cannot be read, by a newer iqa-bench perhaps, is renamed and
+        kept.
         """
         path = self.path(record.spec)
         if path.exists() and Store(self.root).read(path, curve=False) is None:
-            with writing(path):
-                path.replace(path.with_name(f"{path.name}.unreadable"))
+            set_aside(path)
         if predictions is not None:
-            write_parquet(predictions, path.with_suffix(".parquet"))
+            table = path.with_suffix(".parquet")
+            if cut_off(str(table)):
+                set_aside(table)
+            write_parquet(predictions, table)
         write_text(path, record.model_dump_json(indent=1) + "\n")
         return path
 
@@ -108,8 +112,9 @@ class Store:
     def states(self, runs: Mapping[str, RunSpec]) -> dict[str, Status]:
         """The status of those of `runs` (by run id) that have a readable record.
 
-        The same answers as `get`, several times quicker: a record as `write` leaves it is known by
-        its first lines, which hold the whole spec; any other text is read in full.
+        A done run whose predictions were cut off has none: it is named in `problems`, and to do
+        again. Else the same answers as `get`, several times quicker: a record as `write` leaves it
+        is known by its first lines, which hold the whole spec; any other text is read in full.
         """
         found: dict[str, Status] = {}
         for run_id, spec in runs.items():
@@ -121,9 +126,28 @@ class Store:
             if status is None:
                 record = self.read(place, curve=False)
                 status = record.status if record else None
+            if status == "done" and self._cut_off(place):
+                continue
             if status is not None:
                 found[run_id] = status
         return found
+
+    def settled(self, spec: RunSpec) -> Record | None:
+        """The run's record, None where it is to be computed: as `states` has it."""
+        path = self.path(spec)
+        record = self.read(path)
+        if record is not None and record.status == "done" and self._cut_off(str(path)):
+            return None
+        return record
+
+    def _cut_off(self, place: str) -> bool:
+        """Whether a done record's predictions are not whole; named in `problems` if so."""
+        path = os.path.join(self.root, place.removesuffix(".json") + ".parquet")  # noqa: PTH118
+        broken = cut_off(path)
+        problem = f"{path}: predictions are cut off; the run is to do again"
+        if broken and problem not in self.problems:
+            self.problems.append(problem)
+        return broken
 
     def predictions(self, spec: RunSpec) -> pd.DataFrame:
         """Per-image predictions of a done run: image, quality, prediction (one per selection).
@@ -257,6 +281,24 @@ def read_parquet(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except Exception as error:  # pyarrow raises its own family for truncated files
         raise StoreError(f"table '{path}' cannot be read: {error}") from error
+
+
+def cut_off(path: str) -> bool:
+    """Whether a parquet file is there and does not end as one; a look at four bytes."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            file.seek(-len(_PARQUET_END), os.SEEK_END)
+            return file.read() != _PARQUET_END
+    except FileNotFoundError:
+        return False
+    except OSError:  # shorter than that
+        return True
+
+
+def set_aside(path: Path) -> None:
+    """Rename a file that cannot be read, so that its place is free and nothing is lost."""
+    with writing(path):
+        path.replace(path.with_name(f"{path.name}.unreadable"))
 
 
 def slug(text: str) -> str:

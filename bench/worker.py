@@ -134,7 +134,7 @@ def _run_claimed(work: Work, executor: Executor, emit: Emit) -> None:
 
 def _settled(work: Work, executor: Executor) -> bool:
     """Whether another process has computed the run since this job was written."""
-    record = executor.store.get(work.spec)
+    record = executor.store.settled(work.spec)
     if record is None:
         return False
     if record.status == "failed":

@@ -13,6 +13,7 @@ from bench.plan import Planner
 from bench.protocol import Protocol
 from bench.store import Store
 from bench.variants import choose
+from tests.conftest import Bench
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more"], ids=["empty", "truncated"])
@@ -38,3 +39,22 @@ def test_damaged_scores_are_set_aside_and_computed_again(
     assert scores.with_name(f"{scores.name}.unreadable").read_bytes() == content
     (note,) = [event.title for event in events if event.kind == "note"]
     assert note.startswith(f"set aside: table '{scores}' cannot be read")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more"], ids=["empty", "truncated"])
+def test_cut_off_predictions_are_named_and_computed_again(content: bytes, bench: Bench) -> None:
+    protocol = bench.protocol("title: T\ndatasets: [toy]\nlabels: [10]\nrepeats: 2\n")
+    command = (protocol, "--methods", "label_mean")
+    assert bench.run(*command).returncode == 0
+    tables = sorted((bench.results / "records").glob("*/*/*.parquet"))
+    damaged, whole = tables[0], [table.read_bytes() for table in tables]
+    damaged.write_bytes(content)
+
+    planned = bench("plan", *command, "--results", bench.results)
+    assert "1 done, 0 failed, 1 to do" in planned.stdout
+    again = bench.run(*command)
+    assert again.returncode == 0, again.stderr
+    assert f"{damaged}: predictions are cut off" in again.stdout + again.stderr
+    assert damaged.with_name(f"{damaged.name}.unreadable").read_bytes() == content
+    assert [table.read_bytes() for table in tables] == whole
+    assert "cut off" not in bench.run(*command).stdout
