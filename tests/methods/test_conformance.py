@@ -46,7 +46,7 @@ from tests.methods.conformance import (
 SETTLED = 2e-4
 """Batches of other sizes round otherwise; orders and repetitions do not."""
 ROUNDING = 4e-5
-"""Of float32 in deep networks (DBCNN takes roots of products), where a few steps have left scores close to each other."""
+"""Of float32 in deep networks, where few steps leave scores close together."""
 
 
 @pytest.fixture(scope="module")
