@@ -144,35 +144,36 @@ def _curve(epochs: int) -> list[CurvePoint]:
     ]
 
 
-def _tables(folder: Path) -> None:
+def _tables(folder: Path) -> object:
     from bench import export
 
-    export.load(folder)
+    return export.load(folder)
 
 
-def _summary(folder: Path) -> None:
+def _summary(folder: Path) -> object:
     from reports.summary import summarise
 
-    summarise(Store(folder))
+    return summarise(Store(folder))
 
 
-def _resume(folder: Path) -> None:
-    _states(folder, len(list((folder / "records").glob("*/*"))) // len(DATASETS))
+def _resume(folder: Path) -> object:
+    return _states(folder, len(list((folder / "records").glob("*/*"))) // len(DATASETS))
 
 
-def _plan(folder: Path) -> None:
-    _states(folder, 1)
+def _plan(folder: Path) -> object:
+    return _states(folder, 1)
 
 
-def _states(folder: Path, methods: int) -> None:
+def _states(folder: Path, methods: int) -> object:
     with bulk():  # as `bench.plan` does
         runs = {spec.run_id: spec for _, specs in _cells(methods) for spec in specs}
         found = Store(folder).states(runs)
     if set(found.values()) != {"done"} or len(found) != len(runs):
         sys.exit("the folder does not hold the runs that were written")
+    return runs, found  # a plan holds them to its end: throwing them away is not its time
 
 
-MEASURES: dict[str, Callable[[Path], None]] = {
+MEASURES: dict[str, Callable[[Path], object]] = {
     "tables": _tables,
     "summary": _summary,
     "resume": _resume,
@@ -182,8 +183,9 @@ MEASURES: dict[str, Callable[[Path], None]] = {
 
 def _measure(name: str, folder: Path) -> None:
     start, used = time.perf_counter(), time.process_time()
-    MEASURES[name](folder)
+    result = MEASURES[name](folder)
     seconds, cpu = time.perf_counter() - start, time.process_time() - used
+    del result
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "cpu": cpu, "mib": peak}))
 
