@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 REPEATS ?= 3
+# Tests run in this many processes, each on one thread: threads that share cores wait for each other.
+WORKERS ?= 2
 
 .PHONY: demo test test-slow lint format clean help
 
@@ -28,10 +30,10 @@ demo: $(STAMP)
 	  --repeats $(REPEATS) --results $(RESULTS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --durations=10
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

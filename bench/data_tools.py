@@ -21,7 +21,7 @@ from bench.errors import BenchError, DataError
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
-    from bench.packing import Progress
+    from bench.images.packing import Progress
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ def export_splits(
 
     Scheme 'file' reads them again. The digest is in the first line of each.
     """
-    from bench.split_sources import export_name
     from bench.splits import export, make_split
+    from bench.splits.sources import export_name
 
     data = datasets.load(spec, roots)
     if rule.get("folder") is None and rule.get("scheme") in ("liqe", "arniqa"):
@@ -172,7 +172,7 @@ def export_splits(
 
 
 def _status(name: str, roots: Roots) -> DatasetStatus:
-    from bench.image_files import find_files
+    from bench.images.files import find_files
 
     described = datasets.info(name, roots)
     root = datasets.locate(name, roots)
@@ -220,9 +220,9 @@ def _range(data: Dataset) -> Check:
 
 def _images(data: Dataset, progress: Progress | None) -> list[Check]:
     """Every file there, every file decodable, and no picture twice under two names."""
-    from bench.decode import Unreadable
-    from bench.image_files import find_files
-    from bench.packing import complaint, decoded, pixel_digest
+    from bench.images.decode import Unreadable
+    from bench.images.files import find_files
+    from bench.images.packing import complaint, decoded, pixel_digest
 
     names = list(data.table["image"])
     found = dict(zip(names, find_files(data.root, names), strict=True))

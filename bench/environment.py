@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench import determinism
-from bench.records import Environment
+from bench.store.records import Environment
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
 

@@ -16,9 +16,9 @@ from bench.atomic import replacing
 from bench.bulk import bulk
 from bench.errors import StoreError, UsageError, unknown
 from bench.identity import canonical
-from bench.manifest import CellEntry, read_all
-from bench.records import Record, Task
 from bench.store import Store
+from bench.store.manifest import CellEntry, read_all
+from bench.store.records import Record, Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import tasks
-from bench.records import SplitRule, Task
+from bench.store.records import SplitRule, Task
 
 if TYPE_CHECKING:
     from bench.api import ImagePolicy, Images

@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from bench import yaml_lines
 from bench.errors import UsageError, nearest, unknown
 
-FOLDER = Path(__file__).resolve().parent.parent / "protocols" / "published"
+FOLDER = Path(__file__).resolve().parents[1] / "protocols" / "published"
 
 AVERAGE = "average"
 """Name that a printed average over several datasets has in place of a dataset."""

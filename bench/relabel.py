@@ -73,8 +73,8 @@ def _pyiqa_version(data: Dataset) -> str:
 
 
 def _files(data: Dataset, names: Sequence[str]) -> list[Path]:
-    from bench.image_files import find_files
-    from bench.packing import complaint
+    from bench.images.files import find_files
+    from bench.images.packing import complaint
 
     found = find_files(data.root, names)
     gone = [(name, "missing") for name, file in zip(names, found, strict=True) if file is None]
@@ -142,7 +142,7 @@ def _tensor(file: Path) -> Any:
     """(1, 3, H, W) from 0 to 1."""
     import torch
 
-    from bench.decode import decode
+    from bench.images.decode import decode
 
     pixels: Pixels = decode(file, ImagePolicy())
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bench.api import OWN
 from bench.datasets._requirements import people
 from bench.errors import UsageError
-from bench.records import SplitRule, Task
+from bench.store.records import SplitRule, Task
 
 if TYPE_CHECKING:
     from bench.api import Images, LabelledSet

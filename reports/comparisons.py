@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import compare
 from bench.export import pool_size
 from bench.protocol import Protocol
-from bench.records import Record
+from bench.results import compare
 from bench.stats import SplitComparison
+from bench.store.records import Record
 from reports.results import CellResult, Results
 
 if TYPE_CHECKING:

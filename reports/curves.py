@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics import fit_logistic4, logistic4
-from bench.records import CurvePoint, Record
 from bench.stats.median import median_interval
+from bench.store.records import CurvePoint, Record
 
 if TYPE_CHECKING:
     import pandas as pd

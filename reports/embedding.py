@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bench import kept
 from bench.errors import StoreError
-from bench.records import Record
+from bench.store import kept
+from bench.store.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ class Embedded:
     """(n, 2) from t-SNE."""
     images: pd.DataFrame
     """Row by row: image, quality, prediction after the last epoch, and what the run kept of the
-    image (`bench.kept.per_image`)."""
+    image (`bench.store.kept.per_image`)."""
 
 
 def embedded(results: Results, run: Record) -> Embedded:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from bench import datasets
 from bench.atomic import replacing
 from bench.datasets import Roots
-from bench.decode import decode
 from bench.errors import BenchError
-from bench.image_files import Tree
+from bench.images.decode import decode
+from bench.images.files import Tree
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench import published
 from bench.errors import BenchError
 from bench.protocol import Protocol
-from bench.records import Task
+from bench.store.records import Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,12 +9,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import manifest
 from bench.bulk import bulk
 from bench.demo import DEMO_SETS
 from bench.protocol import Protocol
-from bench.records import Record
-from bench.store import Store
+from bench.store import Store, manifest
+from bench.store.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from reports.results import CellResult, Results, load
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.records import Record
+    from bench.store.records import Record
 
 COLUMNS = (
     "protocol",
@@ -141,7 +141,8 @@ def _noise(results: Results, cell: CellResult) -> dict[str, Any]:
 def selectable(run: Record) -> bool:
     """Whether there was more than one epoch to choose from; without a choice there is no gap.
 
-    Every `evaluate_every` epochs and after the last one a run was evaluated (`bench.fitting`).
+    A run was evaluated every `evaluate_every` epochs and after the last one
+    (`bench.execute.fitting`).
     """
     return 0 < run.spec.evaluate_every < run.chosen_epoch.get("last", 0)
 

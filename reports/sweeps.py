@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.identity import canonical
-from bench.records import Selection, Task
 from bench.stats.median import MedianInterval, median_interval
+from bench.store.records import Selection, Task
 from reports.curves import Line
 from reports.results import CellResult
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.datasets import Roots
 from bench.errors import DataError
-from bench.records import Record
+from bench.store.records import Record
 from reports.curves import cloud
 from reports.pictures import Album, Look, Picture
 from reports.results import Results

@@ -13,13 +13,13 @@ import pandas as pd
 import typer
 from typer.testing import CliRunner
 
-from bench import cli_results
+from bench.cli import results as cli_results
 from bench.errors import BenchError
-from bench.manifest import CellEntry, Manifest
 from bench.metrics import compute
 from bench.protocol import Protocol
-from bench.records import Environment, Record, RunSpec, Selection, SplitRule, Task
 from bench.store import Store
+from bench.store.manifest import CellEntry, Manifest
+from bench.store.records import Environment, Record, RunSpec, Selection, SplitRule, Task
 
 TEST = 40
 

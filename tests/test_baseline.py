@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import baseline, export
+from bench import export
 from bench.errors import StoreError, UsageError
+from bench.results import baseline
 from tests.results_factory import Factory, command
 
 

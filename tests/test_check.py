@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import baseline
 from bench.check import Pairs, check, judge, pair, write
 from bench.check.verdict import CheckReport
 from bench.errors import UsageError
 from bench.export import load
+from bench.results import baseline
 from bench.stats import nadeau_bengio
 from tests.results_factory import Factory, command
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import claims as module
-from bench.claims import STALE, Claims, Holder
+from bench.store import claims as module
+from bench.store.claims import STALE, Claims, Holder
 
 
 def elsewhere(folder: Path, name: str, age: float = 0.0, group: str = "") -> Path:
@@ -68,7 +68,7 @@ def test_a_machine_that_is_silent_for_long_loses_its_claim(tmp_path: Path) -> No
 
 
 def test_a_dead_process_of_this_machine_loses_its_claim_at_once(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from bench.claims import Claims; import os; \
+    code = f"from pathlib import Path; from bench.store.claims import Claims; import os; \
 Claims(Path({str(tmp_path)!r})).take('run'); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code], check=False)
     assert (tmp_path / "claims" / "run.json").exists()

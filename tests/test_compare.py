@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.compare import across, table, within
 from bench.errors import UsageError
 from bench.export import load
+from bench.results.compare import across, table, within
 from bench.stats import holm, nadeau_bengio, wilcoxon_signed_rank
 from tests.results_factory import Factory, command
 

@@ -11,8 +11,8 @@ from bench import protocol as protocols
 from bench import tasks
 from bench.errors import UsageError
 from bench.library import Library
-from bench.records import SplitRule, Task
 from bench.store import Store
+from bench.store.records import SplitRule, Task
 from tests.conftest import Bench
 
 RULE = SplitRule()

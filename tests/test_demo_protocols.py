@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import kept, registry, session
 from bench import protocol as protocols
+from bench import registry
 from bench.api import OWN
+from bench.cli import session
 from bench.demo import DEMO_SETS
 from bench.options import Names, Options
-from bench.records import Task
-from bench.store import Store
+from bench.store import Store, kept
+from bench.store.records import Task
 from tests.conftest import Bench
 
 WITHOUT_BACKBONE = ("sanity",)

@@ -10,11 +10,11 @@ import pytest
 
 from bench import dispatch
 from bench.dispatch import Dispatcher
+from bench.dispatch.executors import Deliver, Desk
+from bench.dispatch.executors.remote import Desktop, Mailbox
+from bench.dispatch.jobs import Event, Job
+from bench.dispatch.supervise import Outcome
 from bench.errors import StoreError
-from bench.executors import Deliver, Desk
-from bench.executors.remote import Desktop, Mailbox
-from bench.jobs import Event, Job
-from bench.supervise import Outcome
 
 JOBS = [Job(title=name, group=name, results=Path()) for name in ("a", "b", "c")]
 Script = Callable[[Job], Outcome | None]
@@ -157,7 +157,7 @@ def test_events_travel_through_the_results_folder(tmp_path: Path) -> None:
 
 
 def test_the_wish_to_stop_travels_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.executors.remote.LOOK", -1.0)
+    monkeypatch.setattr("bench.dispatch.executors.remote.LOOK", -1.0)
     desk = Desk(tmp_path, lambda job, event: None)
     desktop = Desktop(desk)
     desktop.open(JOBS)

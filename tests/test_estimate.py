@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import plan_terminal, session
 from bench.atomic import write_json
+from bench.cli import plan_terminal, session
 from bench.environment import on_gpu
-from bench.estimate import estimate, makespan
 from bench.library import Library
 from bench.options import Names, Options
 from bench.plan import Plan
-from bench.records import Environment, Record, RunSpec
+from bench.plan.estimate import estimate, makespan
 from bench.store import Store
+from bench.store.records import Environment, Record, RunSpec
 
 PROTOCOL = """
 title: Toy protocol

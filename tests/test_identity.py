@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.identity import canonical, digest
-from bench.records import PretrainSpec, RunSpec, SplitRule, Task
+from bench.store.records import PretrainSpec, RunSpec, SplitRule, Task
 
 SPEC = RunSpec(
     task=Task(train="livec", test="livec", labels=50),

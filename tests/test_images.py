@@ -18,9 +18,9 @@ import pytest
 from PIL import Image, ImageFile
 
 from bench.api import ImagePolicy
-from bench.decode import decode, target_size
 from bench.errors import DataError, StoreError
 from bench.images import ArrayImages, images_digest, open_images
+from bench.images.decode import decode, target_size
 
 KEEP = ImagePolicy()
 
@@ -268,7 +268,7 @@ def test_pickling_sends_no_pixels(folder, tmp_path):
 
 def test_the_second_opening_decodes_nothing(folder, tmp_path, monkeypatch):
     open_images(folder, NAMES, KEEP, tmp_path / "cache")
-    monkeypatch.setattr("bench.packing.decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("bench.images.packing.decode", lambda *_: pytest.fail("decoded again"))
     assert len(open_images(folder, NAMES, KEEP, tmp_path / "cache")) == 5
 
 
@@ -356,7 +356,7 @@ def test_a_cache_that_cannot_be_written_says_so(folder, tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bench.packing._flush", full)
+    monkeypatch.setattr("bench.images.packing._flush", full)
     with pytest.raises(StoreError, match="No space left"):
         open_images(folder, NAMES, KEEP, tmp_path / "cache")
     assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]

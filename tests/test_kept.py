@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import kept
 from bench.api import Context, Images, Method, Settings
 from bench.errors import BenchError, StoreError
 from bench.images import ArrayImages
-from bench.records import RunSpec, SplitRule, Task
-from bench.store import Store
-from bench.validate import validate
+from bench.results.validate import validate
+from bench.store import Store, kept
+from bench.store.records import RunSpec, SplitRule, Task
 
 COUNT = 9
 ALL = ("embeddings", "per_image", "attention")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.datasets.base import Dataset, DatasetInfo, Label, complete
 from bench.errors import DataError
-from bench.labels import normalise
+from bench.execute.labels import normalise
 
 
 def dataset(scores: list[float], label: Label = "mos", low: float = 0, high: float = 10) -> Dataset:

@@ -12,9 +12,9 @@ import pytest
 
 from bench.errors import UsageError
 from bench.export import load
-from bench.manifest import read_all
-from bench.merge import merge
+from bench.results.merge import merge
 from bench.store import Store
+from bench.store.manifest import read_all
 from tests.results_factory import Factory, command
 
 

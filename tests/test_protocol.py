@@ -8,8 +8,8 @@ import pytest
 
 from bench import protocol as protocols
 from bench.errors import UsageError
-from bench.records import Task
-from bench.variants import apply_assignments, choose, parse_assignments
+from bench.protocol.variants import apply_assignments, choose, parse_assignments
+from bench.store.records import Task
 
 
 def written(folder: Path, text: str, name: str = "p") -> Path:

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import datasets, protocol_docs, published, registry
+from bench import datasets, published, registry
 from bench import protocol as protocols
 from bench.errors import UsageError
+from bench.protocol import docs as protocol_docs
+from bench.protocol.variants import choose
 from bench.published import PublishedCell
-from bench.variants import choose
 
 SECOND_READING = {
     "grmp_table1": (153, "113.173"),

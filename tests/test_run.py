@@ -11,10 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from bench import kept
 from bench.metrics import compute
-from bench.records import Record
-from bench.store import Store
+from bench.store import Store, kept
+from bench.store.records import Record
 from tests.conftest import Bench
 
 PROTOCOL = """
@@ -298,7 +297,7 @@ def test_missing_databases_are_all_listed(bench: Bench) -> None:
     assert "LIVEC" in result.stderr
     assert str(bench.data) in result.stderr
     assert "http" in result.stderr
-    assert "--datasets demo_authentic" in result.stderr
+    assert "--datasets demo --set backbone=tiny" in result.stderr
 
 
 def test_plan_shows_what_is_done_and_starts_nothing(bench: Bench) -> None:

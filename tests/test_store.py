@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bench import atomic
 from bench.errors import StoreError
-from bench.records import Record
 from bench.store import Store, slug
+from bench.store.records import Record
 from tests.test_identity import SPEC
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import CurvePoint, Record
 from bench.store import Store
+from bench.store.records import CurvePoint, Record
 from tests.results_factory import Factory
 from tests.test_store import broken
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import supervise
-from bench.jobs import Event, Job, Work
-from bench.records import Record
+from bench.dispatch import supervise
+from bench.dispatch.jobs import Event, Job, Work
+from bench.dispatch.supervise import Outcome, Supervisor
 from bench.store import Store
-from bench.supervise import Outcome, Supervisor
+from bench.store.records import Record
 from tests.executors.processes import alive
 from tests.results_factory import Factory
 

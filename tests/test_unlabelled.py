@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench import datasets, export, session
+from bench import datasets, export
+from bench.cli import session
 from bench.errors import DataError, UsageError
-from bench.fitting import Checkpoint, Trajectory
+from bench.execute.fitting import Checkpoint, Trajectory
+from bench.results.validate import validate
 from bench.store import Store
-from bench.validate import validate
 from tests.conftest import Bench
 
 PROTOCOL = "pairs: [[toy, pool]]\nrepeats: 1\nevaluate_every: 1\nmethods: [toy_linear]\n"

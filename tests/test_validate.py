@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.validate import validate
+from bench.results.validate import validate
 from tests.conftest import Bench
 from tests.results_factory import Factory, command
 

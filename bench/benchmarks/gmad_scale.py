@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 
 from bench.gmad import compete
-from bench.manifest import CellEntry, Manifest
-from bench.pools import Wanted, choose, pools, read
 from bench.protocol import GmadEntry, Protocol
-from bench.records import Record, RunSpec, SplitRule, Task
+from bench.results.pools import Wanted, choose, pools, read
 from bench.store import Store
+from bench.store.manifest import CellEntry, Manifest
+from bench.store.records import Record, RunSpec, SplitRule, Task
 from reports.gmad import document, hold
 
 WATERLOO = 99_624

@@ -27,16 +27,16 @@ from pathlib import Path
 
 from bench import tasks
 from bench.api import Context
+from bench.dispatch.jobs import Work
 from bench.execute import Executor
-from bench.jobs import Work
-from bench.labels import normalise
+from bench.execute.labels import normalise
 from bench.library import Library
 from bench.metrics import METRICS, compute, logistic
 from bench.plan import Plan, Planner
 from bench.protocol import Protocol
+from bench.protocol.variants import choose
 from bench.registry import settings_for
 from bench.store import Store
-from bench.variants import choose
 
 DATASET = "demo_authentic"
 TRAINED = "coop"

@@ -14,8 +14,8 @@ from bench.benchmarks.speed import Effort, Measure, timed
 if TYPE_CHECKING:
     import PIL.Image
 
-    from bench.records import Task
     from bench.store import Store
+    from bench.store.records import Task
 
 SIZE = (1024, 768)
 """Of the images that are decoded, as KonIQ-10k's."""
@@ -32,8 +32,8 @@ IMAGES = 232
 def images(effort: Effort, folder: Path) -> Iterator[Measure]:
     """Decoding JPEG files under a size policy, and reading them back from the cache."""
     from bench.api import ImagePolicy
-    from bench.decode import decode
     from bench.images import open_images
+    from bench.images.decode import decode
 
     names = [f"{index:03}.jpg" for index in range(effort.images)]
     root = folder / "images"
@@ -112,10 +112,10 @@ def _photograph(seed: int) -> PIL.Image.Image:
 def _results(root: Path) -> tuple[Store, int]:
     """A results folder of made-up runs, and how many there are."""
     from bench.atomic import write_text
-    from bench.manifest import CellEntry, Manifest
     from bench.protocol import Protocol
-    from bench.records import Task
     from bench.store import Store
+    from bench.store.manifest import CellEntry, Manifest
+    from bench.store.records import Task
 
     store, cells, rng = Store(root), [], np.random.default_rng(0)
     for method in METHODS:
@@ -136,7 +136,7 @@ def _run(store: Store, method: str, task: Task, repeat: int, rng: np.random.Gene
     import pandas as pd
 
     from bench.metrics import compute
-    from bench.records import Record, RunSpec, SplitRule
+    from bench.store.records import Record, RunSpec, SplitRule
 
     split = hashlib.sha256(f"{task.budget} {repeat}".encode()).hexdigest()
     spec = RunSpec(

@@ -28,10 +28,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.bulk import bulk
-from bench.manifest import CellEntry, Manifest
 from bench.protocol import Protocol
-from bench.records import CurvePoint, Environment, Record, RunSpec, SplitRule, Task
 from bench.store import Store
+from bench.store.manifest import CellEntry, Manifest
+from bench.store.records import CurvePoint, Environment, Record, RunSpec, SplitRule, Task
 
 DATASETS = ("livec", "koniq10k", "spaq", "kadid10k", "agiqa3k")
 BUDGETS = (50, 100, 200, 500)

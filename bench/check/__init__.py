@@ -1,7 +1,7 @@
 """A new result set against a stored one: is anything worse, and by more than chance and tolerance?
 
 Pairs runs of the same cell on the same split, so that what differs is the methods alone. Reads
-results folders or baseline files (`bench.baseline`); never runs a model.
+results folders or baseline files (`bench.results.baseline`); never runs a model.
 """
 
 from bench.check.pairing import Pairs, pair

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bench import baseline, export
+from bench import export
 from bench.check.pairing import Pairs, pair
 from bench.errors import UsageError, unknown
+from bench.results import baseline
 from bench.store import Store
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.datasets._config import UserDatabase
 from bench.datasets._files import columns, find_file, read_table
 from bench.datasets.base import DatasetInfo, DatasetReader
-from bench.image_files import SUFFIXES
+from bench.images.files import SUFFIXES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from bench import kept
 from bench.errors import StoreError
-from bench.records import Record
 from bench.stats.median import median_interval
+from bench.store import kept
+from bench.store.records import Record
 from reports.drawing import (
     class_handles,
     draw_classes,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import datasets, kept
+from bench import datasets
 from bench.api import ImagePolicy
-from bench.decode import decode
 from bench.errors import BenchError
-from bench.image_files import Tree
+from bench.images.decode import decode
+from bench.images.files import Tree
 from bench.metrics import fit_logistic4, logistic4
-from bench.records import Record, Task
+from bench.store import kept
+from bench.store.records import Record, Task
 from reports.drawing import draw_image, draw_overlay
 from reports.embedding import images_of
 from reports.figures.sheet import (

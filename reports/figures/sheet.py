@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench import datasets
 from bench.errors import UsageError
 from bench.protocol import Protocol
-from bench.records import Record, Task
+from bench.store.records import Record, Task
 from reports.grid import row_title
 from reports.results import CellResult, Results
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.gmad import Match, Pair, compete, default_tolerance, judge
-from bench.pools import Scores
 from bench.protocol import GmadEntry
+from bench.results.pools import Scores
 
 SCHEMA = 1
 

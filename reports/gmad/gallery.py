@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.datasets import Roots
 from bench.errors import BenchError
-from bench.pools import Pool, pools, read
 from bench.protocol import GmadEntry
-from bench.records import Selection, Task
+from bench.results.pools import Pool, pools, read
+from bench.store.records import Selection, Task
 from reports.gmad import name, page, sheet
 from reports.gmad.contest import Contest, document, hold, images_of
 from reports.pictures import Album, Look

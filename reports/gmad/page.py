@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_text
 from bench.demo import DEMO_SETS
-from bench.pools import Scores
+from bench.results.pools import Scores
 from reports.html.site import BOTH, DEMO, TINY
 from reports.pictures import Album, Look, Picture
 

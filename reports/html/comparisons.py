@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from bench import compare
 from bench.metrics import METRICS
+from bench.results import compare
 from reports import ranks
 from reports.comparisons import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
 from reports.grid import metric_title

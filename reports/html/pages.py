@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench.errors import StoreError
 from bench.identity import digest
-from bench.records import Environment, Record
+from bench.store.records import Environment, Record
 from reports.curves import cloud, diagnostic, loss, on_test, over_epochs
 from reports.grid import MARKS, metric_title, number, signed
 from reports.html.board import SELECTIONS, budget_title

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.records import Record
 from bench.store import Store
+from bench.store.records import Record
 from tests.conftest import Bench
 
 PROTOCOL = """

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.dispatch.executors import Place, check
+from bench.dispatch.executors.slurm import parameters
 from bench.errors import UsageError
-from bench.executors import Place, check
-from bench.executors.slurm import parameters
 from tests.conftest import Bench
 from tests.executors import stand_in
 from tests.executors.processes import (

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.dispatch.jobs import Event, Job
+from bench.dispatch.progress import Display
+from bench.dispatch.slots import slots
 from bench.environment import cores
-from bench.jobs import Event, Job
-from bench.progress import Display
-from bench.slots import slots
 from tests.conftest import Bench
 from tests.executors.processes import PROTOCOL, alive, calls, finish, records, start, until, workers
 

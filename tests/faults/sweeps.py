@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from bench import export
-from bench.records import Record
 from bench.store import Store
+from bench.store.records import Record
 
 START_UP = 0.25
 """Share of the kills within the first two seconds, whatever has been computed by then."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.dispatch.jobs import Event, Work
 from bench.execute import Executor
-from bench.jobs import Event, Work
 from bench.library import Library
 from bench.plan import Planner
 from bench.protocol import Protocol
+from bench.protocol.variants import choose
 from bench.store import Store
-from bench.variants import choose
 from tests.conftest import Bench
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from bench.dispatch.jobs import Work
 from bench.execute import Executor
-from bench.jobs import Work
 from bench.library import Library
 from bench.plan import Planner
 from bench.protocol import Protocol
+from bench.protocol.variants import choose
 from bench.store import Store
-from bench.variants import choose
 from tests.conftest import Bench
 
 TRAINED = {"coop": {"epochs": 2, "n_context": 2}, "linear_probe": {"epochs": 5}}

@@ -17,12 +17,12 @@ from bench import protocol as protocols
 from bench.api import Context, ImagePolicy
 from bench.backbones._archive import read_archive
 from bench.backbones._load import _read as read_backbone
-from bench.decode import Unreadable, decode
 from bench.errors import BenchError, DataError, StoreError, UsageError
-from bench.manifest import read_all
-from bench.predicting import load_weights
+from bench.execute.predicting import load_weights
+from bench.images.decode import Unreadable, decode
 from bench.registry import settings_for
 from bench.store import Store
+from bench.store.manifest import read_all
 from methods._weights import start_from
 from methods.grmp import checkpoint as grmp
 from methods.promptiqa import checkpoint as promptiqa
@@ -219,8 +219,8 @@ def test_a_header_of_a_huge_image_is_refused_by_name(
 
 
 def test_names_with_terminal_markup_are_text(tmp_path: Path) -> None:
-    from bench.jobs import Event, Job
-    from bench.progress import Display
+    from bench.dispatch.jobs import Event, Job
+    from bench.dispatch.progress import Display
 
     name = "[/bold] [red]x[/red] [link=file:///etc/passwd]y"
     with (tmp_path / "screen").open("w") as screen:

@@ -65,7 +65,7 @@ def session(protocol: str, results: str, environment: dict[str, str]) -> None:
     """What `bench run` does before it reports; its workers are the real ones."""
     from rich.console import Console
 
-    from bench.session import Options, run
+    from bench.cli.session import Options, run
 
     os.environ.update(environment)
     options = Options(protocol, results=Path(results), device="cpu", jobs=2, retry_failed=True)
@@ -81,7 +81,12 @@ def truth(folder: Path, start: Callable[[Path], Command]) -> Truth:
 def test_six_kills(bench: Bench) -> None:
     # A server that has imported everything forks the parents, which saves their start-up.
     context = multiprocessing.get_context("forkserver")
-    preloaded = ["bench.session", "bench.executors.local", "bench.datasets.base", "joblib"]
+    preloaded = [
+        "bench.cli.session",
+        "bench.dispatch.executors.local",
+        "bench.datasets.base",
+        "joblib",
+    ]
     context.set_forkserver_preload([*preloaded, "pandas", "rich.console", __name__])
     protocol = bench.protocol(TOY)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from bench.api import Context, Images, Method, Scores
-from bench.fitting import predict
+from bench.execute.fitting import predict
+from bench.execute.memory import ran_out, sparingly
 from bench.images import ArrayImages
-from bench.memory import ran_out, sparingly
 from bench.store import Store
 from tests.conftest import Bench
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from bench.api import Context, Images, Method, Scores
+from bench.dispatch.jobs import Work
 from bench.execute import Executor
-from bench.fitting import predict
+from bench.execute.fitting import predict
 from bench.images import ArrayImages
-from bench.jobs import Work
 from bench.library import Library
 from bench.plan import Planner
 from bench.protocol import Protocol
+from bench.protocol.variants import choose
 from bench.store import Store
-from bench.variants import choose
 from methods._device import upload
 from tests.conftest import Bench
 

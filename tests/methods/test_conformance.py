@@ -22,11 +22,11 @@ import pytest
 
 from bench import pyiqa_library, registry
 from bench.api import Context, LabelledSet, Method, Settings
-from bench.decode import decode
 from bench.errors import BenchError, UsageError
+from bench.execute.predicting import load_weights
 from bench.images import ArrayImages
+from bench.images.decode import decode
 from bench.metrics import srcc
-from bench.predicting import load_weights
 from methods.pyiqa_trained import ARCHITECTURES
 from tests.conftest import TOY_METHODS
 from tests.faults.evil import evil_weights

@@ -14,7 +14,7 @@ from bench import protocol as protocols
 from bench.api import Context, Epoch, LabelledSet
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
-from bench.variants import choose
+from bench.protocol.variants import choose
 from methods.clip_tower import VisualTower
 from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.method import MPIQE
@@ -285,8 +285,8 @@ def test_it_learns_the_demo_set() -> None:
     from bench import datasets, metrics
     from bench.api import ImagePolicy
     from bench.datasets._places import cache_folder
+    from bench.execute.labels import normalise
     from bench.images import open_images
-    from bench.labels import normalise
     from bench.splits import make_split
     from bench.tasks import labelled
 

@@ -14,8 +14,8 @@ from bench.api import Context
 from bench.errors import BenchError, UsageError
 from bench.images import ArrayImages
 from bench.protocol import Protocol
+from bench.protocol.variants import choose
 from bench.store import Store
-from bench.variants import choose
 from methods import _contamination
 from methods.pyiqa import BATCHED, PyiqaMetric, PyiqaSettings
 from tests.conftest import Bench

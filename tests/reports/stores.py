@@ -12,10 +12,10 @@ import pandas as pd
 
 from bench.atomic import write_text
 from bench.identity import digest
-from bench.manifest import CellEntry, Manifest
 from bench.protocol import Protocol
-from bench.records import CurvePoint, Environment, Record, RunSpec, Selection, Task
 from bench.store import Store, slug
+from bench.store.manifest import CellEntry, Manifest
+from bench.store.records import CurvePoint, Environment, Record, RunSpec, Selection, Task
 
 EVIL = "<script>window.hacked=1</script>"
 ENVIRONMENT = Environment(

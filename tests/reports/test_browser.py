@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import kept
-from bench.store import write_parquet
+from bench.store import kept, write_parquet
 from reports.render import Rendered, render
 from tests.reports.browser import DESK, PHONE, Scheme, Visit, needs_chromium, visit
 from tests.reports.stores import EVIL, maker, task

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.compare import AcrossDatasets, WithinDataset
+from bench.results.compare import AcrossDatasets, WithinDataset
 from bench.stats import compare_over_splits, critical_difference, nadeau_bengio
 from reports import ranks
 from reports.comparisons import matrix, of_protocol

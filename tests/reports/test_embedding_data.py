@@ -13,10 +13,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench import kept
-from bench.records import Record
 from bench.stats.median import median_interval
-from bench.store import write_parquet
+from bench.store import kept, write_parquet
+from bench.store.records import Record
 from reports.embedding import embedded, images_of, semantic_noise
 from reports.figures import maps
 from reports.figures.sheet import together

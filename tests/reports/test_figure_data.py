@@ -12,10 +12,9 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from bench import kept
 from bench.library import Library
 from bench.metrics import fit_logistic4, logistic4
-from bench.store import Store
+from bench.store import Store, kept
 from reports.drawing import STYLE
 from reports.figures import boxes, lines, overlays, points
 from reports.figures.sheet import LeftOut, Sheet, View, compose, quality_title

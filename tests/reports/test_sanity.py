@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench import commands
+from bench.cli import commands
 from reports.results import load
 from reports.sanity import broken
 from tests.results_factory import Factory

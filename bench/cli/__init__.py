@@ -1,0 +1,188 @@
+"""The command line: parse, call, print. No logic; heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import options
+from bench.cli import data as cli_data
+from bench.cli import gmad as cli_gmad
+from bench.cli import results as cli_results
+from bench.cli.data import DataRoot
+from bench.errors import BenchError, StoreError
+from bench.options import Options, Uncontaminated
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Benchmark blind image quality assessment, honestly.",
+)
+cli_data.register(app)
+cli_results.register(app)
+cli_gmad.register(app)
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""A full or read-only disk, wherever it is met: no fault of the program's."""
+
+Results = Annotated[Path, typer.Option(help="Results folder.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+@app.command()
+@options.command
+def run(
+    asked: Options,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
+) -> int:
+    """Run a protocol: compute what is not done yet, then report."""
+    from bench.cli import commands
+
+    return commands.plan(asked) if dry_run else commands.run(asked)
+
+
+@app.command()
+@options.command
+def plan(asked: Options) -> int:
+    """Show what is done and to do and how long it will take (the same as run --dry-run)."""
+    from bench.cli import commands
+
+    return commands.plan(asked)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; default RESULTS/report.")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option(help="Set printed numbers in grey beside ours, with the difference.")
+    ] = True,
+    data_root: DataRoot = None,
+    exclude_contaminated: Uncontaminated = False,
+) -> None:
+    """Render tables, figures and pages from stored results alone."""
+    from bench.cli import commands
+
+    code = commands.report(
+        results,
+        out,
+        data_root or [],
+        published=published,
+        exclude_contaminated=exclude_contaminated,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    method: Annotated[str, typer.Option(help="Method, with its argument where it takes one.")],
+    prompt: Annotated[
+        Path | None, typer.Option(help="CSV (image, score): the pairs that promptiqa scores by.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Fitted weights of the method; default: pre-trained ones.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("scores.csv"),
+    assignments: Assignments = None,
+    results: Results = Path("results"),
+    data_root: DataRoot = None,
+    device: Device = "auto",
+) -> None:
+    """Score your own images with a method; higher is better."""
+    from bench.cli import commands
+
+    raise typer.Exit(
+        commands.predict(
+            images,
+            method=method,
+            prompt=prompt,
+            weights=weights,
+            out=out,
+            assignments=assignments or [],
+            results=results,
+            data_roots=data_root or [],
+            device=device,
+        )
+    )
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, datasets, protocols or backbones.")],
+) -> None:
+    """List what there is."""
+    from bench import catalogue
+
+    for name, summary in catalogue.rows(what):
+        typer.echo(f"{name:24} {summary}")
+
+
+@app.command()
+def describe(
+    name: Annotated[
+        str, typer.Argument(help="A method, dataset, protocol, backbone, or 'protocol'.")
+    ],
+) -> None:
+    """Describe one method (with its settings), dataset, protocol or backbone."""
+    from bench import catalogue
+
+    typer.echo(catalogue.describe(name))
+
+
+@app.command()
+def speed(
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter and rougher.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    cpu_time: Annotated[
+        bool, typer.Option("--cpu-time", help="Count own CPU time, one thread: on a busy machine.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Measure this machine: decoding, CLIP, PromptIQA, statistics, a report."""
+    from rich.console import Console
+
+    from bench.benchmarks import speed as measuring
+    from bench.environment import resolve_device
+
+    effort = measuring.effort(resolve_device(device), quick, cpu_time)
+    raise typer.Exit(measuring.run(effort, as_json, Console()))
+
+
+@app.command("exec", hidden=True)
+def exec_(
+    job: Annotated[Path, typer.Argument(help="Job file.")],
+    attended: Annotated[
+        bool, typer.Option("--attended", help="End when standard input ends.")
+    ] = False,
+) -> None:
+    """Execute one job file (what `run` starts for each group of runs)."""
+    from bench.dispatch.worker import run_job
+
+    raise typer.Exit(run_job(job, attended))
+
+
+def main() -> None:
+    """Entry point: errors that a user can act on are printed without a traceback."""
+    try:
+        app()
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"error: cannot write '{error.filename}': {error.strerror}", file=sys.stderr)
+        sys.exit(StoreError.exit_code)

@@ -1,0 +1,121 @@
+"""What the commands of the command line do, once parsed. Each returns an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.errors import StoreError
+from bench.options import Options
+from bench.store import Store
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def run(options: Options) -> int:
+    """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
+    user stopped it."""
+    from bench.cli import session
+
+    console = Console()
+    finished = session.run(options, console)
+    for error in finished.errors:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+    if finished.interrupted:
+        done = len(Store(options.results).states(finished.plan.runs))
+        console.print(
+            f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
+        )
+        return INTERRUPTED
+    code = report(
+        options.results,
+        None,
+        options.data_root or (),
+        exclude_contaminated=options.exclude_contaminated,
+    )
+    if finished.failed:
+        console.print(
+            f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
+            "Retry them with --retry-failed.",
+            style="red",
+            highlight=False,
+        )
+        return FAILED
+    return FAILED if finished.errors else code
+
+
+def plan(options: Options) -> int:
+    """Print what a run would do, and how long it would take."""
+    from bench.cli import plan_terminal, session
+
+    planned, store, library = session.prepare(options)
+    plan_terminal.show(planned, store, library, options, Console())
+    return 0
+
+
+def report(
+    results: Path,
+    out: Path | None,
+    data_roots: Sequence[Path] = (),
+    *,
+    published: bool = True,
+    exclude_contaminated: bool = False,
+) -> int:
+    """Render everything from the store. 1 where sanity rows show the table to be wrong."""
+    from reports.render import render
+    from reports.terminal import leaderboard
+
+    console = Console()
+    if not results.is_dir():
+        raise StoreError(f"no results folder '{results}'")
+    rendered = render(
+        Store(results),
+        out or results / "report",
+        data_roots,
+        published=published,
+        exclude_contaminated=exclude_contaminated,
+    )
+    leaderboard(rendered.summary, console, rendered.printed)
+    for note in rendered.notes:
+        console.print(f"left out: {note}", style="dim", markup=False, highlight=False)
+    for path in rendered.paths:
+        if path.suffix in (".html", ".tex", ".csv") and path.parent == (out or results / "report"):
+            console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    for warning in rendered.warnings:
+        console.print(f"do not trust: {warning}", style="red", markup=False, highlight=False)
+    return FAILED if rendered.warnings else 0
+
+
+def predict(
+    images: Sequence[Path],
+    *,
+    method: str,
+    prompt: Path | None,
+    weights: Path | None,
+    out: Path,
+    assignments: Sequence[str],
+    results: Path,
+    data_roots: Sequence[Path],
+    device: str,
+) -> int:
+    """Score images to a CSV, and say where it is."""
+    from bench import datasets
+    from bench.environment import resolve_device
+    from bench.execute import predicting
+    from bench.library import Library
+    from bench.protocol import Protocol
+    from bench.protocol.variants import choose, parse_assignments
+
+    paths = predicting.expand(images)
+    chosen = choose(Protocol(name="predict"), [method], parse_assignments(assignments))
+    library = Library(datasets.data_roots(list(data_roots) or None))
+    store = Store(results)
+    ready = predicting.ready(chosen[0], resolve_device(device), weights, store, library)
+    if prompt is not None:
+        predicting.prompt(ready, prompt)
+    predicting.write_scores(out, paths, predicting.score(ready, paths))
+    Console().print(f"{len(paths)} images scored by {method}: {out}", highlight=False, markup=False)
+    return 0

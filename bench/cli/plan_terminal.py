@@ -1,0 +1,109 @@
+"""What `bench plan` prints: what is done and to do, and what that will take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.durations import readable
+from bench.plan import STATES
+from bench.plan.estimate import Estimate, Guess, estimate
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.library import Library
+    from bench.options import Options
+    from bench.plan import Plan
+    from bench.store import Store
+
+TITLES = {"done": "done", "failed": "failed", "elsewhere": "running", "todo": "to do"}
+
+
+def show(plan: Plan, store: Store, library: Library, options: Options, console: Console) -> None:
+    """Print a plan."""
+    from rich.table import Table
+    from rich.text import Text
+
+    found = estimate(plan, store, library)
+    table = Table("method", "dataset", "labels", *(TITLES[state] for state in STATES), "time")
+    for cell, guess in zip(plan.cells, found.cells, strict=True):
+        states = [plan.states[run.run_id] for run in cell.runs]
+        counts = [str(states.count(state)) for state in STATES]
+        time = _time(guess) if "todo" in states else ""
+        row = (cell.variant.title, cell.task.title, cell.task.budget, *counts, time)
+        table.add_row(*(Text(part) for part in row))
+    console.print(table)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for line in plan.left_out():
+        say(line)
+    for line in _pretrainings(plan, store, found):
+        say(line)
+    counts_all = plan.counts()
+    text = f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do"
+    if counts_all["elsewhere"]:
+        text += f", {counts_all['elsewhere']} at work in another process"
+    say(text)
+    if found.guesses:
+        say(_total(found, options))
+        say(_basis(found.guesses))
+    if found.unknown:
+        say(f"no stored timings yet, not estimated: {', '.join(found.unknown)}")
+
+
+def _pretrainings(plan: Plan, store: Store, found: Estimate) -> list[str]:
+    """What is to be pre-trained, one line for all that differ only in the images left out."""
+    groups: dict[str, list[str]] = {}
+    for key, job in plan.pretrains.items():
+        text = f"pre-training of {job.variant.title} on {', '.join(job.spec.corpora)}"
+        groups.setdefault(text, []).append(key)
+    lines = []
+    for text, keys in groups.items():
+        left = [
+            key
+            for key in keys
+            if not store.pretrained_file(plan.pretrains[key].spec.method, key).exists()
+        ]
+        line = f"{text}: {len(keys) - len(left)} done, {len(left)} to do"
+        guesses = [guess for key in left if (guess := found.pretrainings.get(key)) is not None]
+        if guesses:
+            line += f", about {readable(sum(guess.seconds for guess in guesses))}"
+        lines.append(line)
+    return lines
+
+
+def _time(guess: Guess | None) -> str:
+    return f"about {readable(guess.seconds)}" if guess else "unknown"
+
+
+def _total(found: Estimate, options: Options) -> str:
+    parts = [f"estimate: {readable(found.seconds)} of computing"]
+    if found.gpu_hours:
+        parts.append(f"{found.gpu_hours:.1f} GPU hours")
+    count = _slots(options)
+    if count:
+        parts.append(f"{readable(found.elapsed(count))} on {count} workers at once")
+    return ", ".join(parts)
+
+
+def _basis(guesses: list[Guess]) -> str:
+    devices = sorted({guess.device or "an unknown device" for guess in guesses})
+    scaled = sum(guess.scaled for guess in guesses)
+    text = f"(from stored timings on {', '.join(devices)}"
+    if scaled:
+        text += f"; {scaled} of {len(guesses)} scaled from other images or settings: rough"
+    return f"{text})"
+
+
+def _slots(options: Options) -> int | None:
+    """How many workers there would be at once; None where a cluster decides."""
+    if options.jobs:
+        return options.jobs
+    if options.executor not in ("local", "loky"):
+        return None
+    from bench.dispatch.slots import slots
+    from bench.environment import resolve_device
+
+    return len(slots(resolve_device(options.device)))

@@ -1,0 +1,240 @@
+"""Commands on stored results; heavy imports stay inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INCOMPARABLE = 3
+
+Results = Annotated[Path, typer.Argument(help="Results folder.")]
+Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
+Only = Annotated[str | None, typer.Option(help="This protocol only.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    kept = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Results kept in git.")
+    kept.command("save")(baseline_save)
+    app.add_typer(kept, name="baseline")
+    commands: tuple[Callable[..., None], ...] = (check, compare, merge, export, validate, latex)
+    for command in commands:
+        app.command()(command)
+
+
+def check(
+    new: Annotated[Path, typer.Argument(help="Results folder to check.")],
+    against: Annotated[str, typer.Option(help="Results folder, baseline file or baseline name.")],
+    tolerance: Annotated[float, typer.Option(help="Drop of the mean that is accepted.")] = 0.005,
+    reference: Annotated[
+        str | None, typer.Option(help="Compare every method with this one of the baseline.")
+    ] = None,
+    metric: Metric = "srcc",
+    protocol: Only = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write check.json, .xml, .md; default NEW/check.")
+    ] = None,
+) -> None:
+    """Compare with stored results. Exit 0 fine, 1 regression, 2 usage, 3 incomplete."""
+    from bench import check as checking
+    from bench.check.terminal import show
+    from bench.results import baseline
+
+    console = _console()
+    try:
+        report = checking.check(
+            new,
+            baseline.find(against),
+            metric=metric,
+            tolerance=tolerance,
+            reference=reference,
+            protocol=protocol,
+        )
+        paths = checking.write(report, out or new / "check")
+    except StoreError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(INCOMPARABLE) from error
+    show(report, console)
+    for path in paths:
+        typer.echo(str(path))
+    raise typer.Exit(report.exit_code)
+
+
+def baseline_save(
+    name: Annotated[str, typer.Argument(help="Name of the baseline.")],
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    folder: Annotated[Path, typer.Option(help="Folder to keep it in.")] = Path("baselines"),
+) -> None:
+    """Keep a results folder as one small file, fit for git, that `check` reads."""
+    from bench.results import baseline
+
+    try:
+        path, kept = baseline.save(results, name, folder)
+    except StoreError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(INCOMPARABLE) from error
+    runs = sum(len(cell.runs) for cell in kept.cells)
+    missing = sum(cell.missing for cell in kept.cells)
+    typer.echo(f"{path}: {runs} runs of {len(kept.cells)} cells")
+    if missing:
+        typer.echo(f"{missing} runs were missing or failed and are not in it", err=True)
+
+
+def compare(
+    results: Results,
+    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default all.")] = "",
+    reference: Annotated[
+        str | None, typer.Option(help="Compare this method with each other one, not every pair.")
+    ] = None,
+    metric: Metric = "srcc",
+    protocol: Only = None,
+    csv: Annotated[Path | None, typer.Option(help="Write all comparisons to this file.")] = None,
+) -> None:
+    """Compare methods over the same splits, and across datasets. Exit 3 nothing comparable."""
+    from bench import export as exporting
+    from bench.atomic import write_text
+    from bench.cli.compare_terminal import show
+    from bench.results import compare as comparing
+
+    runs = exporting.load(results, metrics=[metric])
+    if protocol is not None:
+        runs = runs[runs["protocol"] == protocol]
+        if runs.empty:
+            raise UsageError(f"'{results}' has no protocol '{protocol}'")
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    inside = comparing.within(runs, metric, names, reference)
+    over = comparing.across(runs, metric, names)
+    show(inside, over, _console())
+    if csv is not None:
+        write_text(csv, comparing.table(inside).to_csv(index=False))
+    if not inside and not over:
+        typer.echo("nothing comparable: two complete methods on two common splits are needed")
+        raise typer.Exit(INCOMPARABLE)
+
+
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    into: Annotated[Path, typer.Option(help="Results folder to copy into.")],
+    keep_first: Annotated[
+        bool, typer.Option("--keep-first", help="On conflict keep what was there, or came first.")
+    ] = False,
+) -> None:
+    """Bring results folders together. Exit 1 where they contradict each other."""
+    from bench.results.merge import merge as merging
+
+    merged = merging(sources, into, keep_first)
+    for problem in merged.problems:
+        typer.echo(f"left behind: {problem}", err=True)
+    for conflict in merged.conflicts:
+        typer.echo(f"conflict: {conflict}", err=True)
+    if merged.conflicts and not keep_first:
+        typer.echo("nothing was copied; remove one side of each conflict, or use --keep-first")
+    else:
+        typer.echo(f"{into}: {merged.copied} files copied, {merged.same} already the same")
+    raise typer.Exit(1 if merged.conflicts else 0)
+
+
+def export(
+    results: Results,
+    out: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
+    form: Annotated[str, typer.Option("--format", help="csv, parquet or json.")] = "csv",
+    selection: Annotated[
+        str | None, typer.Option(help="last, val or best_test instead of each cell's own.")
+    ] = None,
+) -> None:
+    """Write all runs as one table: a row a run, missing and failed ones included."""
+    from bench import export as exporting
+    from bench.store import Store
+
+    store = Store(results)
+    typer.echo(str(exporting.write(store, out, form, selection)))
+    for problem in store.problems:
+        typer.echo(f"set aside: {problem}", err=True)
+
+
+def validate(
+    results: Results,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Databases to check splits and labels against; may be repeated."),
+    ] = None,
+) -> None:
+    """Check a results folder. Exit 0 valid, 1 wrong, 2 usage, 3 incomplete or empty."""
+    from bench.results.validate import validate as validating
+
+    found = validating(results, data_root or [])
+    for finding in found.findings:
+        typer.echo(f"{finding.kind}: {finding.where}: {finding.what}")
+    words = {0: "valid", 1: "not valid", 3: "incomplete"}
+    counts = f"{found.done} done, {found.failed} failed, {found.expected} expected"
+    typer.echo(f"{results}: {words[found.exit_code]} ({counts})")
+    raise typer.Exit(found.exit_code)
+
+
+def latex(
+    results: Results,
+    out: Annotated[Path | None, typer.Option(help="File to write; default: print it.")] = None,
+    protocol: Only = None,
+    metrics: Annotated[str, typer.Option(help="Metrics, comma-separated; default all.")] = "",
+    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default all.")] = "",
+    rows: Annotated[str, typer.Option(help="Columns of summary.csv, e.g. label,selection.")] = "",
+    columns: Annotated[str, typer.Option(help="E.g. dataset,labels,metric, outermost first.")] = "",
+    blocks: Annotated[
+        str, typer.Option(help="The one of --columns to stand over blocks of rows, or 'none'.")
+    ] = "",
+    interval: Annotated[
+        bool, typer.Option("--interval", help="Median with its interval, not median alone.")
+    ] = False,
+    caption: Annotated[str, typer.Option(help="Instead of the protocol's title.")] = "",
+    label: Annotated[str, typer.Option(help="For \\ref{tab:LABEL}; default the protocol.")] = "",
+    published: Annotated[bool, typer.Option(help="Printed numbers in grey beside ours.")] = True,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="Set notes on printed numbers below the table.")
+    ] = False,
+    exclude_contaminated: Annotated[
+        bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
+    ] = False,
+) -> None:
+    """Set results as LaTeX tables in a shape of one's own; `report` sets them as papers do."""
+    from bench.atomic import write_text
+    from bench.store import Store
+    from reports.latex_choice import Choice, document
+
+    choice = Choice(
+        protocol=protocol,
+        metrics=_split(metrics),
+        methods=_split(methods),
+        rows=_split(rows),
+        columns=_split(columns),
+        blocks=blocks,
+        interval=interval,
+        caption=caption,
+        label=label,
+        published=published,
+        notes=notes,
+        exclude_contaminated=exclude_contaminated,
+    )
+    text = document(Store(results), choice)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(out, text)
+        typer.echo(str(out))
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()

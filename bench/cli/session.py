@@ -1,0 +1,199 @@
+"""`bench run` and `bench plan`: from a protocol and options to finished records and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import datasets
+from bench import protocol as protocols
+from bench.api import OWN
+from bench.dispatch import Dispatcher, Interrupt, executors
+from bench.dispatch.compute import Computing
+from bench.dispatch.progress import Display
+from bench.dispatch.supervise import Outcome
+from bench.environment import resolve_device
+from bench.errors import DataError, UsageError
+from bench.images.files import find_files
+from bench.library import Library
+from bench.options import Options
+from bench.plan import STATES, Plan, Planner, contaminated
+from bench.protocol import DEMO, Protocol, names
+from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
+from bench.store import Store, manifest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class Finished:
+    """How a command ended."""
+
+    plan: Plan
+    interrupted: bool = False
+    errors: list[str] = field(default_factory=list)
+    failed: int = 0
+
+
+def prepare(options: Options) -> tuple[Plan, Store, Library]:
+    """Validate everything, then plan: nothing runs before all of it is known to be sound.
+
+    Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
+    """
+    executors.check(place(options))
+    roots = list(datasets.data_roots(options.data_root))
+    chosen, variants = resolve(options, roots)
+    library = Library(roots)
+    _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), library)
+    store = Store(options.results)
+    planner = Planner(chosen, library)
+    plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
+    if plan.contaminated and not plan.cells:
+        raise UsageError(
+            "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
+            "dataset it is tested on"
+        )
+    return plan, store, library
+
+
+def run(options: Options, console: Console) -> Finished:
+    """Compute what is not done yet. Ctrl-C ends after the current epochs, a second one at once."""
+    if options.executor in ("local", "loky"):
+        resolve_device(options.device)
+    plan, store, _ = prepare(options)
+    manifest.update(store, plan)
+    finished = Finished(plan)
+    _announce(console, plan, store)
+    left = [run_id for run_id, state in plan.states.items() if state in ("todo", "elsewhere")]
+    if left:
+        outcomes = _compute(plan, store, options, console, len(left))
+        finished.interrupted = any(outcome.interrupted for outcome in outcomes)
+        finished.errors = [error for outcome in outcomes for error in outcome.errors]
+    finished.failed = _count_failed(plan, store)
+    return finished
+
+
+def place(options: Options) -> executors.Place:
+    """Where the options say that workers run."""
+    return executors.Place(
+        executor=options.executor,
+        device=options.device,
+        jobs=options.jobs,
+        threads=options.threads,
+        scheduler=options.scheduler,
+        slurm=tuple(options.slurm or ()),
+    )
+
+
+def _compute(
+    plan: Plan, store: Store, options: Options, console: Console, total: int
+) -> list[Outcome]:
+    with Display(console, total) as display:
+        desk = executors.Desk(store.root, display.show, display.say)
+        dispatcher = Dispatcher(executors.make(place(options), desk), desk)
+        with Interrupt(desk):
+            outcomes = Computing(plan, store, options, desk, dispatcher, display).run()
+        if desk.level and not any(outcome.interrupted for outcome in outcomes):
+            outcomes.append(Outcome("", interrupted=_unfinished(plan, store)))
+    return outcomes
+
+
+def _unfinished(plan: Plan, store: Store) -> bool:
+    return len(store.states(plan.runs)) < len(plan.runs)
+
+
+def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
+    """The protocol as options change it, and its rows. Raises `UsageError`; reads no data."""
+    loaded = protocols.load(options.protocol)
+    names.check_file(options.protocol, roots)
+    chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments or ()))
+    changes: dict[str, Any] = {}
+    if options.datasets:
+        changes.update(_datasets(options.datasets, chosen))
+    if options.repeats is not None:
+        changes["repeats"] = options.repeats
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    if changes:
+        chosen = protocols.override(chosen, changes)
+    names.check(chosen, roots)
+    return chosen, choose(chosen, options.methods, settings)
+
+
+def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
+    """`--datasets`: 'A' is trained and tested on, 'A:B' trained on A and tested on B.
+
+    'demo' stands for the rendered sets that suit the protocol.
+    """
+    named = [one for name in names for one in (chosen.demo_sets() if name == DEMO else [name])]
+    parts = [name.split(":") for name in dict.fromkeys(named)]
+    for part in parts:
+        if len(part) > 2 or not all(part):
+            raise UsageError(f"--datasets {':'.join(part)}: expected DATASET, or TRAIN:TEST")
+    return {
+        "datasets": [part[0] for part in parts if len(part) == 1],
+        "pairs": [part for part in parts if len(part) == 2],
+    }
+
+
+def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:
+    """The databases that some row reads, each once; none that only cells left out would read."""
+    wanted = dict.fromkeys(() if uncontaminated else chosen.specs())
+    for variant in variants:
+        if uncontaminated:
+            tasks = [task for task in chosen.tasks() if not contaminated(variant, task)]
+            wanted.update(dict.fromkeys(name for task in tasks for name in (task.train, task.test)))
+            if not tasks:
+                continue
+        corpora = variant.build().corpora()
+        wanted.update(dict.fromkeys(name for name in corpora if name != OWN))
+    return list(wanted)
+
+
+def _refuse_missing(chosen: Protocol, wanted: Sequence[str], library: Library) -> None:
+    """A protocol whose databases are not all there, image by image, runs none of it by halves."""
+    absent = datasets.missing(wanted, library.data_roots)
+    problems = [datasets.describe_missing(absent)] if absent else []
+    gone = {item.spec for item in absent}
+    problems += filter(
+        None, (_missing_images(name, library) for name in wanted if name not in gone)
+    )
+    if problems:
+        problems.append(
+            f"To try the protocol without any of them: bench run {chosen.name} "
+            f"--datasets {DEMO} --set backbone=tiny"
+        )
+        raise DataError("\n".join(problems))
+
+
+def _missing_images(name: str, library: Library) -> str:
+    dataset = library.dataset(name)
+    images = list(dataset.table["image"])
+    files = find_files(dataset.root, images)
+    gone = [image for image, file in zip(images, files, strict=True) if file is None]
+    if not gone:
+        return ""
+    return (
+        f"{name}: {len(gone):,} of {len(images):,} image files are missing under {dataset.root}, "
+        f"e.g. {gone[0]}; get them from {dataset.info.homepage or 'where the table came from'}"
+    )
+
+
+def _announce(console: Console, plan: Plan, store: Store) -> None:
+    counts = plan.counts()
+    parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
+    text = (
+        f"{plan.protocol.name}: {len(plan.runs)} runs ({', '.join(parts)}), results in {store.root}"
+    )
+    console.print(text, markup=False, highlight=False)
+    for line in plan.left_out():
+        console.print(line, markup=False, highlight=False)
+    for problem in store.problems:
+        console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
+
+
+def _count_failed(plan: Plan, store: Store) -> int:
+    return sum(status == "failed" for status in store.states(plan.runs).values())

@@ -1,0 +1,305 @@
+"""Protocol files: what to measure, as data. YAML in, a validated `Protocol` out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bench import durations, yaml_lines
+from bench.datasets._requirements import people
+from bench.errors import UsageError, nearest, unknown
+from bench.store.records import Selection, SplitRule, Task
+
+FOLDER = Path(__file__).resolve().parents[2] / "protocols"
+
+DEMO = "demo"
+"""The word by which `--datasets` asks for a protocol's rendered sets."""
+DEMO_SETS = ("demo_authentic", "demo_synthetic")
+DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
+
+Keep = Literal["embeddings", "per_image", "attention"]
+
+
+class MethodEntry(BaseModel):
+    """One row of the result: a method with its settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    method: str
+    """Method name, with its argument where it takes one ('pyiqa:piqe')."""
+    label: str = ""
+    """What tables call it; the method's name by default."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the method."""
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return self.label or self.method
+
+
+class GmadEntry(BaseModel):
+    """How the methods compete by gMAD on the images they predict (`bench.gmad`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    levels: int = Field(default=10, ge=2)
+    """Levels of quality that the defender's scores are divided into."""
+    pairs: int = Field(default=1, ge=1)
+    """Pairs a level, none of them sharing an image."""
+    spacing: Literal["quantile", "uniform"] = "quantile"
+    """Levels with equally many images, or equally wide in the defender's scores."""
+
+
+class Protocol(BaseModel):
+    """One experiment: the cells of a table, and how each is measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str = ""
+    """Short name; the file's name by default."""
+    title: str = ""
+    """Heading of its tables."""
+    description: str = ""
+    """What it shows and where it comes from (paper and table)."""
+    datasets: tuple[str, ...] = ()
+    """Datasets that are trained and tested on, each by itself."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Cross-dataset pairs [train, test], beside or instead of `datasets`."""
+    demo: tuple[str, ...] = ()
+    """What `--datasets demo` stands for: the rendered sets, or TRAIN:TEST pairs of them, to try the
+    protocol on; by default those that suit its datasets or pairs."""
+    labels: tuple[int, ...] | dict[str, tuple[int, ...]] = ()
+    """Label budgets; each gives a column. Budgets are nested: 50 lies within 100. A list for all
+    datasets, or a mapping from dataset to list."""
+    ratios: tuple[float, ...] | dict[str, tuple[float, ...]] = ()
+    """Training ratios (fractions of the whole dataset), nested likewise; a list for all datasets,
+    or a mapping from dataset to list."""
+    zero_shot: bool = False
+    """No label is learnt: methods predict as they come (after their own pre-training)."""
+    repeats: int = Field(default=10, ge=1)
+    """Number of seeded splits."""
+    seed: int = 0
+    """Seed of the splits."""
+    split: str = "random"
+    """'random' (by reference where there are references), 'official', or a published one."""
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share held out for testing in random splits."""
+    selection: Selection = "last"
+    """The epoch that counts: 'last', 'val' (held-out part of the training side) or 'best_test'."""
+    validation: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the labelled side that `selection: val` holds out."""
+    evaluate_every: int = Field(default=5, ge=0)
+    """Epochs between evaluations, for the curve; 0 evaluates only at the end."""
+    normalise: Literal["minmax_train", "range", "none"] = "minmax_train"
+    """Scaling of training labels: by the labelled images' own range, by the scale's, or not."""
+    metrics: tuple[str, ...] = ("srcc", "plcc")
+    """Metrics of the tables; the first one ranks."""
+    methods: tuple[MethodEntry, ...] = ()
+    """Rows of the table; `--methods` replaces them."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings for every method that has them, as `--set` gives them."""
+    gmad: GmadEntry | None = None
+    """What the protocol is for is a gMAD competition: reports draw its contact sheets, with these
+    settings."""
+    published: tuple[str, ...] = ()
+    """Files of `protocols/published/` whose numbers stand beside ours."""
+    split_corpora: bool = False
+    """Corpora of pre-training are split like the datasets and give their training sides alone, so
+    that one pre-training a repeat serves every dataset; otherwise they give all but the run's own
+    test images."""
+    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """One table a part in reports: heading -> datasets, as where a paper has a table a task."""
+    keep: tuple[Keep, ...] = ()
+    """What runs store beside predictions: features of the test images (for t-SNE), what is known of
+    each of them (its scene and distortion, and numbers that the method names, e.g. how sure it is
+    of the scene), or maps of where the scores of a few of them come from."""
+
+    time_limit: float | None = None
+    """How long a run may take ('30m', '4h') before its worker is killed and it counts as failed;
+    for a pre-training, from one epoch to the next. `--time-limit` replaces it."""
+
+    @field_validator("time_limit", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        try:
+            return value if value is None else durations.seconds(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"method": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("published", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) and value else value or ()
+
+    @field_validator("labels")
+    @classmethod
+    def _positive(cls, value: Any) -> Any:
+        lists = value.values() if isinstance(value, dict) else [value]
+        if any(count < 2 for counts in lists for count in counts):
+            raise ValueError("a label budget is at least 2")
+        return value
+
+    @field_validator("ratios")
+    @classmethod
+    def _fractions(cls, value: Any) -> Any:
+        lists = value.values() if isinstance(value, dict) else [value]
+        if any(not 0 < ratio < 1 for ratios in lists for ratio in ratios):
+            raise ValueError("a training ratio lies between 0 and 1, e.g. 0.2")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.zero_shot and (self.labels or self.ratios):
+            raise ValueError("zero_shot has no labels or ratios")
+        if self.split_corpora:
+            self._refuse_to_share()
+        listed = [name for names in self.parts.values() for name in names]
+        doubled = {name for name in listed if listed.count(name) > 1}
+        if doubled:
+            raise ValueError(f"parts: '{doubled.pop()}' is in two of them")
+        titles = [entry.title for entry in self.methods]
+        twice = {title for title in titles if titles.count(title) > 1}
+        if twice:
+            raise ValueError(f"two methods are called '{twice.pop()}'; give them labels")
+        return self
+
+    def _refuse_to_share(self) -> None:
+        """A shared pre-training learns from whole training sides: not for tasks that grant less."""
+        if self.pairs:
+            raise ValueError("split_corpora: pairs are tested on whole datasets, also on training")
+        for task in self.tasks():
+            if task.budget != "all" and task.train == people(task.train):
+                raise ValueError(
+                    f"split_corpora: a shared pre-training would learn from all training labels of "
+                    f"{task.train}, beyond its budget ({task.budget})"
+                )
+
+    def tasks(self) -> list[Task]:
+        """The columns: every dataset or pair under every budget, in the file's order."""
+        pairs = [(name, name) for name in self.datasets] + list(self.pairs)
+        return [
+            Task(train=train, test=test, **budget)
+            for train, test in pairs
+            for budget in self._budgets(train)
+        ]
+
+    def _budgets(self, dataset: str) -> list[dict[str, Any]]:
+        ratios = self.ratios.get(dataset, ()) if isinstance(self.ratios, dict) else self.ratios
+        labels = self.labels.get(dataset, ()) if isinstance(self.labels, dict) else self.labels
+        budgets: list[dict[str, Any]] = [{"labels": count} for count in labels]
+        budgets += [{"ratio": ratio} for ratio in ratios]
+        return budgets or [{"zero_shot": True} if self.zero_shot else {}]
+
+    def split_rule(self) -> SplitRule:
+        """How images are divided, as it enters a run's identity."""
+        return SplitRule(
+            scheme=self.split,
+            seed=self.seed,
+            test_fraction=self.test_fraction,
+            validation=self.validation if self.selection == "val" else 0.0,
+        )
+
+    def demo_sets(self) -> tuple[str, ...]:
+        """What `--datasets demo` stands for, as `--datasets` would name it."""
+        return self.demo or (DEMO_PAIRS if self.pairs and not self.datasets else DEMO_SETS)
+
+    def specs(self) -> list[str]:
+        """All datasets it needs, each once, in order."""
+        return list(
+            dict.fromkeys([*self.datasets, *(name for pair in self.pairs for name in pair)])
+        )
+
+
+def available() -> dict[str, Path]:
+    """Protocols that come with the project, by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def find(text: str) -> Path:
+    """The file for a path, or for the name of a protocol that comes with the project."""
+    path = Path(text)
+    if path.is_file():
+        return path
+    # `protocols/few_shot.yaml` works from any folder, as the documentation writes it.
+    if path.stem in available() and str(path.parent) in (".", "protocols"):
+        return available()[path.stem]
+    if path.suffix in (".yaml", ".yml") and len(path.parts) > 1 and path.stem not in available():
+        near = nearest(path.stem, available())
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise UsageError(f"no protocol file '{text}'.{hint}")
+    raise unknown("protocol", path.stem, available())
+
+
+def load(text: str) -> Protocol:
+    """Read and validate a protocol; every error names file, line and key, and what was meant."""
+    path = find(text)
+    values = _merged(path, seen=())
+    values.setdefault("name", path.stem)
+    return validate(values, path)
+
+
+def validate(values: dict[str, Any], path: Path | None = None) -> Protocol:
+    """A `Protocol` of plain values; `path` is the file whose lines errors name."""
+    try:
+        return Protocol.model_validate(values)
+    except ValidationError as error:
+        lines = yaml_lines.positions(path) if path else {}
+        raise UsageError(
+            "\n".join(_explain(item, path, lines) for item in error.errors())
+        ) from None
+
+
+def override(protocol: Protocol, changes: dict[str, Any]) -> Protocol:
+    """The protocol with some fields replaced and checked again."""
+    values = protocol.model_dump(mode="python", by_alias=True)
+    return validate({**values, **changes})
+
+
+def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise UsageError(f"{path}: 'extends' runs in a circle")
+    values = yaml_lines.read(path)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    beside = path.parent / f"{parent}.yaml"
+    origin = beside if beside.is_file() else find(str(parent))
+    inherited = _merged(origin, (*seen, path))
+    inherited.pop("name", None)
+    return {**inherited, **values}
+
+
+def _explain(item: Any, path: Path | None, lines: dict[tuple[Any, ...], int]) -> str:
+    location = tuple(item["loc"])
+    line = next(
+        (lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 0
+    )
+    place = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
+    key = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        inner: dict[str, type[BaseModel]] = {"methods": MethodEntry, "gmad": GmadEntry}
+        known = inner.get(str(location[0]), Protocol).model_fields
+        near = nearest(str(location[-1]), known)
+        hint = f" Did you mean '{near}'?" if near else f" Known: {', '.join(known)}."
+        return f"{place}unknown key '{key}'.{hint}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{place}'{key}': {message}" if key else f"{place}{message}"
+
+
+def parse_value(text: str) -> Any:
+    """The value of `--set key=value`, as YAML: numbers, booleans, lists, text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"'{text}' is not a value: {error}") from error

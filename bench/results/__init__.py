@@ -1,0 +1,1 @@
+"""Stored results brought together, compared, checked and kept small."""
