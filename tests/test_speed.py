@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.benchmarks import speed, speed_networks
-from bench.benchmarks.speed import Effort, Measure, effort, text, timed
+from bench.benchmarks import speed, speed_networks, timing
+from bench.benchmarks.speed import text
+from bench.benchmarks.timing import Effort, Measure, effort, timed
 from bench.errors import UsageError
 from tests.conftest import Bench
 
@@ -54,7 +55,7 @@ def test_the_share_is_the_work_over_the_ceiling(
 
 def test_the_best_round_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 0.0, 3.0, 3.0, 4.0, 4.0, 6.0, 6.0])
-    monkeypatch.setattr(speed, "clock", lambda effort: lambda: next(times))
+    monkeypatch.setattr(timing, "clock", lambda effort: lambda: next(times))
     # Looks at the clock: at the start, before and after each round, and at the end.
     assert timed(lambda: 8, Effort(seconds=0.0, rounds=3)) == (8.0, 1.0)
 

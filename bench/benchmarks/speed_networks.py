@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.benchmarks.speed import Effort, Measure, timed
+from bench.benchmarks.timing import Effort, Measure, timed
 
 SIDE = 224
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.benchmarks.speed import Effort, Measure, timed
+from bench.benchmarks.timing import Effort, Measure, timed
 
 if TYPE_CHECKING:
     import PIL.Image

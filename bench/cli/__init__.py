@@ -155,10 +155,11 @@ def speed(
     from rich.console import Console
 
     from bench.benchmarks import speed as measuring
+    from bench.benchmarks.timing import effort
     from bench.environment import resolve_device
 
-    effort = measuring.effort(resolve_device(device), quick, cpu_time)
-    raise typer.Exit(measuring.run(effort, as_json, Console()))
+    chosen = effort(resolve_device(device), quick, cpu_time)
+    raise typer.Exit(measuring.run(chosen, as_json, Console()))
 
 
 @app.command("exec", hidden=True)
