@@ -134,6 +134,8 @@ class Context:
     """A folder that outlives a killed process: checkpoints of long trainings go here."""
     batch_size: int = 64
     """Images per inference batch."""
+    cuda_graphs: bool = False
+    """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
 

@@ -84,6 +84,13 @@ class Options:
             "--deterministic", help="The same bits every time on a GPU too, or an error; slower."
         ),
     ] = False
+    cuda_graphs: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graphs",
+            help="Replay inference of frozen encoders on a GPU as CUDA graphs: the same bits.",
+        ),
+    ] = False
     time_limit: Annotated[
         Duration | None,
         typer.Option(

@@ -64,6 +64,8 @@ class Encoder:
     def __init__(self, settings: ImageSettings, context: Context) -> None:
         import torch
 
+        from methods._graphs import Replayed
+
         self.context = context
         self.backbone: Any = backbones.shared(settings.backbone, context.device)
         info = self.backbone.info
@@ -72,6 +74,7 @@ class Encoder:
         self.mean = torch.tensor(info.mean, device=context.device)[:, None, None]
         self.std = torch.tensor(info.std, device=context.device)[:, None, None]
         self._kept: dict[tuple[str, View], Tensor] = {}
+        self._forward = Replayed(self._features_of, context.cuda_graphs)
 
     def features(self, images: Images) -> Tensor:
         """Features of the central crops, or of the whole images, (n, e)."""
@@ -110,10 +113,13 @@ class Encoder:
 
         batch = (upload(np.stack(pixels), self.context.device) - self.mean) / self.std
         with torch.no_grad():
-            if self.size is not None:
-                found: Tensor = self.backbone.model.encode_image(batch, normalize=True)
-                return found
+            return self._forward(batch)
+
+    def _features_of(self, batch: Tensor) -> Tensor:
+        if self.size is None:
             return self._without_positions(batch)
+        found: Tensor = self.backbone.model.encode_image(batch, normalize=True)
+        return found
 
     def _without_positions(self, batch: Tensor) -> Tensor:
         import torch

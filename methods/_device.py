@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -10,6 +10,9 @@ from bench.api import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+Precision = Literal["fp32", "bf16"]
+"""Arithmetic of a forward pass; weights and what the optimiser does stay in float32."""
 
 
 def send(pixels: Tensor, device: str | torch.device) -> Tensor:
@@ -34,3 +37,9 @@ def upload(pixels: Pixels, device: str | torch.device) -> Tensor:
     The bytes travel, a quarter of the floats. The result is channels-last in memory, as it came.
     """
     return send(torch.from_numpy(pixels), device).permute(0, 3, 1, 2).float() / 255
+
+
+def autocast(device: str, precision: Precision) -> torch.autocast:
+    """bf16 arithmetic where the settings ask for it."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -60,6 +60,9 @@ class TrainingSettings(BaseSettings):
     decay_epochs: int = Field(default=3, ge=1, description="Epochs between steps.")
     warmup_epochs: int = Field(default=0, ge=0, description="First epochs, at a rising rate.")
     loss: Literal["l1", "smooth_l1", "mse"] = Field(default="l1", description="To the label.")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="Arithmetic of forward passes; bf16 is what GPUs are quick at."
+    )
 
     @model_validator(mode="after")
     def _size_fits_mode(self) -> Self:
@@ -129,15 +132,17 @@ class Regression(Method):
         return self.distance(network(pixels).reshape(-1), labels)
 
     def distance(self, found: Tensor, labels: Tensor) -> Tensor:
-        """The setting `loss`, of (B,) and (B,)."""
+        """The setting `loss`, of (B,) and (B,); of answers in bf16 too it is float32."""
         import torch.nn.functional as F
 
         kinds = {"l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss, "mse": F.mse_loss}
-        return kinds[self.settings.loss](found, labels)
+        return kinds[self.settings.loss](found.float(), labels)
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Train all parameters that the network leaves trainable."""
         import torch
+
+        from methods._device import autocast
 
         own, network, device = self.settings, self.network, self.context.device
         labels = torch.tensor(np.asarray(train.scores), dtype=torch.float32, device=device)
@@ -153,7 +158,8 @@ class Regression(Method):
                 wanted = labels[[i for i, _ in batch]]
                 network.train()
                 with seeded(self.context.seed_for("step", epoch, number), device):
-                    loss = self.loss(network, pixels, wanted)
+                    with autocast(device, own.precision):
+                        loss = self.loss(network, pixels, wanted)
                     optimiser.zero_grad(set_to_none=True)
                     loss.backward()
                 optimiser.step()
@@ -195,7 +201,11 @@ class Regression(Method):
     def _answer(self, network: nn.Module, pixels: Sequence[Pixels]) -> npt.NDArray[np.float64]:
         import torch
 
-        with torch.no_grad(), seeded(self.context.seed_for("predict"), self.context.device):
+        from methods._device import autocast
+
+        device = self.context.device
+        arithmetic = autocast(device, self.settings.precision)
+        with torch.no_grad(), seeded(self.context.seed_for("predict"), device), arithmetic:
             found = network(self.prepared(self._pixels(pixels))).reshape(-1)
         return np.asarray(found.double().cpu().numpy())
 

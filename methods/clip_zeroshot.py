@@ -82,11 +82,16 @@ class ClipZeroShot(Method):
         import torch
 
         from methods._device import upload
+        from methods._graphs import Replayed
 
         backbone, size, device = self._loaded(), self.context.batch_size, self.context.device
         mean, std = (
             torch.tensor(v, device=device)[:, None, None]
             for v in (backbone.info.mean, backbone.info.std)
+        )
+        forward = Replayed(
+            lambda batch: backbone.model.encode_image(batch, normalize=True),
+            self.context.cuda_graphs,
         )
         found = []
         for start in range(0, len(images), size):
@@ -94,7 +99,7 @@ class ClipZeroShot(Method):
             square = np.stack([_centre(images[place]) for place in places])
             batch = (upload(square, device) - mean) / std
             with torch.no_grad():
-                found.append(backbone.model.encode_image(batch, normalize=True))
+                found.append(forward(batch))
         return found
 
 

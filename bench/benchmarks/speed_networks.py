@@ -133,21 +133,14 @@ def _precision(effort: Effort) -> contextlib.AbstractContextManager[Any]:
 
 
 def _graph(tower: nn.Module, batch: Tensor, effort: Effort) -> Callable[[], int]:
-    """The tower's forward pass captured once; replaying it launches all its kernels in one go."""
-    stream = torch.cuda.Stream(effort.device)
-    stream.wait_stream(torch.cuda.current_stream(effort.device))
-    # Autocast's cache of weights would not outlive the capture.
-    half = torch.autocast("cuda", torch.bfloat16, cache_enabled=False)
-    with torch.cuda.stream(stream), torch.no_grad(), half:
-        for _ in range(3):
-            tower(batch)
-    torch.cuda.current_stream(effort.device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.no_grad(), half, torch.cuda.graph(graph):
-        tower(batch)
+    """The tower's forward pass as `--cuda-graphs` has it: captured once, then replayed."""
+    from methods._graphs import capture
+
+    with _precision(effort):
+        captured = capture(tower, batch)
 
     def replay() -> int:
-        graph.replay()
+        captured(batch)
         return len(batch)
 
     return replay

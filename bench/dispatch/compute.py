@@ -103,6 +103,7 @@ def jobs_of(
         "data_roots": [path.absolute() for path in datasets.data_roots(options.data_root)],
         "batch_size": options.batch_size,
         "deterministic": options.deterministic,
+        "cuda_graphs": options.cuda_graphs,
         "keep": list(plan.protocol.keep),
         "time_limit": options.time_limit or plan.protocol.time_limit,
     }

@@ -64,6 +64,8 @@ class Job(_Model):
     """Images per inference batch."""
     deterministic: bool = False
     """Whether torch may use deterministic operations only."""
+    cuda_graphs: bool = False
+    """Whether inference on a GPU may replay CUDA graphs."""
     keep: list[str] = Field(default_factory=list)
     """What runs store beside predictions."""
     time_limit: float | None = None

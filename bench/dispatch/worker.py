@@ -90,6 +90,7 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
         library,
         device=device,
         batch_size=job.batch_size,
+        cuda_graphs=job.cuda_graphs,
         keep=tuple(job.keep),
         emit=emit,
         stopping=stop.is_set,

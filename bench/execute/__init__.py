@@ -43,6 +43,7 @@ class Executor:
     library: Library
     device: str = "cpu"
     batch_size: int = 64
+    cuda_graphs: bool = False
     keep: tuple[str, ...] = ()
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
@@ -103,6 +104,7 @@ class Executor:
             device=self.device,
             seed=spec.seed if seed is None else seed,
             batch_size=self.batch_size,
+            cuda_graphs=self.cuda_graphs,
             say=lambda text: self.emit(Event(kind="note", run=spec.run_id, title=text)),
         )
         method = cls(settings, context)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
-from methods._device import send
+from methods._device import Precision, autocast, send
+from methods._graphs import Replayed
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.model import PromptIQANet
 
@@ -110,13 +111,14 @@ class FeatureExtractor:
     """Gives images' features with one network's weights, from the store where it can."""
 
     def __init__(
-        self, net: PromptIQANet, info: EncoderInfo, context: Context, precision: str
+        self, net: PromptIQANet, info: EncoderInfo, context: Context, precision: Precision
     ) -> None:
         self.net = net
         self.info = info
         self.context = context
         self.precision = precision
         self._weights = WeightsDigest(net)
+        self._forward = Replayed(net.features, context.cuda_graphs)
 
     def features(self, images: Images | Sequence[Pixels]) -> Tensor:
         """(n, d) on the context's device. Sets the network to evaluation mode.
@@ -159,18 +161,12 @@ class FeatureExtractor:
         batch = stack_pixels(pixels, self.info.image_size)
         with torch.no_grad(), autocast(self.context.device, self.precision):
             inputs = pixels_to_input(send(batch, self.context.device), self.info)
-            features = self.net.features(inputs).float().cpu().numpy()
+            features = self._forward(inputs).float().cpu().numpy()
         for (row, key), feature in zip(missing, features, strict=True):
             found[row] = feature
             STORE.put(key, feature)
         pixels.clear()
         missing.clear()
-
-
-def autocast(device: str, precision: str) -> torch.autocast:
-    """bf16 arithmetic where the settings ask for it."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def stack_pixels(pixels: Sequence[Pixels], size: int) -> Tensor:

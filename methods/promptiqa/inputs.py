@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images
-from methods._device import send
+from methods._device import autocast, send
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
-from methods.promptiqa.features import autocast, stack_pixels
+from methods.promptiqa.features import stack_pixels
 from methods.promptiqa.model import PromptIQANet
 from methods.promptiqa.settings import TrainingSettings
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Epoch
+from methods._device import autocast
 from methods.promptiqa.encoder import EncoderInfo
-from methods.promptiqa.features import autocast
 from methods.promptiqa.groups import Group, Prompted, plan_epoch, prompted
 from methods.promptiqa.inputs import Inputs, Plan, Source
 from methods.promptiqa.model import PromptIQANet

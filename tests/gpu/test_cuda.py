@@ -19,6 +19,7 @@ from bench.protocol import Protocol
 from bench.protocol.variants import choose
 from bench.store import Store
 from methods._device import upload
+from methods._graphs import Replayed
 from tests.conftest import Bench
 
 pytestmark = [
@@ -70,6 +71,29 @@ def test_pixels_arrive_whole_and_channels_last() -> None:
     found = upload(pixels, "cuda")
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(found.cpu(), upload(pixels, "cpu"))
+
+
+@pytest.mark.parametrize("method", ["clip_zeroshot", "ridge"])
+def test_cuda_graphs_give_the_same_bits(method: str, bench: Bench) -> None:
+    path = bench.protocol("datasets: [toy]\nlabels: [10]\nrepeats: 1\n")
+    tables = []
+    for folder, more in (("plain", []), ("graphs", ["--cuda-graphs"])):
+        given = ["--set", "backbone=tiny", "--device", "cuda", "--batch-size", 4, *more]
+        result = bench("run", path, "--methods", method, "--results", folder, *given)
+        assert result.returncode == 0, result.stdout + result.stderr
+        store = Store(bench.folder / folder)
+        tables.append(store.predictions(next(iter(store.records())).spec))
+    assert tables[0].equals(tables[1])
+
+
+def test_a_captured_pass_follows_its_weights() -> None:
+    layer = torch.nn.Linear(8, 3).cuda().eval()
+    replayed = Replayed(layer, asked=True)
+    for step in range(6):
+        batch = torch.randn(5, 8, device="cuda")
+        with torch.no_grad():
+            layer.weight.mul_(1.5)
+            assert torch.equal(replayed(batch), layer(batch)), step
 
 
 class Hungry(Method):

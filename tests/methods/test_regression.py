@@ -64,6 +64,18 @@ def test_it_trains_and_is_saved(name: str, tmp_path: Path) -> None:
     assert "started from" in warm.notes[0]
 
 
+@pytest.mark.parametrize("name", ["deiqt", "pyiqa_trained:cnniqa"])
+def test_bf16_learns_nearly_the_same(name: str) -> None:
+    settings = DEIQT if name == "deiqt" else {**SMALL, "crop": 56}
+    full, half = (trained(name, **settings, precision=kind) for kind in ("fp32", "bf16"))
+    losses = [[epoch.loss for epoch in epochs] for _, epochs in (full, half)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    images = labelled().images
+    assert full[0].predict(images) == pytest.approx(half[0].predict(images), abs=0.05)
+    assert {value.dtype for value in half[0].network.parameters()} == {torch.float32}
+
+
 def test_cnniqa_learns_coarseness() -> None:
     """Noise in grains of 1 to 8 pixels; its strength is what local contrast takes away."""
     rng = np.random.default_rng(0)
