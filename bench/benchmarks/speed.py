@@ -3,8 +3,8 @@
 Each line is the best of several rounds, by the clock: other work on the machine lengthens rounds,
 nothing shortens them. On a machine that others keep busy, `--cpu-time` counts what one thread of
 this process itself spends. Networks have random weights of the real sizes: nothing is downloaded.
-The share is the arithmetic that a network needs, as torch counts it, over the same time's worth of
-the fastest matrix product that was measured in between on the same device in the same precision.
+The share, on a GPU, is the arithmetic that a network needs, as torch counts it, over the same
+time's worth of the fastest matrix product that was measured in between in the same precision.
 """
 
 from __future__ import annotations
@@ -34,9 +34,17 @@ def measure(effort: Effort, folder: Path) -> Iterator[Measure]:
 
 
 def networks(effort: Effort) -> Iterator[Measure]:
-    """The ceiling, then the networks with their shares of it."""
+    """The networks, on a GPU after the ceiling and with their shares of it.
+
+    A processor has none that torch could show: its convolutions and its matrix product come from
+    different libraries, of which one may be half as quick again as the other.
+    """
     from bench.benchmarks import speed_networks
 
+    if not effort.gpu:
+        for task in speed_networks.TASKS:
+            yield from task(effort)
+        return
     # Before and after each: on a busy machine a single look at the ceiling may come out too low.
     ceilings, lines = [speed_networks.ceiling(effort)], []
     for task in speed_networks.TASKS:

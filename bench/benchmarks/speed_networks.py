@@ -16,11 +16,11 @@ SIDE = 224
 
 
 def ceiling(effort: Effort) -> Measure:
-    """The fastest product of two square matrices: bfloat16 on a GPU, float32 elsewhere."""
-    kind = torch.bfloat16 if effort.gpu else torch.float32
-    size = effort.matmul
-    left, right = (torch.randn(size, size, device=effort.device).to(kind) for _ in range(2))
-    times = 20 if effort.gpu else 1
+    """The fastest product of two square bfloat16 matrices."""
+    size, times = effort.matmul, 20
+    left, right = (
+        torch.randn(size, size, device=effort.device, dtype=torch.bfloat16) for _ in range(2)
+    )
 
     def multiply() -> int:
         for _ in range(times):

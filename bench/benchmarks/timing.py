@@ -28,7 +28,7 @@ class Effort:
     """Images a training step."""
     images: int = 64
     """Image files that are decoded."""
-    matmul: int = 1536
+    matmul: int = 8192
     """Rows and columns of the matrix product."""
     cpu_time: bool = False
     """Count this process's own time on one thread, which other processes do not lengthen."""
@@ -53,7 +53,7 @@ class Measure:
     gflop: float | None = None
     """Arithmetic an item, in 10⁹ operations (a multiply-add is two)."""
     share: float | None = None
-    """Of the measured ceiling, 0-1."""
+    """Of the measured ceiling, 0-1; None on a CPU."""
 
 
 def effort(device: str, quick: bool = False, cpu_time: bool = False) -> Effort:
@@ -66,9 +66,9 @@ def effort(device: str, quick: bool = False, cpu_time: bool = False) -> Effort:
     if cpu_time and device != "cpu":
         raise UsageError("--cpu-time measures the processor; give --device cpu with it")
     if device.startswith("cuda"):
-        return Effort(device, inference=128, training=32, matmul=8192, **sizes)
+        return Effort(device, inference=128, training=32, **sizes)
     if quick:
-        sizes |= {"inference": 2, "training": 1, "matmul": 512}
+        sizes |= {"inference": 2, "training": 1}
     return Effort(device, **sizes)
 
 
