@@ -61,7 +61,9 @@ class TrainingSettings(BaseSettings):
     warmup_epochs: int = Field(default=0, ge=0, description="First epochs, at a rising rate.")
     loss: Literal["l1", "smooth_l1", "mse"] = Field(default="l1", description="To the label.")
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="Arithmetic of forward passes; bf16 is what GPUs are quick at."
+        default="fp32",
+        description="Arithmetic of forward passes; bf16 is what GPUs are quick at. A network of "
+        "pyiqa then gives scores of eight bits, of which some tie.",
     )
 
     @model_validator(mode="after")

@@ -129,8 +129,11 @@ def panel_network(encoder: Any, panel: int, layers: int) -> nn.Module:
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             tokens = self.encoder.forward_features((pixels - self.mean) / self.std)
             patches = tokens[:, self.encoder.num_prefix_tokens :]
-            found: torch.Tensor = self.score(self.decoder(tokens[:, :1] + self.judges, patches))
-            return found.mean(dim=(1, 2))
+            said = self.decoder(tokens[:, :1] + self.judges, patches)
+            # In bf16 a score has eight bits, and images that differ would tie.
+            with torch.autocast(said.device.type, enabled=False):
+                found: torch.Tensor = self.score(said.float())
+                return found.mean(dim=(1, 2))
 
     return PanelNetwork()
 

@@ -76,6 +76,12 @@ def test_bf16_learns_nearly_the_same(name: str) -> None:
     assert {value.dtype for value in half[0].network.parameters()} == {torch.float32}
 
 
+def test_deiqt_scores_finer_than_bf16() -> None:
+    method, _ = trained("deiqt", **{**DEIQT, "epochs": 1, "test_crops": 1, "precision": "bf16"})
+    scores = torch.from_numpy(method.predict(labelled().images))
+    assert not torch.equal(scores, scores.bfloat16().double())
+
+
 def test_cnniqa_learns_coarseness() -> None:
     """Noise in grains of 1 to 8 pixels; its strength is what local contrast takes away."""
     rng = np.random.default_rng(0)
