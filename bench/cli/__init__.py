@@ -185,5 +185,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        print(f"error: cannot write '{error.filename}': {error.strerror}", file=sys.stderr)
+        # The system names the file where it is opened, not where it grows.
+        place = f" '{error.filename}'" if error.filename else ""
+        print(f"error: cannot write{place}: {error.strerror}", file=sys.stderr)
         sys.exit(StoreError.exit_code)

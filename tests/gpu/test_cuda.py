@@ -1,4 +1,4 @@
-"""What only a GPU can show. Skipped, visibly, without one: `pytest tests/gpu -rs`."""
+"""What only a GPU can show. Skipped, visibly, without one: `pytest -m gpu -rs`."""
 
 from __future__ import annotations
 
