@@ -144,8 +144,6 @@ class Regression(Method):
         """Train all parameters that the network leaves trainable."""
         import torch
 
-        from methods._device import autocast
-
         own, network, device = self.settings, self.network, self.context.device
         labels = torch.tensor(np.asarray(train.scores), dtype=torch.float32, device=device)
         optimiser = self._optimiser(network)
@@ -156,18 +154,25 @@ class Regression(Method):
             for number, batch in enumerate(batches):
                 names = train.images.names
                 cuts = [self._crop(train.images[i], view, names[i]) for i, view in batch]
-                pixels = self.prepared(self._pixels(cuts))
                 wanted = labels[[i for i, _ in batch]]
-                network.train()
                 with seeded(self.context.seed_for("step", epoch, number), device):
-                    with autocast(device, own.precision):
-                        loss = self.loss(network, pixels, wanted)
-                    optimiser.zero_grad(set_to_none=True)
-                    loss.backward()
-                optimiser.step()
-                total += loss.item() * len(batch)
+                    loss = self._step(network, optimiser, self._pixels(cuts), wanted)
+                total += loss * len(batch)
             network.eval()
             yield Epoch(total / sum(map(len, batches)), total=own.epochs)
+
+    def _step(self, network: nn.Module, optimiser: Any, crops: Tensor, wanted: Tensor) -> float:
+        """Train on a batch; its loss."""
+        from methods._device import autocast
+
+        network.train()
+        pixels = self.prepared(crops)
+        with autocast(self.context.device, self.settings.precision):
+            loss = self.loss(network, pixels, wanted)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
 
     def predict(self, images: Images) -> Scores:
         """The network's answer on the training labels' scale, averaged over crops, (n,)."""
