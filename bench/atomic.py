@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""A full or read-only disk, wherever it is met: no fault of the program's, nor of a run's."""
 
 
 @contextlib.contextmanager
@@ -46,6 +51,28 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"cannot write '{path}': {error.strerror or error}") from error
+    except Exception as error:
+        if reason := refusal(error):
+            raise StoreError(f"cannot write '{path}': {reason}") from error
+        raise
+
+
+def refusal(error: BaseException | None) -> str:
+    """What a full or read-only disk said, where that is behind an error; '' for any other.
+
+    Some libraries have errors of their own for it: safetensors gives the system's number in words,
+    torch what it met while the system's error was on its way.
+
+    >>> refusal(ValueError("I/O error: no room (os error 28)")), refusal(ValueError("NaN"))
+    ('No space left on device', '')
+    """
+    while error is not None:
+        said = re.search(r"\(os error (\d+)\)", str(error))
+        number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+        if number in FULL:
+            return os.strerror(number)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def write_text(path: Path, text: str) -> None:

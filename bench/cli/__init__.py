@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench import options
+from bench import atomic, options
 from bench.cli import data as cli_data
 from bench.cli import gmad as cli_gmad
 from bench.cli import results as cli_results
@@ -27,9 +26,6 @@ app = typer.Typer(
 cli_data.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
-
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-"""A full or read-only disk, wherever it is met: no fault of the program's."""
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 Assignments = Annotated[
@@ -183,7 +179,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno not in atomic.FULL:
             raise
         # The system names the file where it is opened, not where it grows.
         place = f" '{error.filename}'" if error.filename else ""

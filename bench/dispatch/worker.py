@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from bench import determinism
+from bench.atomic import refusal
 from bench.dispatch.jobs import Event, Job, Work
 from bench.errors import StoreError, UsageError
 
@@ -167,6 +168,8 @@ def _pretrain(
     except (Interrupted, StoreError):
         raise
     except Exception as error:  # reported to the parent, which records it for the runs
+        if reason := refusal(error):
+            raise StoreError(f"cannot write '{store.root / 'pretrained'}': {reason}") from error
         traceback.print_exc()
         first = (str(error).splitlines() or [""])[0]
         emit(Event(kind="failed", run=key, error=f"{type(error).__name__}: {first}"))

@@ -175,7 +175,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         partial = file.with_suffix(".tmp")
-        torch.save(state, partial)
+        with partial.open("wb") as stream:  # by its name, torch would not say that a disk is full
+            torch.save(state, stream)
         partial.replace(file)
 
     def _resume(self) -> int:

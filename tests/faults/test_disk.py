@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from bench.atomic import replacing
+from bench.errors import StoreError
 from bench.store import Store
 from tests.conftest import Bench
 from tests.results_factory import Factory
@@ -110,3 +114,53 @@ def test_a_file_that_may_not_grow_is_one_error(bench: Bench) -> None:
     assert list(store.records()) == []
     assert store.problems == []
     assert not list(bench.results.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX limits")
+def test_a_checkpoint_that_does_not_fit_is_no_failure(bench: Bench) -> None:
+    """Pre-trainings write through libraries whose errors are not the system's."""
+    import resource
+
+    path = bench.protocol("datasets: [toy2]\nmethods: [toy_heavy]\nlabels: [10]\nrepeats: 1\n")
+    command = [sys.executable, "-m", "bench", "run", str(path), "--device", "cpu",
+               "--results", str(bench.results)]  # fmt: skip
+    result = subprocess.run(
+        command, cwd=bench.folder, env=bench.environment(PYTHONDONTWRITEBYTECODE="1"), text=True,
+        capture_output=True, check=False, timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000)),
+    )  # fmt: skip
+    assert result.returncode == 4, result.stdout + result.stderr
+    expected = f"error: cannot write '{bench.results / 'pretrained'}': File too large"
+    assert result.stderr.splitlines() == [expected]
+    assert list(Store(bench.results).records()) == []
+    result = bench.run(path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def by_torch(path: Path) -> None:
+    with path.open("wb") as stream:
+        torch.save({"a": torch.zeros(5000)}, stream)
+
+
+def by_safetensors(path: Path) -> None:
+    save_file({"a": torch.zeros(5000)}, path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX limits")
+@pytest.mark.parametrize("write", [by_torch, by_safetensors])
+def test_libraries_errors_of_a_full_disk_are_known(
+    write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    try:
+        with (
+            pytest.raises(StoreError, match=r"cannot write '.*state': File too large"),
+            replacing(tmp_path / "state") as temporary,
+        ):
+            write(temporary)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

@@ -36,6 +36,30 @@ class ToyTorch(Method):
         return np.array([image.mean() for image in images])
 
 
+class ToyHeavy(Method):
+    """Pre-trains with a checkpoint of 800 kB."""
+
+    name = "toy_heavy"
+
+    def corpora(self):
+        return ("toy",)
+
+    def pretrain(self, corpora):
+        from safetensors.numpy import save_file
+
+        save_file({"a": np.zeros(100_000)}, self.context.scratch / "state")
+        yield Epoch(0.0, total=1)
+
+    def save_pretrained(self, path):
+        path.write_text("state")
+
+    def load_pretrained(self, path):
+        assert path.read_text() == "state"
+
+    def predict(self, images):
+        return np.array([image.mean() for image in images])
+
+
 class HungrySettings(Settings):
     """How much fits."""
 
