@@ -151,12 +151,15 @@ def load(store: Store) -> Results:
     known: dict[str, Record | None] = {}
     cells = []
     before = len(store.problems)
+
+    def record(run: str) -> Record | None:
+        if run not in known:
+            known[run] = store.read(run, curve=False)
+        return known[run]
+
     for found in manifest.read_all(store):
         for entry in found.cells:
-            for run in entry.runs:
-                if run not in known:
-                    known[run] = store.read(run, curve=False)
-            records = tuple(known[run] for run in entry.runs)
+            records = tuple(record(run) for run in entry.runs)
             cells.append(CellResult(found.protocol, entry, records))
     return Results(store, cells, store.problems[before:])
 

@@ -81,13 +81,16 @@ class Supervisor:
     def run(self) -> Outcome:
         """Work until every run has ended, one way or another, or the user stops it.
 
-        That results cannot be written, or no process started, is no run's failure: it ends the
-        work as `Outcome.fatal`.
+        That results cannot be written is no run's failure: it ends the work as `Outcome.fatal`.
+        What else this machine refuses (a process, a temporary file) is an error of the job alone,
+        whose other runs stay to do.
         """
         try:
             self._work(self.job)
-        except (StoreError, OSError) as error:
+        except StoreError as error:
             self.outcome.fatal = str(error)
+        except OSError as error:
+            self.outcome.errors.append(f"{self.job.title}: {error}")
         return self.outcome
 
     def _work(self, job: Job) -> None:

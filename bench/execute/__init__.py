@@ -167,25 +167,17 @@ class Executor:
         """Write the scores of all images to `path`, unless they are there."""
         import pandas as pd
 
-        self._set_aside_unreadable(path)
-        with self._claims.holding(f"scores-{key}", path.exists, self._wait) as mine:
+        with self._claims.holding(f"scores-{key}", lambda: not _lacks(path), self._wait) as mine:
             if not mine:
                 return
+            if path.exists():
+                self.emit(Event(kind="note", title=f"set aside: {_lacks(path)}"))
+                set_aside(path)
             method.context.seed = int(digest([key, "scores"], 15), 16)
             start = time.perf_counter()
             table = pd.DataFrame({"image": images.names, "score": predict(method, images)})
             trajectory.predict_seconds = time.perf_counter() - start
             write_parquet(table, path)
-
-    def _set_aside_unreadable(self, path: Path) -> None:
-        """Kept scores that were damaged since are renamed, and so computed again."""
-        if not path.exists():
-            return
-        try:
-            read_parquet(path)
-        except StoreError as error:
-            set_aside(path)
-            self.emit(Event(kind="note", title=f"set aside: {error}"))
 
     def _record(
         self,
@@ -288,3 +280,14 @@ def _predictions(
 def _first_line(error: BaseException) -> str:
     text = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {text}" if not isinstance(error, BenchError) else text
+
+
+def _lacks(path: Path) -> str:
+    """Why kept scores are to be computed: they are not there, or were damaged since; else ''."""
+    if not path.exists():
+        return "not there"
+    try:
+        read_parquet(path)
+    except StoreError as error:
+        return str(error)
+    return ""

@@ -36,6 +36,9 @@ class Place:
     """Relative address of the leaderboard, '' where the page stands alone."""
 
 
+SIDES = ("best", "worst")
+
+
 def write(
     document: dict[str, Any], scores: Scores, album: Album, look: Look, place: Place, ends: bool
 ) -> Path:
@@ -51,10 +54,9 @@ def write(
             for level in match["levels"]
             if level["level"] in match["ends"] or not ends
         ]
-        for pair in (pair for level in levels for pair in level["pairs"]):
-            for name in (pair["best"]["image"], pair["worst"]["image"]):
-                if name not in pictures:
-                    pictures[name] = album.encode(name, look, place.images)
+        pairs = [pair for level in levels for pair in level["pairs"]]
+        for name in dict.fromkeys(pair[side]["image"] for pair in pairs for side in SIDES):
+            pictures[name] = pictures.get(name) or album.encode(name, look, place.images)
         matches.append({**match, "shown": [level for level in levels if level["pairs"]]})
     names = [item["label"] for item in document["methods"]]
     text = (
