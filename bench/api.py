@@ -15,16 +15,38 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-Pixels = npt.NDArray[np.uint8]
+from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
+from bench.util.errors import BenchError, DataError, StoreError, UsageError, nearest, unknown
+
+__all__ = [
+    "OWN",
+    "ArrayImages",
+    "BenchError",
+    "Context",
+    "DataError",
+    "Epoch",
+    "ImagePolicy",
+    "Images",
+    "LabelledSet",
+    "Method",
+    "Pixels",
+    "Scores",
+    "Settings",
+    "StoreError",
+    "UsageError",
+    "nearest",
+    "unknown",
+]
+
 OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
 
@@ -45,45 +67,6 @@ class Settings(BaseModel):
 
 # Inside `Method` the name `Settings` means the method's own class.
 _Settings = Settings
-
-
-@dataclass(frozen=True)
-class ImagePolicy:
-    """How an image file becomes the array that a method is given; part of a run's identity.
-
-    `none` keeps the file's own size, `squash` resizes to `size` x `size` whatever the aspect
-    ratio, `short_side` resizes so that the shorter side is `size` pixels. Bicubic with
-    antialiasing (Pillow). Crops are the method's own.
-    """
-
-    resize: Literal["none", "squash", "short_side"] = "none"
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.resize == "none") != (self.size is None):
-            raise ValueError(
-                "ImagePolicy: 'squash' and 'short_side' need a size, 'none' takes none"
-            )
-
-
-class Images(Protocol):
-    """A read-only sequence of decoded images, (H, W, 3) uint8 RGB each."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The sample names, unique within one dataset."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Pixels: ...
-
-    def __iter__(self) -> Iterator[Pixels]: ...
-
-    def batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Pixels:
-        """Stack images of one size: (n, H, W, 3) uint8. ValueError where sizes differ."""
-
-    def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Images:
-        """The images at `indices`, in that order, without copying pixels."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +121,8 @@ class Context:
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
+    labels: Mapping[str, float] = field(default_factory=dict)
+    """Labels by image name of the database that `Method.oracle_of` names; empty for all others."""
 
     def seed_for(self, *purpose: str | int) -> int:
         """A 63-bit seed for one purpose, independent of every other purpose's."""
@@ -184,6 +169,13 @@ class Method(ABC):
     def trained_on(self) -> tuple[str, ...]:
         """Datasets whose labels the loaded weights have seen before `fit` (contamination)."""
         return ()
+
+    def oracle_of(self) -> str | None:
+        """A database whose labels, those of test images included, come as `Context.labels`.
+
+        For sanity rows alone: a method that asks must name the database in `trained_on` too.
+        """
+        return None
 
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-from bench.errors import BenchError, UsageError, unknown
+from bench.util.errors import BenchError, UsageError, unknown
 
 WEIGHTS_PAGE = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
 NOT_OF_ONE_IMAGE: Mapping[str, str] = {

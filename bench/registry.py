@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, unknown
+from bench.util.errors import BenchError, unknown
 
 if TYPE_CHECKING:
     from bench.api import Method, Settings
@@ -90,7 +90,7 @@ def settings_for(text: str, given: dict[str, Any]) -> tuple[type[Method], Settin
 
     Raises `UsageError` for an unknown method, an argument it does not take, or a bad setting.
     """
-    from bench.errors import UsageError
+    from bench.util.errors import UsageError
 
     name, argument = split_name(full_name(text))
     cls = load(name)
@@ -108,7 +108,7 @@ def validated(cls: type[Method], values: dict[str, Any]) -> Settings:
     """Settings of `cls`, or a `UsageError` that names each wrong key and the nearest right one."""
     from pydantic import ValidationError
 
-    from bench.errors import UsageError, nearest
+    from bench.util.errors import UsageError, nearest
 
     try:
         return cls.Settings(**values)

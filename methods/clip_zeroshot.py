@@ -81,8 +81,8 @@ class ClipZeroShot(Method):
         """Features of all images, batch by batch."""
         import torch
 
-        from methods._device import upload
-        from methods._graphs import Replayed
+        from methods.kit.devices import upload
+        from methods.kit.graphs import Replayed
 
         backbone, size, device = self._loaded(), self.context.batch_size, self.context.device
         mean, std = (

@@ -11,15 +11,24 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
-from bench.errors import BenchError, UsageError
-from methods._clip_features import Encoder, ImageSettings, as_array
+from bench.api import (
+    BenchError,
+    Context,
+    Epoch,
+    ImagePolicy,
+    Images,
+    LabelledSet,
+    Method,
+    Scores,
+    UsageError,
+)
 from methods.grmp.views import CENTRE, View, draw
+from methods.kit.clip_features import Encoder, ImageSettings, as_array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.clip_tower import TextPrompts, TextTower
+    from methods.kit.clip_tower import TextPrompts, TextTower
 
 
 class CoopSettings(ImageSettings):
@@ -146,7 +155,7 @@ class Coop(Method):
     def _build(self) -> TextPrompts:
         import torch
 
-        from methods.clip_tower import TextPrompts, TextTower, private_copy
+        from methods.kit.clip_tower import TextPrompts, TextTower, private_copy
 
         own, backbone = self.settings, self.encoder.backbone
         self._tower = TextTower(private_copy(backbone.model))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from bench import backbones
-from bench.errors import BenchError
-from methods._regression import Regression, TrainingSettings
+from bench.api import BenchError
+from methods.kit.regression import Regression, TrainingSettings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,10 +14,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
-from bench.errors import BenchError
-from methods._clip_features import Encoder, ImageSettings, as_array
-from methods._heads import Array, Head, chosen, respond
+from bench.api import BenchError, Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
+from methods.kit.clip_features import Encoder, ImageSettings, as_array
+from methods.kit.heads import Array, Head, chosen, respond
 
 
 class ProbeSettings(ImageSettings):
@@ -219,7 +218,7 @@ def _scaled(images: Images, scale: float) -> Images:
     """All images resized by a factor, bicubic with antialiasing."""
     from PIL import Image
 
-    from bench.images import ArrayImages
+    from bench.api import ArrayImages
 
     smaller = []
     for image in images:

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from bench.api import Context, Images, Method, Pixels, Scores, Settings
-from bench.errors import BenchError, UsageError
-from methods._batches import content, same_shape
-from methods._seeding import seeded
+from bench.api import BenchError, Context, Images, Method, Pixels, Scores, Settings, UsageError
+from methods.kit.batches import content, same_shape
+from methods.kit.seeding import seeded
 
 BATCHED = frozenset(
     {
@@ -41,7 +40,7 @@ class PyiqaSettings(Settings):
     @classmethod
     def _is_a_metric(cls, name: str) -> str:
         """pyiqa itself is asked only about a name that the project has no entry of."""
-        from methods._contamination import table
+        from methods.kit.contamination import table
 
         if name not in table():
             from bench.pyiqa_library import options
@@ -110,7 +109,7 @@ class PyiqaMetric(Method):
 
     def trained_on(self) -> tuple[str, ...]:
         """The databases whose labels the released weights have seen."""
-        from methods._contamination import pyiqa_trained_on
+        from methods.kit.contamination import pyiqa_trained_on
 
         return pyiqa_trained_on(self.metric_name)
 
@@ -127,7 +126,7 @@ class PyiqaMetric(Method):
         return scores
 
     def _note_unknown_training(self) -> None:
-        from methods._contamination import pyiqa_known
+        from methods.kit.contamination import pyiqa_known
 
         text = f"what pyiqa:{self.metric_name} was trained on is not known"
         if not pyiqa_known(self.metric_name) and text not in self.notes:
@@ -136,7 +135,7 @@ class PyiqaMetric(Method):
     def _scores(self, metric: Any, pixels: Sequence[Pixels], names: Sequence[str]) -> Scores:
         import torch
 
-        from methods._device import upload
+        from methods.kit.devices import upload
 
         seed = self.context.seed_for("pyiqa", content(pixels[0]))
         try:

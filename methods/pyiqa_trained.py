@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from bench.api import Context
-from bench.errors import nearest
-from methods._regression import Regression, TrainingSettings
+from bench.api import Context, nearest
+from methods.kit.regression import Regression, TrainingSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

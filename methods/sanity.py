@@ -9,9 +9,17 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from bench.api import Context, Epoch, Images, LabelledSet, Method, Scores, Settings
-from bench.errors import BenchError, DataError
-from methods._batches import content
+from bench.api import (
+    BenchError,
+    Context,
+    Epoch,
+    Images,
+    LabelledSet,
+    Method,
+    Scores,
+    Settings,
+)
+from methods.kit.batches import content
 
 
 class Constant(Method):
@@ -77,11 +85,11 @@ class OracleSettings(Settings):
 
 
 class Oracle(Method):
-    """The labels themselves with noise, read from the database (`oracle:livec`): the ceiling.
+    """The labels themselves with noise (`oracle:livec`): the ceiling of a table.
 
-    The harness gives no method a test label, and gives none to this one: it opens the database by
-    its name, under `IQA_DATA`, and looks images up by theirs. It declares the database as seen
-    in training, so every cell it fills is marked as contaminated.
+    The one method that is given test labels: it names its database (`oracle_of`), and the harness
+    hands the labels over. It declares the database as seen in training, so every cell that it
+    fills is marked as contaminated.
     """
 
     name = "oracle"
@@ -92,36 +100,24 @@ class Oracle(Method):
     def __init__(self, settings: OracleSettings, context: Context) -> None:
         super().__init__(settings, context)
         self.notes.append("knows the labels of its test images: a check of the protocol")
-        self._labels: dict[str, float] | None = None
+
+    def oracle_of(self) -> str:
+        """The database whose labels it is given."""
+        return self.settings.dataset
 
     def trained_on(self) -> tuple[str, ...]:
-        """The database whose labels it reads."""
+        """The database whose labels it is given."""
         return (self.settings.dataset,)
 
     def predict(self, images: Images) -> Scores:
         """Label plus noise, (n,) on the database's own scale, upwards."""
-        labels = self._known()
+        labels = self.context.labels
         lost = [name for name in images.names if name not in labels]
         if lost:
             raise BenchError(
                 f"oracle:{self.settings.dataset} knows no image '{lost[0]}' ({len(lost)} of "
-                f"{len(images)} unknown); it can score its own database only"
+                f"{len(images)} unknown); it can score its own database only, within a protocol"
             )
         spread = self.settings.noise * float(np.std(list(labels.values())))
         draws = [self.context.rng("oracle", name).normal() for name in images.names]
         return np.array([labels[name] for name in images.names]) + spread * np.array(draws)
-
-    def _known(self) -> dict[str, float]:
-        if self._labels is None:
-            from bench import datasets
-
-            spec = self.settings.dataset
-            try:
-                found = datasets.load(spec)
-            except DataError as error:
-                raise BenchError(
-                    f"oracle:{spec} reads the database under IQA_DATA: {error}"
-                ) from error
-            quality = found.quality.tolist()
-            self._labels = dict(zip(found.table["image"], quality, strict=True))
-        return self._labels

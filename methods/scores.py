@@ -13,8 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from bench.api import Context, Images, Method, Scores, Settings
-from bench.errors import DataError
+from bench.api import Context, DataError, Images, Method, Scores, Settings
 
 FOLDER = "IQA_BENCH_SCORES"
 DEFAULT_FOLDER = "scores"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from reports.curves import Cloud, Line
+from bench.analysis.curves import Cloud, Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,14 +7,14 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from reports.grid import Cell, Grid, Key, grid, number, row_title, signed
+from bench.analysis.grid import Cell, Grid, Key, grid, number, row_title, signed
+from bench.analysis.published import NOTHING, Printed, mark
 from reports.latex_caption import caption, notes
 from reports.latex_header import alignment, header, span, stub
 from reports.latex_style import Style, fitting
 from reports.latex_text import escape, label
 from reports.latex_titles import shown
 from reports.parts import parts
-from reports.published import NOTHING, Printed, mark
 
 if TYPE_CHECKING:
     import pandas as pd

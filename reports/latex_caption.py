@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.grid import Grid
+from bench.analysis.grid import Grid
+from bench.analysis.published import BETWEEN, Printed, Source
 from reports.latex_text import escape
 from reports.latex_titles import dataset_title, levels, shown
-from reports.published import BETWEEN, Printed, Source
 
 if TYPE_CHECKING:
     import pandas as pd

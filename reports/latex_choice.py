@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError, unknown
+from bench.analysis.published import NOTHING, beside
+from bench.analysis.results import load
+from bench.analysis.summary import table
 from bench.store import Store
+from bench.util.errors import UsageError, unknown
 from reports import latex
 from reports.latex_style import Style, fitting
-from reports.published import NOTHING, beside
-from reports.results import load
-from reports.summary import table
 
 if TYPE_CHECKING:
     import pandas as pd

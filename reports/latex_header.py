@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from reports.grid import Grid
+from bench.analysis.grid import Grid
 from reports.latex_text import escape
 from reports.latex_titles import levels, shown
 

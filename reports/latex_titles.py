@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from bench import datasets
-from bench.errors import BenchError
-from reports.grid import Grid, metric_title
+from bench.analysis.grid import Grid, metric_title
+from bench.data import datasets
+from bench.util.errors import BenchError
 
 ARROW = " → "
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench import datasets
-from bench.atomic import replacing
-from bench.datasets import Roots
-from bench.errors import BenchError
-from bench.images.decode import decode
-from bench.images.files import Tree
+from bench.data import datasets
+from bench.data.datasets import Roots
+from bench.data.images.decode import decode
+from bench.data.images.files import Tree
+from bench.util.atomic import replacing
+from bench.util.errors import BenchError
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.results.compare import AcrossDatasets
+from bench.analysis.compare import AcrossDatasets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

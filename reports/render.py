@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import datasets
-from bench.atomic import write_text
-from bench.errors import UsageError
-from bench.library import Library
+from bench.analysis.published import NOTHING, Printed, beside, frame
+from bench.analysis.results import Results, load
+from bench.analysis.sanity import broken
+from bench.analysis.summary import table, write_csv
+from bench.data import datasets
+from bench.data.data_cache import DataCache
 from bench.store import Store
+from bench.util.atomic import write_text
+from bench.util.errors import UsageError
 from reports import html, latex
 from reports.figures import Gallery
 from reports.gmad.gallery import Gallery as Contests
 from reports.html.site import Site
-from reports.published import NOTHING, Printed, beside, frame
-from reports.results import Results, load
-from reports.sanity import broken
-from reports.summary import table, write_csv
 from reports.worst import Thumbnails
 from reports.written import tidy
 
@@ -34,15 +34,15 @@ class Rendered:
     out: Path
     """The folder."""
     summary: pd.DataFrame
-    """One row a cell and metric (`reports.summary`)."""
+    """One row a cell and metric (`bench.analysis.summary`)."""
     printed: Printed = NOTHING
-    """Published numbers (`reports.published`)."""
+    """Published numbers (`bench.analysis.published`)."""
     paths: list[Path] = field(default_factory=list)
     """Every file written."""
     notes: list[str] = field(default_factory=list)
     """What was left out and why."""
     warnings: list[str] = field(default_factory=list)
-    """Sanity rows that show the table to be wrong (`reports.sanity`)."""
+    """Sanity rows that show the table to be wrong (`bench.analysis.sanity`)."""
 
 
 def default_folder(store: Store) -> Path:
@@ -83,12 +83,12 @@ def render(
     if printed.numbers:
         write_csv(frame(printed), out / "published.csv")
         rendered.paths.append(out / "published.csv")
-    library = Library(datasets.data_roots(list(data_roots) or None))
-    gallery = Gallery(results, rendered.summary, out / "figures", library, notes=rendered.notes)
+    data_cache = DataCache(datasets.data_roots(list(data_roots) or None))
+    gallery = Gallery(results, rendered.summary, out / "figures", data_cache, notes=rendered.notes)
     gallery.draw()
-    contests = Contests(results, out, library.data_roots, notes=rendered.notes)
+    contests = Contests(results, out, data_cache.data_roots, notes=rendered.notes)
     contests.draw()
-    thumbnails = Thumbnails(out, library.data_roots, rendered.notes)
+    thumbnails = Thumbnails(out, data_cache.data_roots, rendered.notes)
     site = Site.of(
         results,
         rendered.summary,

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.identity import canonical
+from bench.analysis.curves import Line
+from bench.analysis.results import CellResult
+from bench.model.identity import canonical
+from bench.model.records import Selection, Task
 from bench.stats.median import MedianInterval, median_interval
-from bench.store.records import Selection, Task
-from reports.curves import Line
-from reports.results import CellResult
 
 LEAST = 3
 """Values that make a curve, and random starts that make a spread."""
 
 
 @dataclass(frozen=True)
-class Sweep:
+class ParameterSweep:
     """Cells of one method on one task whose settings agree in all but one."""
 
     setting: str
@@ -40,7 +40,7 @@ class Starts:
     cells: tuple[CellResult, ...]
 
 
-def sweeps(cells: Iterable[CellResult]) -> list[Sweep]:
+def sweeps(cells: Iterable[CellResult]) -> list[ParameterSweep]:
     """Every numeric setting with at least three values under otherwise equal settings.
 
     Seeds are no settings in this sense (`starts`).
@@ -85,7 +85,7 @@ def starts(cells: Iterable[CellResult]) -> list[Starts]:
     ]
 
 
-def over_values(sweep: Sweep, metric: str) -> Line | None:
+def over_values(sweep: ParameterSweep, metric: str) -> Line | None:
     """Median and interval by value, of complete cells; None with fewer than three of them."""
     points = [(value, interval(cell, metric)) for value, cell in sweep.cells]
     known = [(value, found) for value, found in points if found is not None]
@@ -123,10 +123,10 @@ def _place(cell: CellResult, fixed: dict[str, Any]) -> str:
     return canonical([entry.method, entry.selection, task, spec.weights, fixed])
 
 
-def _sweep(name: str, fixed: dict[str, Any], members: dict[float, CellResult]) -> Sweep:
+def _sweep(name: str, fixed: dict[str, Any], members: dict[float, CellResult]) -> ParameterSweep:
     first = next(iter(members.values())).entry
     ordered = tuple(sorted(members.items(), key=lambda item: item[0]))
-    return Sweep(name, first.method, first.task, first.selection, fixed, ordered)
+    return ParameterSweep(name, first.method, first.task, first.selection, fixed, ordered)
 
 
 def _common_name(cells: Sequence[CellResult]) -> str:

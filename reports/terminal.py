@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.embedding import RULE
-from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
-from reports.published import NOTHING, Printed, mark
+from bench.analysis.embedding import RULE
+from bench.analysis.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
+from bench.analysis.published import NOTHING, Printed, mark
 
 if TYPE_CHECKING:
     import pandas as pd

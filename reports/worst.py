@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import Roots
-from bench.errors import DataError
-from bench.store.records import Record
-from reports.curves import cloud
+from bench.analysis.curves import cloud
+from bench.analysis.results import Results
+from bench.data.datasets import Roots
+from bench.model.records import Record
+from bench.util.errors import DataError
 from reports.pictures import Album, Look, Picture
-from reports.results import Results
 
 THUMBNAIL = Look(size=176, lossless=False)
 FOLDER = "thumbnails"

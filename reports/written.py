@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.atomic import write_json
-from bench.errors import StoreError
+from bench.util.atomic import write_json
+from bench.util.errors import StoreError
 
 NAME = ".report-files.json"
 """The list of written files in a report's folder: path under the folder -> SHA-256."""

@@ -14,12 +14,12 @@ import typer
 from typer.testing import CliRunner
 
 from bench.cli import results as cli_results
-from bench.errors import BenchError
 from bench.metrics import compute
+from bench.model.records import Environment, Record, RunSpec, Selection, SplitRule, Task
 from bench.protocol import Protocol
 from bench.store import Store
 from bench.store.manifest import CellEntry, Manifest
-from bench.store.records import Environment, Record, RunSpec, Selection, SplitRule, Task
+from bench.util.errors import BenchError
 
 TEST = 40
 

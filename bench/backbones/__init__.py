@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, UsageError
+from bench.util.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.backbones._load import Backbone
@@ -175,7 +175,7 @@ def existing(info: BackboneInfo) -> Path:
     if path is not None and path.is_file():
         return path
     advice = (
-        "reinstall iqa-bench, or make them with: python -m bench.backbones.train_tiny"
+        "reinstall iqa-bench, or make them with: python -m tools.tiny.train"
         if info.name == "tiny"
         else "put an open_clip or OpenAI checkpoint of ViT-B/16 there, or use ViT-B-16:openai"
     )

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from bench import atomic, options
 from bench.cli import data as cli_data
 from bench.cli import gmad as cli_gmad
+from bench.cli import options
 from bench.cli import results as cli_results
 from bench.cli.data import DataRoot
-from bench.errors import BenchError, StoreError
-from bench.options import Options, Uncontaminated
+from bench.cli.options import Options, Uncontaminated
+from bench.util import atomic
+from bench.util.errors import BenchError, StoreError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,9 +121,9 @@ def list_(
     what: Annotated[str, typer.Argument(help="methods, datasets, protocols or backbones.")],
 ) -> None:
     """List what there is."""
-    from bench import catalogue
+    from bench.cli import listing
 
-    for name, summary in catalogue.rows(what):
+    for name, summary in listing.rows(what):
         typer.echo(f"{name:24} {summary}")
 
 
@@ -133,9 +134,9 @@ def describe(
     ],
 ) -> None:
     """Describe one method (with its settings), dataset, protocol or backbone."""
-    from bench import catalogue
+    from bench.cli import listing
 
-    typer.echo(catalogue.describe(name))
+    typer.echo(listing.describe(name))
 
 
 @app.command()
@@ -150,9 +151,9 @@ def speed(
     """Measure this machine: decoding, CLIP, PromptIQA, statistics, a report."""
     from rich.console import Console
 
-    from bench.benchmarks import speed as measuring
-    from bench.benchmarks.timing import effort
-    from bench.environment import resolve_device
+    from bench.cli import speed as measuring
+    from bench.cli.speed.timing import effort
+    from bench.util.environment import resolve_device
 
     chosen = effort(resolve_device(device), quick, cpu_time)
     raise typer.Exit(measuring.run(chosen, as_json, Console()))
@@ -166,7 +167,7 @@ def exec_(
     ] = False,
 ) -> None:
     """Execute one job file (what `run` starts for each group of runs)."""
-    from bench.dispatch.worker import run_job
+    from bench.runs.dispatch.worker import run_job
 
     raise typer.Exit(run_job(job, attended))
 

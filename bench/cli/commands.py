@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.errors import StoreError
-from bench.options import Options
+from bench.cli.options import Options
 from bench.store import Store
+from bench.util.errors import StoreError
 
 FAILED = 1
 INTERRUPTED = 130
@@ -51,8 +51,8 @@ def plan(options: Options) -> int:
     """Print what a run would do, and how long it would take."""
     from bench.cli import plan_terminal, session
 
-    planned, store, library = session.prepare(options)
-    plan_terminal.show(planned, store, library, options, Console())
+    planned, store, data_cache = session.prepare(options)
+    plan_terminal.show(planned, store, data_cache, options, Console())
     return 0
 
 
@@ -102,18 +102,18 @@ def predict(
     device: str,
 ) -> int:
     """Score images to a CSV, and say where it is."""
-    from bench import datasets
-    from bench.environment import resolve_device
-    from bench.execute import predicting
-    from bench.library import Library
+    from bench.data import datasets
+    from bench.data.data_cache import DataCache
     from bench.protocol import Protocol
     from bench.protocol.variants import choose, parse_assignments
+    from bench.runs.execute import predicting
+    from bench.util.environment import resolve_device
 
     paths = predicting.expand(images)
     chosen = choose(Protocol(name="predict"), [method], parse_assignments(assignments))
-    library = Library(datasets.data_roots(list(data_roots) or None))
+    data_cache = DataCache(datasets.data_roots(list(data_roots) or None))
     store = Store(results)
-    ready = predicting.ready(chosen[0], resolve_device(device), weights, store, library)
+    ready = predicting.ready(chosen[0], resolve_device(device), weights, store, data_cache)
     if prompt is not None:
         predicting.prompt(ready, prompt)
     predicting.write_scores(out, paths, predicting.score(ready, paths))

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.results.compare import AcrossDatasets, WithinDataset
+from bench.analysis.compare import AcrossDatasets, WithinDataset
+from bench.model.records import budget_title
 from bench.stats import SplitComparison
-from bench.store.records import budget_title
 
 NUMBERS = (
     "higher–\nlower",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import UsageError
+from bench.util.errors import UsageError
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 splits = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -32,10 +32,10 @@ def status(data_root: DataRoot = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bench import data_tools
+    from bench.data import tools
 
     table = Table("dataset", "state", "images", "where", "note")
-    for line in data_tools.status(_roots(data_root)):
+    for line in tools.status(_roots(data_root)):
         images = f"{line.images:,} of {line.expected or line.samples:,}"
         note = line.problem.splitlines()[0] if line.problem else ""
         cells = (line.name, line.state, images, str(line.root or ""), note)
@@ -46,9 +46,9 @@ def status(data_root: DataRoot = None) -> None:
 @data.command()
 def verify(name: Name, data_root: DataRoot = None) -> None:
     """Check a database: every file there and decodable, counts, score range, duplicates."""
-    from bench import data_tools
+    from bench.data import tools
 
-    found = data_tools.verify(name, _roots(data_root))
+    found = tools.verify(name, _roots(data_root))
     for check in found.checks:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.detail}")
     if found.digest:
@@ -64,8 +64,8 @@ def prepare(
     size: Annotated[int | None, typer.Option(min=1, help="Pixels, with a resize.")] = None,
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
-    from bench import data_tools
     from bench.api import ImagePolicy
+    from bench.data import tools
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
@@ -73,7 +73,7 @@ def prepare(
         policy = ImagePolicy(resize, size)  # type: ignore[arg-type]  # checked above
     except ValueError as error:
         raise UsageError(str(error)) from None
-    ready = data_tools.prepare(name, policy, _roots(data_root))
+    ready = tools.prepare(name, policy, _roots(data_root))
     typer.echo(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
@@ -91,9 +91,9 @@ def export(
     data_root: DataRoot = None,
 ) -> None:
     """Write a dataset's splits as CSV, one file a repeat, each with its digest."""
-    from bench import data_tools
+    from bench.data import tools
 
-    written = data_tools.export_splits(
+    written = tools.export_splits(
         name, range(repeats), out, _roots(data_root), seed=seed, labels=labels, scheme=scheme
     )
     for split in written:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.data import DataRoot
-from bench.errors import UsageError, unknown
+from bench.util.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from bench.results.pools import Pool
+    from bench.analysis.gmad_pools import Pool
 
 Names = Annotated[str, typer.Option(help="Labels or names of methods, comma-separated.")]
 SPACINGS = ("quantile", "uniform")
@@ -57,8 +57,8 @@ def gmad(
     """Find the image pairs that tell methods apart: one attacks, the other defends (gMAD)."""
     from rich.console import Console
 
+    from bench.analysis import gmad_pools
     from bench.protocol import GmadEntry
-    from bench.results import pools
     from bench.store import Store
     from reports import gmad as reporting
     from reports.gmad.terminal import table
@@ -66,15 +66,17 @@ def gmad(
     if spacing is not None and spacing not in SPACINGS:
         raise unknown("spacing", spacing, SPACINGS)
     store = Store(results)
-    wanted = pools.Wanted(protocol, dataset, train, budget, selection)
-    pool = pools.choose(pools.pools(store), wanted)
+    wanted = gmad_pools.Wanted(protocol, dataset, train, budget, selection)
+    pool = gmad_pools.choose(gmad_pools.pools(store), wanted)
     roles = _roles(pool, attacker, defender, one_way)
     labels = [label for label in pool.labels if any(label in pair for pair in roles)]
     changes: dict[str, Any] = {"levels": levels, "pairs": pairs, "spacing": spacing}
     settings = (pool.protocol.gmad or GmadEntry()).model_copy(
         update={key: value for key, value in changes.items() if value is not None}
     )
-    contest = reporting.hold(pools.read(store, pool, labels, repeat), settings, roles, tolerance)
+    contest = reporting.hold(
+        gmad_pools.read(store, pool, labels, repeat), settings, roles, tolerance
+    )
     folder = out or results / "gmad" / reporting.name(contest)
     written = reporting.write(contest, folder, data_root or None, ends=not all_levels)
     Console().print(table(written.found))
@@ -86,16 +88,16 @@ def gmad(
 
 def _roles(pool: Pool, attacker: str, defender: str, one_way: bool) -> list[tuple[str, str]]:
     """(attacker, defender) of every match: those asked for, and the same with roles swapped."""
-    from bench.results import pools
+    from bench.analysis import gmad_pools
 
-    attackers = pools.names(pool, _split(attacker), "--attacker")
-    defenders = pools.names(pool, _split(defender), "--defender")
+    attackers = gmad_pools.names(pool, _split(attacker), "--attacker")
+    defenders = gmad_pools.names(pool, _split(defender), "--defender")
     roles = [(one, other) for one in attackers for other in defenders if one != other]
     if not roles:
         raise UsageError(
             f"gMAD needs two methods with predictions on {pool.task.title}; there is "
             f"{', '.join(dict.fromkeys([*attackers, *defenders]))}; to add one: "
-            f"{pools.command(pool, 'METHOD')}"
+            f"{gmad_pools.command(pool, 'METHOD')}"
         )
     swapped = [] if one_way else [(other, one) for one, other in roles]
     return list(dict.fromkeys([*roles, *swapped]))

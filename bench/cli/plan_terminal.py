@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.durations import readable
-from bench.plan import STATES
-from bench.plan.estimate import Estimate, Guess, estimate
+from bench.runs.plan import STATES
+from bench.runs.plan.estimate import Estimate, Guess, estimate
+from bench.util.durations import readable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.library import Library
-    from bench.options import Options
-    from bench.plan import Plan
+    from bench.cli.options import Options
+    from bench.data.data_cache import DataCache
+    from bench.runs.plan import Plan
     from bench.store import Store
 
 TITLES = {"done": "done", "failed": "failed", "elsewhere": "running", "todo": "to do"}
 
 
-def show(plan: Plan, store: Store, library: Library, options: Options, console: Console) -> None:
+def show(
+    plan: Plan, store: Store, data_cache: DataCache, options: Options, console: Console
+) -> None:
     """Print a plan."""
     from rich.table import Table
     from rich.text import Text
 
-    found = estimate(plan, store, library)
+    found = estimate(plan, store, data_cache)
     table = Table("method", "dataset", "labels", *(TITLES[state] for state in STATES), "time")
     for cell, guess in zip(plan.cells, found.cells, strict=True):
         states = [plan.states[run.run_id] for run in cell.runs]
@@ -103,7 +105,7 @@ def _slots(options: Options) -> int | None:
         return options.jobs
     if options.executor not in ("local", "loky"):
         return None
-    from bench.dispatch.slots import slots
-    from bench.environment import resolve_device
+    from bench.runs.dispatch.slots import slots
+    from bench.util.environment import resolve_device
 
     return len(slots(resolve_device(options.device)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import StoreError, UsageError
+from bench.util.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,9 +44,9 @@ def check(
     ] = None,
 ) -> None:
     """Compare with stored results. Exit 0 fine, 1 regression, 2 usage, 3 incomplete."""
-    from bench import check as checking
-    from bench.check.terminal import show
-    from bench.results import baseline
+    from bench.analysis import check as checking
+    from bench.analysis.check.terminal import show
+    from bench.store import baseline
 
     console = _console()
     try:
@@ -74,7 +74,7 @@ def baseline_save(
     folder: Annotated[Path, typer.Option(help="Folder to keep it in.")] = Path("baselines"),
 ) -> None:
     """Keep a results folder as one small file, fit for git, that `check` reads."""
-    from bench.results import baseline
+    from bench.store import baseline
 
     try:
         path, kept = baseline.save(results, name, folder)
@@ -99,10 +99,10 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Write all comparisons to this file.")] = None,
 ) -> None:
     """Compare methods over the same splits, and across datasets. Exit 3 nothing comparable."""
-    from bench import export as exporting
-    from bench.atomic import write_text
+    from bench.analysis import compare as comparing
     from bench.cli.compare_terminal import show
-    from bench.results import compare as comparing
+    from bench.store import table as exporting
+    from bench.util.atomic import write_text
 
     runs = exporting.load(results, metrics=[metric])
     if protocol is not None:
@@ -128,7 +128,7 @@ def merge(
     ] = False,
 ) -> None:
     """Bring results folders together. Exit 1 where they contradict each other."""
-    from bench.results.merge import merge as merging
+    from bench.store.merge import merge as merging
 
     merged = merging(sources, into, keep_first)
     for problem in merged.problems:
@@ -151,8 +151,8 @@ def export(
     ] = None,
 ) -> None:
     """Write all runs as one table: a row a run, missing and failed ones included."""
-    from bench import export as exporting
     from bench.store import Store
+    from bench.store import table as exporting
 
     store = Store(results)
     typer.echo(str(exporting.write(store, out, form, selection)))
@@ -168,7 +168,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check a results folder. Exit 0 valid, 1 wrong, 2 usage, 3 incomplete or empty."""
-    from bench.results.validate import validate as validating
+    from bench.store.validate import validate as validating
 
     found = validating(results, data_root or [])
     for finding in found.findings:
@@ -204,8 +204,8 @@ def latex(
     ] = False,
 ) -> None:
     """Set results as LaTeX tables in a shape of one's own; `report` sets them as papers do."""
-    from bench.atomic import write_text
     from bench.store import Store
+    from bench.util.atomic import write_text
     from reports.latex_choice import Choice, document
 
     choice = Choice(

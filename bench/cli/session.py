@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import datasets
 from bench import protocol as protocols
 from bench.api import OWN
-from bench.dispatch import Dispatcher, Interrupt, executors
-from bench.dispatch.compute import Computing
-from bench.dispatch.progress import Display
-from bench.dispatch.supervise import Outcome
-from bench.environment import resolve_device
-from bench.errors import DataError, UsageError
-from bench.images.files import find_files
-from bench.library import Library
-from bench.options import Options
-from bench.plan import STATES, Plan, Planner, contaminated
-from bench.protocol import DEMO, Protocol, names
+from bench.cli.options import Options
+from bench.data import datasets
+from bench.data.data_cache import DataCache
+from bench.data.images.files import find_files
+from bench.protocol import DEMO, Protocol, checks
 from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
+from bench.runs.dispatch import Dispatcher, Interrupt, executors
+from bench.runs.dispatch.compute import Sweep
+from bench.runs.dispatch.progress import Display
+from bench.runs.dispatch.supervise import Outcome
+from bench.runs.plan import STATES, Plan, Planner, contaminated
 from bench.store import Store, manifest
+from bench.util.environment import resolve_device
+from bench.util.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ class Finished:
     failed: int = 0
 
 
-def prepare(options: Options) -> tuple[Plan, Store, Library]:
+def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     """Validate everything, then plan: nothing runs before all of it is known to be sound.
 
     Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
@@ -46,17 +46,17 @@ def prepare(options: Options) -> tuple[Plan, Store, Library]:
     executors.check(place(options))
     roots = list(datasets.data_roots(options.data_root))
     chosen, variants = resolve(options, roots)
-    library = Library(roots)
-    _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), library)
+    data_cache = DataCache(roots)
+    _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), data_cache)
     store = Store(options.results)
-    planner = Planner(chosen, library)
+    planner = Planner(chosen, data_cache)
     plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
     if plan.contaminated and not plan.cells:
         raise UsageError(
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
             "dataset it is tested on"
         )
-    return plan, store, library
+    return plan, store, data_cache
 
 
 def run(options: Options, console: Console) -> Finished:
@@ -64,7 +64,7 @@ def run(options: Options, console: Console) -> Finished:
     if options.executor in ("local", "loky"):
         resolve_device(options.device)
     plan, store, _ = prepare(options)
-    manifest.update(store, plan)
+    manifest.add(store, plan.protocol, plan.entries(store))
     finished = Finished(plan)
     _announce(console, plan, store)
     left = [run_id for run_id, state in plan.states.items() if state in ("todo", "elsewhere")]
@@ -95,7 +95,7 @@ def _compute(
         desk = executors.Desk(store.root, display.show, display.say)
         dispatcher = Dispatcher(executors.make(place(options), desk), desk)
         with Interrupt(desk):
-            outcomes = Computing(plan, store, options, desk, dispatcher, display).run()
+            outcomes = Sweep(plan, store, options, desk, dispatcher, display).run()
         if desk.level and not any(outcome.interrupted for outcome in outcomes):
             outcomes.append(Outcome("", interrupted=_unfinished(plan, store)))
     return outcomes
@@ -108,7 +108,7 @@ def _unfinished(plan: Plan, store: Store) -> bool:
 def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
     """The protocol as options change it, and its rows. Raises `UsageError`; reads no data."""
     loaded = protocols.load(options.protocol)
-    names.check_file(options.protocol, roots)
+    checks.check_file(options.protocol, roots)
     chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments or ()))
     changes: dict[str, Any] = {}
     if options.datasets:
@@ -119,7 +119,7 @@ def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant
         changes["seed"] = options.seed
     if changes:
         chosen = protocols.override(chosen, changes)
-    names.check(chosen, roots)
+    checks.check(chosen, roots)
     return chosen, choose(chosen, options.methods, settings)
 
 
@@ -153,13 +153,13 @@ def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool)
     return list(wanted)
 
 
-def _refuse_missing(chosen: Protocol, wanted: Sequence[str], library: Library) -> None:
+def _refuse_missing(chosen: Protocol, wanted: Sequence[str], data_cache: DataCache) -> None:
     """A protocol whose databases are not all there, image by image, runs none of it by halves."""
-    absent = datasets.missing(wanted, library.data_roots)
+    absent = datasets.missing(wanted, data_cache.data_roots)
     problems = [datasets.describe_missing(absent)] if absent else []
     gone = {item.spec for item in absent}
     problems += filter(
-        None, (_missing_images(name, library) for name in wanted if name not in gone)
+        None, (_missing_images(name, data_cache) for name in wanted if name not in gone)
     )
     if problems:
         problems.append(
@@ -169,8 +169,8 @@ def _refuse_missing(chosen: Protocol, wanted: Sequence[str], library: Library) -
         raise DataError("\n".join(problems))
 
 
-def _missing_images(name: str, library: Library) -> str:
-    dataset = library.dataset(name)
+def _missing_images(name: str, data_cache: DataCache) -> str:
+    dataset = data_cache.dataset(name)
     images = list(dataset.table["image"])
     files = find_files(dataset.root, images)
     gone = [image for image, file in zip(images, files, strict=True) if file is None]

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import numpy.typing as npt
 
-from bench.errors import unknown
 from bench.metrics import correlation, logistic
+from bench.util.errors import unknown
 
 Function = Callable[[npt.ArrayLike, npt.ArrayLike], float]
 

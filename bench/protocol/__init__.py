@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bench import durations, yaml_lines
-from bench.datasets._requirements import people
-from bench.errors import UsageError, nearest, unknown
-from bench.store.records import Selection, SplitRule, Task
+from bench.data.datasets._requirements import people
+from bench.model.records import Selection, SplitRule, Task
+from bench.util import durations, yaml_files
+from bench.util.errors import UsageError, nearest, unknown
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocols"
 
@@ -42,7 +42,7 @@ class MethodEntry(BaseModel):
 
 
 class GmadEntry(BaseModel):
-    """How the methods compete by gMAD on the images they predict (`bench.gmad`)."""
+    """How the methods compete by gMAD on the images they predict (`bench.analysis.gmad`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -254,7 +254,7 @@ def validate(values: dict[str, Any], path: Path | None = None) -> Protocol:
     try:
         return Protocol.model_validate(values)
     except ValidationError as error:
-        lines = yaml_lines.positions(path) if path else {}
+        lines = yaml_files.positions(path) if path else {}
         raise UsageError(
             "\n".join(_explain(item, path, lines) for item in error.errors())
         ) from None
@@ -269,7 +269,7 @@ def override(protocol: Protocol, changes: dict[str, Any]) -> Protocol:
 def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise UsageError(f"{path}: 'extends' runs in a circle")
-    values = yaml_lines.read(path)
+    values = yaml_files.read(path)
     parent = values.pop("extends", None)
     if parent is None:
         return values

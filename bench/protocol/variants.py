@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.errors import UsageError, nearest, unknown
 from bench.protocol import MethodEntry, Protocol, override, parse_value
+from bench.util.errors import UsageError, nearest, unknown
 
 if TYPE_CHECKING:
     from bench.api import Context, Method, Settings

@@ -1,7 +1,7 @@
 """How sure a result is: intervals and tests, as pure functions of arrays.
 
 Which test answers which question, and what each one's error rate is, is told in
-`docs/statistics.md`; `python -m bench.stats.simulate` measures it.
+`docs/statistics.md`; `python -m tools.simulate_intervals` measures it.
 """
 
 from bench.stats.bootstrap import BootstrapInterval, bootstrap_srcc, bootstrap_srcc_difference

@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import unknown
 from bench.metrics.inputs import FloatArray, finite_vector
 from bench.stats.paired import PairedT, SignedRank, holm, nadeau_bengio, wilcoxon_signed_rank
+from bench.util.errors import unknown
 
 
 @dataclass(frozen=True)

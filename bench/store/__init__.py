@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from bench.atomic import replacing, write_text, writing
-from bench.errors import StoreError
-from bench.store.records import SCHEMA, Record, RunSpec, Status
+from bench.model.records import SCHEMA, Record, RunSpec, Status
+from bench.util.atomic import replacing, write_text, writing
+from bench.util.errors import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ class Store:
     """A results folder.
 
     `records/DATASET/METHOD/RUN.json` and `RUN.parquet` (predictions), with what else a protocol
-    keeps of a run (`bench.store.kept`), `protocols/NAME.json` (which runs make up which cell),
+    keeps of a run (`bench.store.artifacts`), `protocols/NAME.json` (which runs make up which cell),
     `pretrained/METHOD-KEY.safetensors`, `scores/` (predictions of whole datasets by methods that do
     not train), `logs/`.
     """

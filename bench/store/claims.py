@@ -33,7 +33,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.atomic import writing
+from bench.util.atomic import writing
 
 BEAT = 20.0
 """Seconds between two touches of a claim."""

@@ -1,19 +1,19 @@
-"""Which runs make up which cell of which protocol: written by `run`, read by reports."""
+"""Which runs make up which cell of which protocol: written by `bench run`, read by reports."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.atomic import write_text
-from bench.errors import StoreError
-from bench.plan import Cell, Plan
+from bench.model.records import SCHEMA, Selection, Task
 from bench.protocol import Protocol
 from bench.store import Store, slug
 from bench.store.claims import Claims
-from bench.store.records import SCHEMA, Selection, Task
+from bench.util.atomic import write_text
+from bench.util.errors import StoreError
 
 
 class CellEntry(BaseModel):
@@ -55,19 +55,6 @@ class Manifest(BaseModel):
     """In the order of first mention."""
 
 
-def update(store: Store, plan: Plan) -> Path:
-    """Add the plan's cells to the protocol's manifest; a cell planned again replaces itself."""
-    path = store.root / "protocols" / f"{slug(plan.protocol.name)}.json"
-    with editing(store, path):
-        known = {_key(cell): cell for cell in _read(path).cells} if path.exists() else {}
-        for cell in plan.cells:
-            entry = _entry(store, plan, cell)
-            known[_key(entry)] = entry
-        manifest = Manifest(protocol=plan.protocol, cells=list(known.values()))
-        write_text(path, manifest.model_dump_json(indent=1) + "\n")
-    return path
-
-
 def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
     """Reading, changing and writing a manifest: one process at a time."""
     return Claims(store.root).holding(f"protocol-{path.stem}", poll=0.05)
@@ -84,15 +71,15 @@ def read_all(store: Store) -> list[Manifest]:
     return [_read(path) for path in paths]
 
 
-def _entry(store: Store, plan: Plan, cell: Cell) -> CellEntry:
-    paths = (store.path(run).relative_to(store.root).as_posix() for run in cell.runs)
-    return CellEntry(
-        label=cell.variant.title,
-        method=cell.variant.method,
-        task=cell.task,
-        selection=plan.protocol.selection,
-        runs=tuple(paths),
-    )
+def add(store: Store, protocol: Protocol, entries: Sequence[CellEntry]) -> Path:
+    """Add cells to a protocol's manifest; a cell that was there already is replaced."""
+    path = store.root / "protocols" / f"{slug(protocol.name)}.json"
+    with editing(store, path):
+        known = {_key(cell): cell for cell in _read(path).cells} if path.exists() else {}
+        known.update({_key(entry): entry for entry in entries})
+        manifest = Manifest(protocol=protocol, cells=list(known.values()))
+        write_text(path, manifest.model_dump_json(indent=1) + "\n")
+    return path
 
 
 def _key(cell: CellEntry) -> tuple[str, Task, str]:

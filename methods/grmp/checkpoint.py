@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.errors import BenchError
-from methods.clip_tower import own
+from bench.api import BenchError
+from methods.kit.clip_tower import own
 
 FORMAT = "iqa-bench-grmp-1"
 OPTIONAL = frozenset({"text_encoder.token_embedding.weight"})

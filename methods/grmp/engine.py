@@ -14,17 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import backbones
-from bench.api import Context, Epoch, Images, LabelledSet
-from bench.errors import UsageError
-from methods import _gradcam as gradcam
+from bench.api import Context, Epoch, Images, LabelledSet, UsageError
 from methods.grmp import checkpoint
 from methods.grmp.finetune import Finetuner
 from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
 from methods.grmp.pipeline import Lens, Pipeline, Teacher
 from methods.grmp.pretrain import Pretrainer
-from methods.grmp.reuse import Reuse
 from methods.grmp.settings import GrmpSettings
 from methods.grmp.views import Crop, View, test_views
+from methods.kit import gradcam as gradcam
+from methods.kit.reuse import Reuse
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Array = npt.NDArray[np.floating[Any]]

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.api import Context, Epoch, LabelledSet
-from bench.errors import UsageError
+from bench.api import Context, Epoch, LabelledSet, UsageError
 from methods.grmp.pipeline import Pipeline, Teacher
 from methods.grmp.qgr import Regulated, angle, quality_loss, regulate, semantic_loss
 from methods.grmp.schedule import Schedule

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods._device import upload
 from methods.grmp.model import QualityCLIP, SceneTokens
-from methods.grmp.reuse import Kept, Reuse, memory_bound
 from methods.grmp.views import Crop
+from methods.kit.devices import upload
+from methods.kit.reuse import Kept, Reuse, memory_bound
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 TEACHER_BYTES = 64 << 20

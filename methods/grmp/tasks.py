@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Images, LabelledSet
-from bench.errors import DataError
+from bench.api import DataError, Images, LabelledSet
 from methods.grmp.finetune import rescaled
 
 Indices = npt.NDArray[np.intp]

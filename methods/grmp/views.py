@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import Context, Images, Pixels
-from bench.errors import BenchError
+from bench.api import BenchError, Context, Images, Pixels
 from methods.grmp.settings import GrmpSettings
 
 

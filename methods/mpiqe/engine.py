@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from bench import backbones
-from bench.api import Context, Epoch, Images, LabelledSet
-from bench.errors import UsageError
-from methods import _gradcam as gradcam
+from bench.api import Context, Epoch, Images, LabelledSet, UsageError
 from methods.grmp import checkpoint
 from methods.grmp.pipeline import Lens
 from methods.grmp.views import Crop
+from methods.kit import gradcam as gradcam
 from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.model import Answer, PromptedCLIP
 from methods.mpiqe.settings import MPIQESettings

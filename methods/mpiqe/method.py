@@ -14,7 +14,7 @@ from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, 
 from methods.mpiqe.settings import MPIQESettings
 
 if TYPE_CHECKING:
-    from methods._gradcam import Evidence
+    from methods.kit.gradcam import Evidence
     from methods.mpiqe.engine import Engine
 
 SIDE_TO_CROP = 8 / 7

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.clip_tower import TextPrompts, TextTower, VisualTower, private_copy
+from methods.kit.clip_tower import TextPrompts, TextTower, VisualTower, private_copy
 from methods.mpiqe.alignment import Alignment
 from methods.mpiqe.decoder import MultiModalEncoder, linear
 from methods.mpiqe.model_settings import ModelSettings

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import LabelledSet
-from methods import liqe_labels
+from methods.mpiqe import liqe_labels
 from methods.mpiqe.names import DISTORTIONS, SCENES, distortion_index, scene_index
 from methods.mpiqe.settings import MPIQESettings
 

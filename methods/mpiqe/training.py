@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bench.api import Context, Epoch, LabelledSet
 from methods.grmp.pipeline import Lens
-from methods.grmp.reuse import Kept, memory_bound
 from methods.grmp.views import Crop
+from methods.kit.reuse import Kept, memory_bound
 from methods.mpiqe.alignment import cross_entropy
 from methods.mpiqe.crops import Sampler
 from methods.mpiqe.model import Answer, PromptedCLIP

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bench.errors import UsageError
+from bench.api import UsageError
 
 SHOWN = 6
 

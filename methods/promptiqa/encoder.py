@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from bench.errors import UsageError
-from methods._weights import tensors_of
+from bench.api import UsageError
+from methods.kit.weights import tensors_of
 
 VIT = "vit_base_patch8_224"
 """timm's name of the encoder of paper and released code."""

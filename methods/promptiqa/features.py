@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
-from methods._device import Precision, autocast, send
-from methods._graphs import Replayed
+from methods.kit.devices import Precision, autocast, send
+from methods.kit.graphs import Replayed
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.model import PromptIQANet
 

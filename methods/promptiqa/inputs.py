@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images
-from methods._device import autocast, send
+from methods.kit.devices import autocast, send
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.features import stack_pixels
 from methods.promptiqa.model import PromptIQANet

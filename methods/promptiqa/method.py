@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import OWN, Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Pixels, Scores
+from bench.api import (
+    OWN,
+    Context,
+    Epoch,
+    ImagePolicy,
+    Images,
+    LabelledSet,
+    Method,
+    Pixels,
+    Scores,
+    UsageError,
+)
 from bench.api import Settings as BaseSettings
-from bench.errors import UsageError
 from methods.promptiqa.labels import model_labels, native
 from methods.promptiqa.prompts import perturb, select
 from methods.promptiqa.recipes import PAPER_SETS

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Epoch
-from methods._device import autocast
+from methods.kit.devices import autocast
 from methods.promptiqa.encoder import EncoderInfo
 from methods.promptiqa.groups import Group, Prompted, plan_epoch, prompted
 from methods.promptiqa.inputs import Inputs, Plan, Source

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from bench.analysis.grid import metric_title
 from reports.drawing import draw_boxes, handle
 from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget
-from reports.grid import metric_title
 from reports.sweeps import LEAST, interval
 from reports.sweeps import starts as groups_of
 

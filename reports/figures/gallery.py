@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.atomic import replacing
+from bench.analysis.results import Results
 from bench.protocol import Protocol
 from bench.store import slug
+from bench.util.atomic import replacing
 from reports.drawing import STYLE
 from reports.figures import boxes, lines, maps, overlays, points, ranks
 from reports.figures.sheet import LeftOut, Sheet, View, compose
-from reports.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
-    from bench.library import Library
+    from bench.data.data_cache import DataCache
 
 Maker = Callable[[View], Sheet]
 KINDS: dict[str, tuple[str, Maker]] = {
@@ -56,7 +56,7 @@ class Gallery:
     results: Results
     summary: pd.DataFrame
     folder: Path
-    library: Library | None = None
+    data_cache: DataCache | None = None
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Figures that were left out, each with its reason."""
@@ -88,7 +88,7 @@ class Gallery:
 
     def _draw(self, protocol: Protocol) -> list[tuple[str, str]]:
         """Draw a protocol's figures; kinds that are left out, each group with its reason."""
-        view = View(self.results, protocol, self.summary, self.library, self.notes)
+        view = View(self.results, protocol, self.summary, self.data_cache, self.notes)
         reasons: dict[str, list[str]] = {}
         for kind, (title, make) in KINDS.items():
             try:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from reports.curves import Line, Reading, diagnostic, on_test, over_budgets, over_epochs
+from bench.analysis.curves import Line, Reading, diagnostic, on_test, over_budgets, over_epochs
+from bench.analysis.grid import metric_title
 from reports.drawing import Axis, Numbered, draw_lines, handle
 from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, key
-from reports.grid import metric_title
-from reports.sweeps import Sweep, over_values, sweeps
+from reports.sweeps import ParameterSweep, over_values, sweeps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,7 @@ def _sheet(
     )
 
 
-def _sweep_name(every: Sequence[Sweep], sweep: Sweep) -> str:
+def _sweep_name(every: Sequence[ParameterSweep], sweep: ParameterSweep) -> str:
     """What tells a sweep from the others: its budget, method and fixed settings, where they do."""
     parts = []
     if len({budget(other.task) for other in every}) > 1:

@@ -7,10 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from bench.errors import StoreError
+from bench.analysis.embedding import RULE, Embedded, embedded, noise_counts, semantic_noise
+from bench.analysis.results import CellResult
+from bench.model.records import Record
 from bench.stats.median import median_interval
-from bench.store import kept
-from bench.store.records import Record
+from bench.store import artifacts
+from bench.util.errors import StoreError
 from reports.drawing import (
     class_handles,
     draw_classes,
@@ -18,9 +20,7 @@ from reports.drawing import (
     draw_marked,
     marked_handles,
 )
-from reports.embedding import RULE, Embedded, embedded, noise_counts, semantic_noise
 from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, quality_title, together
-from reports.results import CellResult
 
 INTERVALS = 8
 """Equal parts of the score range, each with a colour."""
@@ -104,7 +104,7 @@ def _embedded(view: View) -> list[tuple[CellResult, Embedded]]:
     chosen: list[tuple[CellResult, Record]] = []
     for task in view.tasks():
         cells = [cell for cell in view.cells if cell.entry.task == task]
-        chosen += together(cells, lambda run: _kept(view, run, kept.EMBEDDINGS))
+        chosen += together(cells, lambda run: _kept(view, run, artifacts.EMBEDDINGS))
     if not chosen:
         raise LeftOut(NO_FEATURES)
     found = []
@@ -121,7 +121,7 @@ def _embedded(view: View) -> list[tuple[CellResult, Embedded]]:
 
 
 def _kept(view: View, run: Record, kind: str) -> bool:
-    return kept.path(view.results.store, run.spec, kind).exists()
+    return artifacts.path(view.results.store, run.spec, kind).exists()
 
 
 def _scenes(item: Embedded) -> Sequence[str]:

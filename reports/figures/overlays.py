@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import datasets
+from bench.analysis.embedding import images_of
+from bench.analysis.results import CellResult
 from bench.api import ImagePolicy
-from bench.errors import BenchError
-from bench.images.decode import decode
-from bench.images.files import Tree
+from bench.data import datasets
+from bench.data.images.decode import decode
+from bench.data.images.files import Tree
 from bench.metrics import fit_logistic4, logistic4
-from bench.store import kept
-from bench.store.records import Record, Task
+from bench.model.records import Record, Task
+from bench.store import artifacts
+from bench.util.errors import BenchError
 from reports.drawing import draw_image, draw_overlay
-from reports.embedding import images_of
 from reports.figures.sheet import (
     LeftOut,
     Panel,
@@ -28,13 +29,12 @@ from reports.figures.sheet import (
     quality_title,
     together,
 )
-from reports.results import CellResult
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from bench.library import Library
+    from bench.data.data_cache import DataCache
 
 Pixels = npt.NDArray[np.uint8]
 SIDE = 240
@@ -68,7 +68,7 @@ def attention(view: View) -> Sheet:
         "comes from. Predictions are mapped to the labels' scale by the logistic fitted to all "
         "test images, where there is a fit."
     )
-    return Sheet(panels, caption=caption, across=kept.SHOWN, panel_size=SIZE)
+    return Sheet(panels, caption=caption, across=artifacts.SHOWN, panel_size=SIZE)
 
 
 def _chosen(view: View) -> dict[Task, list[tuple[CellResult, Record]]]:
@@ -76,7 +76,7 @@ def _chosen(view: View) -> dict[Task, list[tuple[CellResult, Record]]]:
     store = view.results.store
 
     def has(run: Record) -> bool:
-        return kept.path(store, run.spec, kept.ATTENTION).exists()
+        return artifacts.path(store, run.spec, artifacts.ATTENTION).exists()
 
     found = {}
     for task in view.tasks():
@@ -97,7 +97,7 @@ def _block(view: View, task: Task, runs: list[tuple[CellResult, Record]]) -> lis
     first = runs[0][1]
     shown = _maps(view, first).rows
     images = images_of(view.results, first).iloc[shown]
-    pixels = read_images(view.library, first, list(images["image"]))
+    pixels = read_images(view.data_cache, first, list(images["image"]))
     labels = [f"{quality_title(task.test)} {value:.3g}" for value in images["quality"]]
     panels = _row(
         partial(draw_image, image=image, text=text, side=side)
@@ -125,11 +125,11 @@ def _side(title: str, shown: npt.NDArray[Any]) -> list[str]:
 
 def _row(draws: Iterable[Callable[[Axes], None]]) -> list[Panel | None]:
     panels: list[Panel | None] = [Panel("", draw) for draw in draws]
-    return panels + [None] * (kept.SHOWN - len(panels))
+    return panels + [None] * (artifacts.SHOWN - len(panels))
 
 
-def _maps(view: View, run: Record) -> kept.Attention:
-    found = kept.attention(view.results.store, run.spec)
+def _maps(view: View, run: Record) -> artifacts.Attention:
+    found = artifacts.attention(view.results.store, run.spec)
     assert found is not None
     return found
 
@@ -143,17 +143,17 @@ def predicted(images: pd.DataFrame) -> npt.NDArray[np.float64]:
     return logistic4(prediction, *fit.params) if fit.converged else prediction
 
 
-def read_images(library: Library | None, run: Record, names: list[str]) -> list[Pixels]:
+def read_images(data_cache: DataCache | None, run: Record, names: list[str]) -> list[Pixels]:
     """Test images of a run by name, with `SIDE` pixels on the shorter side.
 
     Raises `BenchError` where the dataset is not at hand, differs from the run's, or lacks a file.
     """
     spec = run.spec.task.test
-    if library is None or datasets.locate(spec, library.data_roots) is None:
+    if data_cache is None or datasets.locate(spec, data_cache.data_roots) is None:
         raise BenchError(
             f"the images of {spec} are not at hand (--data-root or IQA_DATA says where they are)"
         )
-    dataset = library.dataset(spec)
+    dataset = data_cache.dataset(spec)
     if run.digests.get("test", dataset.digest) != dataset.digest:
         raise BenchError(f"{spec} on this machine is not the one that the runs have seen")
     tree = Tree(dataset.root)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench.errors import StoreError
-from reports.curves import Cloud, cloud
+from bench.analysis.curves import Cloud, cloud
+from bench.analysis.results import CellResult
+from bench.util.errors import StoreError
 from reports.drawing import draw_cloud
 from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, key, quality_title
-from reports.results import CellResult
 
 
 def scatter(view: View) -> Sheet:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from bench.analysis.comparisons import of_protocol
 from reports import ranks
-from reports.comparisons import of_protocol
 from reports.figures.sheet import LeftOut, Panel, Sheet, View
 
 

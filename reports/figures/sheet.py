@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench import datasets
-from bench.errors import UsageError
+from bench.analysis.grid import row_title
+from bench.analysis.results import CellResult, Results
+from bench.data import datasets
+from bench.model.records import Record, Task
 from bench.protocol import Protocol
-from bench.store.records import Record, Task
-from reports.grid import row_title
-from reports.results import CellResult, Results
+from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
     from matplotlib.lines import Line2D
 
-    from bench.library import Library
+    from bench.data.data_cache import DataCache
 
 ACROSS = 3
 """Panels side by side."""
@@ -62,8 +62,8 @@ class View:
     results: Results
     protocol: Protocol
     summary: pd.DataFrame
-    """All protocols' rows (`reports.summary`)."""
-    library: Library | None = None
+    """All protocols' rows (`bench.analysis.summary`)."""
+    data_cache: DataCache | None = None
     """The datasets, for figures that show images; None where there is none at hand."""
     notes: list[str] = field(default_factory=list)
     """What a figure had to leave out in part."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import write_json
-from bench.datasets import Roots
-from bench.errors import DataError
+from bench.data.datasets import Roots
 from bench.store import slug
+from bench.util.atomic import write_json
+from bench.util.errors import DataError
 from reports.gmad import page, sheet
 from reports.gmad.contest import Contest, document, hold, images_of
 from reports.pictures import Album, Look

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import UsageError
-from bench.gmad import Match, Pair, compete, default_tolerance, judge
+from bench.analysis.gmad import Match, Pair, compete, default_tolerance, judge
+from bench.analysis.gmad_pools import Scores
 from bench.protocol import GmadEntry
-from bench.results.pools import Scores
+from bench.util.errors import UsageError
 
 SCHEMA = 1
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.datasets import Roots
-from bench.errors import BenchError
+from bench.analysis.gmad_pools import Pool, pools, read
+from bench.analysis.results import CellResult, Results
+from bench.data.datasets import Roots
+from bench.model.records import Selection, Task
 from bench.protocol import GmadEntry
-from bench.results.pools import Pool, pools, read
-from bench.store.records import Selection, Task
+from bench.util.errors import BenchError
 from reports.gmad import name, page, sheet
 from reports.gmad.contest import Contest, document, hold, images_of
 from reports.pictures import Album, Look
-from reports.results import CellResult, Results
 
 MOST_METHODS = 4
 """Methods on one page: four make twelve matches and up to 48 images."""

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.atomic import write_text
-from bench.demo import DEMO_SETS
-from bench.results.pools import Scores
+from bench.analysis.gmad_pools import Scores
+from bench.data.demo import DEMO_SETS
+from bench.util.atomic import write_text
 from reports.html.site import BOTH, DEMO, TINY
 from reports.pictures import Album, Look, Picture
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.atomic import replacing
 from bench.store import slug
+from bench.util.atomic import replacing
 from reports.drawing import COLOURS, STYLE
 from reports.pictures import Album
 

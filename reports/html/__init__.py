@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.atomic import write_text
+from bench.util.atomic import write_text
 from reports.html import board, comparisons, pages
 from reports.html.site import Site
 

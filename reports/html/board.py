@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis.curves import over_budgets
+from bench.analysis.embedding import RULE
+from bench.analysis.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
+from bench.analysis.published import mark
+from bench.analysis.results import CellResult
 from bench.metrics import METRICS
 from bench.protocol import Protocol
-from reports.curves import over_budgets
-from reports.embedding import RULE
-from reports.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
 from reports.html.site import Site, banner
 from reports.html.svg import line_chart
 from reports.parts import parts
-from reports.published import mark
-from reports.results import CellResult
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from bench.analysis import compare
+from bench.analysis.comparisons import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
+from bench.analysis.grid import metric_title
 from bench.metrics import METRICS
-from bench.results import compare
 from reports import ranks
-from reports.comparisons import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
-from reports.grid import metric_title
 from reports.html.board import SELECTIONS, budget_title
 from reports.html.site import Site, banner
 

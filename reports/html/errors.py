@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import datasets
-from bench.errors import StoreError, UsageError
-from reports.grid import number
+from bench.analysis.grid import number
+from bench.analysis.results import CellResult
+from bench.data import datasets
+from bench.util.errors import StoreError, UsageError
 from reports.html.site import Site
-from reports.results import CellResult
 from reports.worst import FOLDER, Miss, worst
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.errors import StoreError
-from bench.identity import digest
-from bench.store.records import Environment, Record
-from reports.curves import cloud, diagnostic, loss, on_test, over_epochs
-from reports.grid import MARKS, metric_title, number, signed
+from bench.analysis.curves import cloud, diagnostic, loss, on_test, over_epochs
+from bench.analysis.grid import MARKS, metric_title, number, signed
+from bench.analysis.results import CellResult
+from bench.model.identity import digest
+from bench.model.records import Environment, Record
+from bench.util.errors import StoreError
 from reports.html.board import SELECTIONS, budget_title
 from reports.html.errors import worst_errors
 from reports.html.site import Site, banner
 from reports.html.svg import line_chart, scatter
-from reports.results import CellResult
 
 UNITS = {
     "angle": "angle in degrees",

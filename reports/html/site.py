@@ -9,11 +9,11 @@ from importlib import metadata
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
+from bench.analysis.comparisons import Comparisons, compare_all
+from bench.analysis.grid import ranked
+from bench.analysis.published import NOTHING, Printed
+from bench.analysis.results import CellResult, Results
 from bench.store import slug
-from reports.comparisons import Comparisons, compare_all
-from reports.grid import ranked
-from reports.published import NOTHING, Printed
-from reports.results import CellResult, Results
 from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Site:
 
     results: Results
     summary: pd.DataFrame
-    """With ranks (`reports.grid.ranked`)."""
+    """With ranks (`bench.analysis.grid.ranked`)."""
     figures: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Title, caption, PNG and PDF, the files as paths under the report's folder."""
     notes: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from reports.curves import Cloud, Line
+from bench.analysis.curves import Cloud, Line
 
 MARKERS = ("circle", "square", "diamond", "triangle")
 COLOURS = 8

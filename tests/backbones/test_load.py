@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from bench import backbones
 from bench.backbones import BackboneError, load, resolve
 from bench.backbones._load import Backbone, empty_model
-from bench.backbones.train_tiny import encode_text
+from tools.tiny.train import encode_text
 
 _SMALL_VIT = {"model": "iqa-bench-tiny"}
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench import backbones
 from bench.backbones import BackboneError, identity, list_backbones, resolve
-from bench.errors import BenchError
+from bench.util.errors import BenchError
 
 
 def test_names_and_identities_do_not_import_torch() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from bench.backbones import load
 from bench.backbones._load import Backbone
-from bench.backbones.captions import DEFAULT, caption, long_caption
-from bench.backbones.corpus import TRAIN_SEED, picture, pristine, render_corpus
-from bench.backbones.evaluate_tiny import scene_accuracy, zero_shot_srcc
-from bench.demo import CATEGORIES
-from bench.demo.noise import generator
+from bench.data.demo import CATEGORIES
+from bench.data.demo.noise import generator
+from tools.tiny.captions import DEFAULT, caption, long_caption
+from tools.tiny.corpus import TRAIN_SEED, picture, pristine, render_corpus
+from tools.tiny.evaluate import scene_accuracy, zero_shot_srcc
 
 
 @pytest.fixture(scope="module")

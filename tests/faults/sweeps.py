@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from bench import export
+from bench.model.records import Record
 from bench.store import Store
-from bench.store.records import Record
+from bench.store import table as runs_table
 
 START_UP = 0.25
 """Share of the kills within the first two seconds, whatever has been computed by then."""
@@ -190,5 +190,5 @@ def _read(path: Path) -> bytes:
 
 def table(results: Path) -> object:
     """What tables are made of, without times and places."""
-    frame = export.load(results)
+    frame = runs_table.load(results)
     return frame.sort_values(COMPARED).reset_index(drop=True)[COMPARED]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.dispatch.jobs import Event, Work
-from bench.execute import Executor
-from bench.library import Library
-from bench.plan import Planner
+from bench.data.data_cache import DataCache
+from bench.model.jobs import Event, RunJob
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
+from bench.runs.execute import Executor
+from bench.runs.plan import Planner
 from bench.store import Store
 from tests.conftest import Bench
 
@@ -22,17 +22,17 @@ def test_damaged_scores_are_set_aside_and_computed_again(
 ) -> None:
     monkeypatch.setenv("IQA_BENCH_CACHE", str(tmp_path / "cache"))
     protocol = Protocol(name="damage", datasets=("toy",), labels=(10,), repeats=1)
-    library, store = Library([toy_data]), Store(tmp_path / "results")
+    data_cache, store = DataCache([toy_data]), Store(tmp_path / "results")
     variants = choose(protocol, ["toy_luminance"], {})
-    (spec,) = Planner(protocol, library).plan(variants, store).runs.values()
-    work = Work(spec=spec, settings=variants[0].raw)
-    first = Executor(store, library).execute(work)
+    (spec,) = Planner(protocol, data_cache).plan(variants, store).runs.values()
+    work = RunJob(spec=spec, settings=variants[0].raw)
+    first = Executor(store, data_cache).execute(work)
     (scores,) = (store.root / "scores").glob("*/*.parquet")
     whole = scores.read_bytes()
 
     scores.write_bytes(content)
     events: list[Event] = []
-    second = Executor(store, library, emit=events.append).execute(work)
+    second = Executor(store, data_cache, emit=events.append).execute(work)
     assert second.status == "done", second.traceback
     assert second.metrics == first.metrics
     assert scores.read_bytes() == whole

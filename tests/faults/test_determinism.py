@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.dispatch.jobs import Work
-from bench.execute import Executor
-from bench.library import Library
-from bench.plan import Planner
+from bench.data.data_cache import DataCache
+from bench.model.jobs import RunJob
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
+from bench.runs.execute import Executor
+from bench.runs.plan import Planner
 from bench.store import Store
 from tests.conftest import Bench
 
@@ -31,15 +31,15 @@ def test_a_training_repeats_bit_for_bit(
     protocol = Protocol(name="twice", datasets=("toy",), labels=(10,), repeats=1)
     found = []
     for seed in (1, 2):
-        library = Library([toy_data])
+        data_cache = DataCache([toy_data])
         variants = choose(protocol, [method], {"backbone": "tiny", **TRAINED[method]})
         store = Store(tmp_path / str(seed))
-        (spec,) = Planner(protocol, library).plan(variants, store).runs.values()
+        (spec,) = Planner(protocol, data_cache).plan(variants, store).runs.values()
         # What others drew from the global generators before must not matter.
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         random.seed(seed)
-        record = Executor(store, library).execute(Work(spec=spec, settings=variants[0].raw))
+        record = Executor(store, data_cache).execute(RunJob(spec=spec, settings=variants[0].raw))
         assert record.status == "done", record.traceback
         found.append((record, store.predictions(spec)))
     (first, one), (second, two) = found

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.atomic import replacing
-from bench.errors import StoreError
 from bench.store import Store
+from bench.util.atomic import replacing
+from bench.util.errors import StoreError
 from tests.conftest import Bench
 from tests.results_factory import Factory
 

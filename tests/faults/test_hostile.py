@@ -12,19 +12,20 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from bench import datasets, published
 from bench import protocol as protocols
 from bench.api import Context, ImagePolicy
 from bench.backbones._archive import read_archive
 from bench.backbones._load import _read as read_backbone
-from bench.errors import BenchError, DataError, StoreError, UsageError
-from bench.execute.predicting import load_weights
-from bench.images.decode import Unreadable, decode
+from bench.data import datasets
+from bench.data.images.decode import Unreadable, decode
+from bench.protocol import published
 from bench.registry import settings_for
+from bench.runs.execute.predicting import load_weights
 from bench.store import Store
 from bench.store.manifest import read_all
-from methods._weights import start_from
+from bench.util.errors import BenchError, DataError, StoreError, UsageError
 from methods.grmp import checkpoint as grmp
+from methods.kit.weights import start_from
 from methods.promptiqa import checkpoint as promptiqa
 from methods.promptiqa.encoder import _load_imagenet
 from tests.conftest import Bench
@@ -219,8 +220,8 @@ def test_a_header_of_a_huge_image_is_refused_by_name(
 
 
 def test_names_with_terminal_markup_are_text(tmp_path: Path) -> None:
-    from bench.dispatch.jobs import Event, Job
-    from bench.dispatch.progress import Display
+    from bench.model.jobs import Event, Job
+    from bench.runs.dispatch.progress import Display
 
     name = "[/bold] [red]x[/red] [link=file:///etc/passwd]y"
     with (tmp_path / "screen").open("w") as screen:

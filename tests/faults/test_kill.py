@@ -83,8 +83,8 @@ def test_six_kills(bench: Bench) -> None:
     context = multiprocessing.get_context("forkserver")
     preloaded = [
         "bench.cli.session",
-        "bench.dispatch.executors.local",
-        "bench.datasets.base",
+        "bench.runs.dispatch.executors.local",
+        "bench.data.datasets.base",
         "joblib",
     ]
     context.set_forkserver_preload([*preloaded, "pandas", "rich.console", __name__])

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from bench.api import Context, Images, Method, Scores
-from bench.execute.fitting import predict
-from bench.execute.memory import ran_out, sparingly
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
+from bench.runs.execute.fitting import predict
+from bench.runs.execute.memory import ran_out, retry_smaller_batch
 from bench.store import Store
 from tests.conftest import Bench
 
@@ -75,7 +75,7 @@ def test_one_image_that_does_not_fit_is_the_runs_error(error: Exception) -> None
 def test_other_errors_are_not_tried_again() -> None:
     method = Counting(fits=0, error=RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
-        sparingly(method, lambda: method.predict(IMAGES))
+        retry_smaller_batch(method, lambda: method.predict(IMAGES))
     assert method.sizes == [64]
 
 

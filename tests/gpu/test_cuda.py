@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from bench.api import Context, Images, Method, Scores
-from bench.dispatch.jobs import Work
-from bench.execute import Executor
-from bench.execute.fitting import predict
-from bench.images import ArrayImages
-from bench.library import Library
-from bench.plan import Planner
+from bench.data.data_cache import DataCache
+from bench.model.images import ArrayImages
+from bench.model.jobs import RunJob
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
+from bench.runs.execute import Executor
+from bench.runs.execute.fitting import predict
+from bench.runs.plan import Planner
 from bench.store import Store
-from methods._device import upload
-from methods._graphs import Replayed
+from methods.kit.devices import upload
+from methods.kit.graphs import Replayed
 from tests.conftest import Bench
 
 pytestmark = [
@@ -30,12 +30,12 @@ pytestmark = [
 
 def predictions(method: str, device: str, data: Path, folder: Path) -> np.ndarray:
     protocol = Protocol(name="gpu", datasets=("toy",), labels=(10,), repeats=1)
-    library = Library([data])
+    data_cache = DataCache([data])
     variants = choose(protocol, [method], {"backbone": "tiny"})
     store = Store(folder)
-    (spec,) = Planner(protocol, library).plan(variants, store).runs.values()
-    work = Work(spec=spec, settings=variants[0].raw)
-    record = Executor(store, library, device=device).execute(work)
+    (spec,) = Planner(protocol, data_cache).plan(variants, store).runs.values()
+    work = RunJob(spec=spec, settings=variants[0].raw)
+    record = Executor(store, data_cache, device=device).execute(work)
     assert record.status == "done", record.traceback
     assert record.peak_memory_mb
     return store.predictions(spec)["prediction"].to_numpy()

@@ -18,10 +18,10 @@ from PIL import Image
 
 from bench import registry
 from bench.api import Context, Images, LabelledSet, Method
-from bench.demo import filters, render
-from bench.errors import BenchError
-from bench.images import ArrayImages
-from bench.images.decode import decode
+from bench.data.demo import filters, render
+from bench.data.images.decode import decode
+from bench.model.images import ArrayImages
+from bench.util.errors import BenchError
 from methods.pyiqa_trained import ARCHITECTURES
 
 COUNT = 8

@@ -10,7 +10,7 @@ import torch
 
 from bench import backbones
 from bench.api import Context
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
 from methods.clip_zeroshot import ClipZeroShot, ZeroShotSettings
 
 

@@ -22,11 +22,11 @@ import pytest
 
 from bench import pyiqa_library, registry
 from bench.api import Context, LabelledSet, Method, Settings
-from bench.errors import BenchError, UsageError
-from bench.execute.predicting import load_weights
-from bench.images import ArrayImages
-from bench.images.decode import decode
+from bench.data.images.decode import decode
 from bench.metrics import srcc
+from bench.model.images import ArrayImages
+from bench.runs.execute.predicting import load_weights
+from bench.util.errors import BenchError, UsageError
 from methods.pyiqa_trained import ARCHITECTURES
 from tests.conftest import TOY_METHODS
 from tests.faults.evil import evil_weights
@@ -129,7 +129,7 @@ def test_fit_reports_epochs_and_does_not_touch_the_labels(
     train = world.labelled(method, conformance.count_for(case))
     asked(world.trained(case)[0], train.images)
     if not case.startswith("oracle:"):  # it declares that it knows the labels of its database
-        monkeypatch.setattr("bench.datasets.load", _no_labels)
+        monkeypatch.setattr("bench.data.datasets.load", _no_labels)
     epochs = list(method.fit(train))
     assert bool(epochs) == type(method).learns()
     assert np.isfinite([epoch.loss for epoch in epochs]).all()

@@ -11,8 +11,8 @@ import torch
 
 from bench import backbones, registry
 from bench.api import Context, LabelledSet
-from bench.errors import BenchError, UsageError
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
+from bench.util.errors import BenchError, UsageError
 from methods.clipiqa import ATTRIBUTES
 from methods.coop import Coop
 from methods.grmp.method import GRMP

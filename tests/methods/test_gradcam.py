@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.images import ArrayImages
-from methods import _gradcam as gradcam
+from bench.model.images import ArrayImages
 from methods.grmp.pipeline import Lens
+from methods.kit import gradcam as gradcam
 
 TOKENS = torch.tensor(
     [

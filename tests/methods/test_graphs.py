@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods import _graphs
-from methods._graphs import Forward, Replayed
+from methods.kit import graphs
+from methods.kit.graphs import Forward, Replayed
 
 
 class OnGpu(torch.Tensor):
@@ -27,7 +27,7 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         made.append(tuple(batch.shape))
         return lambda other: forward(other) + 100
 
-    monkeypatch.setattr(_graphs, "capture", capture)
+    monkeypatch.setattr(graphs, "capture", capture)
     return made
 
 
@@ -52,7 +52,7 @@ def test_few_shapes_are_captured(captures: list[tuple[int, ...]]) -> None:
     for rows in range(1, 9):
         for _ in range(3):
             run(replayed, on_gpu(rows))
-    assert captures == [(rows, 2) for rows in range(1, _graphs.MOST + 1)]
+    assert captures == [(rows, 2) for rows in range(1, graphs.MOST + 1)]
     assert run(replayed, on_gpu(8)) == 2
 
 
@@ -80,7 +80,7 @@ def test_a_replay_reads_the_new_batch_and_gives_a_result_of_its_own() -> None:
         def replay(self) -> None:
             result.copy_(held * 2)
 
-    captured = _graphs.Captured(Graph(), held, result)  # type: ignore[arg-type]
+    captured = graphs.Captured(Graph(), held, result)  # type: ignore[arg-type]
     first = captured(torch.tensor([1.0, 2.0]))
     second = captured(torch.tensor([3.0, 4.0]))
     assert first.tolist() == [2.0, 4.0]

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from bench.api import Context, Epoch, LabelledSet
-from bench.errors import BenchError, DataError, UsageError
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
+from bench.util.errors import BenchError, DataError, UsageError
 from methods.grmp import checkpoint
 from methods.grmp.engine import Engine
 from methods.grmp.method import GRMP
 from methods.grmp.model import finetuned_names
-from methods.grmp.reuse import NOTHING, Reuse
 from methods.grmp.settings import GrmpSettings
+from methods.kit.reuse import NOTHING, Reuse
 
 SIDE = 128
 QUICK = {

@@ -12,10 +12,10 @@ from safetensors import safe_open
 
 from bench import protocol as protocols
 from bench.api import Context, Epoch, LabelledSet
-from bench.errors import BenchError, UsageError
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
 from bench.protocol.variants import choose
-from methods.clip_tower import VisualTower
+from bench.util.errors import BenchError, UsageError
+from methods.kit.clip_tower import VisualTower
 from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.method import MPIQE
 from methods.mpiqe.model import PromptedCLIP
@@ -282,13 +282,14 @@ def test_it_learns_noise(labelled: LabelledSet) -> None:
 @pytest.mark.slow
 def test_it_learns_the_demo_set() -> None:
     """The tiny recipe on 80 % of 600 rendered images; SRCC was 0.55 when this was written."""
-    from bench import datasets, metrics
+    from bench import metrics
     from bench.api import ImagePolicy
-    from bench.datasets._places import cache_folder
-    from bench.execute.labels import normalise
-    from bench.images import open_images
-    from bench.splits import make_split
-    from bench.tasks import labelled
+    from bench.data import datasets
+    from bench.data.datasets._places import cache_folder
+    from bench.data.images import open_images
+    from bench.data.selection import labelled
+    from bench.data.splits import make_split
+    from bench.runs.execute.labels import normalise
 
     datasets.reader("demo_authentic").obtain()
     whole = datasets.load("demo_authentic")

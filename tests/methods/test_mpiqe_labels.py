@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from bench.api import LabelledSet
-from bench.datasets import kadid10k, live, tid2013
-from bench.demo import CATEGORIES, DEMO_SETS
-from bench.errors import DataError
-from bench.images import ArrayImages
-from methods import liqe_labels
+from bench.data.datasets import kadid10k, live, tid2013
+from bench.data.demo import CATEGORIES, DEMO_SETS
+from bench.model.images import ArrayImages
+from bench.util.errors import DataError
+from methods.mpiqe import liqe_labels
 from methods.mpiqe.names import DISTORTIONS, SCENES, distortion_index, scene_index
 from methods.mpiqe.settings import MPIQESettings
 from methods.mpiqe.targets import Targets, targets

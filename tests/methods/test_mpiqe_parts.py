@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from bench.api import Context
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
 from methods.mpiqe import crops
 from methods.mpiqe.alignment import Alignment, cross_entropy, spatially_weighted, window_features
 from methods.mpiqe.decoder import MultiModalEncoder

@@ -10,10 +10,10 @@ import pytest
 
 from bench import registry
 from bench.api import Context, LabelledSet
-from bench.errors import BenchError, UsageError
-from bench.images import ArrayImages
 from bench.metrics import srcc
-from methods._heads import folds, respond
+from bench.model.images import ArrayImages
+from bench.util.errors import BenchError, UsageError
+from methods.kit.heads import folds, respond
 from methods.probes import Ridge
 
 PROBES = ("linear_probe", "ridge", "svr")

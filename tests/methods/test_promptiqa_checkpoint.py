@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.errors import UsageError
+from bench.util.errors import UsageError
 from methods.promptiqa.checkpoint import fit_state, read_checkpoint
 from methods.promptiqa.encoder import TapTransformer, quarters
 from methods.promptiqa.model import PromptIQANet

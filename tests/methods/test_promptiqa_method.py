@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bench.api import Context, LabelledSet
-from bench.errors import UsageError
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
+from bench.util.errors import UsageError
 from methods.promptiqa import features
 from methods.promptiqa.features import STORE, FeatureStore
 from methods.promptiqa.method import PromptIQA

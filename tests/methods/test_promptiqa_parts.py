@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from timm.models.vision_transformer import Block
 from torch import nn
 
-from bench.benchmarks.promptiqa_cost import plain_attention_block, plain_forward
 from methods.promptiqa.groups import Group, plan_epoch, prompted
 from methods.promptiqa.labels import model_labels, random_flipping, random_scaling
 from methods.promptiqa.layers import AttentionBlock, first_token
 from methods.promptiqa.model import ModelSize, PromptIQANet
 from methods.promptiqa.prompts import even_positions, interval_positions, perturb, select
 from methods.promptiqa.settings import PromptIQASettings
+from tools.promptiqa_cost import plain_attention_block, plain_forward
 
 SMALL = ModelSize(
     tap_width=16,

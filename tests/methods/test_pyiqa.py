@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench import datasets, pyiqa_library, registry
+from bench import pyiqa_library, registry
 from bench.api import Context
-from bench.errors import BenchError, UsageError
-from bench.images import ArrayImages
+from bench.data import datasets
+from bench.model.images import ArrayImages
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
 from bench.store import Store
-from methods import _contamination
+from bench.util.errors import BenchError, UsageError
+from methods.kit import contamination
 from methods.pyiqa import BATCHED, PyiqaMetric, PyiqaSettings
 from tests.conftest import Bench
 
@@ -273,7 +274,7 @@ def test_an_image_that_cannot_be_scored_is_named() -> None:
 
 
 def test_what_each_metric_was_trained_on_has_a_source() -> None:
-    table = _contamination.table()
+    table = contamination.table()
     assert set(pyiqa_library.metric_names()) <= set(table)
     known = set(datasets.names())
     for name, entry in table.items():

@@ -12,8 +12,8 @@ import torch
 
 from bench import backbones, pyiqa_library, registry
 from bench.api import Context, Epoch, LabelledSet
-from bench.errors import BenchError, UsageError
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
+from bench.util.errors import BenchError, UsageError
 from methods.pyiqa_trained import ARCHITECTURES, NOT_TRAINED, local_contrast, why_not
 
 SMALL = {"crop": 32, "crops": 2, "test_crops": 2, "epochs": 2, "batch_size": 8, "lr": 1e-3}

@@ -11,8 +11,8 @@ import pytest
 
 from bench import registry
 from bench.api import Context, LabelledSet
-from bench.errors import BenchError
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
+from bench.util.errors import BenchError
 from methods.sanity import LabelMean, Random
 from tests.conftest import Bench
 

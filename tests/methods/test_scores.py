@@ -11,8 +11,8 @@ import pytest
 
 from bench import registry
 from bench.api import Context, Scores
-from bench.errors import DataError, UsageError
-from bench.images import ArrayImages
+from bench.model.images import ArrayImages
+from bench.util.errors import DataError, UsageError
 from tests.conftest import Bench
 
 NAMES = ("a.png", "sub/b.png", "c.png")

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.atomic import write_text
-from bench.identity import digest
+from bench.model.identity import digest
+from bench.model.records import CurvePoint, Environment, Record, RunSpec, Selection, Task
 from bench.protocol import Protocol
 from bench.store import Store, slug
 from bench.store.manifest import CellEntry, Manifest
-from bench.store.records import CurvePoint, Environment, Record, RunSpec, Selection, Task
+from bench.util.atomic import write_text
 
 EVIL = "<script>window.hacked=1</script>"
 ENVIRONMENT = Environment(

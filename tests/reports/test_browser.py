@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.store import kept, write_parquet
+from bench.store import artifacts, write_parquet
 from reports.render import Rendered, render
 from tests.reports.browser import DESK, PHONE, Scheme, Visit, needs_chromium, visit
 from tests.reports.stores import EVIL, maker, task
@@ -59,7 +59,7 @@ def test_protocols_with_one_title_stay_apart(tmp_path: Path, chromium: Browser) 
         one.save()
     for run in runs:
         known = made.store.predictions(run.spec)[["image"]].assign(semantic_confidence=0.9)
-        write_parquet(known, kept.path(made.store, run.spec, kept.PER_IMAGE))
+        write_parquet(known, artifacts.path(made.store, run.spec, artifacts.PER_IMAGE))
     report = render(made.store, tmp_path / "out")
     for kind in ("index.html", "comparisons.html", "methods/grmp-iqa.html", "datasets/livec.html"):
         with visit(chromium, report.out / kind) as seen:

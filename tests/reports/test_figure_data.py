@@ -12,22 +12,22 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from bench.library import Library
+from bench.analysis.results import load
+from bench.analysis.summary import table
+from bench.data.data_cache import DataCache
 from bench.metrics import fit_logistic4, logistic4
-from bench.store import Store, kept
+from bench.store import Store, artifacts
 from reports.drawing import STYLE
 from reports.figures import boxes, lines, overlays, points
 from reports.figures.sheet import LeftOut, Sheet, View, compose, quality_title
-from reports.results import load
-from reports.summary import table
 from tests.reports.stores import Maker, maker, task
 
 REPEATS = (0.50, 0.62, 0.57, 0.66)
 
 
-def view(store: Store, library: Library | None = None) -> View:
+def view(store: Store, data_cache: DataCache | None = None) -> View:
     results = load(store)
-    return View(results, results.protocols[0], table(results), library)
+    return View(results, results.protocols[0], table(results), data_cache)
 
 
 def axes_of(sheet: Sheet) -> list[Axes]:
@@ -243,19 +243,19 @@ def attended(tmp_path: Path) -> Maker:
     for number, label in enumerate(("Visual-only", "MP-IQE")):
         for run in made.cell(label, task("mine"), REPEATS):
             maps_ = np.random.default_rng(number).random((6, 8, 8)).astype(np.float32)
-            with kept.path(made.store, run.spec, kept.ATTENTION).open("wb") as file:
+            with artifacts.path(made.store, run.spec, artifacts.ATTENTION).open("wb") as file:
                 np.savez(file, rows=np.array([3, 70, 5, 8, 9, 11]), maps=maps_)
     made.save()
     return made
 
 
 def test_attention_overlays(attended: Maker, tmp_path: Path) -> None:
-    seen = view(attended.store, Library([tmp_path / "data"]))
+    seen = view(attended.store, DataCache([tmp_path / "data"]))
     drawn = axes_of(overlays.attention(seen))
     assert len(drawn) == 18
     run = seen.cells[1].done[0]
     predictions = attended.store.predictions(run.spec)
-    stored = kept.attention(attended.store, run.spec)
+    stored = artifacts.attention(attended.store, run.spec)
     assert stored is not None
     fit = fit_logistic4(predictions["prediction"].to_numpy(), predictions["quality"].to_numpy())
     mapped = logistic4(predictions["prediction"].to_numpy(), *fit.params)
@@ -275,11 +275,11 @@ def test_attention_overlays(attended: Maker, tmp_path: Path) -> None:
 
 
 def test_attention_on_another_split_is_left_out_by_name(attended: Maker, tmp_path: Path) -> None:
-    seen = view(attended.store, Library([tmp_path / "data"]))
+    seen = view(attended.store, DataCache([tmp_path / "data"]))
     for cell, kept_repeat in zip(seen.cells, (1, 2), strict=True):
         for run in cell.done:
             if run.spec.repeat != kept_repeat:
-                kept.path(attended.store, run.spec, kept.ATTENTION).unlink()
+                artifacts.path(attended.store, run.spec, artifacts.ATTENTION).unlink()
     assert len(axes_of(overlays.attention(seen))) == 12
     note = "MP-IQE on mine: no attention maps: its runs share no split with those shown"
     assert seen.notes == [note]
@@ -287,22 +287,22 @@ def test_attention_on_another_split_is_left_out_by_name(attended: Maker, tmp_pat
 
 def test_attention_without_the_images_is_left_out(attended: Maker, tmp_path: Path) -> None:
     (tmp_path / "data" / "mine").rename(tmp_path / "data" / "elsewhere")
-    for library in (None, Library([tmp_path / "data"])):
+    for data_cache in (None, DataCache([tmp_path / "data"])):
         with pytest.raises(LeftOut, match="mine: the images of mine are not at hand"):
-            overlays.attention(view(attended.store, library))
+            overlays.attention(view(attended.store, data_cache))
 
 
 def test_attention_over_other_images_is_left_out(attended: Maker, tmp_path: Path) -> None:
     scores = tmp_path / "data" / "mine" / "scores.csv"
-    library = Library([tmp_path / "data"])
+    data_cache = DataCache([tmp_path / "data"])
     (tmp_path / "data" / "mine" / "img003.png").unlink()
     with pytest.raises(LeftOut, match=r"image 'img003.png' is missing"):
-        overlays.attention(view(attended.store, library))
+        overlays.attention(view(attended.store, data_cache))
     record = next(attended.store.records())
     for run in attended.store.records():
-        digests = {"test": library.dataset("mine").digest}
+        digests = {"test": data_cache.dataset("mine").digest}
         attended.store.write(run.model_copy(update={"digests": digests}))
     scores.write_text(scores.read_text().replace(",1.5\n", ",1.6\n"))
     with pytest.raises(LeftOut, match="mine on this machine is not the one that the runs have"):
-        overlays.attention(view(attended.store, Library([tmp_path / "data"])))
+        overlays.attention(view(attended.store, DataCache([tmp_path / "data"])))
     assert record.spec.task.test == "mine"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from reports.curves import cloud, diagnostic, on_test, over_budgets, over_epochs
+from bench.analysis.curves import cloud, diagnostic, on_test, over_budgets, over_epochs
+from bench.analysis.results import load
+from bench.analysis.summary import summarise
 from reports.render import Rendered, render
-from reports.results import load
-from reports.summary import summarise
 from tests.reports.stores import maker, task
 
 KINDS = ("few-shot", "epochs", "angle", "scatter")

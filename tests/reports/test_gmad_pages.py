@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from bench.analysis.gmad import compete
+from bench.analysis.results import load
 from bench.cli import app
-from bench.errors import BenchError
-from bench.gmad import compete
 from bench.store import Store
+from bench.util.errors import BenchError
 from reports.gmad.gallery import Gallery
 from reports.render import render
-from reports.results import load
 from tests.reports.browser import DESK, PHONE, Scheme, needs_chromium, visit
 from tests.reports.stores import maker, task
 from tests.results_factory import Ended

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.analysis.results import load
+from bench.analysis.summary import table
 from reports import html
 from reports.html.site import Site
 from reports.html.svg import ticks
 from reports.render import Rendered, render
-from reports.results import load
-from reports.summary import table
 from tests.reports.stores import ENVIRONMENT, maker, task
 
 

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 from bench import protocol as protocols
-from bench.errors import UsageError
+from bench.analysis.published import beside
+from bench.analysis.results import load
+from bench.analysis.summary import summarise, table
+from bench.util.errors import UsageError
 from reports import latex
 from reports.latex_style import Style, fitting
 from reports.latex_text import escape, label
-from reports.published import beside
 from reports.render import Rendered
-from reports.results import load
-from reports.summary import summarise, table
 from tests.reports.stores import maker, task
 
 PDFLATEX = shutil.which("pdflatex")

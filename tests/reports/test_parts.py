@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bench import protocol as protocols
-from bench.errors import UsageError
+from bench.analysis.summary import summarise
+from bench.util.errors import UsageError
 from reports.parts import parts
 from reports.render import render
-from reports.summary import summarise
 from tests.reports.stores import Maker, maker, task
 
 

@@ -13,16 +13,15 @@ import pytest
 from rich.console import Console
 
 from bench import protocol as protocols
-from bench import published
-from bench.protocol import Protocol
+from bench.analysis.grid import grid, ranked
+from bench.analysis.published import NOTHING, Printed, beside
+from bench.analysis.results import load
+from bench.analysis.summary import table
+from bench.protocol import Protocol, published
 from bench.store import Store
 from reports import latex
-from reports.grid import grid, ranked
 from reports.latex_style import Style
-from reports.published import NOTHING, Printed, beside
 from reports.render import Rendered, render
-from reports.results import load
-from reports.summary import table
 from reports.terminal import leaderboard
 from tests.reports.stores import Maker, maker, task
 

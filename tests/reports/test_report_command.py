@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from bench import protocol as protocols
 from bench.cli import app
-from bench.errors import BenchError
+from bench.util.errors import BenchError
 from reports.figures import Gallery
 from reports.written import NAME
 from tests.reports.stores import maker, task

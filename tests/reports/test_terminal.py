@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.analysis.summary import summarise
 from reports.render import Rendered
-from reports.summary import summarise
 from reports.terminal import leaderboard
 from tests.reports.stores import maker, task
 

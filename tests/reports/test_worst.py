@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.analysis.results import load
+from bench.model.records import Record
 from bench.store import Store, write_parquet
-from bench.store.records import Record
 from reports.render import Rendered, render
-from reports.results import load
 from reports.worst import THUMBNAIL, worst
 from tests.reports.stores import maker, task
 

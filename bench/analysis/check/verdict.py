@@ -1,0 +1,234 @@
+"""From pairs of runs to a verdict per cell, and one for all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bench.analysis.check.pairing import Pairs, pair
+from bench.store import Store, baseline
+from bench.store import table as runs_table
+from bench.util.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Verdict = Literal["ok", "improved", "regression", "incomplete", "nothing", "skipped"]
+"""`nothing`: could not be compared; `skipped`: the baseline has no value to compare with."""
+OK, REGRESSION, INCOMPARABLE = 0, 1, 3
+TOLERANCE = 0.005
+
+
+@dataclass(frozen=True)
+class CellCheck:
+    """One row of the table."""
+
+    protocol: str
+    label: str
+    against: str
+    """The baseline's method: the same one, unless a reference was asked for."""
+    train: str
+    test: str
+    budget: str
+    selection: str
+    verdict: Verdict
+    n: int
+    """Runs compared."""
+    expected: int
+    """Finished runs of the baseline."""
+    old: float
+    new: float
+    """Means over the runs compared; NaN where there are none."""
+    change: float
+    """`new` minus `old`, in units of the metric."""
+    low: float
+    high: float
+    """Its interval (Nadeau-Bengio); both are `change` where all differences are equal."""
+    p_value: float
+    reason: str
+    """Why it is incomplete or not compared, or what else to know."""
+
+    @property
+    def task(self) -> str:
+        """The dataset, or 'A → B' across datasets."""
+        return self.test if self.train == self.test else f"{self.train} → {self.test}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The whole check."""
+
+    new: str
+    against: str
+    metric: str
+    tolerance: float
+    confidence: float
+    reference: str | None
+    cells: tuple[CellCheck, ...]
+    problems: tuple[str, ...] = ()
+    """Files that could not be read, each with its reason."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 no regression, 1 regression, 3 incomplete or nothing compared."""
+        verdicts = {cell.verdict for cell in self.cells}
+        if "regression" in verdicts:
+            return REGRESSION
+        # A check that compared nothing at all must never pass.
+        if verdicts <= {"skipped"} or verdicts & {"incomplete", "nothing"}:
+            return INCOMPARABLE
+        return OK
+
+    @property
+    def summary(self) -> str:
+        """The outcome in one line."""
+        count = {name: sum(cell.verdict == name for cell in self.cells) for name in _NOUNS}
+        bad = ", ".join(f"{n} {_NOUNS[name]}" for name, n in count.items() if n)
+        total = f"{len(self.cells)} cell{'' if len(self.cells) == 1 else 's'}"
+        if not self.cells:
+            return "nothing was compared: the baseline has no cell"
+        head = {OK: "no regression", REGRESSION: "regression", INCOMPARABLE: "incomplete"}
+        return f"{head[self.exit_code]} ({total}{': ' + bad if bad else ''})"
+
+
+_NOUNS = {
+    "regression": "worse",
+    "incomplete": "incomplete",
+    "nothing": "not compared",
+    "skipped": "skipped",
+    "improved": "better",
+}
+
+
+def check(
+    new: Path,
+    against: Path,
+    *,
+    metric: str = "srcc",
+    tolerance: float = TOLERANCE,
+    reference: str | None = None,
+    protocol: str | None = None,
+    confidence: float = 0.95,
+) -> CheckReport:
+    """Compare a results folder with another one, or with a baseline file.
+
+    A regression is a cell whose mean drop exceeds `tolerance` (in units of the metric) and whose
+    interval excludes zero. What `against` has and `new` lacks makes the check incomplete, never
+    passed. A metric that records lack is computed from stored predictions; a baseline file has
+    none. `protocol` leaves out all others.
+
+    Raises `UsageError` for unknown names, a folder that is not there, or a negative tolerance.
+    """
+    if not tolerance >= 0:
+        raise UsageError(f"tolerance is {tolerance:g}, must be at least 0")
+    stores = [Store(path) for path in (new, against)]
+    fresh = runs_table.load(stores[0], metrics=[metric])
+    if against.is_dir():
+        stored = runs_table.load(stores[1], metrics=[metric])
+    else:
+        stored = baseline.read(against)
+    if protocol is not None:
+        fresh, stored = (_only(frame, protocol) for frame in (fresh, stored))
+        if stored.empty:
+            raise UsageError(f"'{against}' has no protocol '{protocol}'")
+    cells = judge(pair(fresh, stored, metric, reference), metric, tolerance, confidence)
+    problems = tuple(problem for store in stores for problem in store.problems)
+    return CheckReport(
+        str(new), str(against), metric, tolerance, confidence, reference, cells, problems
+    )
+
+
+def judge(
+    pairs: Sequence[Pairs], metric: str, tolerance: float = TOLERANCE, confidence: float = 0.95
+) -> tuple[CellCheck, ...]:
+    """A verdict for each cell. Raises `UsageError` for an unknown metric."""
+    from bench.metrics import METRICS
+
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    return tuple(_judge(item, sign, tolerance, confidence) for item in pairs)
+
+
+def _judge(pairs: Pairs, sign: int, tolerance: float, confidence: float) -> CellCheck:
+    from bench.stats import nadeau_bengio
+
+    # A baseline file keeps six decimals: both sides are compared at those.
+    old, new = (np.round(side, baseline.DECIMALS) for side in (pairs.old, pairs.new))
+    if len(old) < 2 or not pairs.n_pool or not pairs.n_test:
+        return _cell(pairs, old, new, math.nan, math.nan, math.nan, *_not_compared(pairs))
+    test = nadeau_bengio(new - old, pairs.n_pool, pairs.n_test, confidence)
+    low, high = test.low, test.high
+    if math.isnan(low):  # every run changed by the same amount: there is no chance in it
+        low = high = test.mean
+    worse, better = (high < 0, low > 0) if sign > 0 else (low > 0, high < 0)
+    verdict: Verdict = "incomplete" if pairs.missing else "ok"
+    if worse and abs(test.mean) > tolerance:
+        verdict = "regression"
+    elif verdict == "ok" and better and abs(test.mean) > tolerance:
+        verdict = "improved"
+    return _cell(pairs, old, new, low, high, test.p_value, verdict, _reason(pairs))
+
+
+def _not_compared(pairs: Pairs) -> tuple[Verdict, str]:
+    if pairs.missing:
+        return "incomplete", _reason(pairs)
+    if not pairs.expected:
+        return "skipped", "the baseline has no finished run of this cell"
+    if not pairs.old:
+        return "skipped", "the baseline has no value of this metric"
+    if len(pairs.old) < 2:
+        return "nothing", "one run has no interval; at least two repeats are needed"
+    return "nothing", "the baseline does not say how many images its splits have"
+
+
+def _reason(pairs: Pairs) -> str:
+    missing = list(pairs.missing)
+    shown = missing if len(missing) <= 3 else [*missing[:3], f"and {len(missing) - 3} more"]
+    if len(missing) == pairs.expected > 1 and all(text.endswith("not there") for text in missing):
+        shown = ["no run on the same splits (other data, seed or split rule?)"]
+    if pairs.undefined and pairs.old:
+        shown.append(f"{pairs.undefined} runs of the baseline have no value")
+    return "; ".join(shown)
+
+
+def _cell(
+    pairs: Pairs,
+    old: np.ndarray,
+    new: np.ndarray,
+    low: float,
+    high: float,
+    p_value: float,
+    verdict: Verdict,
+    reason: str,
+) -> CellCheck:
+    before, after = (float(side.mean()) if len(side) else math.nan for side in (old, new))
+    protocol, label, train, test, budget, selection = pairs.key
+    return CellCheck(
+        protocol=protocol,
+        label=label,
+        against=pairs.against,
+        train=train,
+        test=test,
+        budget=budget,
+        selection=selection,
+        verdict=verdict,
+        n=len(old),
+        expected=pairs.expected,
+        old=before,
+        new=after,
+        change=float((new - old).mean()) if len(old) else math.nan,
+        low=low,
+        high=high,
+        p_value=p_value,
+        reason=reason,
+    )
+
+
+def _only(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    return frame[frame["protocol"] == protocol]

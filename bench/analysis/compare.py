@@ -1,0 +1,205 @@
+"""Methods against each other, from stored results: within a dataset and across datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.store.table import SPLIT
+from bench.util.errors import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.stats import CriticalDifference, SplitComparison
+
+_TASK = ["protocol", "train", "test", "budget", "selection"]
+_GROUP = ["protocol", "budget", "selection"]
+
+
+@dataclass(frozen=True)
+class WithinDataset:
+    """All pairs of methods over the common splits of one task."""
+
+    protocol: str
+    train: str
+    test: str
+    budget: str
+    selection: str
+    n_splits: int
+    pairs: tuple[SplitComparison, ...]
+    left_out: dict[str, str]
+    """Method -> why it takes no part."""
+    same_test: bool
+    """Whether every repeat tests the same images: their choice is then in no p-value or interval,
+    which tell of training alone."""
+
+
+@dataclass(frozen=True)
+class AcrossDatasets:
+    """Methods ranked over the datasets of a protocol, one median a dataset."""
+
+    protocol: str
+    budget: str
+    selection: str
+    datasets: tuple[str, ...]
+    result: CriticalDifference
+    left_out: dict[str, str]
+    """Method -> why it takes no part."""
+
+
+def within(
+    runs: pd.DataFrame,
+    metric: str = "srcc",
+    methods: Sequence[str] = (),
+    reference: str | None = None,
+) -> list[WithinDataset]:
+    """Every task's methods, pairwise or all against `reference`, over splits they share.
+
+    `runs` is a table as `export.load` gives it; `methods` are labels (all by default). A method
+    with missing runs or undefined values is left out and named, and so is a task with fewer than
+    two methods or two splits. Differences are first minus second in units of the metric, Holm's
+    correction is over the pairs of one task. Overlap between splits is corrected for by test and
+    pool images of a split, since a label budget changes neither (`bench.store.table.pool_size`).
+
+    Raises `UsageError` for an unknown method or metric.
+    """
+    chosen = _chosen(runs, metric, methods, reference)
+    groups = chosen.groupby(_TASK, sort=False)
+    found = [_within(part, key, metric, reference) for key, part in groups]
+    return [item for item in found if item is not None]
+
+
+def across(
+    runs: pd.DataFrame, metric: str = "srcc", methods: Sequence[str] = (), alpha: float = 0.05
+) -> list[AcrossDatasets]:
+    """Friedman, Wilcoxon-Holm, average ranks and groups over the datasets of each protocol.
+
+    A value is a method's median over its repeats on a dataset (or cross-dataset pair). A method
+    that is incomplete on some dataset is left out and named; protocols with fewer than two
+    datasets or two methods give nothing. Raises as `within`.
+    """
+    chosen = _chosen(runs, metric, methods, None)
+    groups = chosen.groupby(_GROUP, sort=False)
+    found = [_across(part, key, metric, alpha) for key, part in groups]
+    return [item for item in found if item is not None]
+
+
+def table(comparisons: Sequence[WithinDataset]) -> pd.DataFrame:
+    """Every comparison as a row, for CSV."""
+    import pandas as pd
+
+    return pd.DataFrame([row for item in comparisons for row in _rows(item)])
+
+
+def _within(
+    part: pd.DataFrame, key: Any, metric: str, reference: str | None
+) -> WithinDataset | None:
+    from bench.stats import compare_over_splits
+
+    left_out: dict[str, str] = {}
+    wide = _complete(part, metric, left_out)
+    sizes = part[["n_pool", "n_test"]].dropna().astype(float).mean()
+    absent = reference is not None and reference not in wide
+    if wide.shape[1] < 2 or len(wide) < 2 or absent or sizes.isna().any():
+        return None
+    pairs = compare_over_splits(
+        {str(label): wide[label].to_numpy() for label in wide},
+        n_train=round(sizes["n_pool"]),
+        n_test=round(sizes["n_test"]),
+        reference=reference,
+    )
+    protocol, train, test, budget, selection = map(str, key)
+    same_test = train != test or wide.index.get_level_values(0).nunique() < len(wide)
+    return WithinDataset(
+        protocol, train, test, budget, selection, len(wide), pairs, left_out, same_test
+    )
+
+
+def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDatasets | None:
+    import pandas as pd
+
+    from bench.metrics import METRICS
+    from bench.stats import critical_difference
+
+    left_out: dict[str, str] = {}
+    medians: dict[str, pd.Series[float]] = {}
+    for (train, test), cells in part.groupby(["train", "test"], sort=False):
+        name = str(test) if train == test else f"{train} → {test}"
+        medians[name] = _complete(cells, metric, left_out, name, common=False).median()
+    scores = pd.DataFrame(medians).T
+    for label in scores.columns[scores.isna().any()]:
+        left_out.setdefault(str(label), f"no result on {scores.index[scores[label].isna()][0]}")
+    scores = scores.dropna(axis="columns")
+    if scores.shape[0] < 2 or scores.shape[1] < 2:
+        return None
+    result = critical_difference(
+        scores.to_numpy(),
+        [str(label) for label in scores],
+        alpha,
+        METRICS[metric].higher_is_better,
+    )
+    protocol, budget, selection = map(str, key)
+    datasets = tuple(map(str, scores.index))
+    return AcrossDatasets(protocol, budget, selection, datasets, result, left_out)
+
+
+def _complete(
+    part: pd.DataFrame,
+    metric: str,
+    left_out: dict[str, str],
+    where: str = "",
+    common: bool = True,
+) -> pd.DataFrame:
+    """(splits, methods) values of the methods that have all of theirs, in the table's order."""
+    import pandas as pd
+
+    columns: dict[str, pd.Series[float]] = {}
+    for label, cell in part.groupby("label", sort=False):
+        there = cell[metric].notna() & (cell["status"] == "done")
+        if there.all():
+            columns[str(label)] = cell.set_index(list(SPLIT))[metric]
+        else:
+            place = f" on {where}" if where else ""
+            text = f"{there.sum()} of {len(cell)} runs have a value{place}"
+            left_out.setdefault(str(label), text)
+    wide = pd.DataFrame(columns)
+    return wide.dropna() if common else wide
+
+
+def _chosen(
+    runs: pd.DataFrame, metric: str, methods: Sequence[str], reference: str | None
+) -> pd.DataFrame:
+    from bench.metrics import METRICS
+
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    labels = set(runs["label"])
+    for name in [*methods, *([reference] if reference else [])]:
+        if name not in labels:
+            raise unknown("method in these results", name, labels)
+    if metric not in runs:
+        runs = runs.assign(**{metric: float("nan")})
+    wanted = {*methods, *([reference] if reference and methods else [])}
+    return runs[runs["label"].isin(wanted)] if wanted else runs
+
+
+def _rows(item: WithinDataset) -> Iterator[dict[str, Any]]:
+    for pair in item.pairs:
+        yield {
+            **{key: getattr(item, key) for key in _TASK},
+            "splits": item.n_splits,
+            "first": pair.first,
+            "second": pair.second,
+            "median_difference": pair.median,
+            "higher": pair.higher,
+            "lower": pair.lower,
+            "mean_difference": pair.corrected.mean,
+            "low": pair.corrected.low,
+            "high": pair.corrected.high,
+            "p": pair.corrected.p_value,
+            "p_holm": pair.corrected_holm,
+            "wilcoxon_p": pair.signed_rank.p_value,
+            "wilcoxon_p_holm": pair.signed_rank_holm,
+        }

@@ -1,0 +1,125 @@
+"""Stored runs → lines over epochs and budgets, and predictions against quality, for drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.metrics import fit_logistic4, logistic4
+from bench.model.records import CurvePoint, Record
+from bench.stats.median import median_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.analysis.results import Results
+
+FloatArray = npt.NDArray[np.float64]
+Reading = Callable[[CurvePoint], float | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A median over repeats with its interval, point by point."""
+
+    title: str
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Predictions of one run against quality, with the logistic that maps one to the other."""
+
+    prediction: FloatArray
+    quality: FloatArray
+    curve: tuple[FloatArray, FloatArray] | None
+    """Points of the fitted logistic; None where there is no fit."""
+    reason: str
+    """Why there is no fit."""
+    mapped: FloatArray | None = None
+    """Every prediction on the scale of quality; None where there is no fit."""
+
+
+def loss(point: CurvePoint) -> float | None:
+    """The training loss of an epoch."""
+    return point.loss
+
+
+def on_test(metric: str) -> Reading:
+    """A metric on the test images, where the epoch was evaluated."""
+    return lambda point: (point.test or {}).get(metric)
+
+
+def diagnostic(name: str) -> Reading:
+    """A diagnostic of the method, e.g. 'angle'."""
+    return lambda point: point.diagnostics.get(name)
+
+
+def over_epochs(title: str, runs: Sequence[Record], reading: Reading) -> Line | None:
+    """Median and interval over `runs`, epoch by epoch; None with fewer than two epochs.
+
+    An epoch counts only where every run that has a curve has a value, so that no step of the line
+    comes from a run that joins or leaves.
+    """
+    curves = [values for run in runs if (values := _values(run, reading))]
+    epochs = sorted(set.intersection(*(set(values) for values in curves))) if curves else []
+    if len(epochs) < 2:
+        return None
+    found = [median_interval([values[epoch] for values in curves]) for epoch in epochs]
+    return Line(
+        title,
+        [float(epoch) for epoch in epochs],
+        [item.median for item in found],
+        [item.low for item in found],
+        [item.high for item in found],
+    )
+
+
+def over_budgets(title: str, rows: pd.DataFrame, unit: str = "") -> Line | None:
+    """Median and interval over label budgets, of complete cells with a number of labels.
+
+    With `unit` '%' over training ratios, in per cent.
+    """
+    counted = rows[rows["complete"] & rows["labels"].str.fullmatch(rf"[\d.]+{unit}")]
+    numbers = counted["labels"].str.removesuffix(unit).astype(float)
+    counted = counted.assign(budget=numbers).sort_values("budget")
+    if len(counted) < 2:
+        return None
+    columns = (counted[name].tolist() for name in ("budget", "median", "low", "high"))
+    x, y, low, high = ([float(value) for value in column] for column in columns)
+    return Line(title, x, y, low, high)
+
+
+def cloud(results: Results, run: Record) -> Cloud:
+    """The scatter of a run's stored predictions; worked out once for figures and pages.
+
+    Raises `StoreError` where they cannot be read.
+    """
+    key = ("cloud", run.run_id)
+    if key not in results.worked_out:
+        results.worked_out[key] = _cloud(results.predictions(run))
+    found: Cloud = results.worked_out[key]
+    return found
+
+
+def _cloud(predictions: pd.DataFrame) -> Cloud:
+    x = predictions["prediction"].to_numpy(dtype=np.float64)
+    y = predictions["quality"].to_numpy(dtype=np.float64)
+    fit = fit_logistic4(x, y)
+    if not fit.converged:
+        return Cloud(x, y, None, fit.reason)
+    grid = np.linspace(x.min(), x.max(), 60)
+    return Cloud(x, y, (grid, logistic4(grid, *fit.params)), "", fit.mapped)
+
+
+def _values(run: Record, reading: Reading) -> dict[int, float]:
+    read = ((point.epoch, reading(point)) for point in run.curve)
+    return {epoch: value for epoch, value in read if value is not None and math.isfinite(value)}

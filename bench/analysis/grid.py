@@ -1,0 +1,243 @@
+"""Summary → a two-way table with any keys for rows and columns, ranked the way papers mark it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bench.metrics import METRICS
+from bench.util.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = 3
+"""Decimals of a correlation in tables; ties are judged as printed."""
+MARKS = {"best_test": "‡", "contaminated": "†"}
+COMPETITION = ["protocol", "dataset", "labels", "selection", "metric"]
+"""Cells that agree in all of these compete: methods on one task, chosen by one rule."""
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as tables print it."""
+
+    median: float
+    low: float
+    high: float
+    coverage: float
+    n: int
+    expected: int
+    rank: int | None
+    """1 for the best and for all that print like it, 2 for the next; None: not ranked."""
+    contaminated: bool
+    selection: str
+    published: str = ""
+    """The number that a paper prints for the same, '' for none."""
+    published_in: str = ""
+    """Paper and table of that number."""
+    difference: float = math.nan
+    """Measured minus published, NaN where they are not comparable."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether runs were asked for here; otherwise the number is published only."""
+        return self.expected > 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of its runs count."""
+        return self.n == self.expected > 0
+
+    @property
+    def marks(self) -> str:
+        """'†' where the method had seen the test dataset's labels, '‡' for the best test epoch."""
+        dagger = MARKS["contaminated"] if self.contaminated else ""
+        return dagger + (MARKS["best_test"] if self.selection == "best_test" else "")
+
+    @property
+    def count(self) -> str:
+        """How many of the runs count, as 'n/N'."""
+        return f"{self.n}/{self.expected}"
+
+
+NOTHING = Cell(math.nan, math.nan, math.nan, math.nan, 0, 0, None, False, "")
+"""A cell in which nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A two-way table."""
+
+    row_keys: tuple[str, ...]
+    column_keys: tuple[str, ...]
+    rows: tuple[Key, ...]
+    columns: tuple[Key, ...]
+    cells: dict[tuple[Key, Key], Cell]
+
+    @cached_property
+    def measured_rows(self) -> tuple[Key, ...]:
+        """Rows that hold something measured."""
+        found = {row for (row, _), cell in self.cells.items() if cell.measured}
+        return tuple(row for row in self.rows if row in found)
+
+    @cached_property
+    def published_rows(self) -> tuple[Key, ...]:
+        """Rows of published numbers without a run of ours."""
+        return tuple(row for row in self.rows if row not in set(self.measured_rows))
+
+    def row(self, key: Key) -> list[Cell | None]:
+        """The cells of a row, column by column."""
+        return [self.cells.get((key, column)) for column in self.columns]
+
+    def values(self, key: str) -> list[str]:
+        """The different values of a row key, in order; none where it is no row key."""
+        if key not in self.row_keys:
+            return []
+        position = self.row_keys.index(key)
+        return list(dict.fromkeys(row[position] for row in self.measured_rows))
+
+    def varying(self) -> list[int]:
+        """Positions of column keys that tell columns apart; the others belong in the caption."""
+        levels = range(len(self.column_keys))
+        return [level for level in levels if len({key[level] for key in self.columns}) > 1]
+
+
+def ranked(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary with a `rank` among complete cells of one competition; NaN elsewhere.
+
+    Values that print alike share a rank and the next one takes the following number, so that rank
+    2 is "second best" however many are best. A cell without a competitor is not ranked.
+    """
+    out = summary.copy()
+    out["rank"] = math.nan
+    for key, group in out[out["complete"]].groupby(COMPETITION, sort=False):
+        if len(group) < 2:
+            continue
+        ascending = not METRICS[str(key[-1])].higher_is_better
+        printed = group["median"].round(DIGITS)
+        out.loc[group.index, "rank"] = printed.rank(method="dense", ascending=ascending)
+    return out
+
+
+def grid(
+    summary: pd.DataFrame,
+    rows: Sequence[str] = ("label", "selection"),
+    columns: Sequence[str] = ("dataset", "labels", "metric"),
+    printed: Sequence[Mapping[Hashable, Any]] = (),
+) -> Grid:
+    """Arrange a summary by any of its columns; rows and columns keep the order of the summary.
+
+    `printed` are rows of published numbers alone (`bench.analysis.published.Printed.alone`);
+    they come last and take part in no ranking.
+
+    Raises `UsageError` for an unknown key, and when the keys leave two values for one cell.
+    """
+    table = ranked(summary)
+    for key in (*rows, *columns):
+        if key not in table.columns:
+            raise unknown("table key", key, table.columns)
+    cells: dict[tuple[Key, Key], Cell] = {}
+    items: list[Mapping[Hashable, Any]] = [*table.to_dict("records"), *printed]
+    for item in items:
+        place = _key(item, rows), _key(item, columns)
+        if place in cells:
+            raise UsageError(f"two values for one cell: {_difference(table, (*rows, *columns))}")
+        cells[place] = _cell(item)
+    return Grid(
+        tuple(rows),
+        tuple(columns),
+        tuple(dict.fromkeys(row for row, _ in cells)),
+        _grouped(list(dict.fromkeys(column for _, column in cells))),
+        cells,
+    )
+
+
+def number(value: float, digits: int = DIGITS, minus: str = "-") -> str:
+    """A value as tables print it: fixed decimals, '–' where there is none.
+
+    >>> number(0.81249), number(-0.0004), number(float("nan")), number(-0.5, 1, minus="−")
+    ('0.812', '0.000', '–', '−0.5')
+    """
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    zero = not text.strip("-0.")
+    return text.lstrip("-") if zero else text.replace("-", minus)
+
+
+def signed(value: float, minus: str = "-") -> str:
+    """A difference as tables print it, '' where there is none.
+
+    >>> signed(0.0123), signed(-0.5, minus="−"), signed(-0.00001)
+    ('+0.012', '−0.500', '0.000')
+    """
+    if not math.isfinite(value):
+        return ""
+    text = number(value, minus=minus)
+    return f"+{text}" if value > 0 and text.strip("0.") else text
+
+
+def row_title(key: Key, keys: Sequence[str], several: bool) -> str:
+    """What a row is called: its label, with the selection where a table holds more than one."""
+    parts = dict(zip(keys, key, strict=True))
+    selection = parts.pop("selection", "last")
+    title = " · ".join(parts.values())
+    if not selection:  # a published row
+        return title
+    if selection == "best_test":
+        return f"{title} {MARKS['best_test']}"
+    return f"{title} ({selection})" if several else title
+
+
+def metric_title(name: str) -> str:
+    """A metric as tables head it."""
+    return METRICS[name].title if name in METRICS else name
+
+
+def _cell(item: Mapping[Hashable, Any]) -> Cell:
+    if "rank" not in item:
+        return replace(NOTHING, published=item["published"], published_in=item["published_in"])
+    rank = float(item["rank"])
+    return Cell(
+        median=float(item["median"]),
+        low=float(item["low"]),
+        high=float(item["high"]),
+        coverage=float(item["coverage"]),
+        n=int(item["n"]),
+        expected=int(item["expected"]),
+        rank=int(rank) if math.isfinite(rank) else None,
+        contaminated=bool(item["contaminated"]),
+        selection=str(item["selection"]),
+        published=str(item["published"]),
+        published_in=str(item["published_in"]),
+        difference=float(item["difference"]),
+    )
+
+
+def _key(item: Mapping[Hashable, Any], keys: Sequence[str]) -> Key:
+    # A published number has no more than its task, metric and method.
+    return tuple(str(item.get(key, "")) for key in keys)
+
+
+def _grouped(columns: list[Key]) -> tuple[Key, ...]:
+    """Columns with equal outer keys side by side, so that headers can span them."""
+    if not columns or len(columns[0]) < 2:
+        return tuple(columns)
+    outer = dict.fromkeys(column[0] for column in columns)
+    return tuple(
+        (head, *rest)
+        for head in outer
+        for rest in _grouped([column[1:] for column in columns if column[0] == head])
+    )
+
+
+def _difference(table: pd.DataFrame, keys: Sequence[str]) -> str:
+    candidates = ["protocol", "label", "dataset", "labels", "selection", "metric"]
+    left = [key for key in candidates if key not in keys and table[key].nunique() > 1]
+    return f"add {', '.join(map(repr, left))} to the rows or columns" if left else "repeated rows"

@@ -1,0 +1,140 @@
+"""What there is, for `bench list` and `bench describe`. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bench.util.errors import unknown
+
+if TYPE_CHECKING:
+    from bench.api import Method
+
+Rows = list[tuple[str, str]]
+
+
+def rows(what: str) -> Rows:
+    """Names and one-line summaries of all methods, datasets, protocols or backbones."""
+    if what not in _LISTS:
+        raise unknown("list", what, _LISTS)
+    return _LISTS[what]()
+
+
+def describe(name: str) -> str:
+    """A description of anything by its name. Raises `UsageError` with the nearest name."""
+    from bench import protocol as protocols
+    from bench import registry
+    from bench.data import datasets
+
+    if name == "protocol":
+        return _schema("protocol file", protocols.Protocol.model_json_schema())
+    if registry.split_name(name)[0] in registry.entries():
+        return _describe_method(name)
+    if name.partition("@")[0] in datasets.names():
+        return _describe_dataset(name)
+    if name in protocols.available():
+        return protocols.available()[name].read_text(encoding="utf-8")
+    if name in dict(_backbones()):
+        return f"{name}\n{dict(_backbones())[name]}"
+    known = [entry for what in _LISTS for entry, _ in rows(what)]
+    raise unknown("name", name, known)
+
+
+def _methods() -> Rows:
+    from bench import registry
+
+    return [
+        (f"{entry.name}:NAME" if entry.argument else entry.name, entry.summary)
+        for entry in registry.entries().values()
+    ]
+
+
+def _datasets() -> Rows:
+    from bench.data import datasets
+
+    return [(name, datasets.info(name).title) for name in datasets.names()]
+
+
+def _protocols() -> Rows:
+    from bench import protocol as protocols
+
+    return [(name, protocols.load(name).title) for name in protocols.available()]
+
+
+def _backbones() -> Rows:
+    from bench.backbones import list_backbones
+
+    return [(info.name, info.description) for info in list_backbones()]
+
+
+_LISTS: dict[str, Callable[[], Rows]] = {
+    "methods": _methods,
+    "datasets": _datasets,
+    "protocols": _protocols,
+    "backbones": _backbones,
+}
+
+
+def _describe_method(text: str) -> str:
+    import inspect
+    import textwrap
+
+    from bench import registry
+
+    cls = registry.load(registry.split_name(text)[0])
+    lines = [f"{registry.full_name(text)} (version {cls.version})", ""]
+    entry = registry.entries().get(text)
+    if entry and entry.stands_for:
+        lines += [f"{text}: {entry.summary}", ""]
+    lines += [inspect.cleandoc(cls.__doc__ or ""), *_seen(text, cls), ""]
+    if cls.short_names:
+        lines += [textwrap.fill(f"short names: {', '.join(cls.short_names)}", 100), ""]
+    return "\n".join([*lines, _schema("settings", cls.Settings.model_json_schema())])
+
+
+def _seen(text: str, cls: type[Method]) -> list[str]:
+    """What the weights were trained on, where the name alone says which weights they are."""
+    from bench import registry
+    from bench.api import Context
+
+    given = registry.split_name(registry.full_name(text))[1] is not None
+    needed = {name for name, value in cls.Settings.model_fields.items() if value.is_required()}
+    if needed - ({cls.argument} if given else set()):
+        return []
+    cls, settings = registry.settings_for(text, {})
+    seen = cls(settings, Context()).trained_on()
+    return ["", f"its weights have seen the labels of {', '.join(seen)}"] if seen else []
+
+
+def _describe_dataset(spec: str) -> str:
+    from bench.data import datasets
+    from bench.data.datasets._requirements import REQUIREMENTS
+
+    info = datasets.info(spec)
+    lines = [
+        f"{info.spec}: {info.title}",
+        f"  {info.kind}, {info.size:,} images, {info.label.upper()} {info.low:g} to {info.high:g}",
+        f"  home      {info.homepage}",
+        f"  licence   {info.licence}",
+        f"  cite      {info.citation}",
+        f"  folders   {', '.join(info.folders)}",
+    ]
+    if info.demo:
+        from bench.data.demo.observer import CEILING_SRCC
+
+        lines.append(f"  ceiling   SRCC {CEILING_SRCC[info.name]}, latent quality against its MOS")
+    versions = {**(REQUIREMENTS if info.references else {}), **info.versions}
+    lines += [f"  @{name:8} {version.description}" for name, version in versions.items()]
+    return "\n".join(lines)
+
+
+def _schema(title: str, schema: dict[str, object]) -> str:
+    lines = [f"{title}:"]
+    properties = schema.get("properties", {})
+    assert isinstance(properties, dict)
+    for key, value in properties.items():
+        default = f" (default {value['default']!r})" if "default" in value else ""
+        lines.append(f"  {key}{default}")
+        if value.get("description"):
+            lines.append(f"      {value['description']}")
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""The options that commands about a protocol share: one list, for parsing and for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from bench.util import durations
+
+
+class Names(tuple[str, ...]):
+    """Names, separated by commas on the command line."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str | tuple[str, ...]) -> Names:
+        """Names of a text such as 'a, b'."""
+        parts = text.split(",") if isinstance(text, str) else text
+        return cls(part.strip() for part in parts if part.strip())
+
+
+NONE = Names()
+Uncontaminated = Annotated[
+    bool,
+    typer.Option(
+        "--exclude-contaminated",
+        help="Leave out methods on datasets whose labels their weights have seen.",
+    ),
+]
+
+
+class Duration(float):
+    """Seconds; '30m' or '1h30m' on the command line."""
+
+    @classmethod
+    def parse(cls, text: str | float) -> Duration:
+        """Seconds of a text. Raises `UsageError` where it is none."""
+        return cls(durations.seconds(text))
+
+
+def _names(text: str) -> Any:
+    return typer.Option(help=text, parser=Names.parse, metavar="NAMES", show_default=False)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `bench run` and `bench plan` are asked for."""
+
+    protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")]
+    methods: Annotated[Names, _names("Methods, comma-separated.")] = NONE
+    datasets: Annotated[
+        Names, _names("Datasets or TRAIN:TEST pairs, comma-separated; demo: rendered ones.")
+    ] = NONE
+    repeats: Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")] = None
+    seed: Annotated[int | None, typer.Option(help="Seed of the splits.")] = None
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),
+    ] = None
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results")
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder that holds databases; several may be given. Default: $IQA_DATA."),
+    ] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes at once.")] = None
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="CPU threads of each worker; default: OMP_NUM_THREADS, else a share."
+        ),
+    ] = None
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per inference batch.")] = 64
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", help="The same bits every time on a GPU too, or an error; slower."
+        ),
+    ] = False
+    cuda_graphs: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graphs",
+            help="Replay inference of frozen encoders on a GPU as CUDA graphs: the same bits.",
+        ),
+    ] = False
+    time_limit: Annotated[
+        Duration | None,
+        typer.Option(
+            parser=Duration.parse,
+            metavar="TIME",
+            help="Kill a worker whose run takes longer, e.g. 30m; default: the protocol's.",
+        ),
+    ] = None
+    executor: Annotated[
+        str, typer.Option(help="Where workers run: local, loky, dask or slurm.")
+    ] = "local"
+    scheduler: Annotated[
+        str, typer.Option(help="Dask scheduler: tcp://HOST:PORT, or a scheduler file.")
+    ] = ""
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm", help="KEY=VALUE for sbatch: partition, time, gpus, cpus, mem, account, ..."
+        ),
+    ] = None
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = (
+        False
+    )
+    exclude_contaminated: Uncontaminated = False
+
+
+def command(function: Callable[..., int]) -> Callable[..., None]:
+    """A typer command of a function of `Options` (and options of its own): its exit code counts."""
+    hints = get_type_hints(Options, include_extras=True)
+    empty = inspect.Parameter.empty
+    shared = [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=empty if item.default is dataclasses.MISSING else item.default,
+            annotation=hints[item.name],
+        )
+        for item in dataclasses.fields(Options)
+    ]
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    extra = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own]
+
+    def run(**values: Any) -> None:
+        rest = {item.name: values.pop(item.name) for item in extra}
+        raise typer.Exit(function(Options(**values), **rest))
+
+    run.__name__ = function.__name__
+    run.__doc__ = function.__doc__
+    run.__signature__ = inspect.Signature([*shared, *extra])  # type: ignore[attr-defined]
+    run.__annotations__ = {item.name: item.annotation for item in [*shared, *extra]}
+    return run

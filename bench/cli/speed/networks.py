@@ -1,0 +1,166 @@
+"""What `bench speed` measures of networks: full-size CLIP and PromptIQA with random weights."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.cli.speed.timing import Effort, Measure, timed
+
+if TYPE_CHECKING:
+    from methods.promptiqa.encoder import EncoderInfo
+    from methods.promptiqa.model import ModelSize, PromptIQANet
+
+SIDE = 224
+
+
+def ceiling(effort: Effort) -> Measure:
+    """The fastest product of two square bfloat16 matrices."""
+    size, times = effort.matmul, 20
+    left, right = (
+        torch.randn(size, size, device=effort.device, dtype=torch.bfloat16) for _ in range(2)
+    )
+
+    def multiply() -> int:
+        for _ in range(times):
+            torch.mm(left, right)
+        return times
+
+    rate, seconds = timed(multiply, effort)
+    name = f"matrix product {size:,} x {size:,}"
+    return Measure(name, rate * 2 * size**3 / 1e12, "TFLOP/s, the ceiling", seconds)
+
+
+def clip(effort: Effort) -> Iterator[Measure]:
+    """CLIP ViT-B/16's image tower: features of frozen weights, then a step that trains them all."""
+    from bench.backbones import load
+
+    # The image tower alone: the text tower's memory is not needed.
+    tower = load("ViT-B-16:random", "cpu").model.visual.to(effort.device)
+    pixels = _pixels(effort, effort.inference)
+
+    def infer() -> int:
+        with torch.no_grad(), _precision(effort):
+            tower(_normal(pixels, effort))
+        return len(pixels)
+
+    yield _measured("CLIP ViT-B/16 inference", infer, effort, len(pixels))
+    if effort.gpu:
+        replay = _graph(tower, pixels, effort)
+        yield _measured("the same as a CUDA graph", replay, effort, len(pixels), count=infer)
+    yield _fine_tuning(tower, effort)
+
+
+def promptiqa(effort: Effort) -> Iterator[Measure]:
+    """PromptIQA at full size (ViT-B/8, 785 tokens): images and pairs through the whole network."""
+    from methods.promptiqa.model import ModelSize
+
+    net, info = random_network(ModelSize())
+    net.to(effort.device)
+    count = max(1, effort.inference // 8)
+    shape = (count, 3, info.image_size, info.image_size)
+    images, pairs = (torch.rand(shape, device=effort.device) for _ in range(2))
+    scores = torch.linspace(0, 1, count, device=effort.device)
+
+    def forward() -> int:
+        with torch.no_grad(), _precision(effort):
+            net(images, pairs, scores)
+        return 2 * count
+
+    yield _measured("PromptIQA forward", forward, effort, 2 * count)
+
+
+def random_network(size: ModelSize) -> tuple[PromptIQANet, EncoderInfo]:
+    """A network of ViT-B/8 and `size`, gammas set so that all of it takes part."""
+    from methods.promptiqa.encoder import HALF, EncoderInfo, TapTransformer
+    from methods.promptiqa.model import PromptIQANet
+
+    pixels = size.grid * 8
+    torch.manual_seed(0)
+    net = PromptIQANet(TapTransformer(pixels, 8, size.tap_width, 12, 12), size)
+    for name, value in net.named_parameters():
+        if name.endswith("gamma"):
+            nn.init.constant_(value, 0.5)
+    return net.eval().requires_grad_(False), EncoderInfo(pixels, size.grid, 768, HALF, HALF)
+
+
+TASKS: tuple[Callable[[Effort], Iterator[Measure]], ...] = (clip, promptiqa)
+
+
+def _fine_tuning(tower: nn.Module, effort: Effort) -> Measure:
+    tower.requires_grad_(True)
+    optimizer = torch.optim.AdamW(tower.parameters(), lr=1e-6)
+    pixels = _pixels(effort, effort.training)
+
+    def step() -> int:
+        optimizer.zero_grad(set_to_none=True)
+        with _precision(effort):
+            loss = tower(_normal(pixels, effort)).float().square().mean()
+        loss.backward()
+        optimizer.step()
+        return len(pixels)
+
+    return _measured("CLIP ViT-B/16 fine-tuning", step, effort, len(pixels))
+
+
+def _measured(
+    name: str,
+    work: Callable[[], int],
+    effort: Effort,
+    items: int,
+    count: Callable[[], int] | None = None,
+) -> Measure:
+    """`count` is what its arithmetic is counted of, where that is not the work itself."""
+    counter = FlopCounterMode(display=False)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # the counter does not look into it
+    with counter:
+        (count or work)()
+    torch.backends.mha.set_fastpath_enabled(fused)
+    work()  # the graph, and the fused attention, for the first time
+    rate, seconds = timed(work, effort, warm_up=False)
+    return Measure(name, rate, "images/s", seconds, counter.get_total_flops() / items / 1e9)
+
+
+def _pixels(effort: Effort, count: int) -> Tensor:
+    """(count, SIDE, SIDE, 3) uint8 on the CPU, as images are kept; pinned for a GPU."""
+    generator = torch.Generator().manual_seed(0)
+    found = torch.randint(0, 256, (count, SIDE, SIDE, 3), generator=generator, dtype=torch.uint8)
+    return found.pin_memory() if effort.gpu else found
+
+
+def _normal(pixels: Tensor, effort: Effort) -> Tensor:
+    """(B, 3, SIDE, SIDE) about -2 to 2 on the device; the copy is part of what is measured.
+
+    The permuted view is channels-last, which is how convolutions on a GPU like it.
+    """
+    moved = pixels.to(effort.device, non_blocking=True)
+    return (moved.permute(0, 3, 1, 2).float() - 128) / 64
+
+
+def _precision(effort: Effort) -> contextlib.AbstractContextManager[Any]:
+    if effort.gpu:
+        return torch.autocast("cuda", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _graph(tower: nn.Module, pixels: Tensor, effort: Effort) -> Callable[[], int]:
+    """The tower's forward pass as `--cuda-graphs` has it: captured once, then replayed.
+
+    Pixels travel in every replay, as they do without the graph.
+    """
+    from methods.kit.graphs import capture
+
+    with _precision(effort):
+        captured = capture(tower, _normal(pixels, effort))
+
+    def replay() -> int:
+        captured(_normal(pixels, effort))
+        return len(pixels)
+
+    return replay

@@ -1,0 +1,160 @@
+"""The data configuration: a folder per database, and databases of the user's own.
+
+A YAML file of a few lines, named by `IQA_DATA_CONFIG` or lying as `iqa-data.yaml` in a data root:
+
+    folders:
+      koniq10k: /disk2/koniq                    # a folder of any name
+      spaq: {root: /disk3/spaq, images: small}  # and its images in another than the usual folder
+    databases:
+      holiday:
+        root: photos                            # relative to this file
+        table: scores.csv
+        image: file
+        score: mos
+        range: [1, 5]
+    splits:
+      liqe: /disk2/LIQE                         # published split files, where schemes need them
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from bench.util.errors import UsageError
+
+FILE = "iqa-data.yaml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Place(_Strict):
+    """Where one database lies."""
+
+    root: Path
+    images: Path | None = None
+    """The folder of its images, relative to `root`, where it is not the usual one."""
+
+
+class UserDatabase(_Strict):
+    """A database of the user's own: one table, one folder of images."""
+
+    root: Path
+    """The folder that `table` and the image paths are relative to."""
+    table: str | None = None
+    """CSV, TSV, TXT or XLSX file with a header row; without labels it may be left out, and every
+    image file in the folder is then a sample."""
+    image: str = "image"
+    """Column of image paths."""
+    score: str = "score"
+    """Column of scores."""
+    reference: str | None = None
+    """Column that names the pristine content; its images are then never split apart."""
+    group: str | None = None
+    """Column of groups that are never split apart, where that is not the reference."""
+    spread: str | None = None
+    """Column of standard deviations over raters."""
+    scene: str | None = None
+    """Column of scene categories."""
+    distortion: str | None = None
+    """Column of distortion types."""
+    label: Literal["mos", "dmos", "none"] = "mos"
+    """mos: higher is better; dmos: lower is better; none: images to predict, without scores."""
+    range: tuple[float, float] | None = None
+    """Ends of the scale, (low, high); without labels there is none."""
+    separator: str | None = None
+    """What separates the columns of a text file; found out where it is not given."""
+    title: str = ""
+    images: Path = Path()
+    """The folder of the images under `root`."""
+
+    @field_validator("range")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("the first number must be below the second")
+        return value
+
+    @model_validator(mode="after")
+    def _described(self) -> Self:
+        for key in ("table", "range"):
+            if self.label != "none" and getattr(self, key) is None:
+                raise ValueError(f"needs '{key}', or 'label: none' for images without scores")
+        return self
+
+
+class _File(_Strict):
+    folders: dict[str, Place] = Field(default_factory=dict)
+    databases: dict[str, UserDatabase] = Field(default_factory=dict)
+    splits: dict[Literal["liqe", "arniqa"], Path] = Field(default_factory=dict)
+
+    @field_validator("folders", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {k: {"root": v} if isinstance(v, str) else v for k, v in value.items()}
+
+
+@dataclass(frozen=True)
+class Config:
+    """All configuration files together; the first to name a database counts."""
+
+    folders: dict[str, Place] = field(default_factory=dict)
+    databases: dict[str, UserDatabase] = field(default_factory=dict)
+    splits: dict[str, Path] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+
+def read_config(roots: tuple[Path, ...]) -> Config:
+    """The file that `IQA_DATA_CONFIG` names, then those in the data roots.
+
+    Raises `UsageError`, with the file and the key, for what cannot be understood.
+    """
+    named = os.environ.get("IQA_DATA_CONFIG")
+    files = [root / FILE for root in roots if (root / FILE).is_file()]
+    if named:
+        if not Path(named).is_file():
+            raise UsageError(f"IQA_DATA_CONFIG names '{named}', which is not a file")
+        files.insert(0, Path(named))
+    places: dict[str, Place] = {}
+    databases: dict[str, UserDatabase] = {}
+    splits: dict[str, Path] = {}
+    for file in files:
+        part = _read(file)
+        places = {**part.folders, **places}
+        databases = {**part.databases, **databases}
+        splits = {**dict(part.splits.items()), **splits}
+    return Config(places, databases, splits, tuple(files))
+
+
+def _read(file: Path) -> _File:
+    from bench.util import yaml_files
+
+    try:
+        part = _File.model_validate(yaml_files.read(file, may_be_empty=True))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"]) or "top level"
+        raise UsageError(f"{file}: {key}: {first['msg']}") from None
+    base = file.resolve().parent
+    return _File(
+        folders={k: v.model_copy(update={"root": base / v.root}) for k, v in part.folders.items()},
+        databases={
+            k: v.model_copy(update={"root": base / v.root}) for k, v in part.databases.items()
+        },
+        splits={k: base / v for k, v in part.splits.items()},
+    )

@@ -1,0 +1,266 @@
+"""What every database module gives: a description, a way to find it, and one table of samples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.data.datasets._places import folders, plain, within
+from bench.util.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Label = Literal["mos", "dmos", "none"]
+Kind = Literal["authentic", "synthetic", "ai-generated", "face", "underwater", "unlabelled", "user"]
+
+COLUMNS = (
+    "image",  # path under the root with forward slashes; names the sample, unique
+    "score",  # raw score as the authors ship it; NaN only for unlabelled sets
+    "spread",  # its spread over raters, NaN where unknown; see DatasetInfo.spread_kind
+    "raters",  # number of raters, NaN where unknown
+    "reference",  # pristine content, "" where there is none
+    "group",  # images of one group never stand on both sides of a split
+    "distortion",  # type, "" where unknown
+    "level",  # 1 = weakest, NaN where unknown
+    "scene",  # category, several joined by "|", "" where unknown
+    "official",  # train, val or test in the authors' split, "" where there is none
+)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of several label sets of a database (`NAME@VERSION`)."""
+
+    description: str
+    label: Label
+    low: float
+    """Lower end of the score's scale."""
+    high: float
+    """Upper end of the score's scale."""
+    size: int
+    """Number of samples."""
+    published: tuple[float, float] | None = None
+    """Lowest and highest score in the release, where known."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a database without having it."""
+
+    name: str
+    title: str
+    kind: Kind
+    label: Label
+    low: float
+    """Lower end of the score's scale (published range, not the observed one)."""
+    high: float
+    """Upper end of the score's scale."""
+    size: int
+    """Number of scored images."""
+    homepage: str
+    licence: str
+    citation: str
+    folders: tuple[str, ...]
+    """Names that its folder goes by under the data root; matched without regard to case."""
+    spread_kind: Literal["std", "variance", "error", ""] = ""
+    """What `spread` is: deviation or variance over raters, error of the mean, or not evidenced."""
+    published: tuple[float, float] | None = None
+    """Lowest and highest score in the release, where known; `bench data verify` compares."""
+    references: bool = False
+    """Whether images come from pristine references (splits then keep content apart)."""
+    demo: bool = False
+    """Rendered by the project itself; never mixed with real databases in a table."""
+    version: str = ""
+    """The label version in use, "" for the default."""
+    versions: dict[str, Version] = field(default_factory=dict)
+    """Other label versions that `NAME@VERSION` selects."""
+    standard: str = ""
+    """What the default label version is called, where it has a name: `NAME@STANDARD` is `NAME`."""
+
+    def at(self, version: str) -> DatasetInfo:
+        """This description with another label version in force."""
+        if not version:
+            return self
+        other = self.versions[version]
+        return replace(
+            self,
+            version=version,
+            label=other.label,
+            low=other.low,
+            high=other.high,
+            size=other.size,
+            published=other.published,
+        )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether images have scores; without, a dataset can be predicted and not learnt from."""
+        return self.label != "none"
+
+    @property
+    def spec(self) -> str:
+        """`NAME` or `NAME@VERSION`: what protocols and records call it."""
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+
+class DatasetReader(ABC):
+    """Reads one database in its authors' own layout. One small module each."""
+
+    info: ClassVar[DatasetInfo]
+    marks: ClassVar[tuple[str, ...]] = ()
+    """Paths under the database's folder; any of them shows that the folder is this database."""
+    pristine: tuple[str, ...] = ()
+    """Where under that folder the pristine image called {} in `reference` may lie."""
+
+    @abstractmethod
+    def read(self, root: Path, version: str = "") -> pd.DataFrame:
+        """The table of samples (`COLUMNS`; missing ones are filled in) of the database at `root`.
+
+        Raises `DataError`, naming what was looked for, when files are missing or malformed.
+        """
+
+    def images(self, root: Path) -> Path:
+        """The folder under which the names of the table's `image` column are files."""
+        return root
+
+    def find(self, data_root: Path) -> Path | None:
+        """The database's folder: `data_root` itself or up to two levels below; None if not there.
+
+        Names count without case and punctuation. Of several folders the one with the expected
+        annotation files wins; an archive that unpacks into a folder of its own is looked into.
+        """
+        wanted = {plain(name) for name in (self.info.name, *self.info.folders)}
+        named = [path for path in folders(data_root, depth=2) if plain(path.name) in wanted]
+        for path in named:
+            for place in folders(path, depth=1):
+                if self.recognises(place):
+                    return place
+        return named[0] if named else None
+
+    def recognises(self, root: Path) -> bool:
+        """Whether a folder holds one of the database's marks."""
+        return any(within(root, mark) is not None for mark in self.marks)
+
+    def obtain(self) -> Path | None:
+        """Make the database, where it can be made rather than downloaded; returns its folder."""
+        return None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A database that has been found and read."""
+
+    info: DatasetInfo
+    root: Path
+    """The folder under which the table's images are found (`DatasetReader.images`)."""
+    table: pd.DataFrame
+    """One row a sample, `COLUMNS`."""
+    orders: dict[Any, list[str]] = field(default_factory=dict, repr=False, compare=False)
+    """Orders of names that splits have worked out (`bench.data.splits`)."""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def strings(self, column: Literal["image", "group"]) -> npt.NDArray[np.str_]:
+        """(n,) texts of a column."""
+        return self._strings[column]
+
+    @cached_property
+    def _strings(self) -> dict[str, npt.NDArray[np.str_]]:
+        return {name: self.table[name].to_numpy(dtype=str) for name in ("image", "group")}
+
+    @cached_property
+    def quality(self) -> npt.NDArray[np.float64]:
+        """(n,) labels that run upwards: MOS as it is, DMOS negated. The only place that does so."""
+        score = self.table["score"].to_numpy(dtype=np.float64)
+        return -score if self.info.label == "dmos" else score
+
+    @cached_property
+    def quality_range(self) -> tuple[float, float]:
+        """The scale's ends after orientation, (worst, best)."""
+        low, high = self.info.low, self.info.high
+        return (-high, -low) if self.info.label == "dmos" else (low, high)
+
+    @cached_property
+    def named_labels(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.object_]]:
+        """Each row's place in the order of names, (n,), and in that order '["image","score"]'.
+
+        Every split hashes these texts (`bench.data.selection.rows_digest`), so they are made once.
+        """
+        names, scores = self.table["image"].to_numpy(dtype=object), self.table["score"]
+        order = np.argsort(names, kind="stable")
+        place = np.empty(len(order), np.intp)
+        place[order] = np.arange(len(order))
+        pairs = zip(map(json.dumps, names), scores, strict=True)
+        texts = [f'[{name},"{score:.10g}"]' for name, score in pairs]
+        return place, np.array(texts, dtype=object)[order]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over names, labels and groups: the same data gives the same digest anywhere."""
+        rows = [
+            [str(row.image), format(row.score, ".10g"), str(row.group)]
+            for row in self.table[["image", "score", "group"]].itertuples(index=False)
+        ]
+        payload = json.dumps([self.info.spec, sorted(rows)], separators=(",", ":"))
+        return hashlib.sha256(payload.encode()).hexdigest()
+
+
+def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
+    """Fill in missing columns, fix types and refuse what cannot be right.
+
+    Raises `DataError` for duplicate names, NaN or out-of-range scores, paths that climb out of
+    the root, and empty tables.
+    """
+    table = table.copy()
+    for column in COLUMNS:
+        if column not in table:
+            numeric = column in ("score", "spread", "raters", "level")
+            table[column] = np.nan if numeric else ""
+    for column in ("score", "spread", "raters", "level"):
+        table[column] = table[column].astype(float)
+    for column in ("image", "reference", "group", "distortion", "scene", "official"):
+        table[column] = table[column].fillna("").astype(str)
+    missing_group = table["group"] == ""
+    fallback = table["reference"].where(table["reference"] != "", table["image"])
+    table.loc[missing_group, "group"] = fallback[missing_group]
+    _refuse(table, info)
+    return table[list(COLUMNS)].reset_index(drop=True)
+
+
+def _refuse(table: pd.DataFrame, info: DatasetInfo) -> None:
+    if table.empty:
+        raise DataError(f"{info.spec}: no samples in its annotation files")
+    folded = table["image"].str.lower()
+    if folded.duplicated().any():
+        twice = sorted(table["image"][folded.duplicated(keep=False)])[:4]
+        raise DataError(f"{info.spec}: the same image is listed twice: {', '.join(twice)}")
+    for name in table["image"]:
+        if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
+            raise DataError(f"{info.spec}: image path '{name}' leaves the database's folder")
+    if not info.labelled:
+        return
+    score = table["score"].to_numpy()
+    broken = ~np.isfinite(score)
+    if broken.any():
+        raise DataError(
+            f"{info.spec}: {int(broken.sum())} scores are not numbers, first for "
+            f"'{table['image'][int(np.argmax(broken))]}'"
+        )
+    slack = 0.1 * (info.high - info.low)
+    outside = (score < info.low - slack) | (score > info.high + slack)
+    if outside.any():
+        first = int(np.argmax(outside))
+        raise DataError(
+            f"{info.spec}: {int(outside.sum())} scores outside {info.low:g} to {info.high:g}, "
+            f"first {score[first]:g} for '{table['image'][first]}'"
+        )

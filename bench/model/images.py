@@ -1,0 +1,105 @@
+"""What a method is shown: decoded images, and how a file becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Indices = Sequence[int] | npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class ImagePolicy:
+    """How an image file becomes the array that a method is given; part of a run's identity.
+
+    `none` keeps the file's own size, `squash` resizes to `size` x `size` whatever the aspect
+    ratio, `short_side` resizes so that the shorter side is `size` pixels. Bicubic with
+    antialiasing (Pillow). Crops are the method's own.
+    """
+
+    resize: Literal["none", "squash", "short_side"] = "none"
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.resize == "none") != (self.size is None):
+            raise ValueError(
+                "ImagePolicy: 'squash' and 'short_side' need a size, 'none' takes none"
+            )
+
+
+class Images(Protocol):
+    """A read-only sequence of decoded images, (H, W, 3) uint8 RGB each."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The sample names, unique within one dataset."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pixels: ...
+
+    def __iter__(self) -> Iterator[Pixels]: ...
+
+    def batch(self, indices: Indices) -> Pixels:
+        """Stack images of one size: (n, H, W, 3) uint8. ValueError where sizes differ."""
+
+    def subset(self, indices: Indices) -> Images:
+        """The images at `indices`, in that order, without copying pixels."""
+
+
+class ImageSequence:
+    """What packed and in-memory images share."""
+
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int, /) -> Pixels:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Pixels]:
+        return (self[index] for index in range(len(self)))
+
+    def batch(self, indices: Indices) -> Pixels:
+        """Stack images of one size: (n, H, W, 3) uint8. ValueError where sizes differ."""
+        images = [self[int(index)] for index in indices]
+        if len({image.shape for image in images}) > 1:
+            first = next(i for i, image in enumerate(images) if image.shape != images[0].shape)
+            raise ValueError(
+                f"images of different sizes cannot be stacked: '{self.names[int(indices[0])]}' is "
+                f"{images[0].shape}, '{self.names[int(indices[first])]}' {images[first].shape}"
+            )
+        return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
+
+
+class ArrayImages(ImageSequence):
+    """Images that are in memory already: for `predict` on a few files, and for tests.
+
+    Every array is (H, W, 3) uint8; names default to '0', '1', ... ValueError otherwise.
+    """
+
+    def __init__(self, arrays: Sequence[Pixels], names: Sequence[str] | None = None) -> None:
+        self.names = tuple(names) if names is not None else tuple(map(str, range(len(arrays))))
+        self._arrays = list(arrays)
+        if len(self.names) != len(self._arrays):
+            raise ValueError(f"{len(self._arrays)} images, but {len(self.names)} names")
+        for name, array in zip(self.names, self._arrays, strict=True):
+            if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+                raise ValueError(
+                    f"image '{name}' is {array.dtype} {array.shape}, not uint8 (H, W, 3)"
+                )
+
+    def __getitem__(self, index: int, /) -> Pixels:
+        return self._arrays[index]
+
+    def subset(self, indices: Indices) -> ArrayImages:
+        """The images at `indices`, in that order, without copying pixels."""
+        return ArrayImages(
+            [self._arrays[int(i)] for i in indices], [self.names[int(i)] for i in indices]
+        )

@@ -1,0 +1,116 @@
+"""What a worker process is told: a file that `bench exec` reads, and the events it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RunJob(_Model):
+    """One run and what it takes to compute it."""
+
+    spec: RunSpec
+    """What is run."""
+    settings: dict[str, Any]
+    """The method's settings as given to it (paths included, unlike in `spec`)."""
+    replaces: str = ""
+    """When the failed record was written that this run is to replace; '' for none. A failed record
+    of another time is another process's result, and stays."""
+
+
+class Pretraining(_Model):
+    """One pre-trained state to compute."""
+
+    spec: PretrainSpec
+    """What is computed."""
+    method: str
+    """Method name, argument included."""
+    settings: dict[str, Any]
+    """The method's settings."""
+    task: Task | None = None
+    """The task whose test images stay out of the corpora; None leaves nothing out."""
+    split: SplitRule = Field(default_factory=SplitRule)
+    """How that task is split."""
+    repeat: int = 0
+    """Which of its splits."""
+    split_corpora: bool = False
+    """Whether corpora are split alike and give their training sides (`Protocol.split_corpora`)."""
+
+
+class Job(_Model):
+    """What one worker process does: a pre-training, or all runs of a method on a dataset."""
+
+    title: str
+    """For progress and logs."""
+    results: Path
+    """The results folder."""
+    group: str = ""
+    """A name that no other job has, safe in file names: what is left of a job after its worker died
+    is still this group, and owns its claims."""
+    data_roots: list[Path] = Field(default_factory=list)
+    """Where databases are looked for."""
+    device: str = "cpu"
+    """'cpu', 'cuda' or 'cuda:N'; 'auto' is resolved where the job runs."""
+    batch_size: int = 64
+    """Images per inference batch."""
+    deterministic: bool = False
+    """Whether torch may use deterministic operations only."""
+    cuda_graphs: bool = False
+    """Whether inference on a GPU may replay CUDA graphs."""
+    keep: list[str] = Field(default_factory=list)
+    """What runs store beside predictions."""
+    time_limit: float | None = None
+    """Seconds for one run; for a pre-training, seconds from one epoch to the next."""
+    runs: list[RunJob] = Field(default_factory=list)
+    """Runs, in order."""
+    pretraining: Pretraining | None = None
+    """A pre-training instead of runs."""
+
+    def less(self, run_ids: Iterable[str]) -> Job:
+        """The job without some of its runs."""
+        gone = set(run_ids)
+        left = [work for work in self.runs if work.spec.run_id not in gone]
+        return self.model_copy(update={"runs": left})
+
+
+class Event(_Model):
+    """One line that a worker prints."""
+
+    kind: Literal[
+        "start",
+        "epoch",
+        "done",
+        "failed",
+        "skipped",
+        "elsewhere",
+        "waiting",
+        "note",
+        "ended",
+        "fatal",
+    ]
+    """'skipped': its record is there; 'elsewhere': another process is computing it; 'waiting': for
+    another process, before going on; 'ended': the job as a whole; 'fatal': results cannot be
+    written, which ends the whole command."""
+    run: str = ""
+    """run_id, or the key of a pre-training."""
+    title: str = ""
+    """What to show."""
+    epoch: int = 0
+    """Epochs done."""
+    total: int | None = None
+    """Epochs in all, where known."""
+    loss: float | None = None
+    """Training loss of the epoch."""
+    value: float | None = None
+    """The first metric of a finished run."""
+    error: str = ""
+    """One line, for a failure."""

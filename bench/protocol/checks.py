@@ -1,0 +1,78 @@
+"""Checks that the methods, datasets and metrics a protocol names exist, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench import protocol as protocols
+from bench import registry
+from bench.data import datasets
+from bench.protocol import Protocol
+from bench.util import yaml_files
+from bench.util.errors import UsageError, unknown
+
+
+def check_file(text: str, roots: Sequence[Path]) -> None:
+    """Check the names in a protocol file as it stands; errors name its lines."""
+    path = protocols.find(text)
+    values = yaml_files.read(path)
+    lines = yaml_files.positions(path)
+
+    def where(*key: object) -> str:
+        return f"{path}:{lines[key]}" if key in lines else str(path)
+
+    methods = [
+        item if isinstance(item, str) else item.get("method") for item in values.get("methods", [])
+    ]
+    _methods((str(name), where("methods", index)) for index, name in enumerate(methods))
+    _metrics((str(name), where("metrics", i)) for i, name in enumerate(values.get("metrics", [])))
+    names = [(str(name), where("datasets", i)) for i, name in enumerate(values.get("datasets", []))]
+    for index, pair in enumerate(values.get("pairs", [])):
+        names += [(str(name), where("pairs", index)) for name in pair]
+    _datasets(names, roots)
+
+
+def check(protocol: Protocol, roots: Sequence[Path]) -> None:
+    """Check the names of a protocol after options have changed it."""
+    _metrics((name, "") for name in protocol.metrics)
+    _datasets(((name, "") for name in protocol.specs()), roots)
+    _labels(protocol, roots)
+
+
+def _methods(names: Iterable[tuple[str, str]]) -> None:
+    known = registry.entries()
+    for name, where in names:
+        if registry.split_name(name)[0] not in known:
+            raise unknown("method", name, known, where)
+
+
+def _metrics(names: Iterable[tuple[str, str]]) -> None:
+    from bench.metrics import METRICS
+
+    for name, where in names:
+        if name not in METRICS:
+            raise unknown("metric", name, METRICS, where)
+
+
+def _datasets(names: Iterable[tuple[str, str]], roots: Sequence[Path]) -> None:
+    known = datasets.names(roots)
+    for name, where in names:
+        if name.partition("@")[0] not in known:
+            raise unknown("dataset", name, known, where)
+        datasets.info(name, roots)
+
+
+def _labels(protocol: Protocol, roots: Sequence[Path]) -> None:
+    """A dataset without labels can be predicted; it cannot be learnt from or choose an epoch."""
+    for task in protocol.tasks():
+        if not task.zero_shot and not datasets.info(task.train, roots).labelled:
+            raise UsageError(
+                f"{task.train} has no labels to learn from; it can be predicted: by methods "
+                f"trained elsewhere (pairs: [[livec, {task.train}]]) or with zero_shot: true"
+            )
+        if protocol.selection == "best_test" and not datasets.info(task.test, roots).labelled:
+            raise UsageError(
+                f"selection: best_test needs labels to choose by, and {task.test} has none; "
+                "use last or val"
+            )

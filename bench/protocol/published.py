@@ -1,0 +1,283 @@
+"""Numbers that papers print, as data: `protocols/published/*.yaml` in, cells out.
+
+A file holds one table. Reports set its rows in grey beside ours, and subtract.
+
+    >>> table = load("grmp_table1")
+    >>> table.source, len(table.cells())
+    ('GRMP-IQA, Table 1', 153)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from bench.util import yaml_files
+from bench.util.errors import UsageError, nearest, unknown
+
+FOLDER = Path(__file__).resolve().parents[2] / "protocols" / "published"
+
+AVERAGE = "average"
+"""Name that a printed average over several datasets has in place of a dataset."""
+
+TEST_FRACTION = 0.2
+"""What all three papers test on within a database (GRMP-IQA 4.1, PromptIQA 4.1, MP-IQE 4.1)."""
+
+Paper = Literal["GRMP-IQA", "PromptIQA", "MP-IQE"]
+Metric = Literal["srcc", "plcc"]
+Kind = Literal["value", "std"]
+
+_OURS = re.compile(r"\s*\(ours\)$|^ours$", re.IGNORECASE)
+_BUDGET = re.compile(r"[1-9]\d*|[1-9]\d?(\.\d+)?%|all|zero-shot")
+
+
+def _budget(given: Any) -> str:
+    text = str(given)
+    if not _BUDGET.fullmatch(text):
+        raise ValueError(f"'{text}' is no budget: a number, a share as in 20%, all or zero-shot")
+    return text
+
+
+Budget = Annotated[str, BeforeValidator(_budget)]
+Budgets = tuple[Budget, ...]
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """One printed number."""
+
+    paper: str
+    """The paper's short name, e.g. 'GRMP-IQA'."""
+    table: int
+    """The table's number in the paper."""
+    method: str
+    """The row's name as printed, without its citation."""
+    ours: str
+    """The row of ours that measures the same (its label, or its method's name); '' for none."""
+    train: str
+    """Dataset trained on; 'average' where the number is a mean over datasets."""
+    test: str
+    """Dataset tested on, as NAME or NAME@VERSION; 'average' as above."""
+    budget: str
+    """As `Task.budget` gives it: '50', '20%', 'all' or 'zero-shot'."""
+    metric: str
+    """srcc or plcc."""
+    value: float
+    """The number."""
+    kind: str
+    """'value', or 'std' for a standard deviation."""
+    decimals: int
+    """Decimals that are printed."""
+
+    @property
+    def text(self) -> str:
+        """The number as printed."""
+        return f"{self.value:.{self.decimals}f}"
+
+    @property
+    def title(self) -> str:
+        """What the row is called away from its paper, where 'Ours' would mean another method."""
+        return _OURS.sub("", self.method) or self.paper
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Column(_Model):
+    """One dataset, pair or average, under one or several budgets."""
+
+    dataset: str = ""
+    """Dataset tested on; a column that is just a name means it."""
+    train: str = ""
+    """Dataset trained on, where it is another one."""
+    average: tuple[str, ...] = ()
+    """In place of `dataset`: the datasets that the printed average is over."""
+    budgets: Budgets = ()
+    """Budgets of this column; the block's by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        return {"dataset": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if bool(self.dataset) == bool(self.average):
+            raise ValueError("a column has either a 'dataset' or an 'average'")
+        return self
+
+
+class Row(_Model):
+    """One printed row; a row that is just a list means its values."""
+
+    values: tuple[float | None, ...]
+    """Numbers in the columns' order: every dataset, within it every budget, then every metric. A
+    cell that is empty or a dash in print is '~'."""
+    ours: str = ""
+    """The row of ours that measures the same: its label, or its method's name."""
+    budget: Budget = ""
+    """Budget of this row, where it is not the columns'."""
+    kind: Kind = "value"
+    """'std' for a row of standard deviations."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return {"values": given} if isinstance(given, list | tuple) else given
+
+    @field_validator("values")
+    @classmethod
+    def _correlations(cls, values: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        if any(value is not None and abs(value) > 1 for value in values):
+            raise ValueError("correlations lie between -1 and 1")
+        return values
+
+
+class Block(_Model):
+    """Rows that share their columns; most tables have one block."""
+
+    part: str = ""
+    """Heading inside the table."""
+    budgets: Budgets = ("all",)
+    """Budgets of columns that name none."""
+    columns: tuple[Column, ...] = Field(min_length=1)
+    """What stands above the numbers."""
+    rows: dict[str, Row] = Field(min_length=1)
+    """Printed name -> row."""
+
+
+class PublishedTable(_Model):
+    """One table of a paper."""
+
+    paper: Paper
+    """The paper's short name."""
+    table: int = Field(ge=1)
+    """The table's number."""
+    title: str
+    """What it shows, in our words."""
+    statistic: str
+    """Mean or median, as the paper states it and where."""
+    metrics: tuple[Metric, ...] = Field(min_length=1)
+    """The metrics under every column, in the order printed."""
+    decimals: int = Field(ge=1, le=6)
+    """Decimals that are printed."""
+    notes: tuple[str, ...] = ()
+    """Oddities of the print, and what was read into it."""
+    blocks: tuple[Block, ...] = Field(min_length=1)
+    """Its parts."""
+
+    @property
+    def source(self) -> str:
+        """Paper and table, for captions."""
+        return f"{self.paper}, Table {self.table}"
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> Self:
+        for number, block in enumerate(self.blocks):
+            width = len(self._columns(block))
+            for name, row in block.rows.items():
+                if len(row.values) != width:
+                    raise PydanticCustomError(
+                        "row_width",
+                        "row '{row}' has {found} values, its columns are {width}",
+                        {"row": name, "found": len(row.values), "width": width, "block": number},
+                    )
+        return self
+
+    def cells(self) -> list[PublishedCell]:
+        """All numbers, row by row; cells that are empty in print are left out."""
+        return [cell for block in self.blocks for cell in self._cells(block)]
+
+    def _columns(self, block: Block) -> list[tuple[Column, str, Metric]]:
+        return [
+            (column, budget, metric)
+            for column in block.columns
+            for budget in column.budgets or block.budgets
+            for metric in self.metrics
+        ]
+
+    def _cells(self, block: Block) -> list[PublishedCell]:
+        columns = self._columns(block)
+        return [
+            PublishedCell(
+                paper=self.paper,
+                table=self.table,
+                method=name,
+                ours=row.ours,
+                train=column.train or column.dataset or AVERAGE,
+                test=column.dataset or AVERAGE,
+                budget=row.budget or budget,
+                metric=metric,
+                value=value,
+                kind=row.kind,
+                decimals=self.decimals,
+            )
+            for name, row in block.rows.items()
+            for (column, budget, metric), value in zip(columns, row.values, strict=True)
+            if value is not None
+        ]
+
+
+def available() -> dict[str, Path]:
+    """All published tables by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def load(name: str) -> PublishedTable:
+    """The published table called `name`, e.g. 'grmp_table1'. Raises `UsageError` for no such."""
+    if name not in available():
+        raise unknown("published table", name, available())
+    return read(available()[name])
+
+
+def read(path: Path) -> PublishedTable:
+    """A published table from a file; errors name the file, the line and the key."""
+    values = yaml_files.read(path)
+    try:
+        return PublishedTable.model_validate(values)
+    except ValidationError as error:
+        lines = yaml_files.positions(path)
+        raise UsageError(
+            "\n".join(_explain(item, path, lines) for item in error.errors())
+        ) from None
+
+
+def cells() -> list[PublishedCell]:
+    """Every number of every table."""
+    return [cell for name in available() for cell in load(name).cells()]
+
+
+def _explain(item: ErrorDetails, path: Path, lines: dict[tuple[Any, ...], int]) -> str:
+    location = tuple(item["loc"])
+    if item["type"] == "row_width":
+        context = item["ctx"]
+        location = ("blocks", context["block"], "rows", context["row"])
+    line = next(
+        (lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 0
+    )
+    place = f"{path}:{line}: " if line else f"{path}: "
+    key = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        known = {field for model in _MODELS for field in model.model_fields}
+        near = nearest(str(location[-1]), known)
+        hint = f" Did you mean '{near}'?" if near else ""
+        return f"{place}unknown key '{key}'.{hint}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{place}'{key}': {message}" if key else f"{place}{message}"
+
+
+_MODELS: tuple[type[_Model], ...] = (PublishedTable, Block, Column, Row)

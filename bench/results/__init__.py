@@ -1,1 +1,0 @@
-"""Stored results brought together, compared, checked and kept small."""

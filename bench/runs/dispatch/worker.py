@@ -1,0 +1,211 @@
+"""The worker process: reads a job, executes it, prints one event a line on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO
+
+from bench.model.jobs import Event, Job, RunJob
+from bench.util import determinism
+from bench.util.atomic import refusal
+from bench.util.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from bench.data.data_cache import DataCache
+    from bench.runs.execute import RunExecutor
+    from bench.store import Store
+    from bench.store.claims import Claims
+
+Emit = Callable[[Event], None]
+
+ATTENDED = "--attended"
+"""Option of `bench exec`: end when standard input ends."""
+INTERRUPTED = 130
+PRETRAINING_FAILED = 3
+
+
+def run_job(path: Path, attended: bool = False) -> int:
+    """Execute the job in a file. 0: done (runs may have failed, their records say so);
+    130: interrupted; 3: a pre-training failed; 4: results cannot be written.
+
+    SIGINT and SIGTERM end it after the current epoch, the second signal at once. When `attended`,
+    the end of standard input ends it at once: whoever started it is gone.
+    """
+    try:
+        job = Job.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"job file '{path}' cannot be read: {error}") from error
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    _leave_traces()
+    if attended:
+        threading.Thread(target=_until_abandoned, daemon=True).start()
+    events = _take_stdout()
+
+    from bench.runs.execute.fitting import Interrupted
+
+    def emit(event: Event) -> None:
+        try:
+            print(event.model_dump_json(exclude_defaults=True), file=events, flush=True)
+        except OSError:  # the parent is gone: not the run's failure, but the end of the work
+            stop.set()
+            raise Interrupted from None
+
+    if job.deterministic:
+        determinism.enable()
+    try:
+        return _execute(job, emit, stop)
+    except Interrupted:
+        return INTERRUPTED
+    except StoreError as error:
+        # Through the pipe: on a full disk the log cannot be written either.
+        emit(Event(kind="fatal", error=str(error)))
+        return StoreError.exit_code
+
+
+def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
+    import bench.data.images  # noqa: F401  # every run needs it: no part of the first one's time
+    from bench.data.data_cache import DataCache
+    from bench.runs.execute import RunExecutor
+    from bench.store import Store
+    from bench.store.claims import Claims
+    from bench.util.environment import resolve_device
+
+    device = resolve_device(job.device)
+    store = Store(job.results)
+    claims = Claims(store.root, job.group)
+    data_cache = DataCache(job.data_roots)
+    if job.pretraining is not None:
+        return _pretrain(job, device, store, claims, data_cache, emit, stop)
+    executor = RunExecutor(
+        store,
+        data_cache,
+        device=device,
+        batch_size=job.batch_size,
+        cuda_graphs=job.cuda_graphs,
+        keep=tuple(job.keep),
+        emit=emit,
+        stopping=stop.is_set,
+        claims=claims,
+    )
+    for work in job.runs:
+        if stop.is_set():
+            return INTERRUPTED
+        _run(work, executor, claims, emit)
+    return 0
+
+
+def _run(work: RunJob, executor: RunExecutor, claims: Claims, emit: Emit) -> None:
+    """One run, unless another process has computed it or is at it."""
+    run_id = work.spec.run_id
+    if _settled(work, executor):
+        emit(Event(kind="skipped", run=run_id))
+    elif not claims.take(run_id):
+        emit(Event(kind="elsewhere", run=run_id))
+    else:
+        try:
+            _run_claimed(work, executor, emit)
+        finally:
+            claims.release(run_id)
+
+
+def _run_claimed(work: RunJob, executor: RunExecutor, emit: Emit) -> None:
+    run_id = work.spec.run_id
+    # Whoever held the claim before may have finished between the two looks.
+    executor.store.refresh(work.spec)
+    if _settled(work, executor):
+        emit(Event(kind="skipped", run=run_id))
+        return
+    title = f"{work.spec.task.budget} #{work.spec.repeat + 1}"
+    emit(Event(kind="start", run=run_id, title=title))
+    record = executor.execute(work)
+    if record.status == "done":
+        emit(Event(kind="done", run=run_id, value=record.value("srcc")))
+    else:
+        emit(Event(kind="failed", run=run_id, error=record.error or ""))
+
+
+def _settled(work: RunJob, executor: RunExecutor) -> bool:
+    """Whether another process has computed the run since this job was written."""
+    record = executor.store.settled(work.spec)
+    if record is None:
+        return False
+    if record.status == "failed":
+        return record.created != work.replaces
+    from bench import registry
+    from bench.store import artifacts
+
+    method = registry.load(registry.split_name(work.spec.method)[0])
+    return artifacts.complete(executor.store, work.spec, method, executor.keep)
+
+
+def _pretrain(
+    job: Job,
+    device: str,
+    store: Store,
+    claims: Claims,
+    data_cache: DataCache,
+    emit: Emit,
+    stop: threading.Event,
+) -> int:
+    from bench.runs.execute.fitting import Interrupted
+    from bench.runs.execute.pretraining import pretrain
+
+    assert job.pretraining is not None
+    key = job.pretraining.spec.key
+    emit(Event(kind="start", run=key, title="pre-training"))
+    try:
+        pretrain(job.pretraining, store, claims, data_cache, device, emit, stop.is_set)
+    except (Interrupted, StoreError):
+        raise
+    except Exception as error:  # reported to the parent, which records it for the runs
+        if reason := refusal(error):
+            raise StoreError(f"cannot write '{store.root / 'pretrained'}': {reason}") from error
+        traceback.print_exc()
+        first = (str(error).splitlines() or [""])[0]
+        emit(Event(kind="failed", run=key, error=f"{type(error).__name__}: {first}"))
+        return PRETRAINING_FAILED
+    emit(Event(kind="done", run=key))
+    return 0
+
+
+def _until_abandoned() -> None:
+    """Blocks until standard input ends, then ends this process: nobody would hear of its work."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os._exit(INTERRUPTED)
+
+
+def _leave_traces() -> None:
+    """A crash, and SIGUSR1 on reaching the time limit, write to the log where every thread is."""
+    faulthandler.enable()
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(INTERRUPTED)
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+def _take_stdout() -> TextIO:
+    """Events own standard output; whatever a library prints goes to standard error."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    return own

@@ -1,0 +1,194 @@
+"""Drives a method's `fit` and evaluates between epochs; the method never sees what it evaluates."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.model.records import CurvePoint, Selection
+from bench.runs.execute.memory import retry_smaller_batch
+from bench.util.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.api import Epoch, Images, LabelledSet, Method
+
+Values = dict[str, float | None]
+Predictions = npt.NDArray[np.float64]
+
+
+class Interrupted(Exception):
+    """The user asked to stop; raised between epochs."""
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """Images with the labels that judge predictions on them (never shown to the method)."""
+
+    images: Images
+    quality: npt.NDArray[np.float64] | None
+    """(n,) labels, higher is better; None for a dataset without labels."""
+
+    def judge(self, predictions: Predictions, metrics: Sequence[str] = ("srcc", "plcc")) -> Values:
+        """Metric -> value; None where undefined (a constant prediction), {} without labels."""
+        from bench.metrics import compute
+
+        if self.quality is None:
+            return {}
+        values = compute(metrics, predictions, self.quality)
+        return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+@dataclass
+class EvaluatedEpoch:
+    """Predictions at one evaluated epoch."""
+
+    epoch: int
+    predictions: Predictions
+    test: Values
+    val: Values | None
+
+
+@dataclass
+class Trajectory:
+    """All that training left behind."""
+
+    curve: list[CurvePoint] = field(default_factory=list)
+    checkpoints: list[EvaluatedEpoch] = field(default_factory=list)
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+
+    def chosen(self) -> dict[Selection, EvaluatedEpoch]:
+        """The checkpoint that each selection reports; `val` only with validation images, and
+        `best_test` only with labelled test images, unless there is nothing to choose."""
+        chosen: dict[Selection, EvaluatedEpoch] = {"last": self.checkpoints[-1]}
+        if len(self.checkpoints) == 1:  # nothing to choose, e.g. a method that does not train
+            return {**chosen, "val": self.checkpoints[0], "best_test": self.checkpoints[0]}
+        if all(point.val is not None for point in self.checkpoints):
+            chosen["val"] = max(self.checkpoints, key=lambda point: monitored(point.val))
+        if all(point.test for point in self.checkpoints):
+            chosen["best_test"] = max(self.checkpoints, key=lambda point: monitored(point.test))
+        return chosen
+
+
+def monitored(values: Mapping[str, float | None] | None) -> float:
+    """SRCC + PLCC, what the released codes select by; -2 where undefined."""
+    found = [(values or {}).get(name) for name in ("srcc", "plcc")]
+    return sum(-1.0 if value is None else value for value in found)
+
+
+@dataclass
+class Fitting:
+    """One run's training, evaluated every so often."""
+
+    method: Method
+    test: EvalSet
+    val: EvalSet | None
+    selection: Selection
+    every: int
+    on_epoch: Callable[[int, Epoch], None] = lambda number, epoch: None
+    stopping: Callable[[], bool] = lambda: False
+
+    def run(self, train: LabelledSet) -> Trajectory:
+        """Train to the end. Raises `Interrupted` when asked to stop between epochs."""
+        trajectory = Trajectory()
+        generator = self.method.fit(train)
+        reply: float | None = None
+        number = 0
+        while True:
+            start = time.perf_counter()
+            try:
+                epoch = generator.send(reply) if number else next(generator)
+            except StopIteration:
+                trajectory.fit_seconds += time.perf_counter() - start
+                break
+            trajectory.fit_seconds += time.perf_counter() - start
+            number += 1
+            due = self._judges() and bool(self.every) and number % self.every == 0
+            reply = self._reply(self._note(trajectory, number, epoch, due))
+            self.on_epoch(number, epoch)
+            if self.stopping():
+                generator.close()
+                raise Interrupted
+        self._finish(trajectory, number)
+        return trajectory
+
+    def _judges(self) -> bool:
+        """Whether an evaluation between epochs tells anything."""
+        return self.test.quality is not None or self.val is not None
+
+    def _note(
+        self, trajectory: Trajectory, number: int, epoch: Epoch, due: bool
+    ) -> EvaluatedEpoch | None:
+        checkpoint = self._evaluate(trajectory, number) if due else None
+        trajectory.curve.append(
+            CurvePoint(
+                epoch=number,
+                loss=_finite(epoch.loss),
+                diagnostics={name: _finite(value) for name, value in epoch.diagnostics.items()},
+                seconds=round(trajectory.fit_seconds, 4),
+                test=(checkpoint.test or None) if checkpoint else None,
+                val=checkpoint.val if checkpoint else None,
+            )
+        )
+        return checkpoint
+
+    def _finish(self, trajectory: Trajectory, number: int) -> None:
+        """The state after the last epoch is always evaluated."""
+        points = trajectory.checkpoints
+        if points and points[-1].epoch == number:
+            return
+        last = self._evaluate(trajectory, number)
+        if trajectory.curve:
+            update = {"test": last.test or None, "val": last.val}
+            trajectory.curve[-1] = trajectory.curve[-1].model_copy(update=update)
+
+    def _reply(self, checkpoint: EvaluatedEpoch | None) -> float | None:
+        """What the method may know: validation, or the test score where the protocol says so."""
+        if checkpoint is None or self.selection == "last":
+            return None
+        return monitored(checkpoint.val if self.selection == "val" else checkpoint.test)
+
+    def _evaluate(self, trajectory: Trajectory, number: int) -> EvaluatedEpoch:
+        start = time.perf_counter()
+        predictions = predict(self.method, self.test.images)
+        trajectory.predict_seconds += time.perf_counter() - start
+        val = None
+        if self.val is not None:
+            val = self.val.judge(predict(self.method, self.val.images))
+        point = EvaluatedEpoch(number, predictions, self.test.judge(predictions), val)
+        trajectory.checkpoints.append(point)
+        return point
+
+
+def predict(method: Method, images: Images) -> Predictions:
+    """Checked predictions: one finite number an image.
+
+    An out-of-memory error halves the inference batch and tries again.
+    """
+    return retry_smaller_batch(method, lambda: _checked(method, images, method.predict(images)))
+
+
+def _checked(method: Method, images: Images, predictions: Any) -> Predictions:
+    values = np.asarray(predictions, dtype=np.float64)
+    if values.shape != (len(images),):
+        raise BenchError(
+            f"{method.name}.predict gave shape {values.shape} for {len(images)} images; "
+            f"expected ({len(images)},)"
+        )
+    broken = np.flatnonzero(~np.isfinite(values))
+    if len(broken):
+        names = ", ".join(images.names[index] for index in broken[:3])
+        raise BenchError(
+            f"{method.name} predicted {len(broken)} values that are not numbers, e.g. for {names}"
+        )
+    return values
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,57 @@
+"""Memory that runs out: inference goes on with smaller batches, training says what would help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from bench.api import Method
+
+T = TypeVar("T")
+
+_SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+"""What torch, its CPU allocator, cuBLAS and cuDNN say."""
+
+
+def retry_smaller_batch(method: Method, infer: Callable[[], T]) -> T:
+    """What `infer` returns; each time memory runs out, again with half the inference batch.
+
+    Raises the error itself once a batch is a single image.
+    """
+    while True:
+        try:
+            return infer()
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error) or method.context.batch_size <= 1:
+                raise
+        # Outside the handler: the error's frames hold the tensors that are in the way.
+        _halve(method)
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a GPU or off it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def advice(method: type[Method]) -> str:
+    """What a user can do about a run that did not fit, in a line."""
+    fields = method.Settings.model_fields.items()
+    sizes = [f"--set {method.name}.{name}=…" for name, field in fields if _is_batch(name, field)]
+    smaller = f"a smaller batch ({', '.join(sizes)}), " if sizes else ""
+    return f"it may fit with {smaller}fewer workers at once (--jobs), or a larger device"
+
+
+def _is_batch(name: str, field: object) -> bool:
+    return "batch" in name and "int" in str(getattr(field, "annotation", ""))
+
+
+def _halve(method: Method) -> None:
+    batch = method.context.batch_size
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.cuda.empty_cache()
+    method.context.batch_size = batch // 2
+    method.context.say(f"out of memory: inference batch {batch} -> {batch // 2}")

@@ -1,0 +1,144 @@
+"""Pre-trained states: computed once per content, shared by every run that needs them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import registry
+from bench.api import Context, LabelledSet, Method
+from bench.data import selection
+from bench.data.data_cache import DataCache
+from bench.model.jobs import Event, Pretraining
+from bench.protocol.variants import Variant
+from bench.runs.execute.fitting import Interrupted
+from bench.runs.execute.labels import normalise
+from bench.runs.plan.pretraining import pretrain_spec
+from bench.store import Store
+from bench.store.claims import Claims, Holder
+from bench.util.atomic import replacing, write_json
+from bench.util.environment import environment, peak_memory_mb
+
+
+def pretrain(
+    work: Pretraining,
+    store: Store,
+    claims: Claims,
+    data_cache: DataCache,
+    device: str,
+    emit: Callable[[Event], None],
+    stopping: Callable[[], bool],
+) -> None:
+    """Compute and store a pre-trained state, unless it is there.
+
+    A claim keeps two processes from computing one state at once; a method resumes from the
+    checkpoints in its scratch folder after a kill. Raises `Interrupted` when asked to stop.
+    """
+    path = store.pretrained_file(work.spec.method, work.spec.key)
+
+    def wait(holder: Holder) -> None:
+        if stopping():
+            raise Interrupted
+        emit(Event(kind="waiting", run=work.spec.key, title=holder.host))
+
+    with claims.holding(work.spec.key, path.exists, wait) as mine:
+        if mine:
+            _compute(work, path, data_cache, device, emit, stopping)
+
+
+def _compute(
+    work: Pretraining,
+    path: Path,
+    data_cache: DataCache,
+    device: str,
+    emit: Callable[[Event], None],
+    stopping: Callable[[], bool],
+) -> None:
+    # In the results folder, not in a temporary one: another machine may go on from there.
+    scratch = path.parent / f"partial-{work.spec.key}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    cls, settings = registry.settings_for(work.method, work.settings)
+    context = Context(device=device, seed=work.spec.seed, scratch=scratch)
+    method = cls(settings, context)
+    start = time.perf_counter()
+    curve = _train(method, work, data_cache, emit, stopping)
+    with replacing(path) as temporary:
+        method.save_pretrained(temporary)
+    card = {
+        "spec": work.spec.model_dump(mode="json"),
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_memory_mb": peak_memory_mb(device),
+        "curve": curve,
+        "environment": environment(device).model_dump(mode="json"),
+    }
+    write_json(path.with_suffix(".json"), card)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _train(
+    method: Method,
+    work: Pretraining,
+    data_cache: DataCache,
+    emit: Callable[[Event], None],
+    stopping: Callable[[], bool],
+) -> list[dict[str, Any]]:
+    curve: list[dict[str, Any]] = []
+    for number, epoch in enumerate(method.pretrain(corpora(method, work, data_cache)), start=1):
+        loss = float(epoch.loss) if np.isfinite(epoch.loss) else None
+        known = {name: float(value) for name, value in epoch.diagnostics.items()}
+        finite = {name: value for name, value in known.items() if np.isfinite(value)}
+        curve.append({"epoch": number, "loss": loss, "diagnostics": finite})
+        emit(Event(kind="epoch", run=work.spec.key, epoch=number, total=epoch.total, loss=loss))
+        if stopping():
+            raise Interrupted
+    return curve
+
+
+def corpora(method: Method, work: Pretraining, data_cache: DataCache) -> list[LabelledSet]:
+    """The labelled sets a method pre-trains on; labels scaled corpus by corpus."""
+    sets = []
+    for name in work.spec.corpora:
+        dataset = data_cache.dataset(name)
+        rows: selection.Rows = np.arange(len(dataset))
+        if work.task is not None:
+            rows = data_cache.corpus_rows(
+                name,
+                work.task,
+                work.split,
+                work.repeat,
+                alone=len(selection.corpus_names(method.corpora(), work.task)) == 1,
+                split_alike=work.split_corpora,
+            )
+        scores = normalise(dataset.quality, rows, method.corpus_normalise, dataset)[rows]
+        images = data_cache.images(name, method.policy)
+        sets.append(selection.labelled(dataset, rows, images, scores))
+    return sets
+
+
+def pretrain_whole(
+    variant: Variant,
+    store: Store,
+    data_cache: DataCache,
+    device: str,
+    emit: Callable[[Event], None],
+) -> Path:
+    """The state pre-trained on the whole corpora, for predicting images outside any protocol.
+
+    Computed on first use and kept in the store, as for runs.
+    """
+    spec = pretrain_spec(
+        variant,
+        {
+            name: selection.rows_digest(dataset, np.arange(len(dataset)))
+            for name in selection.corpus_names(variant.build().corpora(), None)
+            for dataset in [data_cache.dataset(name)]
+        },
+    )
+    work = Pretraining(spec=spec, method=variant.method, settings=variant.raw)
+    pretrain(work, store, Claims(store.root), data_cache, device, emit, lambda: False)
+    return store.pretrained_file(spec.method, spec.key)

@@ -1,0 +1,24 @@
+"""The identity of a pre-trained state."""
+
+from __future__ import annotations
+
+from bench.model.records import PretrainSpec
+from bench.protocol.variants import Variant
+
+
+def pretrain_spec(variant: Variant, corpora: dict[str, str]) -> PretrainSpec:
+    """The identity of a pre-trained state, given the digests of the corpora's rows."""
+    identity = variant.identity()
+    # Through `identity`, so that a file enters by content and the backbone by its weights.
+    settings = {
+        key: identity.get(key, value)
+        for key, value in variant.build().pretrain_settings().items()
+        if key != "backbone"
+    }
+    return PretrainSpec(
+        method=variant.cls.name,
+        method_version=variant.cls.version,
+        settings=settings,
+        weights=variant.weights(),
+        corpora=corpora,
+    )

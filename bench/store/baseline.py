@@ -1,0 +1,198 @@
+"""A result set as one small file fit for git: what `bench check` needs of it and nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.model.records import SCHEMA, Selection
+from bench.store import Store, slug
+from bench.store import table as runs_table
+from bench.util.atomic import write_text
+from bench.util.errors import StoreError, UsageError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = Path("baselines")
+DECIMALS = 6
+"""Digits after the point that a file keeps, and that `bench check` compares at."""
+_CELL = ("protocol", "label", "method", "train", "test", "budget", "selection")
+_SPLIT = ("split_digest", "repeat", "n_train", "n_val", "n_test", "n_pool")
+
+
+class Cell(BaseModel):
+    """One cell of a table with its finished runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: str
+    """Protocol that asked for it, '' for none."""
+    label: str
+    """What tables call the method."""
+    method: str
+    """Method name, argument included."""
+    train: str
+    """Dataset whose labels are learnt."""
+    test: str
+    """Dataset that is predicted."""
+    budget: str
+    """How much is learnt from, as tables write it."""
+    selection: Selection
+    """Which epoch counts."""
+    missing: int = 0
+    """Runs that were asked for and are not here."""
+    runs: list[list[float | None]] = Field(default_factory=list)
+    """A row a run: index of its split, then its metrics in the file's order."""
+
+
+class Baseline(BaseModel):
+    """A whole file. Equal results give equal bytes, so that git shows what changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA
+    """Version of this format."""
+    name: str
+    """What it is called."""
+    newest: str = ""
+    """When its newest run was written, UTC."""
+    commits: list[str] = Field(default_factory=list)
+    """Commits of the project that computed it."""
+    metrics: list[str]
+    """Metrics of every row, in order."""
+    splits: list[tuple[str, int, int | None, int | None, int | None, int | None]]
+    """Digest, repeat, and the images that train, validate, test and form the training pool."""
+    cells: list[Cell]
+    """In the order of the tables."""
+
+
+def save(results: Path | Store, name: str, folder: Path = FOLDER) -> tuple[Path, Baseline]:
+    """Keep a result set as FOLDER/NAME.json; replaces what is there.
+
+    Raises `StoreError` where no run of it is done.
+    """
+    store = results if isinstance(results, Store) else Store(results)
+    baseline = of_runs(runs_table.load(store), name)
+    if not any(cell.runs for cell in baseline.cells):
+        raise StoreError(f"'{store.root}' holds no finished run to keep")
+    path = folder / f"{slug(name)}.json"
+    write_text(path, _text(baseline))
+    return path, baseline
+
+
+def of_runs(runs: pd.DataFrame, name: str) -> Baseline:
+    """The baseline of a table as `export.load` gives it."""
+    done = runs[runs["status"] == "done"]
+    metrics = [column for column in runs.columns if column not in runs_table.COLUMNS]
+    splits: dict[tuple[Any, ...], int] = {}
+    cells = []
+    for key, part in runs.groupby(list(_CELL), sort=False, dropna=False):
+        finished = part[part["status"] == "done"]
+        rows = [
+            [splits.setdefault(_split(values[: len(_SPLIT)]), len(splits))]
+            + [_number(value) for value in values[len(_SPLIT) :]]
+            for values in finished[[*_SPLIT, *metrics]].itertuples(index=False, name=None)
+        ]
+        missing = len(part) - len(finished)
+        own = dict(zip(_CELL, key, strict=True))
+        cells.append(Cell.model_validate({**own, "runs": rows, "missing": missing}))
+    commits = sorted({commit for commit in done["commit"].dropna() if commit})
+    return Baseline(
+        name=name,
+        newest=max(done["created"], default=""),
+        commits=commits,
+        metrics=metrics,
+        splits=list(splits),
+        cells=cells,
+    )
+
+
+def find(text: str) -> Path:
+    """The results folder or baseline file that a command line names.
+
+    Raises `UsageError` where there is neither, with the nearest name there is.
+    """
+    for path in (Path(text), FOLDER / f"{slug(text)}.json"):
+        if path.exists():
+            return path
+    known = [path.stem for path in FOLDER.glob("*.json")]
+    near = nearest(text, known)
+    hint = f" Did you mean '{near}'?" if near else ""
+    raise UsageError(f"no results folder, file or baseline '{text}'.{hint}")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The runs of a baseline file, in columns of `export.load`; missing ones have no split.
+
+    Raises `UsageError` for a file that is no baseline, or a newer one than this version reads.
+    """
+    import pandas as pd
+
+    baseline = _parse(path)
+    rows: list[dict[str, Any]] = []
+    for cell in baseline.cells:
+        own = {key: getattr(cell, key) for key in _CELL}
+        for run in cell.runs:
+            split = dict(zip(_SPLIT, baseline.splits[int(run[0] or 0)], strict=True))
+            values = dict(zip(baseline.metrics, run[1:], strict=True))
+            rows.append({**own, **split, **values, "status": "done"})
+        rows += [{**own, "status": "missing"}] * cell.missing
+    frame = pd.DataFrame(rows)
+    frame = frame.reindex(columns=[*_CELL, *_SPLIT, "status", *baseline.metrics])
+    return frame.astype(dict.fromkeys(baseline.metrics, float))
+
+
+def _parse(path: Path) -> Baseline:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if isinstance(version, int) and version > SCHEMA:
+            raise ValueError(f"schema {version} is newer than this iqa-bench reads ({SCHEMA})")
+        baseline = Baseline.model_validate(value)
+        _check(baseline)
+    except (OSError, ValueError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"'{path}' is not a baseline that can be read: {first}") from error
+    return baseline
+
+
+def _check(baseline: Baseline) -> None:
+    width = 1 + len(baseline.metrics)
+    for cell in baseline.cells:
+        for run in cell.runs:
+            index = run[0] if len(run) == width else None
+            if index is None or index not in range(len(baseline.splits)):
+                raise ValueError(f"a run of '{cell.label}' fits neither metrics nor splits")
+
+
+def _split(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    import pandas as pd
+
+    digest, *counts = values
+    return (digest, *(None if pd.isna(value) else int(value) for value in counts))
+
+
+def _number(value: float | None) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return round(float(value), DECIMALS)
+
+
+def _text(baseline: Baseline) -> str:
+    """JSON with a line for each split and each cell: readable, and small in a diff."""
+    value = baseline.model_dump(mode="json")
+    lists = {key: value.pop(key) for key in ("splits", "cells")}
+    head = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
+    parts = [head]
+    for key, items in lists.items():
+        rows = ",\n  ".join(
+            json.dumps(item, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            for item in items
+        )
+        parts.append(f' "{key}": [\n  {rows}\n ]')
+    return ",\n".join(parts) + "\n}\n"

@@ -1,0 +1,264 @@
+"""Results folders brought together: identical files meet, conflicts are named, nothing is lost.
+
+Two records of one run are the same when they differ only in when, where and how fast they were
+computed. A run that failed in one folder gives way to the same run finished in another.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.model.records import Record
+from bench.store import Store, slug
+from bench.store.artifacts import SUFFIXES, TITLES
+from bench.store.manifest import CellEntry, Manifest, editing, read_all
+from bench.util.atomic import replacing, write_text
+from bench.util.errors import StoreError, UsageError
+
+_CIRCUMSTANCES: dict[str, Any] = {
+    "created": True,
+    "environment": True,
+    "seconds": True,
+    "peak_memory_mb": True,
+    "curve": {"__all__": {"seconds"}},
+}
+
+_BESIDE = {".parquet": "predictions"} | {SUFFIXES[kind]: TITLES[kind] for kind in SUFFIXES}
+"""What lies beside a record, by suffix."""
+
+
+@dataclass
+class Merged:
+    """What a merge did, or why it did nothing."""
+
+    copied: int = 0
+    """Files that the target did not have."""
+    same: int = 0
+    """Files that it had already, or that two sources share."""
+    conflicts: list[str] = field(default_factory=list)
+    """Each names both files and what differs."""
+    problems: list[str] = field(default_factory=list)
+    """Files of the sources that cannot be read, left behind."""
+
+
+@dataclass
+class _Merge:
+    """Decides everything before anything is written."""
+
+    into: Store
+    result: Merged = field(default_factory=Merged)
+    chosen: dict[str, Path] = field(default_factory=dict)
+    """Path under the target -> file to copy there."""
+    replacing: set[str] = field(default_factory=set)
+    """Those of `chosen`, without suffix, that take the place of a failed run."""
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+
+    def add(self, source: Store) -> None:
+        for path, record in _records(source, self.result.problems):
+            self._add_run(path, record, source)
+        for folder in ("pretrained", "scores"):
+            for path in sorted((source.root / folder).rglob("*")):
+                if path.is_file() and not path.name.startswith("."):
+                    self._add_file(path, path.relative_to(source.root).as_posix())
+        for manifest in _manifests(source):
+            self._add_manifest(manifest, source)
+
+    def _current(self, name: str) -> Path | None:
+        target = self.into.root / name
+        return self.chosen.get(name) or (target if target.exists() else None)
+
+    def _add_run(self, path: Path, record: Record, source: Store) -> None:
+        name = path.relative_to(source.root).as_posix()
+        current = self._current(name)
+        if current is None:
+            self._choose(path, name)
+            return
+        other = Store(current.parents[3]).read(current)
+        if other is None:
+            self._conflict(current, path, "the first cannot be read")
+        elif other.status != record.status:
+            if record.status == "done":
+                self.replacing.add(name.removesuffix(".json"))
+                self._choose(path, name)
+        elif record.status == "done" and (reason := _difference(current, other, path, record)):
+            self._conflict(current, path, reason)
+        else:
+            self.result.same += 1
+            self._choose_beside(path, name, current)
+
+    def _choose(self, path: Path, name: str) -> None:
+        self.chosen[name] = path
+        for suffix in _BESIDE:
+            if (beside := path.with_suffix(suffix)).exists():
+                self.chosen[_with_suffix(name, suffix)] = beside
+
+    def _choose_beside(self, path: Path, name: str, current: Path) -> None:
+        """Predictions and features that only the second of two equal records has."""
+        for suffix in _BESIDE:
+            found, there = path.with_suffix(suffix), current.with_suffix(suffix)
+            if found.exists() and not there.exists():
+                self.chosen[_with_suffix(name, suffix)] = found
+
+    def _add_file(self, path: Path, name: str) -> None:
+        current = self._current(name)
+        if current is None:
+            self.chosen[name] = path
+        elif _same_content(current, path) or _same_pretraining(current, path):
+            self.result.same += 1
+        else:
+            self._conflict(current, path, "their contents differ")
+
+    def _add_manifest(self, manifest: Manifest, source: Store) -> None:
+        name = slug(manifest.protocol.name)
+        first = self.manifests.get(name, manifest)
+        self.manifests[name], conflicts = _join(first, manifest)
+        self.result.conflicts += [f"{text} in {source.root}" for text in conflicts]
+
+    def _conflict(self, first: Path, second: Path, reason: str) -> None:
+        self.result.conflicts.append(f"{first} and {second}: {reason}")
+
+    def write(self) -> None:
+        # Records go last: one implies its predictions.
+        for name in sorted(self.chosen, key=lambda name: (name.endswith(".json"), name)):
+            target, source = self.into.root / name, self.chosen[name]
+            replaceable = _stem(name) in self.replacing
+            if target.exists() and not replaceable:
+                self._conflict(target, source, "the first was written during the merge")
+                continue
+            with replacing(target) as temporary:
+                shutil.copyfile(source, temporary)
+            self.result.copied += 1
+        for name, manifest in self.manifests.items():
+            path = self.into.root / "protocols" / f"{name}.json"
+            with editing(self.into, path):
+                # Read again: a run may have added cells since.
+                there = [item for item in _manifests(self.into) if slug(item.protocol.name) == name]
+                joined = _join(there[0], manifest)[0] if there else manifest
+                write_text(path, joined.model_dump_json(indent=1) + "\n")
+
+
+def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merged:
+    """Copy everything of `sources` that `into` lacks; a conflict stops it before it writes a file.
+
+    With `keep_first` conflicts are named but do not stop it: what `into` has stays, and of two
+    sources the first one counts. Protocols of one name are joined cell by cell; of one cell with
+    more repeats in one folder than in another, the larger. Logs are not copied.
+
+    Raises `UsageError` for a source that is no results folder.
+    """
+    for source in sources:
+        if not any((source / name).is_dir() for name in ("records", "protocols")):
+            raise UsageError(f"'{source}' is no results folder")
+    work = _Merge(Store(into))
+    for manifest in _manifests(work.into):
+        work.manifests[slug(manifest.protocol.name)] = manifest
+    for source in sources:
+        if source.resolve() != into.resolve():
+            work.add(Store(source))
+    if keep_first or not work.result.conflicts:
+        work.write()
+    return work.result
+
+
+def _records(source: Store, problems: list[str]) -> Iterator[tuple[Path, Record]]:
+    for path in sorted((source.root / "records").glob("*/*/*.json")):
+        record = source.read(path)
+        if record is not None and source.path(record.spec) != path:
+            problems.append(f"{path}: does not lie where its content says")
+        elif record is not None:
+            yield path, record
+    problems += source.problems
+
+
+def _manifests(store: Store) -> list[Manifest]:
+    there = any((store.root / "protocols").glob("*.json"))
+    return read_all(store) if there else []
+
+
+def _join(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:
+    """Cells of both; of one cell the one with more repeats. Conflicts keep the first's."""
+    cells, conflicts = {_key(cell): cell for cell in first.cells}, []
+    for cell in second.cells:
+        known = cells.setdefault(_key(cell), cell)
+        if set(known.runs) < set(cell.runs):
+            cells[_key(cell)] = cell
+        elif not set(cell.runs) <= set(known.runs):
+            what = f"'{cell.label}' on {cell.task.title} ({cell.task.budget})"
+            name = second.protocol.name
+            conflicts.append(f"protocol {name}: {what} has other settings or splits")
+    return first.model_copy(update={"cells": list(cells.values())}), conflicts
+
+
+def _key(cell: CellEntry) -> tuple[Any, ...]:
+    return cell.label, cell.task, cell.selection
+
+
+def _stem(name: str) -> str:
+    """A file's path without its suffixes; run ids hold no dots, folders may."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.partition(".")[0]
+
+
+def _with_suffix(name: str, suffix: str) -> str:
+    return name.removesuffix(".json") + suffix
+
+
+def _difference(first: Path, one: Record, second: Path, two: Record) -> str:
+    """What differs between two records of a finished run; '' where nothing that counts does."""
+    here, there = (record.model_dump(exclude=_CIRCUMSTANCES) for record in (one, two))
+    fields = [name for name in here if here[name] != there[name]]
+    if fields:
+        return f"{', '.join(fields)} differ"
+    for suffix, what in _BESIDE.items():
+        files = [path.with_suffix(suffix) for path in (first, second)]
+        if all(path.exists() for path in files) and not _same_content(*files):
+            return f"their {what} differ"
+    return ""
+
+
+def _same_pretraining(first: Path, second: Path) -> bool:
+    """Whether two notes on a pre-training differ only in when, where and how fast it ran.
+
+    The state itself lies beside each and is compared byte by byte, as every file.
+    """
+    if first.suffix != ".json" or first.parent.name != "pretrained":
+        return False
+    try:
+        one, two = (
+            _without_circumstances(json.loads(path.read_bytes())) for path in (first, second)
+        )
+    except ValueError:
+        return False
+    return bool(one == two)
+
+
+def _without_circumstances(note: Any) -> Any:
+    """A note on a pre-training without what `_CIRCUMSTANCES` names."""
+    if not isinstance(note, dict):
+        return note
+    kept = {key: value for key, value in note.items() if _CIRCUMSTANCES.get(key) is not True}
+    points = kept.get("curve")
+    if isinstance(points, list) and all(isinstance(point, dict) for point in points):
+        kept["curve"] = [
+            {key: value for key, value in point.items() if key != "seconds"} for point in points
+        ]
+    return kept
+
+
+def _same_content(first: Path, second: Path) -> bool:
+    if filecmp.cmp(first, second, shallow=False):
+        return True
+    if first.suffix != ".parquet":
+        return False
+    import pandas as pd
+
+    try:
+        return bool(pd.read_parquet(first).equals(pd.read_parquet(second)))
+    except Exception as error:  # pyarrow raises its own family for truncated files
+        raise StoreError(f"'{first}' or '{second}' cannot be read: {error}") from error

@@ -1,0 +1,261 @@
+"""Whether a results folder is what it says: before submitting it, and for who accepts it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.model.records import Record
+from bench.store import Store
+from bench.store.manifest import Manifest, read_all
+from bench.store.table import judge
+from bench.util.errors import BenchError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.data.data_cache import DataCache
+
+Kind = Literal["wrong", "incomplete", "note"]
+OK, WRONG, INCOMPLETE = 0, 1, 3
+EXACT = 1e-6
+"""Largest difference between a recorded metric and the same one from stored predictions."""
+FITTED = 1e-3
+"""The same for metrics after a fitted curve, which ends elsewhere with other library versions."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be, or that a reader should know."""
+
+    kind: Kind
+    where: str
+    """A file under the results folder, or a cell."""
+    what: str
+
+
+@dataclass
+class Validation:
+    """What was looked at, and what was found."""
+
+    done: int = 0
+    failed: int = 0
+    expected: int = 0
+    """Runs that protocols ask for."""
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 valid, 1 something is wrong, 3 incomplete or empty."""
+        kinds = {finding.kind for finding in self.findings}
+        if "wrong" in kinds:
+            return WRONG
+        return INCOMPLETE if "incomplete" in kinds or not self.done else OK
+
+
+@dataclass
+class _Seen:
+    """What all records must agree on: key -> (value, first file that had it)."""
+
+    values: dict[tuple[Any, ...], tuple[str, str]] = field(default_factory=dict)
+
+    def differs(self, key: tuple[Any, ...], value: str, where: str) -> str | None:
+        """The first file with another value under this key."""
+        known, first = self.values.setdefault(key, (value, where))
+        return first if known != value else None
+
+
+def validate(results: Path, data_roots: Sequence[Path] = ()) -> Validation:
+    """Check schema, names, digests, completeness, and metrics against stored predictions.
+
+    With `data_roots`, also splits and datasets against the databases themselves, where they are
+    there. Raises `UsageError` for a folder that is none.
+    """
+    if not results.is_dir():
+        raise UsageError(f"no results folder '{results}'")
+    store, validation, seen = Store(results), Validation(), _Seen()
+    data_cache = _library(data_roots)
+    done: set[str] = set()
+    for path in sorted((store.root / "records").glob("*/*/*.json")):
+        name = path.relative_to(store.root).as_posix()
+        record = store.read(path)
+        if record is None:
+            what = "".join(store.problems).removeprefix(f"{path}: ")
+            validation.findings.append(Finding("wrong", name, what))
+            store.problems.clear()
+            continue
+        if record.status == "failed":
+            validation.failed += 1
+        else:
+            validation.done += 1
+            done.add(name)
+        texts = _check_record(store, record, path, seen, data_cache)
+        validation.findings += [Finding("wrong", name, text) for text in texts]
+    _check_manifests(store, done, validation)
+    if data_cache is not None:
+        validation.findings += [
+            Finding("note", key, text) for key, text in data_cache.absent.items()
+        ]
+    return validation
+
+
+def _check_record(
+    store: Store, record: Record, path: Path, seen: _Seen, data_cache: _Data | None
+) -> Iterator[str]:
+    name = path.relative_to(store.root).as_posix()
+    if store.path(record.spec) != path:
+        yield "does not lie where its content says"
+    yield from _check_digests(record, seen, name)
+    if data_cache is not None:
+        yield from data_cache.check(record)
+    if record.status == "failed":
+        return
+    if record.spec.selection not in record.metrics:
+        yield f"has no metrics of its selection '{record.spec.selection}'"
+    try:
+        table = store.predictions(record.spec)
+        yield from _check_predictions(table, record, seen, name)
+        yield from _check_metrics(record, table)
+        if data_cache is not None:
+            yield from data_cache.check_labels(record, table)
+    except (StoreError, ValueError, TypeError) as error:
+        yield str(error).splitlines()[0]
+
+
+def _check_digests(record: Record, seen: _Seen, name: str) -> Iterator[str]:
+    spec = record.spec
+    for role, dataset in (("train", spec.task.train), ("test", spec.task.test)):
+        digest = record.digests.get(role)
+        if digest is None:
+            if record.status == "done":
+                yield f"has no digest of its {role} dataset"
+        elif other := seen.differs(("dataset", dataset), digest, name):
+            yield f"was computed on another version of '{dataset}' than {other}"
+    key = ("split", spec.task, spec.split, spec.repeat)
+    if other := seen.differs(key, spec.split_digest, name):
+        yield f"has another split of repeat {spec.repeat} than {other}"
+
+
+def _check_predictions(
+    table: pd.DataFrame, record: Record, seen: _Seen, name: str
+) -> Iterator[str]:
+    missing = {"image", "quality", "prediction"} - set(table.columns)
+    if missing:
+        yield f"predictions have no column {', '.join(sorted(missing))}"
+        return
+    if len(table) != record.sizes.get("test", -1):
+        yield f"{len(table)} predictions for {record.sizes.get('test')} test images"
+    if table["image"].duplicated().any():
+        yield "predictions name an image twice"
+    # Without labels the column of quality is empty; half of it is never right.
+    unlabelled = not record.judged and table["quality"].isna().all()
+    numbers = table.drop(columns=["image", "quality"] if unlabelled else "image")
+    if not numbers.map(lambda value: abs(value) < float("inf")).all(axis=None):
+        yield "predictions hold values that are not numbers"
+    ordered = table.sort_values("image")[["image", "quality"]]
+    text = json.dumps([[image, repr(score)] for image, score in ordered.itertuples(index=False)])
+    own = hashlib.sha256(text.encode()).hexdigest()
+    if other := seen.differs(("test", record.spec.split_digest), own, name):
+        yield f"has other test images or labels than {other}, on the same split"
+
+
+def _check_metrics(record: Record, table: pd.DataFrame) -> Iterator[str]:
+    from bench.metrics import METRICS
+
+    for selection, recorded in record.metrics.items():
+        if selection != record.spec.selection and f"prediction_{selection}" not in table:
+            yield f"has metrics of selection '{selection}' without predictions"
+            continue
+        names = [name for name in recorded if name in METRICS]
+        again = judge(table, record, selection, names)
+        for name in names:
+            if not _agree(name, recorded[name], again[name]):
+                values = f"{recorded[name]}, its predictions give {again[name]}"
+                yield f"{name} ({selection}) is {values}"
+
+
+def _agree(metric: str, recorded: float | None, again: float) -> bool:
+    if recorded is None or again != again:
+        return recorded is None and again != again
+    tolerance = FITTED if "logistic" in metric else EXACT
+    return abs(recorded - again) <= tolerance * max(1.0, abs(recorded))
+
+
+def _check_manifests(store: Store, done: set[str], validation: Validation) -> None:
+    try:
+        manifests = read_all(store)
+    except StoreError as error:
+        kind: Kind = "wrong" if any((store.root / "protocols").glob("*.json")) else "incomplete"
+        validation.findings.append(Finding(kind, "protocols", str(error)))
+        return
+    mentioned: set[str] = set()
+    for manifest in manifests:
+        mentioned |= _check_manifest(manifest, done, validation)
+    spare = len(done - mentioned)
+    if spare:
+        text = f"{spare} finished runs belong to no protocol's table"
+        validation.findings.append(Finding("note", "records", text))
+
+
+def _check_manifest(manifest: Manifest, done: set[str], validation: Validation) -> set[str]:
+    for cell in manifest.cells:
+        validation.expected += len(cell.runs)
+        there = sum(run in done for run in cell.runs)
+        if there < len(cell.runs):
+            where = f"{manifest.protocol.name}: {cell.label} on {cell.task.title}"
+            what = f"{there} of {len(cell.runs)} runs are done ({cell.task.budget})"
+            validation.findings.append(Finding("incomplete", where, what))
+    return {run for cell in manifest.cells for run in cell.runs}
+
+
+class _Data:
+    """The databases themselves, where they are on this machine."""
+
+    def __init__(self, data_cache: DataCache) -> None:
+        self.data_cache = data_cache
+        self.absent: dict[str, str] = {}
+        """Datasets that could not be checked -> why."""
+
+    def check(self, record: Record) -> Iterator[str]:
+        spec = record.spec
+        try:
+            _, split = self.data_cache.split(spec.task, spec.split, spec.repeat)
+            found = {
+                "train": self.data_cache.dataset(spec.task.train).digest,
+                "test": self.data_cache.dataset(spec.task.test).digest,
+            }
+        except BenchError as error:
+            self.absent.setdefault(spec.task.title, f"not checked: {str(error).splitlines()[0]}")
+            return
+        if split != spec.split_digest:
+            yield "its split is not the one that its data and rule give"
+        for role, digest in found.items():
+            if record.digests.get(role, digest) != digest:
+                yield f"its {role} dataset is not the one on this machine"
+
+    def check_labels(self, record: Record, table: pd.DataFrame) -> Iterator[str]:
+        """Labels beside predictions: nobody can improve a result by changing those."""
+        spec = record.spec
+        if spec.task.title in self.absent:
+            return
+        split, _ = self.data_cache.split(spec.task, spec.split, spec.repeat)
+        dataset = self.data_cache.dataset(spec.task.test)
+        names = dataset.table["image"].iloc[split.test].astype(str)
+        # As text, since what is NaN on both sides is equal here.
+        labels = dict(zip(names, map(repr, dataset.quality[split.test].tolist()), strict=True))
+        qualities = map(repr, table["quality"].tolist())
+        found = dict(zip(table["image"].astype(str), qualities, strict=True))
+        if labels != found:
+            yield "its test images or labels are not those of the dataset"
+
+
+def _library(data_roots: Sequence[Path]) -> _Data | None:
+    if not data_roots:
+        return None
+    from bench.data.data_cache import DataCache
+
+    return _Data(DataCache(data_roots))

@@ -1,0 +1,142 @@
+"""Where a run was computed: read once per process."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.util import determinism
+
+PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
+
+
+class Environment(BaseModel):
+    """Where a run was computed; part of its record."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    commit: str = ""
+    """Git commit of the project, '' outside a checkout."""
+    dirty: bool = False
+    """Whether the checkout had changes that were not committed."""
+    python: str = ""
+    """Python version."""
+    platform: str = ""
+    """Operating system and processor."""
+    device: str = ""
+    """Name of the device that ran it."""
+    threads: int = 0
+    """CPU threads of the process."""
+    deterministic: bool = False
+    """Whether torch was held to deterministic operations (`--deterministic`)."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Versions of the packages that the numbers depend on."""
+
+
+@cache
+def environment(device: str) -> Environment:
+    """The environment of this process on `device`."""
+    name = platform.processor() or platform.machine()
+    if device.startswith("cuda"):
+        import torch
+
+        name = torch.cuda.get_device_name(torch.device(device))
+    commit, dirty = _git()
+    return Environment(
+        commit=commit,
+        dirty=dirty,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        device=name,
+        threads=_threads(),
+        deterministic=determinism.enabled(),
+        packages={package: version for package in PACKAGES if (version := _version(package))},
+    )
+
+
+def on_gpu(where: Environment) -> bool:
+    """Whether a record's environment names a GPU; the name of a CPU is that of its architecture."""
+    name = where.device.lower()
+    architectures = ("x86", "amd64", "i386", "i686", "arm", "aarch64", "ppc", "riscv", "intel64")
+    return bool(name) and not name.startswith(architectures)
+
+
+def peak_memory_mb(device: str) -> float | None:
+    """Peak memory so far: of the GPU since the last reset, or of the process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(torch.device(device)) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows has no such call
+        return None
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage / (2**20 if platform.system() == "Darwin" else 2**10)
+
+
+def resolve_device(wanted: str) -> str:
+    """'auto' -> 'cuda' where there is a GPU, else 'cpu'; others are checked.
+
+    Raises `UsageError` for a name torch does not know or a GPU that is not there.
+    """
+    import re
+
+    from bench.util.errors import UsageError
+
+    if wanted != "auto" and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise UsageError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N")
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return "cuda" if count else "cpu"
+    index = int(wanted.partition(":")[2] or 0)
+    if index >= count:
+        raise UsageError(f"--device {wanted}: this machine has {count} CUDA devices")
+    return wanted
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _threads() -> int:
+    # A run that never imported torch need not do so for a number.
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
+
+
+def _git() -> tuple[str, bool]:
+    folder = Path(__file__).resolve().parents[2]
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+        status = subprocess.run(
+            ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+    return head, bool(status.strip())
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,138 @@
+"""A frozen CLIP's image features: one crop with positions, or whole images without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from bench import backbones
+from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Settings
+from methods.grmp.views import CENTRE, View, crop, titled
+from methods.kit.batches import content, same_shape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CROP_TO_SIDE = 244 / 224
+"""How much larger than its crop a resized image is, as in GRMP-IQA's code."""
+
+
+class ImageSettings(Settings):
+    """Which CLIP, and how it looks at an image."""
+
+    backbone: str = Field(default="ViT-B-16:openai", description="The CLIP that looks.")
+    positions: bool = Field(
+        default=True,
+        description="Positional embeddings. With them the encoder sees a square of its own size, "
+        "without them (CLIP-IQA) a whole image of any size.",
+    )
+    resize_mode: Literal["squash", "short_side", "none"] = Field(
+        default="squash",
+        description="How a file becomes an image: a square whatever the aspect ratio, the short "
+        "side set, or as it is (without positions only).",
+    )
+    resize: int | None = Field(
+        default=None,
+        ge=1,
+        description="Pixels of the square or the short side; by default 244 for a crop of 224, in "
+        "proportion for other encoders.",
+    )
+
+    @model_validator(mode="after")
+    def _square_needs_a_size(self) -> Self:
+        if self.positions and self.resize_mode == "none":
+            raise ValueError("positions need resize_mode squash or short_side")
+        return self
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """How images are decoded."""
+        if self.resize_mode == "none":
+            return ImagePolicy()
+        side = self.resize or round(backbones.resolve(self.backbone).image_size * CROP_TO_SIDE)
+        return ImagePolicy(self.resize_mode, side)
+
+
+class Encoder:
+    """Image features of length one from a frozen CLIP; what was computed once is kept."""
+
+    def __init__(self, settings: ImageSettings, context: Context) -> None:
+        import torch
+
+        from methods.kit.graphs import Replayed
+
+        self.context = context
+        self.backbone: Any = backbones.shared(settings.backbone, context.device)
+        info = self.backbone.info
+        self.size: int | None = info.image_size if settings.positions else None
+        self.patch: int = info.patch_size
+        self.mean = torch.tensor(info.mean, device=context.device)[:, None, None]
+        self.std = torch.tensor(info.std, device=context.device)[:, None, None]
+        self._kept: dict[tuple[str, View], Tensor] = {}
+        self._forward = Replayed(self._features_of, context.cuda_graphs)
+
+    def features(self, images: Images) -> Tensor:
+        """Features of the central crops, or of the whole images, (n, e)."""
+        return self.views([(image, CENTRE) for image in images], images.names)
+
+    def views(self, views: Sequence[tuple[Pixels, View]], names: Sequence[str]) -> Tensor:
+        """Features of crops (n, e), in their order. BenchError names an image that is too small."""
+        import torch
+
+        keys = [(content(image), view) for image, view in views]
+        new = {key: place for place, key in enumerate(keys) if key not in self._kept}
+        cuts = [self._cut(*views[place], names[place]) for place in new.values()]
+        wanted = list(new)
+        for places, pixels in same_shape(cuts, self.context.batch_size):
+            rows = self._encode(pixels)
+            self._kept.update(zip([wanted[i] for i in places], rows, strict=True))
+        if not keys:
+            return torch.empty(0, self.backbone.info.embed_dim, device=self.context.device)
+        return torch.stack([self._kept[key] for key in keys])
+
+    def _cut(self, image: Pixels, view: View, name: str) -> Pixels:
+        if self.size is not None:
+            return crop(image, view, self.size, name)
+        if min(image.shape[:2]) < self.patch:
+            height, width = image.shape[:2]
+            raise BenchError(
+                f"{titled(name)} of {width} x {height} is smaller than a patch of CLIP"
+            )
+        return image[:, ::-1] if view.flip else image
+
+    def _encode(self, pixels: Sequence[Pixels]) -> Tensor:
+        """Pixels of one shape to features (B, e)."""
+        import torch
+
+        from methods.kit.devices import upload
+
+        batch = (upload(np.stack(pixels), self.context.device) - self.mean) / self.std
+        with torch.no_grad():
+            return self._forward(batch)
+
+    def _features_of(self, batch: Tensor) -> Tensor:
+        if self.size is None:
+            return self._without_positions(batch)
+        found: Tensor = self.backbone.model.encode_image(batch, normalize=True)
+        return found
+
+    def _without_positions(self, batch: Tensor) -> Tensor:
+        import torch
+
+        from methods.kit.clip_tower import VisualTower
+
+        tower = VisualTower(self.backbone.model.visual)
+        patches = tower.conv1(batch).flatten(2).transpose(1, 2)
+        first = tower.class_embedding.expand(len(patches), 1, -1)
+        tokens = tower.ln_pre(torch.cat([first, patches], dim=1))
+        features = tower.head(tower.run(tokens, tower.prompts()))
+        return torch.nn.functional.normalize(features, dim=-1)
+
+
+def as_array(features: Tensor) -> npt.NDArray[np.float64]:
+    """A tensor as float64 on the CPU."""
+    return np.asarray(features.detach().cpu().double().numpy())

@@ -1,0 +1,149 @@
+"""Methods against each other in reports: matrices, their page, diagrams of ranks."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.analysis.compare import AcrossDatasets, WithinDataset
+from bench.analysis.comparisons import matrix, of_protocol
+from bench.analysis.results import Results, load
+from bench.stats import compare_over_splits, critical_difference, nadeau_bengio
+from reports import ranks
+from reports.render import Rendered, render
+from tests.reports.stores import maker, task
+
+A = [0.80, 0.82, 0.81, 0.84, 0.79, 0.83]
+B = [0.70, 0.73, 0.70, 0.75, 0.71, 0.72]
+C = [0.79, 0.83, 0.80, 0.85, 0.79, 0.82]
+
+
+def of(scores: dict[str, list[float]], same_test: bool = False) -> WithinDataset:
+    pairs = compare_over_splits(scores, 320, 80)
+    return WithinDataset("p", "livec", "livec", "50", "last", 6, pairs, {}, same_test)
+
+
+def results(root: Path, **more: list[float]) -> Results:
+    made = maker(root)
+    for label, values in {"a": A, "b": B, "c": C, **more}.items():
+        for name in ("livec", "koniq10k"):
+            made.cell(label, task(name), values)
+    return load(made.save())
+
+
+def test_a_cell_reads_from_its_row() -> None:
+    found = matrix(of({"b": B, "a": A, "c": C}), higher_is_better=True)
+    assert found.names == ("a", "c", "b")
+    cell = found.cells["a", "b"]
+    assert cell.difference == pytest.approx(np.median(np.subtract(A, B)))
+    assert (cell.wins, cell.losses) == (6, 0)
+    assert cell.significant
+    ties = found.cells["a", "c"]
+    assert (ties.wins, ties.losses) == (3, 2)
+    assert not ties.significant
+
+
+def test_lower_is_better_for_an_error() -> None:
+    found = matrix(of({"a": A, "b": B}), higher_is_better=False)
+    assert found.names == ("b", "a")
+    cell = found.cells["b", "a"]
+    assert cell.difference > 0
+    assert (cell.wins, cell.losses) == (6, 0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=3, max_size=8))
+def test_what_one_wins_the_other_loses(rows: list[tuple[float, ...]]) -> None:
+    columns = {name: [row[i] for row in rows] for i, name in enumerate("abc")}
+    found = matrix(of(columns), higher_is_better=True)
+    for (first, second), cell in found.cells.items():
+        other = found.cells[second, first]
+        assert cell.difference == -other.difference
+        assert (cell.wins, cell.losses) == (other.losses, other.wins)
+        assert cell.p == other.p or math.isnan(cell.p) == math.isnan(other.p)
+
+
+def test_the_same_test_images_give_no_p() -> None:
+    cell = matrix(of({"a": A, "b": B}, same_test=True), higher_is_better=True).cells["a", "b"]
+    assert math.isnan(cell.p)
+    assert not cell.significant
+    assert cell.reason == "every repeat tests the same images"
+
+
+def test_stored_runs_are_compared(tmp_path: Path) -> None:
+    found = results(tmp_path)
+    item = of_protocol(found, found.protocols[0])
+    assert item is not None
+    assert [one.test for one in item.tasks] == ["livec", "koniq10k"]
+    pair = item.tasks[0].pairs[0]
+    # 80 test images leave 320 of 400, whatever the budget of 50 labels.
+    assert pair.corrected == nadeau_bengio(np.subtract(A, B), 320, 80)
+    assert item.ranks[0].result.names == ("a", "c", "b")
+
+
+def test_incomplete_methods_are_left_out_by_name(tmp_path: Path) -> None:
+    made = maker(tmp_path / "store")
+    made.cell("a", task(), A)
+    made.cell("b", task(), B)
+    made.cell("unfinished", task(), [0.5], expected=6)
+    out = render(made.save(), tmp_path / "out").out
+    text = (out / "comparisons.html").read_text(encoding="utf-8")
+    assert "Left out: unfinished (1 of 6 runs have a value)." in text
+
+
+def test_one_method_has_no_comparison_page(tmp_path: Path) -> None:
+    made = maker(tmp_path / "store")
+    made.cell("a", task(), A)
+    rendered = render(made.save(), tmp_path / "out")
+    assert not (rendered.out / "comparisons.html").exists()
+    assert "comparisons.html" not in (rendered.out / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_says_it_without_colour(report: Rendered) -> None:
+    text = (report.out / "comparisons.html").read_text(encoding="utf-8")
+    rows = re.findall(r'<td data-v="[^"]+" class="better">(.*?)</td>', text)
+    assert rows
+    assert all("▲" in row and "significantly better" in row and "p " in row for row in rows)
+    assert text.count('class="better"') == text.count('class="worse"')
+    assert "PromptIQA (5 of 6 runs have a value)" in text
+
+
+def across(table: list[list[float]], names: list[str]) -> AcrossDatasets:
+    result = critical_difference(table, names)
+    datasets = tuple(f"set{i}" for i in range(len(table)))
+    return AcrossDatasets("p", "50", "last", datasets, result, {})
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 8), st.integers(2, 12), st.integers(0, 100))
+def test_bars_never_hide_each_other(methods: int, sets: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    table = (rng.normal(size=(sets, methods)) + np.arange(methods)).tolist()
+    found = across(table, [f"m{i}" for i in range(methods)])
+    shape = ranks.diagram(found)
+    assert sorted(name.text for name in shape.names) == sorted(found.result.names)
+    places = [(name.left, name.row) for name in shape.names]
+    assert len(set(places)) == len(places)
+    for i, bar in enumerate(shape.bars):
+        for other in shape.bars[:i]:
+            apart = bar.high < other.low or other.high < bar.low
+            assert apart or bar.row != other.row
+
+
+def test_a_caption_says_when_nothing_can_be_found() -> None:
+    few = across([[0.9, 0.8, 0.1], [0.9, 0.8, 0.2]], ["a", "b", "c"])
+    assert "no pair can be: the smallest possible p is 1." in ranks.caption(few)
+    many = across([[0.9 + i / 100, 0.5 + i / 300, 0.1] for i in range(8)], ["a", "b", "c"])
+    assert "no pair can be" not in ranks.caption(many)
+    assert ranks.caption(many).startswith("Average ranks over 8 datasets; Friedman p = ")
+
+
+def test_ranks_are_a_figure_too(report: Rendered) -> None:
+    names = {path.name for path in report.paths}
+    assert {"few_shot-ranks.png", "few_shot-ranks.pdf"} <= names

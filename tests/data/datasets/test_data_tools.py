@@ -1,0 +1,149 @@
+"""What `bench data` and `bench splits` print, as tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.api import ImagePolicy
+from bench.data import datasets, tools
+from bench.data.splits import make_split
+from bench.util.errors import DataError, UsageError
+from tests.data.datasets import layouts
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch, tmp_path):
+    for name in ("IQA_DATA", "IQA_DATA_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("IQA_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def root(tmp_path):
+    layouts.livec(tmp_path / "data" / "livec")
+    layouts.koniq10k(tmp_path / "data" / "koniq10k")
+    return tmp_path / "data"
+
+
+def line(name, root):
+    return next(one for one in tools.status(root) if one.name == name)
+
+
+def test_status_lists_everything(root):
+    table = tools.status(root)
+    assert [one.name for one in table] == datasets.names(root)
+    states = {one.name: one.state for one in table}
+    assert states["spaq"] == "missing"
+    assert states["demo_authentic"] == "not rendered"
+
+
+def test_status_of_a_set_smaller_than_published(root):
+    one = line("livec", root)
+    assert (one.state, one.samples, one.images) == ("incomplete", 3, 3)
+    assert one.problem == "3 samples, published are 1162"
+
+
+def test_status_of_a_set_with_missing_images(root):
+    (root / "livec" / "Images" / "3.bmp").unlink()
+    assert line("livec", root).problem == "1 image files are missing"
+
+
+def test_status_of_annotations_alone(root):
+    for file in (root / "livec" / "Images").rglob("*.*"):
+        if file.is_file():
+            file.unlink()
+    assert line("livec", root).state == "annotations only"
+
+
+def test_status_of_a_broken_set(root):
+    (root / "livec" / "Data" / "AllMOS_release.mat").write_bytes(b"x")
+    one = line("livec", root)
+    assert one.state == "broken"
+    assert "not a readable MATLAB file" in one.problem
+
+
+def checks(spec, root):
+    return {check.what: check for check in tools.verify(spec, root).checks}
+
+
+def test_verify_compares_with_what_was_published(root):
+    found = checks("livec", root)
+    assert not found["count as published"].good
+    assert not found["score range as published"].good
+    assert found["images there"].good
+    assert found["images decodable"].detail == "3 decoded"
+
+
+def test_verify_names_bad_images(root):
+    folder = root / "livec" / "Images"
+    (folder / "3.bmp").unlink()
+    (folder / "10.JPG").write_bytes((folder / "10.JPG").read_bytes()[:100])
+    found = checks("livec", root)
+    assert found["images there"].detail == "1 of 3 images cannot be used: 3.bmp (missing)"
+    assert "10.JPG (" in found["images decodable"].detail
+    assert not found["images decodable"].good
+
+
+def test_verify_names_pictures_that_are_there_twice(root):
+    layouts.picture(root / "livec" / "Images" / "3.bmp", 5)
+    layouts.picture(root / "livec" / "Images" / "11.BMP", 5)
+    copies = checks("livec", root)["pictures under two names"]
+    assert copies.detail == "1: 11.bmp = 3.bmp"
+
+
+def test_verify_reports_bad_annotations_and_missing_sets(root):
+    (root / "livec" / "Data" / "AllMOS_release.mat").unlink()
+    result = tools.verify("livec", root)
+    assert [check.what for check in result.checks] == ["annotations readable"]
+    assert not result.good
+    absent = tools.verify("spaq", root)
+    assert absent.root is None
+    assert "get it from" in absent.checks[0].detail
+    with pytest.raises(UsageError):
+        tools.verify("spak", root)
+
+
+def test_verify_a_good_database_of_the_users_own(tmp_path):
+    layouts.table(tmp_path / "own" / "s.csv", [["image", "score"], ["a.png", 1], ["b.png", 2]])
+    layouts.pictures(tmp_path / "own", ["a.png", "b.png"])
+    (tmp_path / "iqa-data.yaml").write_text(
+        "databases: {own: {root: own, table: s.csv, range: [1, 5]}}"
+    )
+    seen = []
+    result = tools.verify("own", tmp_path, lambda *step: seen.append(step))
+    assert result.good
+    assert seen == [(1, 2), (2, 2)]
+    assert line("own", tmp_path).state == "complete"
+
+
+def test_prepare_fills_the_cache_that_runs_use(root, tmp_path):
+    done = tools.prepare("koniq10k", ImagePolicy("squash", 4), root)
+    assert (done.images, done.folder.parent) == (4, tmp_path / "cache" / "images")
+    assert done.bytes > 4 * 4 * 4 * 3
+    again = tools.prepare("koniq10k", ImagePolicy("squash", 4), root)
+    assert (again.folder, again.digest) == (done.folder, done.digest)
+    (root / "koniq10k" / "1024x768" / layouts.KONIQ[0]).unlink()
+    (root / "koniq10k" / "512x384" / layouts.KONIQ[0]).unlink()
+    with pytest.raises(DataError, match="1 of 4 images"):
+        tools.prepare("koniq10k", ImagePolicy("squash", 4), root)
+
+
+def test_exported_splits_are_read_back(root, tmp_path):
+    out = tools.export_splits("koniq10k", range(3), tmp_path / "splits", root, seed=4)
+    assert [one.path.name for one in out] == [f"koniq10k-{k:02d}.csv" for k in range(3)]
+    assert (out[0].train, out[0].val, out[0].test) == (3, 0, 1)
+    data = datasets.load("koniq10k", root)
+    back = make_split(data, repeat=0, scheme="file", folder=out[2].path)
+    assert back.digest(data) == out[2].digest
+    for one in out:
+        again = make_split(data, repeat=one.repeat, scheme="file", folder=tmp_path / "splits")
+        assert again.digest(data) == one.digest
+
+
+def test_published_splits_are_found_under_the_data_root(root, tmp_path):
+    folder = root / "liqe" / "IQA_Database" / "koniq-10k" / "splits2" / "1"
+    for part, names in (("train", [0, 1]), ("val", [2]), ("test", [3])):
+        lines = [f"1024x768/{layouts.KONIQ[k]}\t3.2" for k in names]
+        layouts.text(folder / f"koniq10k_{part}_clip.txt", *lines)
+    out = tools.export_splits("koniq10k", [0], tmp_path / "out", root, scheme="liqe")
+    assert (out[0].train, out[0].val, out[0].test) == (2, 1, 1)

@@ -1,0 +1,230 @@
+"""The same protocol through loky, a Dask cluster and Slurm (a stand-in); what dies is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.runs.dispatch.executors import Place, check
+from bench.runs.dispatch.executors.slurm import parameters
+from bench.util.errors import UsageError
+from tests.conftest import Bench
+from tests.runs.executors import stand_in
+from tests.runs.executors.processes import (
+    PROTOCOL,
+    calls,
+    finish,
+    records,
+    start,
+    until,
+    workers,
+)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, str]:
+    """An environment with a Slurm."""
+    return stand_in.install(tmp_path / "slurm")
+
+
+@pytest.fixture
+def scheduler(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The address of a Dask cluster with two worker processes, or as many as the test says."""
+    count = getattr(request, "param", 2)
+    distributed = pytest.importorskip("distributed")
+    for name, value in bench.environment(TOY_CALLS=str(bench.folder / "calls")).items():
+        monkeypatch.setenv(name, value)
+    with distributed.LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def each_once(bench: Bench, count: int) -> None:
+    """Every run has a record, is done, and was begun once."""
+    assert [record.status for record in records(bench)] == ["done"] * count
+    assert set(Counter(calls(bench)).values()) == {1}
+    assert len(calls(bench)) == count
+
+
+def test_killing_a_loky_process_costs_its_group_a_retry(bench: Bench) -> None:
+    path = bench.protocol(PROTOCOL)
+    process = start(bench, path, "--executor", "loky", "--jobs", 2, "--set", "wait=0.2")
+    until(lambda: records(bench) and workers(bench), process)
+    os.kill(workers(bench)[-1], signal.SIGKILL)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert "trying once more" in output
+    assert [record.status for record in records(bench)] == ["done"] * 6
+    # joblib ends all others with it: at most the runs under way are begun again.
+    assert 6 < len(calls(bench)) <= 8
+    assert list((bench.results / "jobs").iterdir()) == []
+    assert list((bench.results / "claims").iterdir()) == []
+
+
+def test_killing_a_dask_worker_costs_its_group_a_retry(bench: Bench, scheduler: str) -> None:
+    path = bench.protocol(PROTOCOL)
+    process = start(
+        bench, path, "--executor", "dask", "--scheduler", scheduler, "--set", "wait=0.2"
+    )
+    until(lambda: records(bench) and len(set(workers(bench))) == 2, process)
+    os.kill(workers(bench)[-1], signal.SIGKILL)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert output.count("SRCC") >= 6
+    assert [record.status for record in records(bench)] == ["done"] * 6
+    assert len(calls(bench)) == 7  # the one that was under way on the killed worker, again
+    assert list((bench.results / "claims").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", [1], indirect=True)
+def test_a_cluster_of_one_worker_does_the_work(bench: Bench, scheduler: str) -> None:
+    process = start(bench, bench.protocol(PROTOCOL), "--executor", "dask", "--scheduler", scheduler)
+    output = finish(process)
+    assert process.returncode == 0, output
+    each_once(bench, 6)
+    assert process.pid not in workers(bench)
+
+
+def test_slurm_gets_one_array_and_what_a_failed_node_lost_again(
+    bench: Bench, slurm: dict[str, str]
+) -> None:
+    (bench.folder / "slurm" / "fail").write_text("100_1")
+    path = bench.protocol(PROTOCOL.replace("toy_counted", "toy_environment"))
+    options = ["partition=gpu", "time=1:30:00", "gpus=1", "cpus=3", "account=lab"]
+    process = start(
+        bench, path, "--executor", "slurm", "--jobs", 2,
+        *(part for option in options for part in ("--slurm", option)), **slurm,
+    )  # fmt: skip
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert output.count("SRCC") >= 6
+    scripts = [path.read_text() for path in sorted((bench.folder / "slurm").glob("*.sh"))]
+    lines = set(scripts[0].splitlines())
+    assert {
+        "#SBATCH --array=0-1%2", "#SBATCH --partition=gpu", "#SBATCH --time=90",
+        "#SBATCH --gpus-per-node=1", "#SBATCH --cpus-per-task=3", "#SBATCH --account=lab",
+    } <= lines  # fmt: skip
+    each_once(bench, 6)
+    assert all("OMP_NUM_THREADS=3" in record.notes for record in records(bench))
+    assert list((bench.results / "jobs").iterdir()) == []
+    # The second submission is what was lost, and that alone.
+    assert "trying once more" in output
+    assert len(scripts) == 2
+    assert "--array" not in scripts[1]
+
+
+@pytest.mark.slow
+def test_a_group_that_is_lost_twice_is_given_up(bench: Bench, slurm: dict[str, str]) -> None:
+    (bench.folder / "slurm" / "fail").write_text("100_1 101")
+    process = start(bench, bench.protocol(PROTOCOL), "--executor", "slurm", **slurm)
+    output = finish(process)
+    assert process.returncode == 1
+    assert "toy_counted on toy2: Slurm job 101 ended without an answer" in output
+    assert len(records(bench)) == 3  # nothing is known of the others, so that they have no record
+    (bench.folder / "slurm" / "fail").unlink()
+    assert finish(start(bench, bench.protocol(PROTOCOL), "--executor", "slurm", **slurm))
+    each_once(bench, 6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["loky", "slurm", "dask"])
+def test_ctrl_c_ends_work_elsewhere_after_the_epoch(
+    bench: Bench, where: str, request: pytest.FixtureRequest
+) -> None:
+    environment: dict[str, str] = {}
+    arguments: list[object] = ["--executor", where, "--jobs", 1]
+    if where == "slurm":
+        environment = request.getfixturevalue("slurm")
+    if where == "dask":
+        arguments += ["--scheduler", request.getfixturevalue("scheduler")]
+    path = bench.protocol(PROTOCOL)
+    arguments += ["--set", "wait=0.5"]
+    process = start(bench, path, *arguments, **environment)
+    until(lambda: records(bench), process)
+    process.send_signal(signal.SIGINT)
+    output = finish(process)
+    assert process.returncode == 130, output
+    assert "The same command goes on" in output
+    kept = {record.run_id: record.created for record in records(bench)}
+    assert 0 < len(kept) < 6
+    assert list((bench.results / "claims").iterdir()) == []
+    process = start(bench, path, *arguments, **environment)
+    assert finish(process)
+    assert process.returncode == 0
+    found = {record.run_id: record.created for record in records(bench)}
+    assert len(found) == 6
+    assert kept.items() <= found.items()
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_slurm_jobs_at_once(bench: Bench, slurm: dict[str, str]) -> None:
+    path = bench.protocol(PROTOCOL)
+    process = start(bench, path, "--executor", "slurm", "--set", "wait=100", **slurm)
+    until(lambda: len(calls(bench)) == 2, process)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)  # two signals at the same moment are one
+    output = finish(process)
+    assert process.returncode == 130, output
+    states = [path.read_text() for path in (bench.folder / "slurm").glob("*.state")]
+    assert states == ["CANCELLED"] * 2
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (Place("moon"), "unknown executor 'moon'. Known: dask, local, loky, slurm"),
+        (Place("local", scheduler="tcp://a:1"), "--scheduler belongs to --executor dask"),
+        (Place("dask", slurm=("time=1",)), "--slurm belongs to --executor slurm"),
+        (Place("slurm", slurm=("partitoin=gpu",)), "Did you mean 'partition'?"),
+        (Place("slurm", slurm=("partition",)), "--slurm partition: expected key=value"),
+        (Place("slurm", slurm=("time=long",)), "'long' is not a duration"),
+    ],
+)
+def test_wrong_options_say_what_is_right(place: Place, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        check(place)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(("executor", "module"), [("dask", "distributed"), ("slurm", "submitit")])
+def test_a_missing_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, executor: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=rf"pip install 'iqa-bench\[{executor}\]'"):
+        check(Place(executor))
+
+
+def test_slurm_parameters() -> None:
+    assert parameters(["gpus=2", "mem=16G", "time=2d"], 7) == {
+        "gpus_per_node": 2,
+        "mem": "16G",
+        "time": 2880,
+        "array_parallelism": 7,
+        "job_name": "iqa-bench",
+    }
+    assert parameters([], None)["time"] == 240
+
+
+def test_no_scheduler_is_an_error_before_anything_runs(bench: Bench) -> None:
+    result = bench.run(
+        bench.protocol(PROTOCOL), "--executor", "dask", "--scheduler", "tcp://127.0.0.1:9"
+    )
+    assert result.returncode == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,246 @@
+"""Slots of this machine, time limits, stopping and going on, and two commands on one folder."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import sys
+import types
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench.model.jobs import Event, Job
+from bench.runs.dispatch.progress import Display
+from bench.runs.dispatch.slots import slots
+from bench.util.environment import cores
+from tests.conftest import Bench
+from tests.runs.executors.processes import (
+    PROTOCOL,
+    alive,
+    calls,
+    finish,
+    records,
+    start,
+    until,
+    workers,
+)
+
+
+def test_two_commands_on_one_folder_do_each_run_once(bench: Bench) -> None:
+    path = bench.protocol(PROTOCOL.replace("toy_counted", "toy_counted, toy_luminance"))
+    arguments = (path, "--datasets", "toy", "--jobs", 1, "--set", "wait=0.3")
+    both = [start(bench, *arguments) for _ in range(2)]
+    outputs = [finish(process) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    found = records(bench)
+    assert [record.status for record in found] == ["done"] * 6
+    counted = Counter(call for call in calls(bench) if len(call) > 3)
+    assert len(counted) == 3
+    assert set(counted.values()) == {1}
+    # The database is scored once, too: `toy_luminance` writes how many images it scores.
+    assert [call for call in calls(bench) if len(call) <= 3] == ["60"]
+    # Each waited for the other's last runs, so that both reports are whole.
+    assert not any(re.search(r"\b[0-2]/3\b", output) for output in outputs)
+    assert list((bench.results / "claims").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_hangs_is_ended_by_the_time_limit(bench: Bench) -> None:
+    path = bench.protocol(PROTOCOL.replace("toy_counted", "toy_hangs"))
+    marker = bench.folder / "marker"
+    process = start(
+        bench, path, "--jobs", 1, "--time-limit", "60s", "--set", f"marker={marker}",
+        "--datasets", "toy",
+    )  # fmt: skip
+    output = finish(process)
+    assert process.returncode == 1, output
+    states = Counter(record.status for record in records(bench))
+    assert states == {"done": 2, "failed": 1}
+    failed = next(record for record in records(bench) if record.status == "failed")
+    assert failed.error == "no end within the time limit of 1 min: the worker process was killed"
+    # The worker's last words say where it was.
+    assert "toy_methods.py" in (failed.traceback or "")
+    assert "in fit" in (failed.traceback or "")
+
+
+def test_a_worker_ends_with_the_command_that_started_it(bench: Bench) -> None:
+    process = start(bench, bench.protocol(PROTOCOL), "--jobs", 1, "--set", "wait=100")
+    until(lambda: calls(bench), process)
+    assert workers(bench) == [process.pid]
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    found = [
+        int(pid)
+        for task in children.parent.parent.iterdir()
+        for pid in (task / "children").read_text().split()
+    ]
+    assert found
+    process.kill()
+    process.communicate()
+    deadline = 100
+    while any(map(alive, found)) and deadline:
+        deadline -= 1
+        signal.sigtimedwait([], 0.1)
+    assert not any(map(alive, found))
+
+
+@pytest.mark.parametrize(
+    ("twice", "number"),
+    [(False, signal.SIGTERM), pytest.param(True, signal.SIGINT, marks=pytest.mark.slow)],
+)
+def test_stopping_after_the_epoch_or_at_once(
+    bench: Bench, twice: bool, number: signal.Signals
+) -> None:
+    wait = "wait=60" if twice else "wait=1"
+    process = start(bench, bench.protocol(PROTOCOL), "--jobs", 1, "--set", wait)
+    until(lambda: calls(bench), process)
+    for _ in range(1 + twice):
+        process.send_signal(number)
+        signal.sigtimedwait([], 1)
+    output = finish(process)
+    assert process.returncode == 130, output
+    assert "ending after the current epoch" in output
+    assert "The same command goes on" in output
+    assert records(bench) == []
+    assert list((bench.results / "claims").iterdir()) == []
+
+
+def test_an_interrupted_pretraining_goes_on_from_its_checkpoint(bench: Bench) -> None:
+    path = bench.protocol(PROTOCOL.replace("toy_counted", "toy_checkpointed"))
+    arguments = (
+        path, "--repeats", 1, "--datasets", "toy", "--set", "corpus=toy2",
+        "--set", "wait_before=0.4",
+    )  # fmt: skip
+    process = start(bench, *arguments)
+    until(lambda: len(calls_as_they_are(bench)) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    assert finish(process)
+    assert process.returncode == 130
+    before = calls_as_they_are(bench)
+    assert len(before) < 8
+    process = start(bench, *arguments)
+    assert finish(process)
+    assert process.returncode == 0
+    assert calls_as_they_are(bench) == [str(epoch) for epoch in range(8)]
+    assert [record.status for record in records(bench)] == ["done"]
+
+
+def calls_as_they_are(bench: Bench) -> list[str]:
+    """The epochs of pre-training, in the order in which they were computed."""
+    path = bench.folder / "calls"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_worker_is_told_its_device_and_threads(bench: Bench) -> None:
+    path = bench.protocol(PROTOCOL.replace("toy_counted", "toy_environment"))
+    arguments = (path, "--jobs", 1, "--repeats", 1, "--datasets", "toy")
+    more = {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": "0", "TOY_CALLS": "calls"}
+    result = bench.run(*arguments, **more)
+    assert result.returncode == 0, result.stderr
+    (record,) = records(bench)
+    assert record.notes == ["CUDA_VISIBLE_DEVICES=", "OMP_NUM_THREADS=3", "device=cpu"]
+
+
+def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """A machine with so many GPUs."""
+    torch = types.SimpleNamespace(cuda=types.SimpleNamespace(device_count=lambda: count))
+    monkeypatch.setitem(sys.modules, "torch", torch)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mask", "device", "jobs", "expected"),
+    [
+        (None, "cuda", None, ["0", "1"]),
+        (None, "cuda", 3, ["0", "1", "0"]),
+        ("4,6", "cuda", None, ["4", "6"]),
+        ("4,6", "cuda:1", 2, ["6", "6"]),
+        ("GPU-aa,GPU-bb", "cuda", 2, ["GPU-aa", "GPU-bb"]),
+    ],
+)
+def test_each_slot_sees_its_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    mask: str | None,
+    device: str,
+    jobs: int | None,
+    expected: list[str],
+) -> None:
+    gpus(monkeypatch, 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if mask is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
+    found = slots(device, jobs)
+    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in found] == expected
+    assert {slot.device for slot in found} == {"cuda"}  # each worker sees one, as its first
+    assert len({slot.name for slot in found}) == len(found)
+    threads = {int(slot.environment["OMP_NUM_THREADS"]) for slot in found}
+    assert threads == {max(1, cores() // len(found))}
+
+
+@pytest.mark.parametrize(
+    ("said", "jobs", "threads", "expected"),
+    [
+        (None, 1, None, cores()),
+        (None, 2, None, max(1, cores() // 2)),
+        (None, 1, 5, 5),
+        ("1", 1, None, 1),
+        ("7,2", 1, None, 7),
+        ("1", 1, 5, 5),
+        ("many", 1, None, cores()),
+        ("0", 1, None, cores()),
+    ],
+)
+def test_threads_are_those_said_or_a_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | None,
+    jobs: int,
+    threads: int | None,
+    expected: int,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    found = slots("cpu", jobs, threads)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    assert {slot.environment[name] for slot in found for name in names} == {str(expected)}
+    assert len(found) == jobs
+
+
+def shown(terminal: bool) -> str:
+    """What a display prints of a run that is done, one that failed and one that is elsewhere."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=120)
+    job = Job(title="grmp on livec", results=Path(), group="g")
+    with Display(console, 3) as display:
+        display.show(job, Event(kind="start", run="a", title="50 #1"))
+        display.show(job, Event(kind="epoch", run="a", epoch=1, total=4, loss=0.5))
+        if terminal:
+            display._progress.refresh()
+        display.show(job, Event(kind="done", run="a", value=0.25))
+        display.show(job, Event(kind="failed", run="b", error="boom [b]"))
+        display.show(job, Event(kind="elsewhere", run="c"))
+        display.elsewhere(1)
+        display.show(job, Event(kind="ended"))
+        assert display.done == 3
+        assert len(display._progress.tasks) == 1
+    return file.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    assert shown(terminal=False).splitlines() == [
+        "[1/3] grmp on livec: SRCC 0.2500",
+        "[2/3] grmp on livec: FAILED boom [b]",
+    ]
+
+
+def test_bars_on_a_terminal() -> None:
+    text = shown(terminal=True)
+    assert "grmp on livec 50 #1" in text
+    assert "1/4" in text
+    assert "loss 0.5000" in text
+    assert "FAILED boom [b]" in text
+    assert "SRCC" not in text
+    assert "3/3" in text

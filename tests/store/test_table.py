@@ -1,0 +1,102 @@
+"""Results as a table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.store import table as runs_table
+from bench.util.errors import UsageError
+from tests.results_factory import TEST, Factory, command
+
+FULL = 2 * 2 * 10
+
+
+def test_every_run_is_a_row(tmp_path: Path) -> None:
+    factory = Factory(tmp_path, failed=frozenset({("good", 1)}), absent=frozenset({("fair", 2)}))
+    runs = runs_table.load(factory.write())
+    assert len(runs) == FULL
+    assert runs["status"].value_counts().to_dict() == {"done": 36, "failed": 2, "missing": 2}
+    assert list(runs.columns[:4]) == ["protocol", "label", "method", "train"]
+    row = runs[(runs["label"] == "good") & (runs["test"] == "livec") & (runs["repeat"] == 3)].iloc[
+        0
+    ]
+    record, _ = factory.record("good", "livec", 3)
+    assert row["srcc"] == record.metrics["last"]["srcc"]
+    assert (row["n_train"], row["n_test"], row["budget"]) == (10, TEST, "10")
+    missing = runs[runs["status"] == "missing"]
+    assert set(missing["repeat"]) == {2}
+    assert missing["srcc"].isna().all()
+
+
+def test_the_pool_is_what_a_split_leaves_whatever_the_budget(tmp_path: Path) -> None:
+    record, _ = Factory(tmp_path).record("good", "livec", 0)
+    assert runs_table.pool_size(record) == 4 * TEST
+    full = record.model_copy(update={"sizes": {"train": 900, "val": 30, "test": 232}})
+    assert runs_table.pool_size(full) == 930
+    assert runs_table.pool_size(record.model_copy(update={"sizes": {}})) is None
+    task = record.spec.task.model_copy(update={"test": "koniq10k"})
+    across = record.model_copy(update={"spec": record.spec.model_copy(update={"task": task})})
+    assert runs_table.pool_size(across) == 10
+
+
+def test_a_metric_that_records_lack_comes_from_predictions(tmp_path: Path) -> None:
+    store = Factory(tmp_path).write()
+    assert "krcc" not in runs_table.load(store)
+    runs = runs_table.load(store, metrics=["krcc", "srcc"])
+    assert runs["krcc"].between(-1, 1).all()
+    path = next(tmp_path.glob("records/*/*/*.parquet"))
+    path.write_bytes(b"broken")
+    runs = runs_table.load(store, metrics=["krcc"])
+    assert runs["krcc"].isna().sum() == 1
+    assert str(path) in store.problems[0]
+    with pytest.raises(UsageError, match="Did you mean 'krcc'"):
+        runs_table.load(store, metrics=["krc"])
+
+
+def test_records_without_a_protocol_are_rows_too(tmp_path: Path) -> None:
+    Factory(tmp_path).write()
+    shutil.rmtree(tmp_path / "protocols")
+    runs = runs_table.load(tmp_path)
+    assert len(runs) == FULL
+    assert set(runs["protocol"]) == {""}
+    assert set(runs["label"]) == {"good", "fair"}
+
+
+def test_an_empty_folder_has_the_columns(tmp_path: Path) -> None:
+    runs = runs_table.load(tmp_path)
+    assert runs.empty
+    assert list(runs.columns) == list(runs_table.COLUMNS)
+    with pytest.raises(UsageError, match="no results folder"):
+        runs_table.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("form", runs_table.FORMATS)
+def test_files_hold_the_table(tmp_path: Path, form: str) -> None:
+    store = Factory(tmp_path / "results", absent=frozenset({("fair", 2)})).write()
+    path = runs_table.write(store, tmp_path, form)
+    assert path == tmp_path / f"runs.{form}"
+    if form == "json":
+        rows = json.loads(path.read_text())
+        read = pd.DataFrame(rows)
+        assert any(row["srcc"] is None for row in rows)
+    else:
+        read = pd.read_csv(path) if form == "csv" else pd.read_parquet(path)
+    np.testing.assert_allclose(
+        read["srcc"].astype(float), runs_table.load(store)["srcc"], rtol=1e-14
+    )
+    assert read["run_id"].tolist() == runs_table.load(store)["run_id"].tolist()
+
+
+def test_the_command(tmp_path: Path) -> None:
+    Factory(tmp_path / "results").write()
+    out = tmp_path / "out" / "all.csv"
+    assert command("export", "--format", "csv", tmp_path / "results", out).code == 0
+    assert len(pd.read_csv(out)) == FULL
+    ended = command("export", "--format", "xml", tmp_path / "results", out)
+    assert (ended.code, "unknown format 'xml'" in ended.text) == (2, True)

@@ -1,0 +1,197 @@
+"""What the harness itself costs.
+
+`python -m tools.overhead` measures, in seconds of this process's own CPU time (other
+work on the machine hardly lengthens it; the compared sides take turns, the best rounds are shown):
+
+start     `bench --help` against an interpreter that does nothing
+training  a training run through the harness against the bare loop over `fit`, `predict` and the
+          same metrics
+scoring   a database scored through the harness, its images decoded before, against pyiqa on files
+repeats   ten repeats of a method that does not train against one
+
+It uses the demo sets, which are rendered on first use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.api import Context
+from bench.data import selection
+from bench.data.data_cache import DataCache
+from bench.metrics import METRICS, compute, logistic
+from bench.model.jobs import RunJob
+from bench.protocol import Protocol
+from bench.protocol.variants import choose
+from bench.registry import settings_for
+from bench.runs.execute import RunExecutor
+from bench.runs.execute.labels import normalise
+from bench.runs.plan import Plan, Planner
+from bench.store import Store
+
+DATASET = "demo_authentic"
+TRAINED = "coop"
+SCORED = "piqe"
+
+
+class Side:
+    """The harness in this process: what a worker does once it has started."""
+
+    def __init__(self, method: str, repeats: int, **settings: object) -> None:
+        protocol = Protocol(
+            name="overhead", datasets=(DATASET,), labels=(50,), repeats=repeats, evaluate_every=0
+        )
+        self.data_cache = DataCache([])
+        self.folder = Path(tempfile.mkdtemp(prefix="iqa-bench-overhead-"))
+        variants = choose(protocol, [method], settings)
+        self.variant = variants[0]
+        self.plan: Plan = Planner(protocol, self.data_cache).plan(variants, Store(self.folder))
+
+    def run(self) -> None:
+        """Every run, from an empty results folder to written records."""
+        executor = RunExecutor(Store(self.folder), self.data_cache)
+        for spec in self.plan.runs.values():
+            record = executor.execute(RunJob(spec=spec, settings=self.variant.raw))
+            if record.status != "done":
+                sys.exit(f"{spec.method}: {record.error}")
+
+    def clear(self) -> None:
+        """Forget the results."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """Seconds of CPU that `work` takes in this process."""
+    logistic._fitted.cache_clear()  # the same predictions come again in every round
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def by_turns(rounds: int, *works: Callable[[], float]) -> list[float]:
+    """The best of each measurement; they take turns, after one round that is not counted."""
+    times: list[list[float]] = [[] for _ in works]
+    for number in range(rounds + 1):
+        for place, work in enumerate(works):
+            seconds = work()
+            if number:
+                times[place].append(seconds)
+    return [min(values) for values in times]
+
+
+def measure_start(rounds: int) -> None:
+    """Print what `bench --help` costs."""
+
+    def command(*arguments: str) -> Callable[[], float]:
+        def run() -> float:
+            before = _children()
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+            return _children() - before
+
+        return run
+
+    shown, nothing = by_turns(rounds, command("-m", "bench", "--help"), command("-c", "pass"))
+    print(f"start     bench --help {shown:.3f} s, an interpreter that does nothing {nothing:.3f} s")
+
+
+def measure_training(rounds: int, epochs: int) -> None:
+    """Print the harness's share of a training run."""
+    side = Side(TRAINED, 1, backbone="tiny", epochs=epochs)
+
+    def harness() -> float:
+        side.clear()
+        return cpu(side.run)
+
+    whole, bare = by_turns(rounds, harness, lambda: cpu(lambda: _bare(side)))
+    spec = next(iter(side.plan.runs.values()))
+    table = Store(side.folder).predictions(spec)
+    judged = cpu(lambda: compute(tuple(METRICS), table["prediction"], table["quality"]))
+    share = (whole - bare) / whole
+    print(
+        f"training  {TRAINED}, {epochs} epochs: {whole:.3f} s through the harness, {bare:.3f} s "
+        f"bare (metrics {judged:.3f} s); its share {100 * share:.1f} %"
+    )
+    side.clear()
+
+
+def measure_scoring(rounds: int) -> None:
+    """Print the cost of scoring a database against pyiqa on its files, and of ten repeats."""
+    import pyiqa
+    import torch
+
+    once, often = Side(SCORED, 1), Side(SCORED, 10)
+    dataset = once.data_cache.dataset(DATASET)
+    files = [str(dataset.root / name) for name in dataset.table["image"]]
+    metric = pyiqa.create_metric(SCORED, device=torch.device("cpu"))
+
+    def direct() -> float:
+        with torch.no_grad():
+            return cpu(lambda: [float(metric(file)) for file in files])
+
+    def through(side: Side) -> Callable[[], float]:
+        def run() -> float:
+            side.clear()
+            return cpu(side.run)
+
+        return run
+
+    one, ten, plain = by_turns(rounds, through(once), through(often), direct)
+    print(
+        f"scoring   {len(files)} images by {SCORED}: {one:.3f} s through the harness, "
+        f"{plain:.3f} s by pyiqa itself; {one / plain:.3f} times as long"
+    )
+    print(f"repeats   ten repeats {ten:.3f} s, one {one:.3f} s; {ten / one:.3f} times as long")
+    once.clear()
+    often.clear()
+
+
+def _bare(side: Side) -> None:
+    """What anybody would write: labels scaled, `fit` walked through, test images predicted and
+    judged."""
+    spec = next(iter(side.plan.runs.values()))
+    dataset = side.data_cache.dataset(DATASET)
+    split, _ = side.data_cache.split(spec.task, spec.split, spec.repeat)
+    cls, settings = settings_for(spec.method, side.variant.raw)
+    method = cls(settings, Context(seed=spec.seed))
+    images = side.data_cache.images(DATASET, method.policy)
+    scores = normalise(dataset.quality, split.train, spec.normalise, dataset)[split.train]
+    for _ in method.fit(selection.labelled(dataset, split.train, images, scores)):
+        pass
+    predictions = method.predict(images.subset(split.test))
+    compute(tuple(METRICS), predictions, dataset.quality[split.test])
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    """Print the lines."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10, help="of the training run")
+    parser.add_argument("--only", nargs="+", choices=("start", "training", "scoring"))
+    options = parser.parse_args()
+    # One thread: the sum over several says nothing about how long a run takes.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    wanted = options.only or ("start", "training", "scoring")
+    if "start" in wanted:
+        measure_start(options.rounds)
+    if "training" in wanted:
+        measure_training(options.rounds, options.epochs)
+    if "scoring" in wanted:
+        measure_scoring(options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How the weights of tiny were made and are judged."""
