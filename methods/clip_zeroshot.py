@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 class ZeroShotSettings(Settings):
     """Which CLIP, which words, which part of the image."""
 
-    backbone: str = Field(default="ViT-B-16:openai", description="The CLIP that is asked.")
-    high: str = Field(default="high quality", description="Words for the good end.")
-    low: str = Field(default="low quality", description="Words for the bad end.")
+    backbone: str = "ViT-B-16:openai"
+    """The CLIP that is asked."""
+    high: str = "high quality"
+    """Words for the good end."""
+    low: str = "low quality"
+    """Words for the bad end."""
     templates: tuple[str, ...] = Field(
-        default=("a photo of {}.", "a {} photo.", "{}."),
-        min_length=1,
-        description="Sentences around the words; features are averaged over them. GRMP-IQA's own "
-        "baseline names none, CLIP-IQA has 'Good photo.' and 'Bad photo.'.",
+        default=("a photo of {}.", "a {} photo.", "{}."), min_length=1
     )
-    resize_mode: Literal["squash", "short_side"] = Field(
-        default="squash",
-        description="'squash' shows the whole image, whatever its aspect ratio; "
-        "'short_side' the central square.",
-    )
+    """Sentences around the words; features are averaged over them. GRMP-IQA's own baseline names
+    none, CLIP-IQA has 'Good photo.' and 'Bad photo.'."""
+    resize_mode: Literal["squash", "short_side"] = "squash"
+    """'squash' shows the whole image, whatever its aspect ratio; 'short_side' the central
+    square."""
 
 
 class ClipZeroShot(Method):

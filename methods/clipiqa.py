@@ -28,12 +28,10 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
 class ClipIqaSettings(ImageSettings):
     """Which attributes; by default the paper's: quality, whole images, no positions."""
 
-    positions: bool = Field(
-        default=False, description="Positional embeddings; the paper leaves them out."
-    )
-    resize_mode: Literal["squash", "short_side", "none"] = Field(
-        default="none", description="How a file becomes an image; the paper keeps its size."
-    )
+    positions: bool = False
+    """Positional embeddings; the paper leaves them out."""
+    resize_mode: Literal["squash", "short_side", "none"] = "none"
+    """How a file becomes an image; the paper keeps its size."""
     attributes: tuple[str, ...] = Field(
         default=("quality",),
         min_length=1,

@@ -34,30 +34,34 @@ if TYPE_CHECKING:
 class CoopSettings(ImageSettings):
     """The context and its training; defaults are CoOp's."""
 
-    words: tuple[str, str] = Field(
-        default=("high quality.", "low quality."), description="Behind the context, good end first."
-    )
-    n_context: int = Field(default=16, ge=1, description="Context vectors. CoOp: 16.")
-    class_specific: bool = Field(
-        default=False, description="A context of its own for each end (CoOp's CSC)."
-    )
-    prompt_seed: int = Field(default=0, ge=0, description="Which random initialisation.")
-    loss: Literal["cross_entropy", "mse"] = Field(
-        default="cross_entropy", description="Between label and probability of the good end."
-    )
-    lr: float = Field(default=2e-3, gt=0, description="Of SGD, cosine over the epochs.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of SGD.")
-    weight_decay: float = Field(default=5e-4, ge=0, description="Of SGD.")
-    epochs: int = Field(default=50, ge=1, description="Passes over the training images.")
-    warmup_epochs: int = Field(default=1, ge=0, description="First epochs, at `warmup_lr`.")
-    warmup_lr: float = Field(default=1e-5, gt=0, description="CoOp: 1e-5.")
-    batch_size: int = Field(default=32, ge=1, description="Training images a step.")
-    augment: bool = Field(default=True, description="Random crops and flips.")
-    views: int = Field(
-        default=8,
-        ge=1,
-        description="Distinct crops of an image in a whole fit; the features of each are kept.",
-    )
+    words: tuple[str, str] = ("high quality.", "low quality.")
+    """Behind the context, good end first."""
+    n_context: int = Field(default=16, ge=1)
+    """Context vectors. CoOp: 16."""
+    class_specific: bool = False
+    """A context of its own for each end (CoOp's CSC)."""
+    prompt_seed: int = Field(default=0, ge=0)
+    """Which random initialisation."""
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    """Between label and probability of the good end."""
+    lr: float = Field(default=2e-3, gt=0)
+    """Of SGD, cosine over the epochs."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD."""
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """Of SGD."""
+    epochs: int = Field(default=50, ge=1)
+    """Passes over the training images."""
+    warmup_epochs: int = Field(default=1, ge=0)
+    """First epochs, at `warmup_lr`."""
+    warmup_lr: float = Field(default=1e-5, gt=0)
+    """CoOp: 1e-5."""
+    batch_size: int = Field(default=32, ge=1)
+    """Training images a step."""
+    augment: bool = True
+    """Random crops and flips."""
+    views: int = Field(default=8, ge=1)
+    """Distinct crops of an image in a whole fit; the features of each are kept."""
 
 
 class Coop(Method):
@@ -205,23 +209,24 @@ class Coop(Method):
 class ClipIqaPlusSettings(CoopSettings):
     """CLIP-IQA+: whole images without positions, squared error (released configuration)."""
 
-    positions: bool = Field(
-        default=False, description="Positional embeddings; CLIP-IQA leaves them out."
-    )
-    resize_mode: Literal["squash", "short_side", "none"] = Field(
-        default="none", description="How a file becomes an image; CLIP-IQA keeps its size."
-    )
-    words: tuple[str, str] = Field(
-        default=("Good photo.", "Bad photo."), description="Behind the context, good end first."
-    )
-    loss: Literal["cross_entropy", "mse"] = Field(
-        default="mse", description="Between label and probability of the good end."
-    )
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="Of SGD.")
-    weight_decay: float = Field(default=0.0, ge=0, description="Of SGD.")
-    warmup_epochs: int = Field(default=0, ge=0, description="First epochs, at `warmup_lr`.")
-    batch_size: int = Field(default=64, ge=1, description="Training images a step.")
-    views: int = Field(default=2, ge=1, description="Draws of an image: flipped or not.")
+    positions: bool = False
+    """Positional embeddings; CLIP-IQA leaves them out."""
+    resize_mode: Literal["squash", "short_side", "none"] = "none"
+    """How a file becomes an image; CLIP-IQA keeps its size."""
+    words: tuple[str, str] = ("Good photo.", "Bad photo.")
+    """Behind the context, good end first."""
+    loss: Literal["cross_entropy", "mse"] = "mse"
+    """Between label and probability of the good end."""
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Of SGD."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Of SGD."""
+    warmup_epochs: int = Field(default=0, ge=0)
+    """First epochs, at `warmup_lr`."""
+    batch_size: int = Field(default=64, ge=1)
+    """Training images a step."""
+    views: int = Field(default=2, ge=1)
+    """Draws of an image: flipped or not."""
 
 
 class ClipIqaPlus(Coop):

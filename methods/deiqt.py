@@ -23,33 +23,35 @@ TINY: dict[str, Any] = {"crops": 1, "test_crops": 2}
 class DeiqtSettings(TrainingSettings):
     """Defaults are those of the released LIVEC configuration."""
 
-    backbone: str | None = Field(
-        default=None,
-        description="CLIP backbone whose image tower is the encoder, with its weights, in place of "
-        "`vit`; `initial` has no effect then. For trying the method: not DEIQT as published.",
-    )
-    vit: str = Field(
-        default="deit3_small_patch16_224",
-        description="timm's name of the encoder. Released: DeiT III small.",
-    )
-    panel: int = Field(default=6, ge=1, description="Judges. Paper and code: 6.")
-    decoder_layers: int = Field(default=1, ge=1, description="Released: 1.")
-    initial: Literal["scratch", "imagenet"] = Field(
-        default="scratch", description="The encoder's weights. Paper and code: 'imagenet'."
-    )
-    crops: int = Field(default=10, ge=1, description="Random crops of an image in one epoch.")
-    test_crops: int = Field(default=10, ge=1, description="Crops a prediction averages.")
-    epochs: int = Field(default=9, ge=1, description="Passes over the training images.")
-    optimiser: Literal["adam", "adamw", "sgd"] = Field(default="adamw", description="Optimiser.")
-    lr: float = Field(default=2e-4, gt=0, description="Learning rate.")
-    weight_decay: float = Field(default=0.05, ge=0, description="Of the optimiser.")
-    schedule: Literal["cosine", "step", "constant"] = Field(
-        default="step", description="Rate over epochs; 'step': times `decay` a few times."
-    )
-    warmup_epochs: int = Field(default=3, ge=0, description="First epochs, at a rising rate.")
-    loss: Literal["l1", "smooth_l1", "mse"] = Field(
-        default="smooth_l1", description="To the label."
-    )
+    backbone: str | None = None
+    """CLIP backbone whose image tower is the encoder, with its weights, in place of `vit`;
+    `initial` has no effect then. For trying the method: not DEIQT as published."""
+    vit: str = "deit3_small_patch16_224"
+    """timm's name of the encoder. Released: DeiT III small."""
+    panel: int = Field(default=6, ge=1)
+    """Judges. Paper and code: 6."""
+    decoder_layers: int = Field(default=1, ge=1)
+    """Released: 1."""
+    initial: Literal["scratch", "imagenet"] = "scratch"
+    """The encoder's weights. Paper and code: 'imagenet'."""
+    crops: int = Field(default=10, ge=1)
+    """Random crops of an image in one epoch."""
+    test_crops: int = Field(default=10, ge=1)
+    """Crops a prediction averages."""
+    epochs: int = Field(default=9, ge=1)
+    """Passes over the training images."""
+    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
+    """Optimiser."""
+    lr: float = Field(default=2e-4, gt=0)
+    """Learning rate."""
+    weight_decay: float = Field(default=0.05, ge=0)
+    """Of the optimiser."""
+    schedule: Literal["cosine", "step", "constant"] = "step"
+    """Rate over epochs; 'step': times `decay` a few times."""
+    warmup_epochs: int = Field(default=3, ge=0)
+    """First epochs, at a rising rate."""
+    loss: Literal["l1", "smooth_l1", "mse"] = "smooth_l1"
+    """To the label."""
 
     @model_validator(mode="before")
     @classmethod

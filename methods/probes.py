@@ -22,12 +22,9 @@ from methods.kit.heads import Array, Head, chosen, respond
 class ProbeSettings(ImageSettings):
     """Where features come from."""
 
-    scales: tuple[float, ...] = Field(
-        default=(1.0,),
-        min_length=1,
-        description="Sizes at which an image is shown, features side by side (CONTRIQUE: 1 and "
-        "0.5). Others than 1 need positions=false, resize_mode=none or short_side.",
-    )
+    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1)
+    """Sizes at which an image is shown, features side by side (CONTRIQUE: 1 and 0.5). Others than 1
+    need positions=false, resize_mode=none or short_side."""
 
     @model_validator(mode="after")
     def _scales_need_whole_images(self) -> ProbeSettings:
@@ -111,10 +108,14 @@ class _Probe(Method):
 class LinearProbeSettings(ProbeSettings):
     """A linear layer trained by gradient steps."""
 
-    epochs: int = Field(default=100, ge=1, description="Passes over the training images.")
-    lr: float = Field(default=1e-3, gt=0, description="Of Adam, cosine over the epochs.")
-    weight_decay: float = Field(default=1e-2, ge=0, description="Decoupled, on the weights.")
-    batch_size: int = Field(default=32, ge=1, description="Training images a step.")
+    epochs: int = Field(default=100, ge=1)
+    """Passes over the training images."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Of Adam, cosine over the epochs."""
+    weight_decay: float = Field(default=1e-2, ge=0)
+    """Decoupled, on the weights."""
+    batch_size: int = Field(default=32, ge=1)
+    """Training images a step."""
 
 
 class LinearProbe(_Probe):
@@ -151,10 +152,9 @@ class RidgeSettings(ProbeSettings):
     """Ridge regression."""
 
     penalties: tuple[float, ...] = Field(
-        default=(0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0),
-        min_length=1,
-        description="Candidates; the best in cross-validation is taken. GRepQ: 0.1 to 100.",
+        default=(0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0), min_length=1
     )
+    """Candidates; the best in cross-validation is taken. GRepQ: 0.1 to 100."""
 
 
 class Ridge(_Probe):
@@ -178,13 +178,12 @@ class Ridge(_Probe):
 class SvrSettings(ProbeSettings):
     """Support vector regression."""
 
-    kernel: Literal["rbf", "linear"] = Field(default="rbf", description="The kernel.")
-    costs: tuple[float, ...] = Field(
-        default=(0.1, 1.0, 10.0, 100.0),
-        min_length=1,
-        description="Candidates for C; the best in cross-validation is taken.",
-    )
-    epsilon: float = Field(default=0.05, ge=0, description="Errors below it cost nothing.")
+    kernel: Literal["rbf", "linear"] = "rbf"
+    """The kernel."""
+    costs: tuple[float, ...] = Field(default=(0.1, 1.0, 10.0, 100.0), min_length=1)
+    """Candidates for C; the best in cross-validation is taken."""
+    epsilon: float = Field(default=0.05, ge=0)
+    """Errors below it cost nothing."""
 
 
 class Svr(_Probe):

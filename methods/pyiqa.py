@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from bench.api import BenchError, Context, Images, Method, Pixels, Scores, Settings, UsageError
 from methods.kit.batches import content, same_shape
@@ -34,7 +34,8 @@ BATCHED = frozenset(
 class PyiqaSettings(Settings):
     """Which metric."""
 
-    metric: str = Field(description="Name in `pyiqa.list_models(metric_mode='NR')`, e.g. 'piqe'.")
+    metric: str
+    """Name in `pyiqa.list_models(metric_mode='NR')`, e.g. 'piqe'."""
 
     @field_validator("metric")
     @classmethod

@@ -109,11 +109,9 @@ class PyiqaTrainedSettings(TrainingSettings):
     """Which architecture; training settings take that architecture's defaults."""
 
     arch: str = Field(description="One of " + ", ".join(ARCHITECTURES) + ".")
-    local_contrast: bool = Field(
-        default=False,
-        description="Each pixel less the mean of its 7 x 7 neighbours, over their spread, by "
-        "channel (Kang et al., Eq. 1). Crops are cut with 3 pixels around them for it.",
-    )
+    local_contrast: bool = False
+    """Each pixel less the mean of its 7 x 7 neighbours, over their spread, by channel (Kang et al.,
+    Eq. 1). Crops are cut with 3 pixels around them for it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -76,12 +76,10 @@ class LabelMean(Method):
 class OracleSettings(Settings):
     """Whose labels it knows, and how well."""
 
-    dataset: str = Field(description="The database whose labels it reads, e.g. 'livec'.")
-    noise: float = Field(
-        default=0.0,
-        ge=0,
-        description="Gaussian noise on the labels, in standard deviations of all labels.",
-    )
+    dataset: str
+    """The database whose labels it reads, e.g. 'livec'."""
+    noise: float = Field(default=0.0, ge=0)
+    """Gaussian noise on the labels, in standard deviations of all labels."""
 
 
 class Oracle(Method):

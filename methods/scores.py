@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from bench.api import Context, DataError, Images, Method, Scores, Settings
 
@@ -25,19 +25,17 @@ Table = dict[str, dict[str, float]]
 class ScoresSettings(Settings):
     """Whose scores, and where they stand."""
 
-    name: str = Field(
-        description="What the row is called, and where its scores stand: NAME.csv, or every CSV in "
-        "the folder NAME, under the folder that IQA_BENCH_SCORES names ('scores' by default).",
-    )
-    file: Path | None = Field(default=None, description="One CSV that stands somewhere else.")
-    lower_better: bool = Field(default=False, description="Turn the scores round.")
-    trained_on: tuple[str, ...] = Field(
-        default=(),
-        description="Databases whose labels the method has seen; their cells get a dagger.",
-    )
-    content: str = Field(
-        default="", description="Digest of the files; filled in, so that new scores are a new run."
-    )
+    name: str
+    """What the row is called, and where its scores stand: NAME.csv, or every CSV in the folder
+    NAME, under the folder that IQA_BENCH_SCORES names ('scores' by default)."""
+    file: Path | None = None
+    """One CSV that stands somewhere else."""
+    lower_better: bool = False
+    """Turn the scores round."""
+    trained_on: tuple[str, ...] = ()
+    """Databases whose labels the method has seen; their cells get a dagger."""
+    content: str = ""
+    """Digest of the files; filled in, so that new scores are a new run."""
 
     @model_validator(mode="after")
     def _find(self) -> Self:

@@ -28,82 +28,47 @@ REAL_CORPORA = ("tid2013", "kadid10k")
 class PromptSettings(Settings):
     """The model: backbone, what it sees, and its prompts (§3.2)."""
 
-    backbone: str = Field(
-        default="ViT-B-16:openai", description="CLIP to adapt. Paper and code: ViT-B/16 of OpenAI."
-    )
-    resize_mode: Literal["squash", "short_side", "none"] = Field(
-        default="squash",
-        description="How a file becomes the image that is cropped. Paper: unstated. Code: "
-        "resized to a square whatever the aspect ratio.",
-    )
-    resize: int | None = Field(
-        default=None,
-        ge=1,
-        description="Pixels of the square or the short side; by default 244 for a crop "
-        "of 224, in proportion for other crops. Paper: unstated. Code: 244 (pre-training: 256).",
-    )
-    normalisation: Literal["imagenet", "clip"] = Field(
-        default="imagenet",
-        description="Mean and spread that pixels are normalised with, the teacher's "
-        "too. Paper: unstated. Code: ImageNet's, not CLIP's own.",
-    )
-    text_prompts: bool = Field(
-        default=True,
-        description="Learned text context (Table 4). Without it the texts are "
-        "`hard_template` filled with the quality words.",
-    )
-    visual_prompts: bool = Field(
-        default=True,
-        description="Learned visual tokens (Table 4). Without either kind of prompt, "
-        "pre-training tunes the blocks of both encoders.",
-    )
-    n_context: int = Field(
-        default=4, ge=1, description="Text context vectors M. Paper and code: 4."
-    )
-    n_prompts: int = Field(
-        default=100, ge=1, description="Visual tokens a layer. Paper: unstated. Code: 100."
-    )
-    prompt_depth: int | None = Field(
-        default=None,
-        ge=1,
-        description="Layers that get visual tokens; by default all, as paper and code.",
-    )
-    prompt_projection: bool = Field(
-        default=True,
-        description="One shared linear map over all visual prompts. Paper: unstated. "
-        "Code: yes, trained in pre-training.",
-    )
-    prompt_norm: bool = Field(
-        default=True,
-        description="A second layer norm before `ln_post`. Paper: unstated. Code: yes.",
-    )
-    prompt_scale: float = Field(
-        default=1.0,
-        ge=0,
-        description="Factor on the random visual prompts. Code: 1 (VPT's initialisation).",
-    )
-    prompt_seed: int = Field(
-        default=0, ge=0, description="Which random initialisation of the prompts (Fig. 2)."
-    )
-    words: tuple[str, str] = Field(
-        default=("high quality.", "low quality."),
-        description="The quality words behind the context, high "
-        "first. Paper and code: these; the full stop is the code's.",
-    )
-    hard_template: str = Field(
-        default="a photo of {}",
-        description="Around the words where there is no text context. "
-        "Paper: unstated. Not in the code.",
-    )
-    scenes: tuple[str, ...] = Field(
-        default=SCENES,
-        min_length=2,
-        description="Scene categories of the semantic loss. Paper and code: the nine of LIVEFB.",
-    )
-    scene_template: str = Field(
-        default="a photo of a {}",
-        description="Around a scene name. Paper: with a full stop; code: without.",
-    )
+    backbone: str = "ViT-B-16:openai"
+    """CLIP to adapt. Paper and code: ViT-B/16 of OpenAI."""
+    resize_mode: Literal["squash", "short_side", "none"] = "squash"
+    """How a file becomes the image that is cropped. Paper: unstated. Code: resized to a square
+    whatever the aspect ratio."""
+    resize: int | None = Field(default=None, ge=1)
+    """Pixels of the square or the short side; by default 244 for a crop of 224, in proportion for
+    other crops. Paper: unstated. Code: 244 (pre-training: 256)."""
+    normalisation: Literal["imagenet", "clip"] = "imagenet"
+    """Mean and spread that pixels are normalised with, the teacher's too. Paper: unstated. Code:
+    ImageNet's, not CLIP's own."""
+    text_prompts: bool = True
+    """Learned text context (Table 4). Without it the texts are `hard_template` filled with the
+    quality words."""
+    visual_prompts: bool = True
+    """Learned visual tokens (Table 4). Without either kind of prompt, pre-training tunes the blocks
+    of both encoders."""
+    n_context: int = Field(default=4, ge=1)
+    """Text context vectors M. Paper and code: 4."""
+    n_prompts: int = Field(default=100, ge=1)
+    """Visual tokens a layer. Paper: unstated. Code: 100."""
+    prompt_depth: int | None = Field(default=None, ge=1)
+    """Layers that get visual tokens; by default all, as paper and code."""
+    prompt_projection: bool = True
+    """One shared linear map over all visual prompts. Paper: unstated. Code: yes, trained in
+    pre-training."""
+    prompt_norm: bool = True
+    """A second layer norm before `ln_post`. Paper: unstated. Code: yes."""
+    prompt_scale: float = Field(default=1.0, ge=0)
+    """Factor on the random visual prompts. Code: 1 (VPT's initialisation)."""
+    prompt_seed: int = Field(default=0, ge=0)
+    """Which random initialisation of the prompts (Fig. 2)."""
+    words: tuple[str, str] = ("high quality.", "low quality.")
+    """The quality words behind the context, high first. Paper and code: these; the full stop is the
+    code's."""
+    hard_template: str = "a photo of {}"
+    """Around the words where there is no text context. Paper: unstated. Not in the code."""
+    scenes: tuple[str, ...] = Field(default=SCENES, min_length=2)
+    """Scene categories of the semantic loss. Paper and code: the nine of LIVEFB."""
+    scene_template: str = "a photo of a {}"
+    """Around a scene name. Paper: with a full stop; code: without."""
 
     @property
     def quality_texts(self) -> tuple[str, ...]:
@@ -128,81 +93,52 @@ class PromptSettings(Settings):
 class PretrainSettings(PromptSettings):
     """Meta-prompt pre-training (§3.3). These and the model's define the pre-trained prompts."""
 
-    pretraining: bool = Field(
-        default=True, description="Pre-train on distortion tasks at all (Table 5, row 1: false)."
-    )
-    meta: bool = Field(
-        default=True,
-        description="Meta-learning by Eq. 4–6; false trains on all images alike (ERM: "
-        "Table 4 row 5, Table 5 row 2).",
-    )
-    corpora: tuple[str, ...] = Field(
-        default=REAL_CORPORA,
-        min_length=1,
-        description="Where the tasks come from. Paper: TID2013 and "
-        "KADID-10k. Code: 24 types of each; KADID's 25th is never used. Default of `tiny`: the "
-        "demo set.",
-    )
-    meta_epochs: int = Field(
-        default=50, ge=1, description="Passes over all tasks. Paper and code: 50."
-    )
-    tasks_per_update: int | None = Field(
-        default=5,
-        ge=1,
-        description="Tasks k averaged in one outer update (Eq. 6), mixed over the corpora; "
-        "none: all tasks of one corpus, one corpus after the other. Paper: k unstated. Code: all "
-        "of one corpus (an option of 5 is never read).",
-    )
-    query_fraction: float = Field(
-        default=0.2,
-        gt=0,
-        lt=1,
-        description="Share of a task held out as its query set, drawn anew at each "
-        "visit. Paper: unstated. Code: 0.2.",
-    )
-    query_by: Literal["reference", "image"] = Field(
-        default="reference",
-        description="What is held out. Paper: unstated. Code: images, so that support "
-        "and query share references.",
-    )
-    inner_steps: int | None = Field(
-        default=None,
-        ge=1,
-        description="Pairs of a support step (Eq. 4) and a query step (Eq. 5) a visit; "
-        "none: one for each support batch. Paper: one of each is written. Code: one for each "
-        "support batch (2 for TID, 5 for KADID).",
-    )
-    inner_optimiser: Literal["adam", "sgd"] = Field(
-        default="adam",
-        description="What applies Eq. 4–5. Paper: written as SGD, 'using Adam' in §4.2. "
-        "Code: Adam. Its state is fresh at every visit.",
-    )
-    inner_lr: float = Field(default=1e-4, gt=0, description="α of Eq. 4–5. Paper and code: 1e-4.")
-    outer_lr: float = Field(default=1e-2, gt=0, description="β of Eq. 6. Paper and code: 1e-2.")
-    reset_inner: bool = Field(
-        default=True,
-        description="Start every task from θ. Paper: yes, as Eq. 4 is written. Code: no, one "
-        "inner model drifts over all tasks and epochs, and θ follows it as a moving average.",
-    )
-    support_batch: int = Field(default=75, ge=1, description="Images a support step. Code: 75.")
-    query_batch: int = Field(default=50, ge=1, description="Images a query step. Code: 50.")
-    task_labels: Literal["as_given", "rescaled"] = Field(
-        default="as_given",
-        description="Labels of a task: the set's, or stretched to 0–1 within support "
-        "and within query. Paper: 'rescaled to 0-1'. Code: stretched, each part by itself.",
-    )
-    pretrain_dropout: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="Dropout of visual prompts in pre-training. Paper: unstated. Code: 0.1.",
-    )
-    checkpoint: Literal["last", "held_out"] = Field(
-        default="last",
-        description="Which epoch is kept. Paper: unstated. Code: the best on LIVEC, the "
-        "target set itself, which cannot be had here; 'held_out' takes the best mean SRCC of tasks "
-        "on references of the corpora that no update sees.",
-    )
-    held_out: float = Field(
-        default=0.1, gt=0, lt=1, description="Share of references kept for checkpoint 'held_out'."
-    )
+    pretraining: bool = True
+    """Pre-train on distortion tasks at all (Table 5, row 1: false)."""
+    meta: bool = True
+    """Meta-learning by Eq. 4–6; false trains on all images alike (ERM: Table 4 row 5, Table 5 row
+    2)."""
+    corpora: tuple[str, ...] = Field(default=REAL_CORPORA, min_length=1)
+    """Where the tasks come from. Paper: TID2013 and KADID-10k. Code: 24 types of each; KADID's 25th
+    is never used. Default of `tiny`: the demo set."""
+    meta_epochs: int = Field(default=50, ge=1)
+    """Passes over all tasks. Paper and code: 50."""
+    tasks_per_update: int | None = Field(default=5, ge=1)
+    """Tasks k averaged in one outer update (Eq. 6), mixed over the corpora; none: all tasks of one
+    corpus, one corpus after the other. Paper: k unstated. Code: all of one corpus (an option of 5
+    is never read)."""
+    query_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of a task held out as its query set, drawn anew at each visit. Paper: unstated. Code:
+    0.2."""
+    query_by: Literal["reference", "image"] = "reference"
+    """What is held out. Paper: unstated. Code: images, so that support and query share
+    references."""
+    inner_steps: int | None = Field(default=None, ge=1)
+    """Pairs of a support step (Eq. 4) and a query step (Eq. 5) a visit; none: one for each support
+    batch. Paper: one of each is written. Code: one for each support batch (2 for TID, 5 for
+    KADID)."""
+    inner_optimiser: Literal["adam", "sgd"] = "adam"
+    """What applies Eq. 4–5. Paper: written as SGD, 'using Adam' in §4.2. Code: Adam. Its state is
+    fresh at every visit."""
+    inner_lr: float = Field(default=1e-4, gt=0)
+    """α of Eq. 4–5. Paper and code: 1e-4."""
+    outer_lr: float = Field(default=1e-2, gt=0)
+    """β of Eq. 6. Paper and code: 1e-2."""
+    reset_inner: bool = True
+    """Start every task from θ. Paper: yes, as Eq. 4 is written. Code: no, one inner model drifts
+    over all tasks and epochs, and θ follows it as a moving average."""
+    support_batch: int = Field(default=75, ge=1)
+    """Images a support step. Code: 75."""
+    query_batch: int = Field(default=50, ge=1)
+    """Images a query step. Code: 50."""
+    task_labels: Literal["as_given", "rescaled"] = "as_given"
+    """Labels of a task: the set's, or stretched to 0–1 within support and within query. Paper:
+    'rescaled to 0-1'. Code: stretched, each part by itself."""
+    pretrain_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout of visual prompts in pre-training. Paper: unstated. Code: 0.1."""
+    checkpoint: Literal["last", "held_out"] = "last"
+    """Which epoch is kept. Paper: unstated. Code: the best on LIVEC, the target set itself, which
+    cannot be had here; 'held_out' takes the best mean SRCC of tasks on references of the corpora
+    that no update sees."""
+    held_out: float = Field(default=0.1, gt=0, lt=1)
+    """Share of references kept for checkpoint 'held_out'."""

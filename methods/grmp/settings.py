@@ -19,125 +19,80 @@ from methods.grmp.recipes import RECIPES, RecipeName, default_recipe
 class GrmpSettings(PretrainSettings):
     """All settings, fine-tuning (§3.4) included."""
 
-    recipe: RecipeName = Field(
-        default="paper",
-        description="Named set of settings: 'paper', 'official' (the released code), "
-        "'supervised' (the paper's full-data runs), 'tiny' (the tiny backbone's default, and there "
-        "what 'supervised' means too, whose sizes and rates are ViT-B/16's).",
-    )
-    weights: Path | None = Field(
-        default=None,
-        description="A checkpoint to start from instead of pre-training: one of the authors' "
-        "files or one of ours.",
-    )
-    weights_trained_on: tuple[str, ...] = Field(
-        default=("tid2013", "kadid10k", "livec"),
-        description="Databases that `weights` has seen: cells tested on them get a dagger. "
-        "Default: the corpora of the authors' prompts, and LIVEC, on whose scores their code "
-        "chooses among the checkpoints. A fine-tuned file has seen its target too: name it.",
-    )
-    finetuning: bool = Field(
-        default=True,
-        description="Learn from the labels; false: zero-shot after pre-training (Table 4).",
-    )
-    trained_blocks: int = Field(
-        default=4,
-        ge=0,
-        description="Last blocks of both encoders that train, with `ln_post` and "
-        "`ln_final`. Paper and code: 4.",
-    )
-    train_visual_prompts: bool = Field(
-        default=False,
-        description="Train the visual prompts in fine-tuning too. Paper: unclear. Code: no.",
-    )
-    qgr: bool = Field(default=True, description="Gradient regulation (Table 6).")
-    lam: float = Field(
-        default=5.0, ge=0, alias="lambda", description="λ of Eq. 8 (Table 7). Paper and code: 5."
-    )
-    scope: Literal["global", "per_tensor"] = Field(
-        default="global",
-        description="What Eq. 8 takes for one vector. Paper: the whole gradient. Code: "
-        "every parameter tensor by itself.",
-    )
-    optimiser: Literal["sgd", "adam", "adamw"] = Field(
-        default="sgd",
-        description="Paper: 'following the CoOp schedule', i.e. SGD; fully supervised AdamW. "
-        "Code: SGD.",
-    )
-    lr: float = Field(
-        default=2e-3, gt=0, description="Paper: CoOp's 2e-3; supervised 5e-6. Code: 1e-3."
-    )
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="CoOp: 0.9. Code: 0.")
-    weight_decay: float = Field(default=5e-4, ge=0, description="CoOp: 5e-4. Code: 1e-4.")
-    schedule: Literal["cosine", "plateau", "step", "constant"] = Field(
-        default="cosine",
-        description="Learning rate over epochs. Paper: CoOp's cosine. Code: 'plateau', "
-        "times `decay` after `patience` scores without improvement; without scores, a cosine over "
-        "`unscored_epochs`. 'step' multiplies by `decay` every `decay_epochs`.",
-    )
-    warmup_epochs: int = Field(
-        default=1, ge=0, description="Epochs at `warmup_lr` first. CoOp: 1. Code: 0."
-    )
-    warmup_lr: float = Field(default=1e-5, gt=0, description="CoOp: 1e-5.")
-    decay: float = Field(default=0.3, gt=0, lt=1, description="Code: 0.3.")
-    decay_epochs: int = Field(
-        default=3, ge=1, description="Epochs between steps. Supervised (DEIQT's): 3."
-    )
-    patience: int = Field(default=6, ge=1, description="Code: 6 evaluations, one every 5 epochs.")
-    min_lr: float = Field(
-        default=5e-7, ge=0, description="A plateau schedule stops below it. Code: 5e-7."
-    )
-    epochs: int = Field(
-        default=50,
-        ge=1,
-        description="Epochs at most. Paper: CoOp's (50 to 200); supervised 9. Code: 2000.",
-    )
-    unscored_epochs: int = Field(
-        default=200,
-        ge=1,
-        description="Epochs of a plateau schedule that gets no scores. Not in the code.",
-    )
-    batch_size: int = Field(
-        default=32,
-        ge=1,
-        description="Training images a step. CoOp: 32; supervised 16 (LIVEC), 128 "
-        "(KonIQ). Code: 192, so that 200 labels give one batch of 192 and one of 8.",
-    )
-    augment: Literal["image", "batch", "none"] = Field(
-        default="image",
-        description="Random crop and flip drawn for each image, or once for a whole batch "
-        "(flipped where the crop lies left), or the centre. Paper: CoOp's. Code: 'batch'.",
-    )
-    views: int | None = Field(
-        default=8,
-        ge=1,
-        description="Distinct crops an image has in a whole fit, so that what is frozen "
-        "can be kept; none: a new one each time. Not in the paper. Code: 400 possible.",
-    )
-    crops: int = Field(
-        default=1, ge=1, description="Crops of an image that one epoch trains on. Supervised: 10."
-    )
-    test_crops: int = Field(
-        default=1,
-        ge=1,
-        description="1: the centre; more: as many fixed random crops, scores averaged. "
-        "Supervised (DEIQT's): 10. Code: 1.",
-    )
-    dropout: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="Dropout of visual prompts in fine-tuning; rules out keeping "
-        "the frozen blocks' outputs. Paper: unstated. Code: 0.1.",
-    )
-    labels: Literal["as_given", "rescaled"] = Field(
-        default="as_given",
-        description="Training labels: the protocol's, or stretched to 0–1 over the "
-        "training images. Code: stretched over the few-shot subset.",
-    )
-    autocast: Literal["bf16", "fp16", "off"] = Field(
-        default="bf16", description="Precision of the forward pass on a GPU. Code: fp16, unscaled."
-    )
+    recipe: RecipeName = "paper"
+    """Named set of settings: 'paper', 'official' (the released code), 'supervised' (the paper's
+    full-data runs), 'tiny' (the tiny backbone's default, and there what 'supervised' means too,
+    whose sizes and rates are ViT-B/16's)."""
+    weights: Path | None = None
+    """A checkpoint to start from instead of pre-training: one of the authors' files or one of
+    ours."""
+    weights_trained_on: tuple[str, ...] = ("tid2013", "kadid10k", "livec")
+    """Databases that `weights` has seen: cells tested on them get a dagger. Default: the corpora of
+    the authors' prompts, and LIVEC, on whose scores their code chooses among the checkpoints. A
+    fine-tuned file has seen its target too: name it."""
+    finetuning: bool = True
+    """Learn from the labels; false: zero-shot after pre-training (Table 4)."""
+    trained_blocks: int = Field(default=4, ge=0)
+    """Last blocks of both encoders that train, with `ln_post` and `ln_final`. Paper and code: 4."""
+    train_visual_prompts: bool = False
+    """Train the visual prompts in fine-tuning too. Paper: unclear. Code: no."""
+    qgr: bool = True
+    """Gradient regulation (Table 6)."""
+    lam: float = Field(default=5.0, ge=0, alias="lambda")
+    """λ of Eq. 8 (Table 7). Paper and code: 5."""
+    scope: Literal["global", "per_tensor"] = "global"
+    """What Eq. 8 takes for one vector. Paper: the whole gradient. Code: every parameter tensor by
+    itself."""
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Paper: 'following the CoOp schedule', i.e. SGD; fully supervised AdamW. Code: SGD."""
+    lr: float = Field(default=2e-3, gt=0)
+    """Paper: CoOp's 2e-3; supervised 5e-6. Code: 1e-3."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """CoOp: 0.9. Code: 0."""
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """CoOp: 5e-4. Code: 1e-4."""
+    schedule: Literal["cosine", "plateau", "step", "constant"] = "cosine"
+    """Learning rate over epochs. Paper: CoOp's cosine. Code: 'plateau', times `decay` after
+    `patience` scores without improvement; without scores, a cosine over `unscored_epochs`. 'step'
+    multiplies by `decay` every `decay_epochs`."""
+    warmup_epochs: int = Field(default=1, ge=0)
+    """Epochs at `warmup_lr` first. CoOp: 1. Code: 0."""
+    warmup_lr: float = Field(default=1e-5, gt=0)
+    """CoOp: 1e-5."""
+    decay: float = Field(default=0.3, gt=0, lt=1)
+    """Code: 0.3."""
+    decay_epochs: int = Field(default=3, ge=1)
+    """Epochs between steps. Supervised (DEIQT's): 3."""
+    patience: int = Field(default=6, ge=1)
+    """Code: 6 evaluations, one every 5 epochs."""
+    min_lr: float = Field(default=5e-7, ge=0)
+    """A plateau schedule stops below it. Code: 5e-7."""
+    epochs: int = Field(default=50, ge=1)
+    """Epochs at most. Paper: CoOp's (50 to 200); supervised 9. Code: 2000."""
+    unscored_epochs: int = Field(default=200, ge=1)
+    """Epochs of a plateau schedule that gets no scores. Not in the code."""
+    batch_size: int = Field(default=32, ge=1)
+    """Training images a step. CoOp: 32; supervised 16 (LIVEC), 128 (KonIQ). Code: 192, so that 200
+    labels give one batch of 192 and one of 8."""
+    augment: Literal["image", "batch", "none"] = "image"
+    """Random crop and flip drawn for each image, or once for a whole batch (flipped where the crop
+    lies left), or the centre. Paper: CoOp's. Code: 'batch'."""
+    views: int | None = Field(default=8, ge=1)
+    """Distinct crops an image has in a whole fit, so that what is frozen can be kept; none: a new
+    one each time. Not in the paper. Code: 400 possible."""
+    crops: int = Field(default=1, ge=1)
+    """Crops of an image that one epoch trains on. Supervised: 10."""
+    test_crops: int = Field(default=1, ge=1)
+    """1: the centre; more: as many fixed random crops, scores averaged. Supervised (DEIQT's): 10.
+    Code: 1."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout of visual prompts in fine-tuning; rules out keeping the frozen blocks' outputs.
+    Paper: unstated. Code: 0.1."""
+    labels: Literal["as_given", "rescaled"] = "as_given"
+    """Training labels: the protocol's, or stretched to 0–1 over the training images. Code:
+    stretched over the few-shot subset."""
+    autocast: Literal["bf16", "fp16", "off"] = "bf16"
+    """Precision of the forward pass on a GPU. Code: fp16, unscaled."""
 
     @model_validator(mode="before")
     @classmethod

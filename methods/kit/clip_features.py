@@ -24,23 +24,17 @@ CROP_TO_SIDE = 244 / 224
 class ImageSettings(Settings):
     """Which CLIP, and how it looks at an image."""
 
-    backbone: str = Field(default="ViT-B-16:openai", description="The CLIP that looks.")
-    positions: bool = Field(
-        default=True,
-        description="Positional embeddings. With them the encoder sees a square of its own size, "
-        "without them (CLIP-IQA) a whole image of any size.",
-    )
-    resize_mode: Literal["squash", "short_side", "none"] = Field(
-        default="squash",
-        description="How a file becomes an image: a square whatever the aspect ratio, the short "
-        "side set, or as it is (without positions only).",
-    )
-    resize: int | None = Field(
-        default=None,
-        ge=1,
-        description="Pixels of the square or the short side; by default 244 for a crop of 224, in "
-        "proportion for other encoders.",
-    )
+    backbone: str = "ViT-B-16:openai"
+    """The CLIP that looks."""
+    positions: bool = True
+    """Positional embeddings. With them the encoder sees a square of its own size, without them
+    (CLIP-IQA) a whole image of any size."""
+    resize_mode: Literal["squash", "short_side", "none"] = "squash"
+    """How a file becomes an image: a square whatever the aspect ratio, the short side set, or as it
+    is (without positions only)."""
+    resize: int | None = Field(default=None, ge=1)
+    """Pixels of the square or the short side; by default 244 for a crop of 224, in proportion for
+    other encoders."""
 
     @model_validator(mode="after")
     def _square_needs_a_size(self) -> Self:

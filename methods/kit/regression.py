@@ -39,41 +39,47 @@ if TYPE_CHECKING:
 class TrainingSettings(BaseSettings):
     """What an image becomes and how a network is trained on it."""
 
-    initial: Literal["scratch", "imagenet"] = Field(
-        default="scratch",
-        description="Random weights, or an ImageNet backbone (fetched where it is not here yet).",
-    )
-    weights: Path | None = Field(
-        default=None, description="A file of tensors to start from; those that fit are taken."
-    )
-    resize_mode: Literal["none", "short_side", "squash"] = Field(
-        default="none", description="How a file becomes the image that is cropped."
-    )
-    resize: int | None = Field(default=None, ge=1, description="Pixels of that size.")
-    crop: int = Field(default=224, ge=8, description="Side of the square crops in training.")
-    crops: int = Field(default=1, ge=1, description="Random crops of an image in one epoch.")
-    test_crops: int = Field(
-        default=1, ge=1, description="Crops a prediction averages: the centre, or fixed others."
-    )
-    flip: bool = Field(default=True, description="Mirror half of the training crops.")
-    epochs: int = Field(default=10, ge=1, description="Passes over the training images.")
-    batch_size: int = Field(default=16, ge=1, description="Crops a step.")
-    optimiser: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="Optimiser.")
-    lr: float = Field(default=1e-4, gt=0, description="Learning rate.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of SGD.")
-    weight_decay: float = Field(default=5e-4, ge=0, description="Of the optimiser.")
-    schedule: Literal["cosine", "step", "constant"] = Field(
-        default="cosine", description="Rate over epochs; 'step': times `decay` a few times."
-    )
-    decay: float = Field(default=0.1, gt=0, lt=1, description="Factor of a step.")
-    decay_epochs: int = Field(default=3, ge=1, description="Epochs between steps.")
-    warmup_epochs: int = Field(default=0, ge=0, description="First epochs, at a rising rate.")
-    loss: Literal["l1", "smooth_l1", "mse"] = Field(default="l1", description="To the label.")
-    precision: Literal["fp32", "bf16"] = Field(
-        default="fp32",
-        description="Arithmetic of forward passes; bf16 is what GPUs are quick at. A network of "
-        "pyiqa then gives scores of eight bits, of which some tie.",
-    )
+    initial: Literal["scratch", "imagenet"] = "scratch"
+    """Random weights, or an ImageNet backbone (fetched where it is not here yet)."""
+    weights: Path | None = None
+    """A file of tensors to start from; those that fit are taken."""
+    resize_mode: Literal["none", "short_side", "squash"] = "none"
+    """How a file becomes the image that is cropped."""
+    resize: int | None = Field(default=None, ge=1)
+    """Pixels of that size."""
+    crop: int = Field(default=224, ge=8)
+    """Side of the square crops in training."""
+    crops: int = Field(default=1, ge=1)
+    """Random crops of an image in one epoch."""
+    test_crops: int = Field(default=1, ge=1)
+    """Crops a prediction averages: the centre, or fixed others."""
+    flip: bool = True
+    """Mirror half of the training crops."""
+    epochs: int = Field(default=10, ge=1)
+    """Passes over the training images."""
+    batch_size: int = Field(default=16, ge=1)
+    """Crops a step."""
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    """Optimiser."""
+    lr: float = Field(default=1e-4, gt=0)
+    """Learning rate."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD."""
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """Of the optimiser."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """Rate over epochs; 'step': times `decay` a few times."""
+    decay: float = Field(default=0.1, gt=0, lt=1)
+    """Factor of a step."""
+    decay_epochs: int = Field(default=3, ge=1)
+    """Epochs between steps."""
+    warmup_epochs: int = Field(default=0, ge=0)
+    """First epochs, at a rising rate."""
+    loss: Literal["l1", "smooth_l1", "mse"] = "l1"
+    """To the label."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of forward passes; bf16 is what GPUs are quick at. A network of pyiqa then gives
+    scores of eight bits, of which some tie."""
 
     @model_validator(mode="after")
     def _size_fits_mode(self) -> Self:

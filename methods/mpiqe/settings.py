@@ -21,113 +21,72 @@ SMALL_BATCH = ("live", "csiq", "bid")
 class MPIQESettings(ModelSettings):
     """The model, where its labels come from, and how it is trained."""
 
-    recipe: RecipeName = Field(
-        default="paper",
-        description="Named set of settings: 'paper', 'tiny' (for the tiny backbone, its default).",
-    )
-    label_file: Path | None = Field(
-        default=None,
-        description="A label file as LIQE publishes them (`*_clip.txt`; several may be joined into "
-        "one). Where it knows an image, its scenes and distortion replace the database's own. The "
-        "paper does not say where its labels are from; its classes and databases are LIQE's.",
-    )
-    several_scenes: Literal["uniform", "first", "multi_label"] = Field(
-        default="uniform",
-        description="Target y of Eq. 9 for an image of several scenes: equal shares, the first one "
-        "named, or a one for each. Unstated (Eq. 9 has one class). 'uniform': no label is left "
-        "out, and y stays a distribution, as the softmax of Eq. 8 is.",
-    )
-    mean_over_classes: bool = Field(
-        default=True,
-        description="The factors 1/M and 1/N of Eq. 9 and 11. Paper: printed so. Without, they are "
-        "the usual cross-entropies.",
-    )
-    lambda_distortion: float = Field(default=1.0, ge=0, description="λ1 of Eq. 15. Paper: 1.")
-    lambda_score: float | None = Field(
-        default=None,
-        ge=0,
-        description="λ2 of Eq. 15. None: 0.1 for LIVE and CSIQ and 0.5 for others, as the paper.",
-    )
-    score_loss: Literal["smooth_l1", "l1"] = Field(
-        default="smooth_l1",
-        description="Contradictory: 'smooth l1' in the text, plain L1 in Eq. 16. 'smooth_l1': the "
-        "word is said of the loss, the norm may be shorthand.",
-    )
-    smooth_beta: float = Field(
-        default=1.0,
-        gt=0,
-        description="Error below which smooth L1 is quadratic. Unstated. 1, the usual one.",
-    )
-    label_scale: float = Field(
-        default=1.0,
-        gt=0,
-        description="Labels (0–1 by the protocol) are multiplied by it for training, predictions "
-        "divided. Unstated, as is the scale of the paper's labels.",
-    )
-    score_start: Literal["mean", "zero"] = Field(
-        default="mean",
-        description="Offset of the last layer of the score's MLP when training begins. Unstated. "
-        "The mean label: at the paper's rate an offset moves by 3e-5 a step.",
-    )
-    epochs: int = Field(
-        default=30, ge=0, description="Paper: 30. 0 leaves the model as it starts (Fig. 4)."
-    )
-    warmup_epochs: float = Field(default=5, ge=0, description="Epochs of warm-up. Paper: 5.")
-    warmup_start: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Share of `lr` at which warm-up begins; it grows linearly, step by step. "
-        "Unstated. 0.",
-    )
-    lr: float = Field(default=3e-5, gt=0, description="Paper: 3e-5.")
-    final_lr: float = Field(
-        default=0.0, ge=0, description="Where the cosine ends. Unstated. 0, as in CoOp."
-    )
-    optimiser: Literal["adam", "adamw"] = Field(default="adam", description="Paper: Adam.")
-    weight_decay: float = Field(default=0.0, ge=0, description="Unstated. 0, Adam's default.")
-    batch_size: int | None = Field(
-        default=None,
-        ge=1,
-        description="None: 32 for LIVE, CSIQ and BID and 64 for others, as the paper.",
-    )
-    batch_of: Literal["crops", "images"] = Field(
-        default="crops",
-        description="What a batch counts. Unstated. 'crops': each is a sample of its own, as in "
-        "HyperIQA and DEIQT, whose protocol the paper's is; 'images' brings all crops of an image "
-        "into one batch.",
-    )
-    crops: int = Field(default=8, ge=1, description="Crops of an image an epoch. Paper: 8.")
-    views: int | None = Field(
-        default=None,
-        ge=1,
-        description="Distinct crops an image has in a whole fit; none: new ones in every epoch. "
-        "Unstated. None. A number lets a model without visual prompts keep what its frozen tower "
-        "computed.",
-    )
-    flip: bool = Field(
-        default=False, description="Mirror half of the crops. Unstated; the paper names no flips."
-    )
-    test_crops: int = Field(
-        default=8,
-        ge=1,
-        description="Crops whose scores are averaged, random but the same in every prediction; 1: "
-        "the centre. Paper: 8 random ones; that they are averaged is presumed.",
-    )
-    resize_mode: Literal["none", "short_side", "squash"] = Field(
-        default="none",
-        description="How a file becomes the image that is cropped. Unstated. 'none': the paper "
-        "crops 'from the original images'.",
-    )
-    resize: int | None = Field(
-        default=None,
-        ge=1,
-        description="Pixels of the short side or square; by default 8/7 of the crop (256 for 224).",
-    )
-    prompt_seed: int = Field(default=0, ge=0, description="Which random start.")
-    autocast: Literal["bf16", "fp16", "off"] = Field(
-        default="bf16", description="Precision of the towers on a GPU. Unstated."
-    )
+    recipe: RecipeName = "paper"
+    """Named set of settings: 'paper', 'tiny' (for the tiny backbone, its default)."""
+    label_file: Path | None = None
+    """A label file as LIQE publishes them (`*_clip.txt`; several may be joined into one). Where it
+    knows an image, its scenes and distortion replace the database's own. The paper does not say
+    where its labels are from; its classes and databases are LIQE's."""
+    several_scenes: Literal["uniform", "first", "multi_label"] = "uniform"
+    """Target y of Eq. 9 for an image of several scenes: equal shares, the first one named, or a one
+    for each. Unstated (Eq. 9 has one class). 'uniform': no label is left out, and y stays a
+    distribution, as the softmax of Eq. 8 is."""
+    mean_over_classes: bool = True
+    """The factors 1/M and 1/N of Eq. 9 and 11. Paper: printed so. Without, they are the usual
+    cross-entropies."""
+    lambda_distortion: float = Field(default=1.0, ge=0)
+    """λ1 of Eq. 15. Paper: 1."""
+    lambda_score: float | None = Field(default=None, ge=0)
+    """λ2 of Eq. 15. None: 0.1 for LIVE and CSIQ and 0.5 for others, as the paper."""
+    score_loss: Literal["smooth_l1", "l1"] = "smooth_l1"
+    """Contradictory: 'smooth l1' in the text, plain L1 in Eq. 16. 'smooth_l1': the word is said of
+    the loss, the norm may be shorthand."""
+    smooth_beta: float = Field(default=1.0, gt=0)
+    """Error below which smooth L1 is quadratic. Unstated. 1, the usual one."""
+    label_scale: float = Field(default=1.0, gt=0)
+    """Labels (0–1 by the protocol) are multiplied by it for training, predictions divided.
+    Unstated, as is the scale of the paper's labels."""
+    score_start: Literal["mean", "zero"] = "mean"
+    """Offset of the last layer of the score's MLP when training begins. Unstated. The mean label:
+    at the paper's rate an offset moves by 3e-5 a step."""
+    epochs: int = Field(default=30, ge=0)
+    """Paper: 30. 0 leaves the model as it starts (Fig. 4)."""
+    warmup_epochs: float = Field(default=5, ge=0)
+    """Epochs of warm-up. Paper: 5."""
+    warmup_start: float = Field(default=0.0, ge=0, le=1)
+    """Share of `lr` at which warm-up begins; it grows linearly, step by step. Unstated. 0."""
+    lr: float = Field(default=3e-5, gt=0)
+    """Paper: 3e-5."""
+    final_lr: float = Field(default=0.0, ge=0)
+    """Where the cosine ends. Unstated. 0, as in CoOp."""
+    optimiser: Literal["adam", "adamw"] = "adam"
+    """Paper: Adam."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Unstated. 0, Adam's default."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """None: 32 for LIVE, CSIQ and BID and 64 for others, as the paper."""
+    batch_of: Literal["crops", "images"] = "crops"
+    """What a batch counts. Unstated. 'crops': each is a sample of its own, as in HyperIQA and
+    DEIQT, whose protocol the paper's is; 'images' brings all crops of an image into one batch."""
+    crops: int = Field(default=8, ge=1)
+    """Crops of an image an epoch. Paper: 8."""
+    views: int | None = Field(default=None, ge=1)
+    """Distinct crops an image has in a whole fit; none: new ones in every epoch. Unstated. None. A
+    number lets a model without visual prompts keep what its frozen tower computed."""
+    flip: bool = False
+    """Mirror half of the crops. Unstated; the paper names no flips."""
+    test_crops: int = Field(default=8, ge=1)
+    """Crops whose scores are averaged, random but the same in every prediction; 1: the centre.
+    Paper: 8 random ones; that they are averaged is presumed."""
+    resize_mode: Literal["none", "short_side", "squash"] = "none"
+    """How a file becomes the image that is cropped. Unstated. 'none': the paper crops 'from the
+    original images'."""
+    resize: int | None = Field(default=None, ge=1)
+    """Pixels of the short side or square; by default 8/7 of the crop (256 for 224)."""
+    prompt_seed: int = Field(default=0, ge=0)
+    """Which random start."""
+    autocast: Literal["bf16", "fp16", "off"] = "bf16"
+    """Precision of the towers on a GPU. Unstated."""
 
     def score_weight(self, dataset: str) -> float:
         """λ2 for a training set (`NAME`, `NAME@VERSION`, or several joined by '+')."""

@@ -18,176 +18,125 @@ Probability = Field(ge=0, le=1)
 class ModelSettings(Settings):
     """The network and where its weights come from."""
 
-    backbone: str | None = Field(
-        None,
-        description="None: the vision transformer of paper and code, timm's ViT-B/8 at 224 pixels. "
-        "A CLIP model's name: its image tower takes that place.",
-    )
-    encoder_weights: Path | None = Field(
-        None,
-        description="Local file with the ImageNet weights that training starts from; None fetches "
-        "them through timm, as the released code does. The paper names MoNet without its start.",
-    )
-    checkpoint: Path | None = Field(
-        None,
-        description="Trained weights to start from, e.g. the published best_model.pth.tar. "
-        "Nothing is pre-trained then unless `corpora` are named.",
-    )
-    checkpoint_sets: tuple[str, ...] | None = Field(
-        None,
-        description="Datasets whose labels the checkpoint has seen; None takes the paper's twelve.",
-    )
-    image_size: PositiveInt | None = Field(
-        None,
-        description="Side in pixels that images are resized to whatever their shape; None is the "
-        "encoder's own. Released code: 224. Paper: not said, but for SPAQ's short side of 512.",
-    )
-    map_pool: PositiveInt = Field(
-        1, description="Average pooling of a CLIP tower's maps; paper and code have none."
-    )
-    map_width: PositiveInt | None = Field(
-        None,
-        description="Channels that maps are projected to; None keeps the encoder's (paper, code).",
-    )
-    opinions: PositiveInt = Field(3, description="MALs on the encoder's maps; released code: 3.")
-    visual_heads: PositiveInt = Field(
-        12, description="Heads of the block behind the MALs; released code: 12."
-    )
-    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
-        (256, 128, 128),
-        description="Channels of the three convolutions; the last is the dimension of an image's "
-        "feature. Released code: 256, 128, 128; the paper gives only 128.",
-    )
-    kernels: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
-        (5, 3, 3), description="Kernels of the convolutions; released code: 5, 3, 3."
-    )
-    pools: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
-        (2, 2, 3), description="Pooling behind the convolutions; released code: 2, 2, 3."
-    )
-    heads: PositiveInt = Field(4, description="Heads of prompt and fusion blocks; code: 4.")
-    prompt_depth: PositiveInt = Field(3, description="Blocks of the prompt encoder; both: 3.")
-    ispp_depth: PositiveInt = Field(3, description="Blocks of the ISPP fusion; both: 3.")
-    fusion_depth: PositiveInt = Field(8, description="Blocks of the image-prompt fusion; both: 8.")
-    dropout: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        description="In the MALs' attention and the score head; released code: 0.1. "
-        "Not in the paper.",
-    )
-    use_prompt: bool = Field(
-        True,
-        description="False removes prompt encoder and fusion (Table 6, 'w/o prompt'); scores are "
-        "then neither scaled nor flipped, since nothing would tell the model.",
-    )
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="Arithmetic of the forward pass; released code: fp32."
-    )
+    backbone: str | None = None
+    """None: the vision transformer of paper and code, timm's ViT-B/8 at 224 pixels. A CLIP model's
+    name: its image tower takes that place."""
+    encoder_weights: Path | None = None
+    """Local file with the ImageNet weights that training starts from; None fetches them through
+    timm, as the released code does. The paper names MoNet without its start."""
+    checkpoint: Path | None = None
+    """Trained weights to start from, e.g. the published best_model.pth.tar. Nothing is pre-trained
+    then unless `corpora` are named."""
+    checkpoint_sets: tuple[str, ...] | None = None
+    """Datasets whose labels the checkpoint has seen; None takes the paper's twelve."""
+    image_size: PositiveInt | None = None
+    """Side in pixels that images are resized to whatever their shape; None is the encoder's own.
+    Released code: 224. Paper: not said, but for SPAQ's short side of 512."""
+    map_pool: PositiveInt = 1
+    """Average pooling of a CLIP tower's maps; paper and code have none."""
+    map_width: PositiveInt | None = None
+    """Channels that maps are projected to; None keeps the encoder's (paper, code)."""
+    opinions: PositiveInt = 3
+    """MALs on the encoder's maps; released code: 3."""
+    visual_heads: PositiveInt = 12
+    """Heads of the block behind the MALs; released code: 12."""
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (256, 128, 128)
+    """Channels of the three convolutions; the last is the dimension of an image's feature. Released
+    code: 256, 128, 128; the paper gives only 128."""
+    kernels: tuple[PositiveInt, PositiveInt, PositiveInt] = (5, 3, 3)
+    """Kernels of the convolutions; released code: 5, 3, 3."""
+    pools: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 3)
+    """Pooling behind the convolutions; released code: 2, 2, 3."""
+    heads: PositiveInt = 4
+    """Heads of prompt and fusion blocks; code: 4."""
+    prompt_depth: PositiveInt = 3
+    """Blocks of the prompt encoder; both: 3."""
+    ispp_depth: PositiveInt = 3
+    """Blocks of the ISPP fusion; both: 3."""
+    fusion_depth: PositiveInt = 8
+    """Blocks of the image-prompt fusion; both: 8."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """In the MALs' attention and the score head; released code: 0.1. Not in the paper."""
+    use_prompt: bool = True
+    """False removes prompt encoder and fusion (Table 6, 'w/o prompt'); scores are then neither
+    scaled nor flipped, since nothing would tell the model."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward pass; released code: fp32."""
 
 
 class TrainingSettings(ModelSettings):
     """Training on a mixture of datasets (§3.2 F, §4.1)."""
 
-    corpora: tuple[str, ...] = Field(
-        (), description="Datasets of the mixture. Paper: 12; the released script names 6."
-    )
-    mixed: bool = Field(
-        True,
-        description="False trains on the evaluated database's own training side and labels alone "
-        "(Table 3, 'SDT'; Table 6, 'w/o mixed training').",
-    )
-    train_part: Literal["all", "head"] = Field(
-        "all", description="'head' keeps the encoder frozen; paper and code train everything."
-    )
-    batches: Literal["leave_one_out", "separate"] = Field(
-        "leave_one_out",
-        description="Released code: each image of a group of one dataset is scored with the "
-        "others as its prompt. Paper: ISPs are drawn apart from the images to score.",
-    )
-    group_size: int = Field(
-        11,
-        ge=2,
-        description="Images to score in a group. With leave-one-out the prompt has one less. Both: "
-        "66 images over 6 devices, hence 11.",
-    )
-    groups: PositiveInt = Field(
-        6, description="Groups in one step, maybe of different datasets; both: 6 devices."
-    )
-    train_isps: PositiveInt = Field(
-        10, description="ISPs of a training prompt where `batches` is 'separate'; paper: 10."
-    )
-    scaling: Literal["none", "max", "uniform"] = Field(
-        "max",
-        description="Random scaling: 'max' divides the scores of prompt and query by their largest "
-        "(paper, Eq. 4), 'uniform' by a number drawn between the largest and 1 (released code).",
-    )
-    scaling_probability: float = Field(0.5, ge=0, le=1, description="Both: 0.5.")
-    flipping_probability: float = Field(
-        0.1, ge=0, le=1, description="Random flipping, s -> 1 - s, after scaling; both: 0.1."
-    )
-    image_flip: Literal["none", "horizontal", "vertical"] = Field(
-        "none",
-        description="Mirrors training images with probability 1/2. Released code: vertical (it "
-        "means horizontal). Paper: none named.",
-    )
-    label_scale: Literal["minmax", "constants", "given"] = Field(
-        "minmax",
-        description="'minmax': labels span 0 to 1 in every corpus (paper; on its training side). "
-        "'constants': fixed constants per database (released code), from labels over its "
-        "range; prompts need a protocol with `normalise: range` then. 'given': as they come.",
-    )
-    native_labels: bool = Field(
-        True,
-        description="Databases of DMOS keep their direction in training and prompt, as in paper "
-        "and code; predictions are turned upwards again. False orients all labels upwards.",
-    )
-    epochs: PositiveInt = Field(100, description="Paper: 100. Released code: 50.")
-    lr: float = Field(1e-5, gt=0, description="Adam's learning rate; both: 1e-5.")
-    weight_decay: float = Field(1e-5, ge=0, description="Adam's L2 penalty; both: 1e-5.")
-    schedule: Literal["constant", "cosine", "cosine_restarts", "cosine_wave"] = Field(
-        "cosine",
-        description="Per epoch. Released code: one cosine to 0. Paper: 'cosine annealing for every "
-        "50 epochs', read as restarts; 'cosine_wave' is the other reading (down, then up).",
-    )
-    schedule_period: PositiveInt = Field(
-        50, description="Epochs of one period of 'cosine_restarts' and 'cosine_wave'; paper: 50."
-    )
+    corpora: tuple[str, ...] = ()
+    """Datasets of the mixture. Paper: 12; the released script names 6."""
+    mixed: bool = True
+    """False trains on the evaluated database's own training side and labels alone (Table 3, 'SDT';
+    Table 6, 'w/o mixed training')."""
+    train_part: Literal["all", "head"] = "all"
+    """'head' keeps the encoder frozen; paper and code train everything."""
+    batches: Literal["leave_one_out", "separate"] = "leave_one_out"
+    """Released code: each image of a group of one dataset is scored with the others as its prompt.
+    Paper: ISPs are drawn apart from the images to score."""
+    group_size: int = Field(default=11, ge=2)
+    """Images to score in a group. With leave-one-out the prompt has one less. Both: 66 images over
+    6 devices, hence 11."""
+    groups: PositiveInt = 6
+    """Groups in one step, maybe of different datasets; both: 6 devices."""
+    train_isps: PositiveInt = 10
+    """ISPs of a training prompt where `batches` is 'separate'; paper: 10."""
+    scaling: Literal["none", "max", "uniform"] = "max"
+    """Random scaling: 'max' divides the scores of prompt and query by their largest (paper, Eq. 4),
+    'uniform' by a number drawn between the largest and 1 (released code)."""
+    scaling_probability: float = Field(default=0.5, ge=0, le=1)
+    """Both: 0.5."""
+    flipping_probability: float = Field(default=0.1, ge=0, le=1)
+    """Random flipping, s -> 1 - s, after scaling; both: 0.1."""
+    image_flip: Literal["none", "horizontal", "vertical"] = "none"
+    """Mirrors training images with probability 1/2. Released code: vertical (it means horizontal).
+    Paper: none named."""
+    label_scale: Literal["minmax", "constants", "given"] = "minmax"
+    """'minmax': labels span 0 to 1 in every corpus (paper; on its training side). 'constants':
+    fixed constants per database (released code), from labels over its range; prompts need a
+    protocol with `normalise: range` then. 'given': as they come."""
+    native_labels: bool = True
+    """Databases of DMOS keep their direction in training and prompt, as in paper and code;
+    predictions are turned upwards again. False orients all labels upwards."""
+    epochs: PositiveInt = 100
+    """Paper: 100. Released code: 50."""
+    lr: float = Field(default=1e-5, gt=0)
+    """Adam's learning rate; both: 1e-5."""
+    weight_decay: float = Field(default=1e-5, ge=0)
+    """Adam's L2 penalty; both: 1e-5."""
+    schedule: Literal["constant", "cosine", "cosine_restarts", "cosine_wave"] = "cosine"
+    """Per epoch. Released code: one cosine to 0. Paper: 'cosine annealing for every 50 epochs',
+    read as restarts; 'cosine_wave' is the other reading (down, then up)."""
+    schedule_period: PositiveInt = 50
+    """Epochs of one period of 'cosine_restarts' and 'cosine_wave'; paper: 50."""
 
 
 class PromptIQASettings(TrainingSettings):
     """All of it: the recipe, the model, its training, and the prompt."""
 
-    recipe: RecipeName = Field(
-        "paper",
-        description="'paper', 'official' (the released code) or 'tiny' (the tiny backbone's "
-        "default): fills in the settings that are not given.",
-    )
-    ispp_size: PositiveInt = Field(
-        10, description="ISPs of the prompt; both: 10 (Fig. 3 varies it from 3 to 10)."
-    )
-    selection: Selection = Field(
-        "interval",
-        description="How ISPs are taken from the labelled images in order of score. 'interval': "
-        "the released code's rule, whose two best images are neighbours when the others' interval "
-        "ends there; 'even': equal steps from worst to best; 'random' (Table 4).",
-    )
-    perturbation: Perturbation = Field(
-        "none",
-        description="Spoils the prompt (Table 5): random 'images', random 'scores', 'both', or "
-        "'inverted' scores (1 - s).",
-    )
-    finetune_epochs: int = Field(
-        0,
-        ge=0,
-        description="Passes over the labelled images with leave-one-out prompts before the prompt "
-        "is taken. Paper and code: 0, adaptation without training.",
-    )
-    finetune_lr: float = Field(1e-4, gt=0, description="Learning rate of those passes.")
-    finetune_part: Literal["fusion", "head", "all"] = Field(
-        "fusion",
-        description="What they train: the prompt and fusion blocks on fixed image features, all "
-        "behind the encoder, or everything.",
-    )
+    recipe: RecipeName = "paper"
+    """'paper', 'official' (the released code) or 'tiny' (the tiny backbone's default): fills in the
+    settings that are not given."""
+    ispp_size: PositiveInt = 10
+    """ISPs of the prompt; both: 10 (Fig. 3 varies it from 3 to 10)."""
+    selection: Selection = "interval"
+    """How ISPs are taken from the labelled images in order of score. 'interval': the released
+    code's rule, whose two best images are neighbours when the others' interval ends there; 'even':
+    equal steps from worst to best; 'random' (Table 4)."""
+    perturbation: Perturbation = "none"
+    """Spoils the prompt (Table 5): random 'images', random 'scores', 'both', or 'inverted' scores
+    (1 - s)."""
+    finetune_epochs: int = Field(default=0, ge=0)
+    """Passes over the labelled images with leave-one-out prompts before the prompt is taken. Paper
+    and code: 0, adaptation without training."""
+    finetune_lr: float = Field(default=1e-4, gt=0)
+    """Learning rate of those passes."""
+    finetune_part: Literal["fusion", "head", "all"] = "fusion"
+    """What they train: the prompt and fusion blocks on fixed image features, all behind the
+    encoder, or everything."""
 
     @model_validator(mode="before")
     @classmethod
