@@ -12,7 +12,6 @@ import numpy.typing as npt
 from pydantic import Field
 
 from bench.api import (
-    BenchError,
     Context,
     Epoch,
     ImagePolicy,
@@ -22,8 +21,8 @@ from bench.api import (
     Scores,
     UsageError,
 )
-from methods.grmp.views import CENTRE, View, draw
 from methods.kit.clip_features import Encoder, ImageSettings, as_array
+from methods.kit.views import CENTRE, View, draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,22 +138,15 @@ class Coop(Method):
 
     def save(self, path: Path) -> None:
         """Write the context."""
-        from safetensors.torch import save_file
+        from methods.kit import checkpoints
 
-        save_file({"ctx": self.prompts.ctx.detach().cpu().contiguous()}, path)
+        checkpoints.write(path, {"ctx": self.prompts.ctx})
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError where it has another shape."""
-        import torch
-        from safetensors.torch import load_file
+        from methods.kit import checkpoints
 
-        found, present = load_file(path)["ctx"], self.prompts.ctx
-        if found.shape != present.shape:
-            raise BenchError(
-                f"'{path}' holds a context of {tuple(found.shape)}, not {tuple(present.shape)}"
-            )
-        with torch.no_grad():
-            present.copy_(found)
+        checkpoints.put(self.prompts, checkpoints.read(path).tensors, f"'{path}'", ["ctx"])
 
     def _build(self) -> TextPrompts:
         import torch

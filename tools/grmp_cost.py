@@ -28,9 +28,10 @@ from bench.model.images import ArrayImages
 from methods.grmp.engine import Engine
 from methods.grmp.finetune import Finetuner
 from methods.grmp.method import GRMP
+from methods.grmp.sampling import Sampler
 from methods.grmp.settings import GrmpSettings
-from methods.grmp.views import Crop, Sampler
 from methods.kit.reuse import NOTHING, Reuse
+from methods.kit.views import Crop
 
 KONIQ_TEST = 2015
 TOLERANCE = 1e-4

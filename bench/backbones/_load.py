@@ -19,8 +19,8 @@ from bench.backbones import (
     BackboneInfo,
     existing,
     resolve,
+    weight_files,
 )
-from bench.backbones._archive import is_archive, read_archive
 
 # Entries of OpenAI's archives that describe the model instead of holding weights.
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
@@ -104,7 +104,7 @@ def _from_tag(info: BackboneInfo, tag: str) -> Any:
 def _from_file(info: BackboneInfo, path: Path) -> Any:
     model = _architecture(info)
     try:
-        _fill(model, _read(path))
+        _fill(model, weight_files.read(path).tensors)
     except Exception as error:
         raise BackboneError(
             f"backbone {info.name!r}: {path} does not hold weights of {info.model} "
@@ -114,18 +114,5 @@ def _from_file(info: BackboneInfo, path: Path) -> Any:
     return model
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The tensors of a checkpoint file by name. Nothing in the file is executed."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return dict(load_file(path))
-    if is_archive(path):  # OpenAI's own download
-        return dict(read_archive(path))
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return dict(content.get("state_dict", content))
-
-
 def _fill(model: nn.Module, tensors: dict[str, Any]) -> None:
-    named = {key.removeprefix("module."): value for key, value in tensors.items()}
-    model.load_state_dict({key: value for key, value in named.items() if key not in _NOT_WEIGHTS})
+    model.load_state_dict({key: value for key, value in tensors.items() if key not in _NOT_WEIGHTS})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,22 @@ from torch import Tensor
 
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet, UsageError
-from methods.grmp import checkpoint
 from methods.grmp.finetune import Finetuner
 from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
-from methods.grmp.pipeline import Lens, Pipeline, Teacher
+from methods.grmp.pipeline import Pipeline, Teacher
 from methods.grmp.pretrain import Pretrainer
 from methods.grmp.settings import GrmpSettings
-from methods.grmp.views import Crop, View, test_views
+from methods.kit import checkpoints
 from methods.kit import gradcam as gradcam
+from methods.kit.lens import Lens
 from methods.kit.reuse import Reuse
+from methods.kit.views import Crop, View, test_views
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FORMAT = "iqa-bench-grmp-1"
+"""In the header of files that `save` and `save_prompts` wrote."""
+LEFT_OUT = frozenset({"text_encoder.token_embedding.weight"})
+"""The authors' pre-training files lack it."""
 Array = npt.NDArray[np.floating[Any]]
 
 
@@ -160,25 +165,27 @@ class Engine:
     def save_prompts(self, path: Path) -> None:
         """What pre-training trained."""
         state = self.model.state_dict()
-        checkpoint.write(path, {name: state[name] for name in prompt_names(self.model)})
+        prompts = {name: state[name] for name in prompt_names(self.model)}
+        checkpoints.write(path, prompts, format=FORMAT)
 
     def load_prompts(self, path: Path) -> None:
         """Read what `save_prompts` wrote."""
-        self._put(checkpoint.read(path), prompt_names(self.model), path)
+        self._put(checkpoints.read(path).tensors, prompt_names(self.model), path)
 
     def save(self, path: Path) -> None:
         """Every tensor that is not the backbone's."""
-        checkpoint.write(path, self._own_tensors(), backbone=self.settings.backbone)
+        checkpoints.write(path, self._own_tensors(), format=FORMAT, backbone=self.settings.backbone)
 
     def load(self, path: Path) -> None:
         """A file of `save`, or a whole state dict of the authors."""
-        required = list(self._own_tensors())
-        if not checkpoint.is_ours(path):
-            required = list(self.model.state_dict())
-        self._put(checkpoint.read(path), required, path)
+        found = checkpoints.read(path)
+        required = set(self._own_tensors())
+        if found.header.get("format") != FORMAT:
+            required = set(self.model.state_dict()) - LEFT_OUT
+        self._put(found.tensors, required, path)
 
-    def _put(self, tensors: dict[str, Tensor], required: Sequence[str], path: Path) -> None:
-        checkpoint.put(self.model, tensors, required, str(path))
+    def _put(self, tensors: dict[str, Tensor], required: Collection[str], path: Path) -> None:
+        checkpoints.put(self.model, tensors, f"'{path}'", required, own=True)
         self.model.requires_grad_(False)
         self.ready = True
         self.pipeline = self._idle_pipeline()

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from bench.api import Context, Epoch, LabelledSet, UsageError
 from methods.grmp.pipeline import Pipeline, Teacher
 from methods.grmp.qgr import Regulated, angle, quality_loss, regulate, semantic_loss
+from methods.grmp.sampling import Sampler
 from methods.grmp.schedule import Schedule
 from methods.grmp.settings import GrmpSettings
-from methods.grmp.views import Crop, Sampler
+from methods.kit.views import Crop
 
 Gradients = list[Tensor]
 

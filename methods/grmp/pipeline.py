@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from methods.grmp.model import QualityCLIP, SceneTokens
-from methods.grmp.views import Crop
-from methods.kit.devices import upload
+from methods.kit.lens import Lens
 from methods.kit.reuse import Kept, Reuse, memory_bound
+from methods.kit.views import Crop
 
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 TEACHER_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class Lens:
-    """How crops become network inputs."""
-
-    size: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    device: torch.device
-    autocast: str = "off"
-
-    def pixels(self, crops: Sequence[Crop]) -> Tensor:
-        """Normalised crops (B, 3, size, size) float32."""
-        pixels = upload(np.stack([crop.pixels(self.size) for crop in crops]), self.device)
-        mean = torch.tensor(self.mean, device=self.device)[:, None, None]
-        std = torch.tensor(self.std, device=self.device)[:, None, None]
-        return (pixels - mean) / std
-
-    def precision(self) -> AbstractContextManager[Any]:
-        """Autocast on a GPU, where the settings ask for it."""
-        enabled = self.device.type == "cuda" and self.autocast != "off"
-        return torch.autocast(
-            self.device.type, PRECISIONS.get(self.autocast, torch.bfloat16), enabled=enabled
-        )
 
 
 class Pipeline:

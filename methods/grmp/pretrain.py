@@ -17,7 +17,7 @@ from methods.grmp.progress import Progress, read_progress, write_progress
 from methods.grmp.prompt_settings import PretrainSettings
 from methods.grmp.qgr import quality_loss
 from methods.grmp.tasks import Task, hold_out, tasks_of
-from methods.grmp.views import CENTRE, Crop, View, draw
+from methods.kit.views import CENTRE, Crop, View, draw
 
 
 @dataclass

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Settings
-from methods.grmp.views import CENTRE, View, crop, titled
 from methods.kit.batches import content, same_shape
+from methods.kit.views import CENTRE, View, crop, titled
 
 if TYPE_CHECKING:
     from torch import Tensor

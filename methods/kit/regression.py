@@ -27,10 +27,9 @@ from bench.api import (
     Scores,
 )
 from bench.api import Settings as BaseSettings
-from methods.grmp.views import CENTRE, View, crop, draw, test_views
 from methods.kit.batches import same_shape
 from methods.kit.seeding import seeded
-from methods.kit.weights import start_from
+from methods.kit.views import CENTRE, View, crop, draw, test_views
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -122,6 +121,7 @@ class Regression(Method):
     @property
     def network(self) -> nn.Module:
         """The network, built at first use."""
+        from methods.kit.checkpoints import start_from
         from methods.kit.devices import placed
 
         if self._network is None:
@@ -206,19 +206,15 @@ class Regression(Method):
 
     def save(self, path: Path) -> None:
         """Write the network."""
-        from safetensors.torch import save_file
+        from methods.kit import checkpoints
 
-        state = self.network.state_dict()
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, path)
+        checkpoints.write(path, self.network.state_dict())
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError where it does not fit."""
-        from safetensors.torch import load_file
+        from methods.kit import checkpoints
 
-        try:
-            self.network.load_state_dict(load_file(path))
-        except RuntimeError as error:
-            raise BenchError(f"'{path}' does not fit this network: {error}") from error
+        checkpoints.put(self.network, checkpoints.read(path).tensors, f"'{path}'")
 
     def _answer(self, network: nn.Module, pixels: Sequence[Pixels]) -> npt.NDArray[np.float64]:
         import torch

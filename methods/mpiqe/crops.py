@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, Images
-from methods.grmp.views import CENTRE, Crop, View
+from methods.kit.views import CENTRE, Crop, View
 from methods.mpiqe.settings import MPIQESettings
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet, UsageError
-from methods.grmp import checkpoint
-from methods.grmp.pipeline import Lens
-from methods.grmp.views import Crop
+from methods.kit import checkpoints
 from methods.kit import gradcam as gradcam
+from methods.kit.lens import Lens
+from methods.kit.views import Crop
 from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.model import Answer, PromptedCLIP
 from methods.mpiqe.settings import MPIQESettings
@@ -110,12 +110,13 @@ class Engine:
     def save(self, path: Path) -> None:
         """Every tensor that is not the backbone's."""
         tensors = {name: self.model.get_parameter(name) for name in self.model.own_names()}
-        checkpoint.write(path, tensors, format=FORMAT, backbone=self.settings.backbone)
+        checkpoints.write(path, tensors, format=FORMAT, backbone=self.settings.backbone)
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError, the model unchanged, where it does not fit."""
         names = self.model.own_names()
-        checkpoint.put(self.model, checkpoint.read(path), names, str(path))
+        tensors = checkpoints.read(path).tensors
+        checkpoints.put(self.model, tensors, f"'{path}'", names, own=True)
 
 
 def _shares(log_probabilities: Tensor | None) -> Tensor:

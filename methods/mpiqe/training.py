@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.api import Context, Epoch, LabelledSet
-from methods.grmp.pipeline import Lens
-from methods.grmp.views import Crop
+from methods.kit.lens import Lens
 from methods.kit.reuse import Kept, memory_bound
+from methods.kit.views import Crop
 from methods.mpiqe.alignment import cross_entropy
 from methods.mpiqe.crops import Sampler
 from methods.mpiqe.model import Answer, PromptedCLIP

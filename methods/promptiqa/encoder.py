@@ -18,7 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from bench.api import UsageError
-from methods.kit.weights import tensors_of
+from methods.kit import checkpoints
 
 VIT = "vit_base_patch8_224"
 """timm's name of the encoder of paper and released code."""
@@ -129,7 +129,7 @@ def build_encoder(
 
 def _load_imagenet(module: nn.Module, weights: Path | None) -> None:
     # Read here, since older timm would unpickle a file without asking what is in it.
-    overlay = {"state_dict": tensors_of(weights)} if weights else None
+    overlay = {"state_dict": checkpoints.read(weights).tensors} if weights else None
     try:
         source = timm.create_model(
             VIT, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay

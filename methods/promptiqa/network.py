@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
-from methods.promptiqa.checkpoint import fit_state, read_checkpoint
+from methods.kit import checkpoints
 from methods.promptiqa.encoder import build_encoder, encoder_info
 from methods.promptiqa.features import FeatureExtractor
 from methods.promptiqa.model import ModelSize, PromptIQANet
@@ -82,22 +82,20 @@ class Network:
 
     def load(self, path: Path) -> None:
         """Replace the weights by those of a checkpoint or of a file that `save` wrote."""
-        state, count = read_checkpoint(path)
+        found = checkpoints.read(path)
+        state, count = found.tensors, found.header.get("prompt_num")
         if count is not None:
             self.context.say(f"promptiqa: '{path.name}' was trained with prompts of {count}")
         extra = {name: value for name, value in state.items() if name.startswith("prompt.")}
         self.extra = {name: value.numpy() for name, value in extra.items()}
         weights = {name: value for name, value in state.items() if name not in extra}
-        fit_state(self.net, weights, f"'{path.name}'")
+        checkpoints.put(self.net, weights, f"'{path.name}'")
         self.net.to(self.context.device).eval().requires_grad_(False)
 
     def save(self, path: Path, extra: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write weights and `extra` arrays to one safetensors file."""
-        from safetensors.torch import save_file
-
-        state = {name: value.contiguous().cpu() for name, value in self.net.state_dict().items()}
         arrays = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in extra.items()}
-        save_file({**state, **arrays}, path)
+        checkpoints.write(path, {**self.net.state_dict(), **arrays})
 
     def embedded(self, images: Images, pairs: Pairs | None) -> Tensor:
         """Image-prompt features (n, d) of images; without pairs the images' own features."""

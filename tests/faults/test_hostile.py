@@ -14,8 +14,8 @@ from torch import nn
 
 from bench import protocol as protocols
 from bench.api import Context, ImagePolicy
-from bench.backbones._archive import read_archive
-from bench.backbones._load import _read as read_backbone
+from bench.backbones import weight_files
+from bench.backbones.archives import read_archive
 from bench.data import datasets
 from bench.data.images.decode import Unreadable, decode
 from bench.protocol import published
@@ -24,9 +24,7 @@ from bench.runs.execute.predicting import load_weights
 from bench.store import Store
 from bench.store.manifest import read_all
 from bench.util.errors import BenchError, DataError, StoreError, UsageError
-from methods.grmp import checkpoint as grmp
-from methods.kit.weights import start_from
-from methods.promptiqa import checkpoint as promptiqa
+from methods.kit import checkpoints
 from methods.promptiqa.encoder import _load_imagenet
 from tests.conftest import Bench
 from tests.faults.evil import evil_weights, runs_when_trusted
@@ -41,10 +39,9 @@ def _label_mean(path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "a backbone": read_backbone,
-    "the start of a network": lambda path: start_from(nn.Linear(2, 2), path),
-    "grmp.weights": grmp.read,
-    "promptiqa.checkpoint": promptiqa.read_checkpoint,
+    "a backbone": weight_files.read,
+    "the start of a network": lambda path: checkpoints.start_from(nn.Linear(2, 2), path),
+    "a method's checkpoint": checkpoints.read,
     "promptiqa.encoder_weights": lambda path: _load_imagenet(nn.Identity(), path),
     "--weights": _label_mean,
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from methods.promptiqa.checkpoint import fit_state
+from methods.kit.checkpoints import put
 from methods.promptiqa.encoder import TapTransformer
 from methods.promptiqa.model import PromptIQANet
 from tests.golden import Comparison, recipe, state_dict_shapes
@@ -24,7 +24,7 @@ def full_size_model() -> PromptIQANet:
         name: torch.from_numpy(np.asarray(recipe.tensor(name, shape)))
         for name, shape in shapes.items()
     }
-    fit_state(model, state, "recipe weights")
+    put(model, state, "recipe weights")
     return model.eval()
 
 

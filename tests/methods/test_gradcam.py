@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.model.images import ArrayImages
-from methods.grmp.pipeline import Lens
 from methods.kit import gradcam as gradcam
+from methods.kit.lens import Lens
 
 TOKENS = torch.tensor(
     [

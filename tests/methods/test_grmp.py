@@ -15,11 +15,11 @@ import torch
 from bench.api import Context, Epoch, LabelledSet
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, DataError, UsageError
-from methods.grmp import checkpoint
 from methods.grmp.engine import Engine
 from methods.grmp.method import GRMP
 from methods.grmp.model import finetuned_names
 from methods.grmp.settings import GrmpSettings
+from methods.kit import checkpoints
 from methods.kit.reuse import NOTHING, Reuse
 
 SIDE = 128
@@ -324,4 +324,4 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(BenchError):
-            checkpoint.read(tmp_path / "trap.pt")
+            checkpoints.read(tmp_path / "trap.pt")

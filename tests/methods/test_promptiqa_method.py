@@ -11,7 +11,7 @@ import torch
 
 from bench.api import Context, LabelledSet
 from bench.model.images import ArrayImages
-from bench.util.errors import UsageError
+from bench.util.errors import BenchError, UsageError
 from methods.promptiqa import features
 from methods.promptiqa.features import STORE, FeatureStore
 from methods.promptiqa.method import PromptIQA
@@ -106,7 +106,7 @@ def test_pretrained_state_is_all_that_a_run_needs(fitted: PromptIQA, tmp_path: P
 def test_a_file_of_another_size_is_refused(fitted: PromptIQA, tmp_path: Path) -> None:
     fitted.save_pretrained(tmp_path / "weights.safetensors")
     other = build(fusion_depth=3)
-    with pytest.raises(UsageError, match=r"missing: blocks\.2"):
+    with pytest.raises(BenchError, match=r"12 missing \(blocks\.2"):
         other.load_pretrained(tmp_path / "weights.safetensors")
 
 

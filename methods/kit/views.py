@@ -1,15 +1,14 @@
-"""Crops of images, and which of them an epoch trains on."""
+"""Crops of images: where they lie, random ones, and the fixed ones of predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import BenchError, Context, Images, Pixels
-from methods.grmp.settings import GrmpSettings
+from bench.api import BenchError, Images, Pixels
 
 
 class View(NamedTuple):
@@ -66,40 +65,6 @@ class Crop:
     def pixels(self, size: int) -> Pixels:
         """(size, size, 3) uint8."""
         return crop(self.images[self.index], self.view, size, self.images.names[self.index])
-
-
-class Sampler:
-    """The training batches of every epoch; a function of the context's seed and the settings."""
-
-    def __init__(self, images: Images, settings: GrmpSettings, context: Context) -> None:
-        self.images = images
-        self.settings = settings
-        self.context = context
-
-    def epoch(self, number: int) -> list[list[Crop]]:
-        """Batches of epoch `number`: every image `crops` times, in random order."""
-        rng = self.context.rng("epoch", number)
-        indices = rng.permutation(np.repeat(np.arange(len(self.images)), self.settings.crops))
-        size = self.settings.batch_size
-        chunks = [indices[i : i + size] for i in range(0, len(indices), size)]
-        return [self._batch(chunk.tolist(), rng) for chunk in chunks]
-
-    def _batch(self, indices: Sequence[int], rng: np.random.Generator) -> list[Crop]:
-        shared = self._one(rng, 0) if self.settings.augment == "batch" else None
-        views = [shared or self._one(rng, index) for index in indices]
-        return [
-            Crop(self.images, index, view, (index, view))
-            for index, view in zip(indices, views, strict=True)
-        ]
-
-    def _one(self, rng: np.random.Generator, index: int) -> View:
-        if self.settings.augment == "none":
-            return CENTRE
-        if self.settings.augment == "batch":
-            index = 0
-        if self.settings.views is not None:
-            rng = self.context.rng("view", index, int(rng.integers(self.settings.views)))
-        return draw_leaning(rng) if self.settings.augment == "batch" else draw(rng)
 
 
 def test_views(count: int) -> list[View]:
