@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, LabelledSet
-from bench.cli.speed.networks import random_network
+from bench.cli.machine.networks import random_network
 from bench.model.images import ArrayImages
 from methods.promptiqa.features import STORE
 from methods.promptiqa.layers import MAL, AttentionBlock, PositionAttention

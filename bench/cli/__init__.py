@@ -151,12 +151,12 @@ def speed(
     """Measure this machine: decoding, CLIP, PromptIQA, statistics, a report."""
     from rich.console import Console
 
-    from bench.cli import speed as measuring
-    from bench.cli.speed.timing import effort
+    from bench.cli import machine
+    from bench.cli.machine.timing import effort
     from bench.util.environment import resolve_device
 
     chosen = effort(resolve_device(device), quick, cpu_time)
-    raise typer.Exit(measuring.run(chosen, as_json, Console()))
+    raise typer.Exit(machine.run(chosen, as_json, Console()))
 
 
 @app.command("exec", hidden=True)

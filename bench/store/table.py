@@ -1,7 +1,7 @@
 """Stored results as one table: a row for every run of every cell, done or not.
 
->>> from bench import export
->>> runs = export.load("results")  # doctest: +SKIP
+>>> from bench.store import table
+>>> runs = table.load("results")  # doctest: +SKIP
 """
 
 from __future__ import annotations

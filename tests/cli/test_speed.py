@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.cli import speed
-from bench.cli.speed import networks, text, timing
-from bench.cli.speed.timing import Effort, Measure, effort, timed
+from bench.cli import machine
+from bench.cli.machine import networks, text, timing
+from bench.cli.machine.timing import Effort, Measure, effort, timed
 from bench.util.errors import UsageError
 from tests.conftest import Bench
 
@@ -45,11 +45,11 @@ def test_the_share_is_the_work_over_the_ceiling(
         networks, "ceiling", lambda effort: Measure("product", next(seen), "TFLOP/s", 1.0)
     )
     monkeypatch.setattr(networks, "TASKS", (half_of_it,))
-    there = {line.name: line for line in speed.networks(replace(LEAST, device="cuda"))}
+    there = {line.name: line for line in machine.of_networks(replace(LEAST, device="cuda"))}
     assert there["product"].rate == 2.0  # the better of two looks
     assert there["a network"].share == pytest.approx(0.5)
     assert text(there["a network"]).endswith("500 images/s                   50.0 % of the ceiling")
-    lines = list(speed.measure(LEAST, tmp_path))
+    lines = list(machine.measure(LEAST, tmp_path))
     assert "a network" in {line.name for line in lines}
     assert all(line.rate > 0 and line.share is None for line in lines)
     assert len(list((tmp_path / "results").glob("records/*/*/*.json"))) == 80

@@ -10,7 +10,7 @@ from bench.data.data_cache import DataCache
 from bench.model.jobs import Event, RunJob
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
-from bench.runs.execute import Executor
+from bench.runs.execute import RunExecutor
 from bench.runs.plan import Planner
 from bench.store import Store
 from tests.conftest import Bench
@@ -26,13 +26,13 @@ def test_damaged_scores_are_set_aside_and_computed_again(
     variants = choose(protocol, ["toy_luminance"], {})
     (spec,) = Planner(protocol, data_cache).plan(variants, store).runs.values()
     work = RunJob(spec=spec, settings=variants[0].raw)
-    first = Executor(store, data_cache).execute(work)
+    first = RunExecutor(store, data_cache).execute(work)
     (scores,) = (store.root / "scores").glob("*/*.parquet")
     whole = scores.read_bytes()
 
     scores.write_bytes(content)
     events: list[Event] = []
-    second = Executor(store, data_cache, emit=events.append).execute(work)
+    second = RunExecutor(store, data_cache, emit=events.append).execute(work)
     assert second.status == "done", second.traceback
     assert second.metrics == first.metrics
     assert scores.read_bytes() == whole

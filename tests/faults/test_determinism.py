@@ -15,7 +15,7 @@ from bench.data.data_cache import DataCache
 from bench.model.jobs import RunJob
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
-from bench.runs.execute import Executor
+from bench.runs.execute import RunExecutor
 from bench.runs.plan import Planner
 from bench.store import Store
 from tests.conftest import Bench
@@ -39,7 +39,7 @@ def test_a_training_repeats_bit_for_bit(
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         random.seed(seed)
-        record = Executor(store, data_cache).execute(RunJob(spec=spec, settings=variants[0].raw))
+        record = RunExecutor(store, data_cache).execute(RunJob(spec=spec, settings=variants[0].raw))
         assert record.status == "done", record.traceback
         found.append((record, store.predictions(spec)))
     (first, one), (second, two) = found
@@ -57,7 +57,7 @@ def test_deterministic_holds_torch_to_it_and_is_recorded(bench: Bench) -> None:
 
 
 def test_without_the_option_nothing_is_switched() -> None:
-    code = "from bench import determinism; print(determinism.enabled())"
+    code = "from bench.util import determinism; print(determinism.enabled())"
     command = [sys.executable, "-c", code]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert output == "False\n"

@@ -14,7 +14,7 @@ from bench.model.images import ArrayImages
 from bench.model.jobs import RunJob
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
-from bench.runs.execute import Executor
+from bench.runs.execute import RunExecutor
 from bench.runs.execute.fitting import predict
 from bench.runs.plan import Planner
 from bench.store import Store
@@ -35,7 +35,7 @@ def predictions(method: str, device: str, data: Path, folder: Path) -> np.ndarra
     store = Store(folder)
     (spec,) = Planner(protocol, data_cache).plan(variants, store).runs.values()
     work = RunJob(spec=spec, settings=variants[0].raw)
-    record = Executor(store, data_cache, device=device).execute(work)
+    record = RunExecutor(store, data_cache, device=device).execute(work)
     assert record.status == "done", record.traceback
     assert record.peak_memory_mb
     return store.predictions(spec)["prediction"].to_numpy()

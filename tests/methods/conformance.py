@@ -18,6 +18,7 @@ from PIL import Image
 
 from bench import registry
 from bench.api import Context, Images, LabelledSet, Method
+from bench.data import datasets
 from bench.data.demo import filters, render
 from bench.data.images.decode import decode
 from bench.model.images import ArrayImages
@@ -156,7 +157,12 @@ class World:
         cls = registry.load(name)
         backbone = {"backbone": "tiny"} if "backbone" in cls.Settings.model_fields else {}
         cls, settings = registry.settings_for(case, {**backbone, **given, **more})
-        return cls(settings, Context(seed=seed, batch_size=batch_size))
+        method = cls(settings, Context(seed=seed, batch_size=batch_size))
+        if known := method.oracle_of():
+            dataset = datasets.load(known)
+            labels = dataset.quality.tolist()
+            method.context.labels = dict(zip(dataset.table["image"], labels, strict=True))
+        return method
 
     def labelled(self, method: Method, count: int = COUNT, upwards: bool = True) -> LabelledSet:
         """Graded images with everything a method may ask for; `upwards` says later is better."""

@@ -171,7 +171,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(bench: Bench) -> None:
     assert 0 < len(kept) < 6
     assert bench.run(path, "--methods", "toy_linear", "--set", "wait=0.3").returncode == 0
     assert len(records(bench)) == 6
-    assert all(item.stat().st_mtime_ns == time_ns for item, time_ns in artifacts.items())
+    assert all(item.stat().st_mtime_ns == time_ns for item, time_ns in kept.items())
 
 
 def test_killing_everything_loses_no_finished_run(bench: Bench) -> None:

@@ -14,8 +14,9 @@ from PIL import Image
 
 from bench.cli import session
 from bench.data import datasets
-from bench.runs.execute.fitting import Checkpoint, Trajectory
+from bench.runs.execute.fitting import EvaluatedEpoch, Trajectory
 from bench.store import Store
+from bench.store import table as runs_table
 from bench.store.validate import validate
 from bench.util.errors import DataError, UsageError
 from tests.conftest import Bench
@@ -54,7 +55,7 @@ def test_predictions_are_stored_and_no_metric_is_made_up(pooled: Bench) -> None:
     # Nothing can be read off a pool between epochs, so nothing is computed there.
     assert [point.test for point in records["toy_linear"].curve] == [None] * 4
     assert validate(pooled.results, [pooled.data]).findings == []
-    table = table.load(pooled.results, metrics=["krcc"])
+    table = runs_table.load(pooled.results, metrics=["krcc"])
     assert table["status"].tolist() == ["done", "done"]
     assert store.problems == []
     pairs = pooled("gmad", pooled.results, "--pairs", 2, "--levels", 3, "--out", "pairs")
@@ -110,9 +111,9 @@ def test_validation_images_choose_an_epoch_where_the_pool_cannot(pooled: Bench) 
 
 def test_the_best_test_epoch_needs_labels() -> None:
     zeros = np.zeros(3)
-    points = [Checkpoint(epoch, zeros, {}, {"srcc": epoch, "plcc": 0.0}) for epoch in (1, 2)]
+    points = [EvaluatedEpoch(epoch, zeros, {}, {"srcc": epoch, "plcc": 0.0}) for epoch in (1, 2)]
     assert set(Trajectory(checkpoints=points).chosen()) == {"last", "val"}
-    labelled = [Checkpoint(epoch, zeros, {"srcc": 0.1}, None) for epoch in (1, 2)]
+    labelled = [EvaluatedEpoch(epoch, zeros, {"srcc": 0.1}, None) for epoch in (1, 2)]
     assert set(Trajectory(checkpoints=labelled).chosen()) == {"last", "best_test"}
 
 

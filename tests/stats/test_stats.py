@@ -379,7 +379,7 @@ class TestSimulation:
 
     def test_the_documented_command_is_the_one_that_runs(self) -> None:
         text = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="utf-8")
-        assert re.search(r"python -m bench\.stats\.simulate --trials \d+ --seed \d+", text)
+        assert re.search(r"python -m tools\.simulate_intervals --trials \d+ --seed \d+", text)
 
 
 class TestSimulationWithTraining:

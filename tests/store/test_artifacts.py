@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bench.api import Context, Images, Method, Settings
 from bench.model.images import ArrayImages
 from bench.model.records import RunSpec, SplitRule, Task
+from bench.runs.execute import keeping
 from bench.store import Store, artifacts
 from bench.store.validate import validate
 from bench.util.errors import BenchError, StoreError
@@ -85,7 +86,7 @@ def write(folder: Path, keep: tuple[str, ...] = ALL, **answers: Any) -> Store:
             "scene": "night",
         }
     )
-    artifacts.write(store, spec(), method, images, table, keep)
+    keeping.write(store, spec(), method, images, table, keep)
     return store
 
 
@@ -157,10 +158,10 @@ def test_files_beside_records_are_no_records(tmp_path: Path) -> None:
 )
 def test_shown_images_are_spread_over_quality(quality: list[float], seed: int, count: int) -> None:
     values = np.array(quality)
-    rows = artifacts.spread_rows(values, seed, count)
+    rows = keeping.spread_rows(values, seed, count)
     assert len(set(rows.tolist())) == min(count, len(values))
     assert list(values[rows]) == sorted(values[rows])
-    assert np.array_equal(rows, artifacts.spread_rows(values, seed, count))
+    assert np.array_equal(rows, keeping.spread_rows(values, seed, count))
     # One of each part: the i-th lies between the quantiles of its part.
     ordered = np.sort(values)
     for part, row in zip(np.array_split(ordered, len(rows)), rows, strict=True):

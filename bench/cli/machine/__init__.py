@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.speed.timing import Effort, Measure
+from bench.cli.machine.timing import Effort, Measure
 from bench.util.environment import cores, environment
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 def measure(effort: Effort, folder: Path) -> Iterator[Measure]:
     """All lines, as they are measured; `folder` takes files of some 20 MB."""
-    from bench.cli.speed import work
+    from bench.cli.machine import work
 
     yield from work.images(effort, folder)
-    yield from networks(effort)
+    yield from of_networks(effort)
     yield from work.statistics(effort)
     yield work.report(effort, folder)
 
 
-def networks(effort: Effort) -> Iterator[Measure]:
+def of_networks(effort: Effort) -> Iterator[Measure]:
     """The networks, on a GPU after the ceiling and with their shares of it.
 
     A processor has none that torch could show: its convolutions and its matrix product come from
     different libraries, of which one may be half as quick again as the other.
     """
-    from bench.cli.speed import networks
+    from bench.cli.machine import networks
 
     if not effort.gpu:
         for task in networks.TASKS:

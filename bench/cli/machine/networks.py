@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.cli.speed.timing import Effort, Measure, timed
+from bench.cli.machine.timing import Effort, Measure, timed
 
 if TYPE_CHECKING:
     from methods.promptiqa.encoder import EncoderInfo

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.cli.speed.timing import Effort, Measure, timed
+from bench.cli.machine.timing import Effort, Measure, timed
 
 if TYPE_CHECKING:
     import PIL.Image
