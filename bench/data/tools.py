@@ -222,7 +222,8 @@ def _images(data: Dataset, progress: Progress | None) -> list[Check]:
     """Every file there, every file decodable, and no picture twice under two names."""
     from bench.data.images.decode import Unreadable
     from bench.data.images.files import find_files
-    from bench.data.images.packing import complaint, decoded, pixel_digest
+    from bench.data.images.packing import complaint, decoded
+    from bench.model.images import pixel_digest
 
     names = list(data.table["image"])
     found = dict(zip(names, find_files(data.root, names), strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -50,6 +52,16 @@ class Images(Protocol):
 
     def subset(self, indices: Indices) -> Images:
         """The images at `indices`, in that order, without copying pixels."""
+
+    def digest(self, index: int) -> str:
+        """SHA-256 over shape and pixels of one image: equal pictures have equal digests."""
+
+
+def pixel_digest(image: Pixels) -> str:
+    """SHA-256 over shape and pixels."""
+    digest = hashlib.sha256(json.dumps(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 class ImageSequence:
@@ -103,3 +115,11 @@ class ArrayImages(ImageSequence):
         return ArrayImages(
             [self._arrays[int(i)] for i in indices], [self.names[int(i)] for i in indices]
         )
+
+    def digest(self, index: int) -> str:
+        """SHA-256 over shape and pixels of one image."""
+        return pixel_digest(self._arrays[index])
+
+    def renamed(self, names: Sequence[str]) -> ArrayImages:
+        """The same images under other names."""
+        return ArrayImages(self._arrays, names)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.images.files import Tree
-from bench.data.images.packing import INDEX, PIXELS, Progress, build, complaint, pixel_digest
+from bench.data.images.packing import INDEX, PIXELS, Progress, build, complaint
 from bench.model.images import ImagePolicy, Images, ImageSequence, Indices, Pixels
 from bench.util.errors import DataError, StoreError
 
@@ -69,16 +69,21 @@ class PackedImages(ImageSequence):
             part.__dict__["_pixels"] = self._pixels
         return part
 
+    def digest(self, index: int) -> str:
+        """SHA-256 over shape and pixels of one image, worked out when it was decoded."""
+        return self.entries[index].digest
+
+    def renamed(self, names: Sequence[str]) -> PackedImages:
+        """The same images under other names."""
+        return PackedImages(self.folder, names, self.entries)
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_pixels"}
 
 
 def images_digest(images: Images) -> str:
     """SHA-256 over names and pixels, whatever holds them: what was really shown to a method."""
-    if isinstance(images, PackedImages):
-        parts = [entry.digest for entry in images.entries]
-    else:
-        parts = [pixel_digest(image) for image in images]
+    parts = [images.digest(index) for index in range(len(images))]
     payload = json.dumps(list(zip(images.names, parts, strict=True)), separators=(",", ":"))
     return hashlib.sha256(payload.encode()).hexdigest()
 

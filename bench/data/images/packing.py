@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 
 from bench.api import ImagePolicy, Pixels
 from bench.data.images.decode import Unreadable, decode
+from bench.model.images import pixel_digest
 from bench.util.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -97,13 +97,6 @@ def decoded(files: Sequence[Path], policy: ImagePolicy) -> Iterator[Pixels | Unr
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(files), THREADS * 2):
             yield from pool.map(attempt, files[start : start + THREADS * 2])
-
-
-def pixel_digest(image: Pixels) -> str:
-    """SHA-256 over shape and pixels."""
-    digest = hashlib.sha256(json.dumps(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
 
 
 def _flush(out: BinaryIO) -> None:
