@@ -25,7 +25,15 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
-from bench.util.errors import BenchError, DataError, StoreError, UsageError, nearest, unknown
+from bench.util.errors import (
+    BenchError,
+    DataError,
+    StoreError,
+    UsageError,
+    nearest,
+    ran_out,
+    unknown,
+)
 
 __all__ = [
     "OWN",
@@ -44,6 +52,7 @@ __all__ = [
     "StoreError",
     "UsageError",
     "nearest",
+    "ran_out",
     "unknown",
 ]
 

@@ -30,6 +30,17 @@ class StoreError(BenchError):
     exit_code = 4
 
 
+_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+"""What torch, its CPU allocator, cuBLAS and cuDNN say."""
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a GPU or off it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _MEMORY_SIGNS)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing comes near."""
     lowered = {item.lower(): item for item in known}

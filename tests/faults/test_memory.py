@@ -9,8 +9,9 @@ import torch
 from bench.api import Context, Images, Method, Scores
 from bench.model.images import ArrayImages
 from bench.runs.execute.fitting import predict
-from bench.runs.execute.memory import ran_out, retry_smaller_batch
+from bench.runs.execute.memory import retry_smaller_batch
 from bench.store import Store
+from bench.util.errors import ran_out
 from tests.conftest import Bench
 
 PROTOCOL = """

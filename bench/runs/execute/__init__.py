@@ -26,11 +26,11 @@ from bench.runs.execute.fitting import (
     Trajectory,
     predict,
 )
-from bench.runs.execute.memory import advice, ran_out
+from bench.runs.execute.memory import advice
 from bench.store import Store, read_parquet, set_aside, write_parquet
 from bench.store.claims import Claims, Holder
 from bench.util.environment import environment, peak_memory_mb
-from bench.util.errors import BenchError, DataError, StoreError
+from bench.util.errors import BenchError, DataError, StoreError, ran_out
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from bench.util.errors import ran_out
+
 if TYPE_CHECKING:
     from bench.api import Method
 
 T = TypeVar("T")
-
-_SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""What torch, its CPU allocator, cuBLAS and cuDNN say."""
 
 
 def retry_smaller_batch(method: Method, infer: Callable[[], T]) -> T:
@@ -28,13 +27,6 @@ def retry_smaller_batch(method: Method, infer: Callable[[], T]) -> T:
                 raise
         # Outside the handler: the error's frames hold the tensors that are in the way.
         _halve(method)
-
-
-def ran_out(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on a GPU or off it."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
 def advice(method: type[Method]) -> str:
