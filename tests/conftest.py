@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench import registry
+from bench.cli import main
 
 TOY_METHODS = Path(__file__).parent / "toy"
 
@@ -48,9 +53,78 @@ def _toy_methods(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     registry.entries.cache_clear()
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """Everything that it printed."""
+        return self.stdout + self.stderr
+
+
+WIDTH = "200"
+"""Columns of the terminal that commands print for, so that no sentence is broken."""
+
+
+def run_cli(
+    *arguments: object, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Ended:
+    """`bench` in this process, as its entry point runs it: same output, same exit code.
+
+    `folder` is the working folder, `environment` what is added to this process's. Both are as
+    before afterwards, and nothing of one command is left to the next. An exception that the
+    command line lets through is raised here.
+    """
+    stdout, stderr = _Captured(), _Captured()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(os.environ, {"COLUMNS": WIDTH, **(environment or {})}))
+        stack.enter_context(mock.patch.object(sys, "argv", ["bench", *map(str, arguments)]))
+        stack.enter_context(contextlib.redirect_stdout(stdout))
+        stack.enter_context(contextlib.redirect_stderr(stderr))
+        if folder is not None:
+            stack.enter_context(contextlib.chdir(folder))
+        stack.enter_context(_own_methods_of_the_environment())
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return Ended(code, stdout.text, stderr.text)
+
+
+class _Captured(io.TextIOWrapper):
+    """A stream as a pipe is: text over bytes, and no terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+
+    @property
+    def text(self) -> str:
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode("utf-8")
+
+
+@contextlib.contextmanager
+def _own_methods_of_the_environment() -> Iterator[None]:
+    """A process finds its methods once; here each command finds those of its environment."""
+    registry.entries.cache_clear()
+    try:
+        yield
+    finally:
+        registry.entries.cache_clear()
+        for name in [name for name in sys.modules if name.startswith("iqa_bench_own_")]:
+            if not Path(str(sys.modules[name].__file__)).is_relative_to(TOY_METHODS):
+                del sys.modules[name]
+
+
 @dataclass
 class Bench:
-    """The real command line in a folder of its own."""
+    """The command line in a folder of its own."""
 
     folder: Path
     data: Path
@@ -66,9 +140,18 @@ class Bench:
         path.write_text(text)
         return path
 
-    def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `bench` and wait; output is captured."""
-        return subprocess.run(
+    def __call__(self, *arguments: object, **environment: str) -> Ended:
+        """Run `bench` in this process (`run_cli`); workers are processes of their own."""
+        own = {**self.places, **environment}
+        return run_cli(*arguments, folder=self.folder, environment=own)
+
+    def run(self, *arguments: object, **environment: str) -> Ended:
+        """`bench run` on the CPU into `results`."""
+        return self("run", *arguments, "--device", "cpu", "--results", self.results, **environment)
+
+    def process(self, *arguments: object, **environment: str) -> Ended:
+        """Run `bench` in a process of its own, where that is what is tested."""
+        done = subprocess.run(
             [sys.executable, "-m", "bench", *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(**environment),
@@ -77,20 +160,16 @@ class Bench:
             timeout=300,
             check=False,
         )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where a command finds data and keeps its cache."""
+        return {"IQA_DATA": str(self.data), "IQA_BENCH_CACHE": str(self.folder / "cache")}
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The environment of a command: data, cache and toy methods in place."""
-        return {
-            **os.environ,
-            "IQA_DATA": str(self.data),
-            "IQA_BENCH_CACHE": str(self.folder / "cache"),
-            "COLUMNS": "200",
-            **more,
-        }
-
-    def run(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        """`bench run` on the CPU into `results`."""
-        return self("run", *arguments, "--device", "cpu", "--results", self.results, **environment)
+        """The whole environment of a process: data, cache and toy methods in place."""
+        return {**os.environ, **self.places, "COLUMNS": WIDTH, **more}
 
 
 @pytest.fixture

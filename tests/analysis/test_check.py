@@ -18,7 +18,8 @@ from bench.stats import nadeau_bengio
 from bench.store import baseline
 from bench.store.table import load
 from bench.util.errors import UsageError
-from tests.results_factory import Factory, command
+from tests.conftest import run_cli
+from tests.fake_results import FakeSweep
 
 KEY = ("few_shot", "good", "livec", "livec", "50", "last")
 
@@ -33,8 +34,8 @@ def verdicts(report: CheckReport) -> dict[str, str]:
 
 
 def test_the_same_results_are_no_regression(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
-    Factory(tmp_path / "b").write()
+    FakeSweep(tmp_path / "a").write()
+    FakeSweep(tmp_path / "b").write()
     report = check(tmp_path / "b", tmp_path / "a")
     assert set(verdicts(report).values()) == {"ok"}
     assert report.exit_code == 0
@@ -44,8 +45,8 @@ def test_the_same_results_are_no_regression(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("as_file", [False, True])
 def test_a_method_that_got_worse_is_found(tmp_path: Path, as_file: bool) -> None:
-    store = Factory(tmp_path / "a").write()
-    Factory(tmp_path / "b", noise={"good": 1.5, "fair": 0.4}).write()
+    store = FakeSweep(tmp_path / "a").write()
+    FakeSweep(tmp_path / "b", noise={"good": 1.5, "fair": 0.4}).write()
     against = baseline.save(store, "x", tmp_path)[0] if as_file else tmp_path / "a"
     report = check(tmp_path / "b", against)
     assert verdicts(report) == {
@@ -60,8 +61,8 @@ def test_a_method_that_got_worse_is_found(tmp_path: Path, as_file: bool) -> None
 
 
 def test_a_lower_error_is_better(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
-    Factory(tmp_path / "b", noise={"good": 1.5, "fair": 0.4}).write()
+    FakeSweep(tmp_path / "a").write()
+    FakeSweep(tmp_path / "b", noise={"good": 1.5, "fair": 0.4}).write()
     report = check(tmp_path / "b", tmp_path / "a", metric="rmse")
     assert verdicts(report)["good livec"] == "regression"
     assert verdicts(report)["fair livec"] == "improved"
@@ -118,8 +119,8 @@ def test_a_larger_drop_is_never_a_better_verdict(
 def test_what_is_missing_makes_it_incomplete(
     tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
-    Factory(tmp_path / "a", datasets=("livec",)).write()
-    Factory(tmp_path / "b", datasets=("livec",), **change).write()
+    FakeSweep(tmp_path / "a", datasets=("livec",)).write()
+    FakeSweep(tmp_path / "b", datasets=("livec",), **change).write()
     report = check(tmp_path / "b", tmp_path / "a")
     assert report.exit_code == 3
     cell = next(cell for cell in report.cells if cell.label == "good")
@@ -128,17 +129,17 @@ def test_what_is_missing_makes_it_incomplete(
 
 
 def test_a_regression_outweighs_what_is_missing(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
+    FakeSweep(tmp_path / "a").write()
     worse = {"good": 1.5, "fair": 1.0}
-    Factory(tmp_path / "b", noise=worse, absent=frozenset({("good", 3)})).write()
+    FakeSweep(tmp_path / "b", noise=worse, absent=frozenset({("good", 3)})).write()
     report = check(tmp_path / "b", tmp_path / "a")
     assert report.exit_code == 1
     assert "repeat 3: not there" in report.cells[0].reason
 
 
 def test_more_than_the_baseline_has_is_fine(tmp_path: Path) -> None:
-    Factory(tmp_path / "a", repeats=5, datasets=("livec",)).write()
-    Factory(tmp_path / "b", noise={"good": 0.5, "fair": 1.0, "new": 9.0}).write()
+    FakeSweep(tmp_path / "a", repeats=5, datasets=("livec",)).write()
+    FakeSweep(tmp_path / "b", noise={"good": 0.5, "fair": 1.0, "new": 9.0}).write()
     report = check(tmp_path / "b", tmp_path / "a")
     assert report.exit_code == 0
     assert [(cell.label, cell.n) for cell in report.cells] == [("good", 5), ("fair", 5)]
@@ -146,11 +147,11 @@ def test_more_than_the_baseline_has_is_fine(tmp_path: Path) -> None:
 
 def test_nothing_compared_never_passes(tmp_path: Path) -> None:
     (tmp_path / "empty" / "records").mkdir(parents=True)
-    Factory(tmp_path / "a").write()
+    FakeSweep(tmp_path / "a").write()
     assert check(tmp_path / "a", tmp_path / "empty").exit_code == 3
     assert check(tmp_path / "empty", tmp_path / "a").exit_code == 3
     for name in ("one", "other"):
-        Factory(tmp_path / name, repeats=1).write()
+        FakeSweep(tmp_path / name, repeats=1).write()
     report = check(tmp_path / "one", tmp_path / "other")
     assert report.exit_code == 3
     assert "at least two repeats" in report.cells[0].reason
@@ -158,7 +159,7 @@ def test_nothing_compared_never_passes(tmp_path: Path) -> None:
 
 def test_a_cell_that_the_baseline_never_had_a_value_for_is_skipped(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        Factory(tmp_path / name, constant=frozenset({"fair"})).write()
+        FakeSweep(tmp_path / name, constant=frozenset({"fair"})).write()
     report = check(tmp_path / "a", tmp_path / "b")
     assert verdicts(report)["fair livec"] == "skipped"
     assert report.exit_code == 0
@@ -168,8 +169,8 @@ def test_a_cell_that_the_baseline_never_had_a_value_for_is_skipped(tmp_path: Pat
 
 
 def test_every_method_against_one_of_the_baseline(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
-    Factory(tmp_path / "b", noise={"good": 0.5, "fair": 1.0, "new": 0.3}).write()
+    FakeSweep(tmp_path / "a").write()
+    FakeSweep(tmp_path / "b", noise={"good": 0.5, "fair": 1.0, "new": 0.3}).write()
     report = check(tmp_path / "b", tmp_path / "a", reference="good")
     assert verdicts(report) == {
         "good livec": "ok",
@@ -184,8 +185,8 @@ def test_every_method_against_one_of_the_baseline(tmp_path: Path) -> None:
 
 
 def test_a_new_metric_needs_predictions_only(tmp_path: Path) -> None:
-    store = Factory(tmp_path / "a").write()
-    Factory(tmp_path / "b", noise={"good": 1.5, "fair": 1.0}).write()
+    store = FakeSweep(tmp_path / "a").write()
+    FakeSweep(tmp_path / "b", noise={"good": 1.5, "fair": 1.0}).write()
     report = check(tmp_path / "b", tmp_path / "a", metric="krcc")
     assert verdicts(report)["good livec"] == "regression"
     path, _ = baseline.save(store, "x", tmp_path)
@@ -195,8 +196,8 @@ def test_a_new_metric_needs_predictions_only(tmp_path: Path) -> None:
 
 
 def test_a_renamed_protocol_is_still_paired(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
-    Factory(tmp_path / "b", protocol="renamed").write()
+    FakeSweep(tmp_path / "a").write()
+    FakeSweep(tmp_path / "b", protocol="renamed").write()
     assert check(tmp_path / "b", tmp_path / "a").exit_code == 0
     assert check(tmp_path / "b", tmp_path / "a", protocol="few_shot").exit_code == 3
     with pytest.raises(UsageError, match="no protocol 'few_shots'"):
@@ -204,7 +205,7 @@ def test_a_renamed_protocol_is_still_paired(tmp_path: Path) -> None:
 
 
 def test_repeats_on_one_fixed_split_are_kept_apart(tmp_path: Path) -> None:
-    runs = load(Factory(tmp_path / "a", datasets=("livec",)).write())
+    runs = load(FakeSweep(tmp_path / "a", datasets=("livec",)).write())
     fixed = runs.assign(split_digest="the official one")
     found = pair(fixed, fixed, "srcc")
     assert [len(item.old) for item in found] == [10, 10]
@@ -233,8 +234,8 @@ def test_files_escape_what_they_quote(tmp_path: Path) -> None:
 
 
 def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
-    Factory(tmp_path / "a", noise={"good": 0.5, "fair": 1.0, "third": 1.0}).write()
-    Factory(tmp_path / "b", noise={"good": 1.5, "fair": 1.0}).write()
+    FakeSweep(tmp_path / "a", noise={"good": 0.5, "fair": 1.0, "third": 1.0}).write()
+    FakeSweep(tmp_path / "b", noise={"good": 1.5, "fair": 1.0}).write()
     write(check(tmp_path / "b", tmp_path / "a"), tmp_path / "out")
     suite = ElementTree.parse(tmp_path / "out" / "check.xml").getroot().find("testsuite")
     assert suite is not None
@@ -244,36 +245,36 @@ def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
 
 def test_the_command_and_its_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Factory(tmp_path / "results").write()
-    Factory(tmp_path / "worse", noise={"good": 1.5, "fair": 1.0}).write()
-    Factory(tmp_path / "less", repeats=9).write()
-    assert command("baseline", "save", "main").code == 0
-    ended = command("check", "results", "--against", "main")
-    assert ended.code == 0
+    FakeSweep(tmp_path / "results").write()
+    FakeSweep(tmp_path / "worse", noise={"good": 1.5, "fair": 1.0}).write()
+    FakeSweep(tmp_path / "less", repeats=9).write()
+    assert run_cli("baseline", "save", "main").returncode == 0
+    ended = run_cli("check", "results", "--against", "main")
+    assert ended.returncode == 0
     assert "no regression (4 cells)" in ended.text
     assert Path("results/check/check.md").exists()
-    ended = command("check", "worse", "--against", "main", "--out", "out")
-    assert ended.code == 1
+    ended = run_cli("check", "worse", "--against", "main", "--out", "out")
+    assert ended.returncode == 1
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "check.json",
         "check.md",
         "check.xml",
     ]
-    assert command("check", "less", "--against", "main").code == 3
-    assert command("check", "less", "--against", "less", "--metric", "x").code == 2
-    assert command("check", "none", "--against", "main").code == 2
-    assert command("check", "less", "--against", "none").code == 2
-    assert command("check", "less", "--against", "main", "--tolerance", -1).code == 2
-    assert command("check", "less").code == 2
+    assert run_cli("check", "less", "--against", "main").returncode == 3
+    assert run_cli("check", "less", "--against", "less", "--metric", "x").returncode == 2
+    assert run_cli("check", "none", "--against", "main").returncode == 2
+    assert run_cli("check", "less", "--against", "none").returncode == 2
+    assert run_cli("check", "less", "--against", "main", "--tolerance", -1).returncode == 2
+    assert run_cli("check", "less").returncode == 2
     (tmp_path / "worse" / "protocols" / "few_shot.json").write_text("broken")
-    assert command("check", "worse", "--against", "main").code == 3
+    assert run_cli("check", "worse", "--against", "main").returncode == 3
 
 
 def test_a_broken_record_is_named(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
+    FakeSweep(tmp_path / "a").write()
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     path = next((tmp_path / "b").glob("records/*/*/*.json"))
     path.write_text("{")
-    ended = command("check", tmp_path / "b", "--against", tmp_path / "a")
-    assert ended.code == 3
+    ended = run_cli("check", tmp_path / "b", "--against", tmp_path / "a")
+    assert ended.returncode == 3
     assert path.name in ended.text.replace("\n", "")

@@ -12,7 +12,8 @@ from bench.analysis.compare import across, table, within
 from bench.stats import holm, nadeau_bengio, wilcoxon_signed_rank
 from bench.store.table import load
 from bench.util.errors import UsageError
-from tests.results_factory import Factory, command
+from tests.conftest import run_cli
+from tests.fake_results import FakeSweep
 
 THREE = {"best": 0.3, "middle": 0.8, "worst": 2.0}
 SIX = tuple(f"set_{index}" for index in range(6))
@@ -21,7 +22,7 @@ SIX = tuple(f"set_{index}" for index in range(6))
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     root = tmp_path_factory.mktemp("results")
-    return load(Factory(root, noise=THREE, datasets=SIX).write())
+    return load(FakeSweep(root, noise=THREE, datasets=SIX).write())
 
 
 def test_pairs_are_compared_over_their_common_splits(runs: pd.DataFrame) -> None:
@@ -84,7 +85,7 @@ def test_all_against_one(runs: pd.DataFrame) -> None:
 
 
 def test_incomplete_methods_are_left_out_and_named(tmp_path: Path) -> None:
-    factory = Factory(tmp_path, noise=THREE, absent=frozenset({("worst", 1)}))
+    factory = FakeSweep(tmp_path, noise=THREE, absent=frozenset({("worst", 1)}))
     runs = load(factory.write())
     found = within(runs)
     assert [(p.first, p.second) for p in found[0].pairs] == [("best", "middle")]
@@ -121,12 +122,12 @@ def test_comparisons_as_rows(runs: pd.DataFrame) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     root = tmp_path / "results"
-    Factory(root, noise=THREE, datasets=SIX).write()
-    ended = command("compare", root, "--csv", tmp_path / "pairs.csv", "--metric", "krcc")
-    assert ended.code == 0
+    FakeSweep(root, noise=THREE, datasets=SIX).write()
+    ended = run_cli("compare", root, "--csv", tmp_path / "pairs.csv", "--metric", "krcc")
+    assert ended.returncode == 0
     assert "Nadeau–Bengio" in ended.text
     assert "Friedman p" in ended.text
     assert len(pd.read_csv(tmp_path / "pairs.csv")) == 18
-    assert command("compare", root, "--methods", "best").code == 3
-    assert command("compare", root, "--methods", "bst").code == 2
-    assert command("compare", root, "--protocol", "none").code == 2
+    assert run_cli("compare", root, "--methods", "best").returncode == 3
+    assert run_cli("compare", root, "--methods", "bst").returncode == 2
+    assert run_cli("compare", root, "--protocol", "none").returncode == 2

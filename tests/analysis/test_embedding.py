@@ -23,11 +23,11 @@ from reports.figures import maps
 from reports.figures.sheet import together
 from reports.render import render
 from reports.terminal import leaderboard
-from tests.reports.stores import Maker, maker, task
+from tests.fake_results import FakeResults, maker, task
 from tests.reports.test_figure_data import REPEATS, axes_of, legend_of, view
 
 
-def keep_features(made: Maker, runs: Sequence[Record], **columns: Any) -> None:
+def keep_features(made: FakeResults, runs: Sequence[Record], **columns: Any) -> None:
     """Features that follow quality, and what is known of the images."""
     for run in runs:
         predictions = made.store.predictions(run.spec)

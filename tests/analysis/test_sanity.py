@@ -10,23 +10,23 @@ import pytest
 from bench.analysis.results import load
 from bench.analysis.sanity import broken
 from bench.cli import commands
-from tests.results_factory import Factory
+from tests.fake_results import FakeSweep
 
 NOTHING = 1e6
 """Noise that leaves no correlation."""
 SOUND = {"oracle:livec": 0.0, "random": NOTHING, "constant": 0.0, "label_mean": 0.0}
 
 
-def results(folder: Path, spreads: dict[str, float], **settings: Any) -> Factory:
+def results(folder: Path, spreads: dict[str, float], **settings: Any) -> FakeSweep:
     """A table of these rows on LIVEC, 40 test images: chance reaches 4 / sqrt(39) = 0.64."""
     known = {"dataset": "livec", "noise": 0.0, **settings}
     constant = frozenset({"constant", "label_mean"})
-    made = Factory(folder, spreads, datasets=("livec",), settings=known, constant=constant)
+    made = FakeSweep(folder, spreads, datasets=("livec",), settings=known, constant=constant)
     made.write()
     return made
 
 
-def found(made: Factory) -> str:
+def found(made: FakeSweep) -> str:
     return "\n".join(broken(load(made.store).cells))
 
 
@@ -54,7 +54,7 @@ def test_what_stands_in_the_wrong_place_is_named(
 
 
 def test_a_constant_with_a_correlation_is_named(tmp_path: Path) -> None:
-    made = Factory(tmp_path, {"label_mean": NOTHING}, datasets=("livec",))
+    made = FakeSweep(tmp_path, {"label_mean": NOTHING}, datasets=("livec",))
     made.write()
     assert "label_mean has SRCC" in found(made)
     assert "predicts one value for all images" in found(made)

@@ -12,12 +12,12 @@ from bench.analysis.grid import grid, number, ranked
 from bench.analysis.summary import summarise, write_csv
 from bench.store import Store
 from bench.util.errors import StoreError, UsageError
-from tests.reports.stores import Maker, maker, task
+from tests.fake_results import FakeResults, maker, task
 
 TEN = [0.81, 0.84, 0.79, 0.83, 0.85, 0.80, 0.82, 0.86, 0.88, 0.87]
 
 
-def only(made: Maker, **where: object) -> pd.Series:
+def only(made: FakeResults, **where: object) -> pd.Series:
     """The one row of the summary for which all of `where` holds."""
     summary = summarise(made.save())
     for key, value in where.items():

@@ -54,9 +54,19 @@ def test_the_installed_package_is_found(bench: Bench) -> None:
     ]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
-    assert "from my_package.colour" in bench("list", "methods", PYTHONPATH=path).stdout
+    assert "from my_package.colour" in bench.process("list", "methods", PYTHONPATH=path).stdout
     protocol = bench.protocol("title: T\ndatasets: [toy]\nlabels: [20]\nrepeats: 1\n")
-    result = bench.run(protocol, "--methods", "colourfulness", PYTHONPATH=path)
+    result = bench.process(
+        "run",
+        protocol,
+        "--methods",
+        "colourfulness",
+        "--device",
+        "cpu",
+        "--results",
+        bench.results,
+        PYTHONPATH=path,
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     (record,) = Store(bench.results).records()
     assert (record.spec.method, record.status) == ("colourfulness", "done")

@@ -16,7 +16,7 @@ from bench.store import Store
 from bench.util.atomic import replacing
 from bench.util.errors import StoreError
 from tests.conftest import Bench
-from tests.results_factory import Factory
+from tests.fake_results import FakeSweep
 
 PROTOCOL = """
 datasets: [toy]
@@ -86,7 +86,7 @@ def test_a_full_disk_is_one_error_and_the_same_command_goes_on(
 def test_a_report_on_a_full_disk_is_one_error(
     bench: Bench, small_disk: Callable[[str], Path]
 ) -> None:
-    Factory(bench.results, datasets=["livec"], repeats=2).write()
+    FakeSweep(bench.results, datasets=["livec"], repeats=2).write()
     out = small_disk("16k") / "report"
     result = bench("report", bench.results, "--out", out)
     assert result.returncode == 4

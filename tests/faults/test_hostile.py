@@ -27,8 +27,8 @@ from bench.util.errors import BenchError, DataError, StoreError, UsageError
 from methods.kit import checkpoints
 from methods.promptiqa.encoder import _load_imagenet
 from tests.conftest import Bench
+from tests.fake_results import FakeSweep
 from tests.faults.evil import evil_weights, runs_when_trusted
-from tests.results_factory import Factory
 
 # -- weights ---------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ def test_a_workbook_with_climbing_names_writes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("run", ["../../elsewhere/run.json", "/etc/passwd"])
 def test_a_manifest_cannot_name_records_elsewhere(tmp_path: Path, run: str) -> None:
-    store = Factory(tmp_path, datasets=["livec"], repeats=2).write()
+    store = FakeSweep(tmp_path, datasets=["livec"], repeats=2).write()
     path = next((tmp_path / "protocols").glob("*.json"))
     known = store.path(next(store.records()).spec).relative_to(tmp_path).as_posix()
     path.write_text(path.read_text().replace(known, run))

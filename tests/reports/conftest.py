@@ -9,8 +9,8 @@ import pytest
 
 from bench.store import Store
 from reports.render import Rendered, render
+from tests.fake_results import EVIL, maker, showcase, task
 from tests.reports import browser
-from tests.reports.stores import EVIL, maker, showcase, task
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

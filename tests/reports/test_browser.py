@@ -9,8 +9,8 @@ import pytest
 
 from bench.store import artifacts, write_parquet
 from reports.render import Rendered, render
+from tests.fake_results import EVIL, maker, task
 from tests.reports.browser import DESK, PHONE, Scheme, Visit, needs_chromium, visit
-from tests.reports.stores import EVIL, maker, task
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator

@@ -20,7 +20,7 @@ from bench.store import Store, artifacts
 from reports.drawing import STYLE
 from reports.figures import boxes, lines, overlays, points
 from reports.figures.sheet import LeftOut, Sheet, View, compose, quality_title
-from tests.reports.stores import Maker, maker, task
+from tests.fake_results import FakeResults, maker, task
 
 REPEATS = (0.50, 0.62, 0.57, 0.66)
 
@@ -124,7 +124,7 @@ def test_srcc_over_epochs_and_gradient_angle(tmp_path: Path) -> None:
     assert list(axes.get_lines()[1].get_ydata()) == [90, 90]
 
 
-def sweep_cells(made: Maker, values: Sequence[Any], labels: int = 50, **fixed: Any) -> None:
+def sweep_cells(made: FakeResults, values: Sequence[Any], labels: int = 50, **fixed: Any) -> None:
     for value in values:
         settings = {"lam": value, "label": "", "qgr": True, "prompt_seed": 0, **fixed}
         scores = [score + 0.01 * float(value) for score in REPEATS]
@@ -224,7 +224,7 @@ def test_scatter_with_its_logistic(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def attended(tmp_path: Path) -> Maker:
+def attended(tmp_path: Path) -> FakeResults:
     """Two methods' maps of six images of a database of the user's own."""
     root = tmp_path / "data" / "mine"
     root.mkdir(parents=True)
@@ -249,7 +249,7 @@ def attended(tmp_path: Path) -> Maker:
     return made
 
 
-def test_attention_overlays(attended: Maker, tmp_path: Path) -> None:
+def test_attention_overlays(attended: FakeResults, tmp_path: Path) -> None:
     seen = view(attended.store, DataCache([tmp_path / "data"]))
     drawn = axes_of(overlays.attention(seen))
     assert len(drawn) == 18
@@ -274,7 +274,9 @@ def test_attention_overlays(attended: Maker, tmp_path: Path) -> None:
     ]
 
 
-def test_attention_on_another_split_is_left_out_by_name(attended: Maker, tmp_path: Path) -> None:
+def test_attention_on_another_split_is_left_out_by_name(
+    attended: FakeResults, tmp_path: Path
+) -> None:
     seen = view(attended.store, DataCache([tmp_path / "data"]))
     for cell, kept_repeat in zip(seen.cells, (1, 2), strict=True):
         for run in cell.done:
@@ -285,14 +287,14 @@ def test_attention_on_another_split_is_left_out_by_name(attended: Maker, tmp_pat
     assert seen.notes == [note]
 
 
-def test_attention_without_the_images_is_left_out(attended: Maker, tmp_path: Path) -> None:
+def test_attention_without_the_images_is_left_out(attended: FakeResults, tmp_path: Path) -> None:
     (tmp_path / "data" / "mine").rename(tmp_path / "data" / "elsewhere")
     for data_cache in (None, DataCache([tmp_path / "data"])):
         with pytest.raises(LeftOut, match="mine: the images of mine are not at hand"):
             overlays.attention(view(attended.store, data_cache))
 
 
-def test_attention_over_other_images_is_left_out(attended: Maker, tmp_path: Path) -> None:
+def test_attention_over_other_images_is_left_out(attended: FakeResults, tmp_path: Path) -> None:
     scores = tmp_path / "data" / "mine" / "scores.csv"
     data_cache = DataCache([tmp_path / "data"])
     (tmp_path / "data" / "mine" / "img003.png").unlink()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,8 @@ from bench.analysis.curves import cloud, diagnostic, on_test, over_budgets, over
 from bench.analysis.results import load
 from bench.analysis.summary import summarise
 from reports.render import Rendered, render
-from tests.reports.stores import maker, task
+from tests.conftest import run_cli
+from tests.fake_results import maker, task
 
 KINDS = ("few-shot", "epochs", "angle", "scatter")
 """What the showcase's records allow."""
@@ -51,13 +49,7 @@ def test_the_command_says_what_it_left_out_and_why(tmp_path: Path) -> None:
     made = maker(tmp_path / "store")
     made.cell("piqe", task("a-dataset-nobody-has"), [0.5, 0.6], curve=[])
     made.save()
-    shown = subprocess.run(
-        [sys.executable, "-m", "bench", "report", tmp_path / "store"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "400"},
-    ).stdout
+    shown = run_cli("report", tmp_path / "store", environment={"COLUMNS": "400"}).stdout
     page = html.unescape((tmp_path / "store" / "report" / "index.html").read_text())
     reasons = (
         "no figure 'few-shot': no method has complete cells for two label budgets",

@@ -10,33 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from bench.analysis.gmad import compete
 from bench.analysis.results import load
-from bench.cli import app
 from bench.store import Store
-from bench.util.errors import BenchError
 from reports.gmad.gallery import Gallery
 from reports.render import render
+from tests.conftest import run_cli
+from tests.fake_results import maker, task
 from tests.reports.browser import DESK, PHONE, Scheme, needs_chromium, visit
-from tests.reports.stores import maker, task
-from tests.results_factory import Ended
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 EVIL = "<script>alert(1)</script>"
-
-
-def bench(*arguments: object) -> Ended:
-    """`bench` in this process."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, BenchError):
-        return Ended(result.exception.exit_code, str(result.exception))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ended(result.exit_code, result.output)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +63,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(results: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `bench gmad` wrote about two of them."""
     out = tmp_path_factory.mktemp("gmad")
-    ended = bench("gmad", results, "--attacker", "sharp", "--defender", "blunt", "--budget", "100",
-                  "--data-root", data, "--out", out)  # fmt: skip
-    assert ended.code == 0, ended.text
+    roles = ("--attacker", "sharp", "--defender", "blunt")
+    ended = run_cli("gmad", results, *roles, "--budget", "100", "--data-root", data, "--out", out)
+    assert ended.returncode == 0, ended.text
     for name in ("gmad.json", "index.html"):
         assert str(out / name) in ended.text
     return out
@@ -139,10 +126,10 @@ def test_sheets_and_pages_need_nothing_from_outside(shown: Path) -> None:
 
 
 def test_all_levels_and_other_settings(results: Path, data: Path, tmp_path: Path) -> None:
-    ended = bench("gmad", results, "--budget", "50", "--levels", 3, "--pairs", 1, "--all-levels",
+    ended = run_cli("gmad", results, "--budget", "50", "--levels", 3, "--pairs", 1, "--all-levels",
                   "--spacing", "uniform", "--repeat", 1, "--one-way", "--attacker", "late",
                   "--tolerance", 0.5, "--data-root", data, "--out", tmp_path)  # fmt: skip
-    assert ended.code == 0, ended.text
+    assert ended.returncode == 0, ended.text
     found = json.loads((tmp_path / "gmad.json").read_text())
     roles = [(match["attacker"], match["defender"]) for match in found["matches"]]
     assert roles == [("late", EVIL), ("late", "blunt")]
@@ -169,13 +156,13 @@ def test_all_levels_and_other_settings(results: Path, data: Path, tmp_path: Path
 def test_what_cannot_be_done_is_said(
     results: Path, arguments: list[str], code: int, expected: str
 ) -> None:
-    ended = bench("gmad", results, *arguments)
-    assert (ended.code, expected in ended.text) == (code, True), ended.text
+    ended = run_cli("gmad", results, *arguments)
+    assert (ended.returncode, expected in ended.text) == (code, True), ended.text
 
 
 def test_without_images_there_is_json_and_a_reason(results: Path, tmp_path: Path) -> None:
-    ended = bench("gmad", results, "--budget", "50", "--data-root", tmp_path, "--out", tmp_path)
-    assert ended.code == 0
+    ended = run_cli("gmad", results, "--budget", "50", "--data-root", tmp_path, "--out", tmp_path)
+    assert ended.returncode == 0
     assert "left out: page and sheets of holiday: its images are not on this machine" in ended.text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gmad.json"]
 

@@ -16,7 +16,7 @@ from reports import html
 from reports.html.site import Site
 from reports.html.svg import ticks
 from reports.render import Rendered, render
-from tests.reports.stores import ENVIRONMENT, maker, task
+from tests.fake_results import ENVIRONMENT, maker, task
 
 
 class Page(HTMLParser):

@@ -20,7 +20,7 @@ from reports import latex
 from reports.latex_style import Style, fitting
 from reports.latex_text import escape, label
 from reports.render import Rendered
-from tests.reports.stores import maker, task
+from tests.fake_results import maker, task
 
 PDFLATEX = shutil.which("pdflatex")
 NASTY = r"\input{x} $a_b$ #1 & 50% ~^ <b> | λ→像 é"

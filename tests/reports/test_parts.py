@@ -11,10 +11,10 @@ from bench.analysis.summary import summarise
 from bench.util.errors import UsageError
 from reports.parts import parts
 from reports.render import render
-from tests.reports.stores import Maker, maker, task
+from tests.fake_results import FakeResults, maker, task
 
 
-def mixed(root: Path, **changes: object) -> Maker:
+def mixed(root: Path, **changes: object) -> FakeResults:
     """Our row on a synthetic, a face and a user's database, with the paper's parts."""
     loaded = protocols.load("mixed_training").model_dump(mode="python")
     made = maker(root, **{**loaded, "metrics": ("srcc", "plcc"), **changes})

@@ -23,10 +23,10 @@ from reports import latex
 from reports.latex_style import Style
 from reports.render import Rendered, render
 from reports.terminal import leaderboard
-from tests.reports.stores import Maker, maker, task
+from tests.fake_results import FakeResults, maker, task
 
 
-def few_shot(root: Path, **changes: Any) -> Maker:
+def few_shot(root: Path, **changes: Any) -> FakeResults:
     """A results folder of the protocol that GRMP-IQA's Table 1 stands beside."""
     made = maker(root)
     own = {"repeats": 2, "metrics": ("srcc",), **changes}
@@ -34,7 +34,7 @@ def few_shot(root: Path, **changes: Any) -> Maker:
     return made
 
 
-def read(made: Maker) -> tuple[pd.DataFrame, Printed]:
+def read(made: FakeResults) -> tuple[pd.DataFrame, Printed]:
     results = load(made.save())
     return beside(table(results), results.protocols)
 
@@ -302,7 +302,7 @@ def test_names_in_print_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_protocol_without_printed_tables_is_left_alone(tmp_path: Path) -> None:
-    made = Maker(tmp_path, Protocol(name="own", metrics=("srcc",)))
+    made = FakeResults(tmp_path, Protocol(name="own", metrics=("srcc",)))
     made.cell("grmp", task(), [0.5])
     summary, printed = read(made)
     assert set(summary["published"]) == {""}

@@ -5,25 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from bench import protocol as protocols
-from bench.cli import app
-from bench.util.errors import BenchError
 from reports.figures import Gallery
 from reports.written import NAME
-from tests.reports.stores import maker, task
-
-
-def bench(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(
-        app, [str(argument) for argument in arguments], env={"COLUMNS": "200"}
-    )
-    if isinstance(result.exception, BenchError):
-        return result.exception.exit_code, str(result.exception)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
+from tests.conftest import run_cli
+from tests.fake_results import maker, task
 
 
 @pytest.fixture(autouse=True)
@@ -47,19 +34,19 @@ def seen(tmp_path: Path) -> Path:
 
 def test_contaminated_cells_are_left_out_on_request_and_it_is_said(seen: Path) -> None:
     out = seen / "report"
-    code, text = bench("report", seen)
-    assert code == 0
-    assert "0.900†" in text
-    assert "had seen labels of the test dataset" in text
+    ended = run_cli("report", seen)
+    assert ended.returncode == 0
+    assert "0.900†" in ended.text
+    assert "had seen labels of the test dataset" in ended.text
     latex = (out / "table.tex").read_text()
     assert r"\textbf{0.900}$^\dagger$" in latex
     assert r"$^\dagger$The method's weights had seen labels of the test set." in latex
 
-    code, text = bench("report", seen, "--exclude-contaminated")
-    assert code == 0
+    ended = run_cli("report", seen, "--exclude-contaminated")
+    assert ended.returncode == 0
     said = "few_shot: pyiqa:x on livec: contaminated, its weights had seen labels of livec"
-    assert said in text
-    assert "†" not in text
+    assert said in ended.text
+    assert "†" not in ended.text
     assert said in (out / "index.html").read_text()
     latex = (out / "table.tex").read_text()
     assert "Cells whose test set the method's weights had seen labels of are left out." in latex
@@ -74,13 +61,13 @@ def test_nothing_left_is_an_error_that_says_why(tmp_path: Path) -> None:
     made = maker(tmp_path)
     made.cell("a", task(), [0.5], trained_on=["livec"])
     made.save()
-    code, text = bench("report", tmp_path, "--exclude-contaminated")
-    assert code == 2
-    assert "nothing is left" in text
+    ended = run_cli("report", tmp_path, "--exclude-contaminated")
+    assert ended.returncode == 2
+    assert "nothing is left" in ended.text
 
 
 def test_rendering_again_leaves_no_page_of_before(seen: Path) -> None:
-    bench("report", seen)
+    run_cli("report", seen)
     out = seen / "report"
     assert (out / "published.csv").exists()
     (out / "notes.txt").write_text("mine")
@@ -89,7 +76,7 @@ def test_rendering_again_leaves_no_page_of_before(seen: Path) -> None:
     made.protocol = protocols.load("few_shot").model_copy(update={"repeats": 2})
     made.cell("grmp", task("koniq10k"), [0.8, 0.8])
     assert made.save().root / "protocols" / record.name == record
-    bench("report", seen, "--no-published")
+    run_cli("report", seen, "--no-published")
     left = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
     assert left == {"index.html", "methods/grmp.html", "datasets/koniq10k.html"}
     assert not (out / "published.csv").exists()
@@ -98,23 +85,23 @@ def test_rendering_again_leaves_no_page_of_before(seen: Path) -> None:
 
 
 def test_published_rows_show_and_hide(seen: Path) -> None:
-    assert "0.836 (-0.036)" in bench("report", seen)[1]
-    assert "HyperIQA" not in bench("report", seen, "--no-published")[1]
+    assert "0.836 (-0.036)" in run_cli("report", seen).text
+    assert "HyperIQA" not in run_cli("report", seen, "--no-published").text
 
 
 def test_latex_in_any_shape(seen: Path, tmp_path: Path) -> None:
     common = ("latex", seen, "--metrics", "srcc", "--no-published")
-    code, text = bench(*common, "--caption", "50% & more", "--label", "tab one", "--interval")
-    assert code == 0
-    assert r"\caption{50\% \& more (50 labels, SRCC)." in text
-    assert r"\label{tab:tab-one}" in text
-    assert r"\underline{0.800} {\scriptsize [0.800, 0.800]}" in text
+    ended = run_cli(*common, "--caption", "50% & more", "--label", "tab one", "--interval")
+    assert ended.returncode == 0
+    assert r"\caption{50\% \& more (50 labels, SRCC)." in ended.text
+    assert r"\label{tab:tab-one}" in ended.text
+    assert r"\underline{0.800} {\scriptsize [0.800, 0.800]}" in ended.text
     shape = ("--rows", "dataset,metric", "--columns", "label", "--methods", "grmp,promptiqa")
     file = tmp_path / "t.tex"
-    code, text = bench(*common, *shape, "--out", file)
-    assert (code, text.strip()) == (0, str(file))
+    ended = run_cli(*common, *shape, "--out", file)
+    assert (ended.returncode, ended.text.strip()) == (0, str(file))
     assert r"LIVEC $\cdot$ SRCC & \textbf{0.800} & \underline{0.700} \\" in file.read_text()
-    grey = bench("latex", seen, "--metrics", "srcc", "--notes", "--exclude-contaminated")[1]
+    grey = run_cli("latex", seen, "--metrics", "srcc", "--notes", "--exclude-contaminated").text
     assert r"\textcolor{gray}{HyperIQA} & \textcolor{gray}{0.648}" in grey
     assert r"{\scriptsize\raggedright GRMP-IQA, Table 1: median" in grey
     assert r"\dagger" not in grey
@@ -131,16 +118,16 @@ def test_latex_in_any_shape(seen: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_choices_name_the_way_out(seen: Path, options: tuple[str, ...], message: str) -> None:
-    code, text = bench("latex", seen, *options)
-    assert code == 2
-    assert message in text
+    ended = run_cli("latex", seen, *options)
+    assert ended.returncode == 2
+    assert message in ended.text
 
 
 def test_a_caption_is_of_one_table(seen: Path) -> None:
     made = maker(seen, name="other")
     made.cell("grmp", task(), [0.8])
     made.save()
-    code, text = bench("latex", seen, "--caption", "Mine")
-    assert code == 2
-    assert "--protocol" in text
-    assert bench("latex", seen, "--caption", "Mine", "--protocol", "other")[0] == 0
+    ended = run_cli("latex", seen, "--caption", "Mine")
+    assert ended.returncode == 2
+    assert "--protocol" in ended.text
+    assert run_cli("latex", seen, "--caption", "Mine", "--protocol", "other").returncode == 0

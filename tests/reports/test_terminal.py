@@ -10,7 +10,7 @@ from rich.console import Console
 from bench.analysis.summary import summarise
 from reports.render import Rendered
 from reports.terminal import leaderboard
-from tests.reports.stores import maker, task
+from tests.fake_results import maker, task
 
 
 def printed(rendered: Rendered, width: int, styled: bool = False) -> str:

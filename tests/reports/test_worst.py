@@ -15,7 +15,7 @@ from bench.model.records import Record
 from bench.store import Store, write_parquet
 from reports.render import Rendered, render
 from reports.worst import THUMBNAIL, worst
-from tests.reports.stores import maker, task
+from tests.fake_results import maker, task
 
 N = 80
 

@@ -16,7 +16,7 @@ from bench.model.records import Record
 from bench.runs.dispatch import supervise
 from bench.runs.dispatch.supervise import Outcome, Supervisor
 from bench.store import Store
-from tests.results_factory import Factory
+from tests.fake_results import FakeSweep
 from tests.runs.executors.processes import alive
 
 STUB = Path(__file__).parent / "executors" / "stub_worker.py"
@@ -32,7 +32,7 @@ class Stage:
     level: int = 0
 
     def run(self, *actions: str, time_limit: float | None = None) -> Outcome:
-        factory = Factory(self.folder / "results")
+        factory = FakeSweep(self.folder / "results")
         self.specs = [factory.spec("m", "livec", repeat) for repeat in range(len(actions))]
         told = {
             str(spec.repeat): [spec.run_id, action]

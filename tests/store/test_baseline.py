@@ -11,11 +11,12 @@ import pytest
 from bench.store import baseline
 from bench.store import table as runs_table
 from bench.util.errors import StoreError, UsageError
-from tests.results_factory import Factory, command
+from tests.conftest import run_cli
+from tests.fake_results import FakeSweep
 
 
 def test_a_file_holds_what_a_check_needs(tmp_path: Path) -> None:
-    store = Factory(
+    store = FakeSweep(
         tmp_path / "r", failed=frozenset({("good", 1)}), absent=frozenset({("fair", 2)})
     ).write()
     path, kept = baseline.save(store, "main", tmp_path)
@@ -33,7 +34,7 @@ def test_a_file_holds_what_a_check_needs(tmp_path: Path) -> None:
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     paths = []
     for name in ("one", "two"):
-        store = Factory(tmp_path / name).write()
+        store = FakeSweep(tmp_path / name).write()
         for record in list(store.records()):
             store.write(record.model_copy(update={"created": "2026-01-01T00:00:00+00:00"}))
         paths.append(baseline.save(store, "same", tmp_path / f"kept_{name}")[0])
@@ -43,7 +44,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
 def test_a_file_is_small_and_has_a_line_a_cell(tmp_path: Path) -> None:
     methods = {f"method_{index}": 0.5 for index in range(5)}
     names = tuple(f"set_{index}" for index in range(4))
-    store = Factory(tmp_path / "r", noise=methods, datasets=names).write()
+    store = FakeSweep(tmp_path / "r", noise=methods, datasets=names).write()
     path, _ = baseline.save(store, "main", tmp_path)
     assert path.stat().st_size < 60 * 200 + 5_000  # 200 runs
     lines = path.read_text().splitlines()
@@ -52,7 +53,7 @@ def test_a_file_is_small_and_has_a_line_a_cell(tmp_path: Path) -> None:
 
 
 def test_undefined_values_stay_undefined(tmp_path: Path) -> None:
-    store = Factory(tmp_path / "r", constant=frozenset({"fair"})).write()
+    store = FakeSweep(tmp_path / "r", constant=frozenset({"fair"})).write()
     path, _ = baseline.save(store, "main", tmp_path)
     read = baseline.read(path)
     assert read[read["label"] == "fair"]["srcc"].isna().all()
@@ -71,7 +72,7 @@ def test_undefined_values_stay_undefined(tmp_path: Path) -> None:
 def test_a_file_that_is_no_baseline_is_refused(
     tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
-    path, _ = baseline.save(Factory(tmp_path / "r").write(), "main", tmp_path)
+    path, _ = baseline.save(FakeSweep(tmp_path / "r").write(), "main", tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(UsageError, match=reason):
         baseline.read(path)
@@ -83,18 +84,18 @@ def test_a_file_that_is_no_baseline_is_refused(
 
 def test_nothing_finished_is_no_baseline(tmp_path: Path) -> None:
     every = frozenset({(method, k) for method in ("good", "fair") for k in range(10)})
-    store = Factory(tmp_path / "r", failed=every).write()
+    store = FakeSweep(tmp_path / "r", failed=every).write()
     with pytest.raises(StoreError, match="no finished run"):
         baseline.save(store, "main", tmp_path)
-    ended = command("baseline", "save", "main", "--results", tmp_path / "r")
-    assert ended.code == 3
+    ended = run_cli("baseline", "save", "main", "--results", tmp_path / "r")
+    assert ended.returncode == 3
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Factory(tmp_path / "results", failed=frozenset({("good", 1)})).write()
-    ended = command("baseline", "save", "v1/../x")
-    assert ended.code == 0
+    FakeSweep(tmp_path / "results", failed=frozenset({("good", 1)})).write()
+    ended = run_cli("baseline", "save", "v1/../x")
+    assert ended.returncode == 0
     assert "38 runs of 4 cells" in ended.text
     assert "2 runs were missing or failed" in ended.text
     assert [path.name for path in (tmp_path / "baselines").iterdir()] == ["v1-..-x.json"]

@@ -17,8 +17,7 @@ from bench.analysis.summary import table
 from bench.store import Store
 from bench.store import table as runs_table
 from reports import latex
-from tests.reports.stores import showcase
-from tests.results_factory import Factory
+from tests.fake_results import FakeSweep, showcase
 
 FOLDER = Path(__file__).parents[1] / "golden_tables"
 MOMENTS = ["created"]
@@ -26,7 +25,7 @@ MOMENTS = ["created"]
 
 def stores(root: Path) -> dict[str, Store]:
     """Two stores: most of what a report can show, and one with missing and failed runs."""
-    factory = Factory(
+    factory = FakeSweep(
         root / "factory",
         noise={"good": 0.5, "fair": 1.0, "flat": 0.7},
         failed=frozenset({("fair", 2)}),

@@ -15,7 +15,8 @@ from bench.store.manifest import read_all
 from bench.store.merge import merge
 from bench.store.table import load
 from bench.util.errors import UsageError
-from tests.results_factory import Factory, command
+from tests.conftest import run_cli
+from tests.fake_results import FakeSweep
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -35,8 +36,8 @@ def change_record(root: Path, change: Callable[[dict[str, object]], None]) -> Pa
 
 
 def test_two_halves_make_a_whole(tmp_path: Path) -> None:
-    Factory(tmp_path / "a", datasets=("livec",)).write()
-    Factory(tmp_path / "b", datasets=("koniq10k",)).write()
+    FakeSweep(tmp_path / "a", datasets=("livec",)).write()
+    FakeSweep(tmp_path / "b", datasets=("koniq10k",)).write()
     for name, folder in (("a", "pretrained"), ("b", "scores/livec")):
         path = tmp_path / name / folder / "state-1.bin"
         path.parent.mkdir(parents=True)
@@ -55,7 +56,7 @@ def test_two_halves_make_a_whole(tmp_path: Path) -> None:
 
 
 def test_merging_again_changes_nothing(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
+    FakeSweep(tmp_path / "a").write()
     assert merge([tmp_path / "a"], tmp_path / "c").copied == 80
     before = files(tmp_path / "c")
     again = merge([tmp_path / "a", tmp_path / "c"], tmp_path / "c")
@@ -64,8 +65,8 @@ def test_merging_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_when_and_where_a_run_was_computed_is_no_conflict(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
-    Factory(tmp_path / "b", commit="another").write()
+    FakeSweep(tmp_path / "a").write()
+    FakeSweep(tmp_path / "b", commit="another").write()
 
     def slower(value: dict[str, object]) -> None:
         value.update(seconds={"fit": 9.0}, created="2020-01-01T00:00:00+00:00", peak_memory_mb=1.5)
@@ -109,11 +110,11 @@ def test_a_conflict_is_named_and_nothing_is_written(
     tmp_path: Path, change: Callable[[Path], Path], reason: str
 ) -> None:
     for name in ("a", "b", "c"):
-        Factory(tmp_path / name, datasets=("livec",)).write()
+        FakeSweep(tmp_path / name, datasets=("livec",)).write()
     for name in ("a", "c"):
         (tmp_path / name / "pretrained").mkdir()
         (tmp_path / name / "pretrained" / "state-1.safetensors").write_bytes(b"one")
-    Factory(tmp_path / "b", datasets=("koniq10k",), protocol="more").write()
+    FakeSweep(tmp_path / "b", datasets=("koniq10k",), protocol="more").write()
     changed = change(tmp_path / "b")
     before = files(tmp_path / "c")
     merged = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
@@ -132,9 +133,9 @@ def test_a_conflict_is_named_and_nothing_is_written(
 
 def test_a_failed_run_gives_way_to_a_finished_one(tmp_path: Path) -> None:
     failed = frozenset({("good", 1), ("good", 2)})
-    Factory(tmp_path / "a", failed=failed).write()
-    Factory(tmp_path / "b", failed=frozenset({("good", 2)})).write()
-    Factory(tmp_path / "c", failed=failed).write()
+    FakeSweep(tmp_path / "a", failed=failed).write()
+    FakeSweep(tmp_path / "b", failed=frozenset({("good", 2)})).write()
+    FakeSweep(tmp_path / "c", failed=failed).write()
     assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c").conflicts == []
     runs = load(tmp_path / "c")
     assert set(runs[runs["status"] == "failed"]["repeat"]) == {2}
@@ -144,8 +145,8 @@ def test_a_failed_run_gives_way_to_a_finished_one(tmp_path: Path) -> None:
 
 
 def test_of_one_cell_the_one_with_more_repeats_counts(tmp_path: Path) -> None:
-    Factory(tmp_path / "a", repeats=3).write()
-    Factory(tmp_path / "b", repeats=5).write()
+    FakeSweep(tmp_path / "a", repeats=3).write()
+    FakeSweep(tmp_path / "b", repeats=5).write()
     for order in (("a", "b"), ("b", "a")):
         into = tmp_path / "".join(order)
         assert merge([tmp_path / name for name in order], into).conflicts == []
@@ -153,8 +154,8 @@ def test_of_one_cell_the_one_with_more_repeats_counts(tmp_path: Path) -> None:
 
 
 def test_other_settings_under_one_label_are_a_conflict(tmp_path: Path) -> None:
-    Factory(tmp_path / "a", datasets=("livec",)).write()
-    Factory(tmp_path / "b", datasets=("livec",), settings={"rate": 2}).write()
+    FakeSweep(tmp_path / "a", datasets=("livec",)).write()
+    FakeSweep(tmp_path / "b", datasets=("livec",), settings={"rate": 2}).write()
     merged = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
     assert merged.conflicts == [
         f"protocol few_shot: '{name}' on livec (10) has other settings or splits in {tmp_path}/b"
@@ -164,8 +165,8 @@ def test_other_settings_under_one_label_are_a_conflict(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_left_behind_and_named(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
-    good = Factory(tmp_path / "b").write()
+    FakeSweep(tmp_path / "a").write()
+    good = FakeSweep(tmp_path / "b").write()
     broken = min((tmp_path / "a").glob("records/*/*/*.json"))
     broken.write_text("{")
     moved = max((tmp_path / "a").glob("records/livec/good/*.json"))
@@ -181,7 +182,7 @@ def test_what_cannot_be_read_is_left_behind_and_named(tmp_path: Path) -> None:
 
 def test_predictions_and_features_that_one_side_lacks_are_added(tmp_path: Path) -> None:
     for name in ("a", "c"):
-        Factory(tmp_path / name).write()
+        FakeSweep(tmp_path / name).write()
     path = min((tmp_path / "c").glob("records/*/*/*.parquet"))
     path.unlink()
     features = (tmp_path / "a" / path.relative_to(tmp_path / "c")).with_suffix(".npy")
@@ -193,15 +194,15 @@ def test_predictions_and_features_that_one_side_lacks_are_added(tmp_path: Path) 
 
 
 def test_the_command(tmp_path: Path) -> None:
-    Factory(tmp_path / "a").write()
+    FakeSweep(tmp_path / "a").write()
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     other_value(tmp_path / "b")
     a, b, c = (tmp_path / name for name in "abc")
-    assert command("merge", a, "--into", c).code == 0
-    ended = command("merge", a, b, "--into", c)
-    assert (ended.code, "nothing was copied" in ended.text) == (1, True)
-    assert command("merge", a, b, "--into", c, "--keep-first").code == 1
-    assert command("merge", tmp_path / "none", "--into", c).code == 2
+    assert run_cli("merge", a, "--into", c).returncode == 0
+    ended = run_cli("merge", a, b, "--into", c)
+    assert (ended.returncode, "nothing was copied" in ended.text) == (1, True)
+    assert run_cli("merge", a, b, "--into", c, "--keep-first").returncode == 1
+    assert run_cli("merge", tmp_path / "none", "--into", c).returncode == 2
     with pytest.raises(UsageError, match="is no results folder"):
         merge([tmp_path / "none"], c)
 
@@ -212,7 +213,7 @@ def test_one_pretraining_on_two_machines_is_no_conflict(tmp_path: Path) -> None:
     again = {**note, "seconds": 138.5, "environment": {"commit": "b"}}
     again["curve"] = [{"epoch": 1, "loss": 0.5, "seconds": 8.0}]
     for name, content in (("a", note), ("b", again)):
-        Factory(tmp_path / name).write()
+        FakeSweep(tmp_path / name).write()
         (tmp_path / name / "pretrained").mkdir()
         (tmp_path / name / "pretrained" / "grmp-1.json").write_text(json.dumps(content))
     assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c").conflicts == []

@@ -9,12 +9,12 @@ import pytest
 
 from bench.model.records import CurvePoint, Record
 from bench.store import Store
-from tests.results_factory import Factory
+from tests.fake_results import FakeSweep
 from tests.store.test_store import broken
 
 
 def with_curve(root: Path, epochs: int) -> tuple[Store, Record]:
-    factory = Factory(root)
+    factory = FakeSweep(root)
     record, _ = factory.record("good", "livec", 0)
     text = 'line\nbreak "curve": [\n ],\n "sizes": '
     curve = [
@@ -44,7 +44,7 @@ def test_a_record_in_another_layout_is_read_with_its_curve(tmp_path: Path) -> No
 
 
 def test_states_are_those_of_the_records(tmp_path: Path) -> None:
-    factory = Factory(tmp_path, failed=frozenset({("good", 1)}), absent=frozenset({("fair", 2)}))
+    factory = FakeSweep(tmp_path, failed=frozenset({("good", 1)}), absent=frozenset({("fair", 2)}))
     store = factory.write()
     specs = [
         factory.spec(method, name, k)

@@ -12,13 +12,14 @@ import pytest
 
 from bench.store import table as runs_table
 from bench.util.errors import UsageError
-from tests.results_factory import TEST, Factory, command
+from tests.conftest import run_cli
+from tests.fake_results import SWEEP_IMAGES, FakeSweep
 
 FULL = 2 * 2 * 10
 
 
 def test_every_run_is_a_row(tmp_path: Path) -> None:
-    factory = Factory(tmp_path, failed=frozenset({("good", 1)}), absent=frozenset({("fair", 2)}))
+    factory = FakeSweep(tmp_path, failed=frozenset({("good", 1)}), absent=frozenset({("fair", 2)}))
     runs = runs_table.load(factory.write())
     assert len(runs) == FULL
     assert runs["status"].value_counts().to_dict() == {"done": 36, "failed": 2, "missing": 2}
@@ -28,15 +29,15 @@ def test_every_run_is_a_row(tmp_path: Path) -> None:
     ]
     record, _ = factory.record("good", "livec", 3)
     assert row["srcc"] == record.metrics["last"]["srcc"]
-    assert (row["n_train"], row["n_test"], row["budget"]) == (10, TEST, "10")
+    assert (row["n_train"], row["n_test"], row["budget"]) == (10, SWEEP_IMAGES, "10")
     missing = runs[runs["status"] == "missing"]
     assert set(missing["repeat"]) == {2}
     assert missing["srcc"].isna().all()
 
 
 def test_the_pool_is_what_a_split_leaves_whatever_the_budget(tmp_path: Path) -> None:
-    record, _ = Factory(tmp_path).record("good", "livec", 0)
-    assert runs_table.pool_size(record) == 4 * TEST
+    record, _ = FakeSweep(tmp_path).record("good", "livec", 0)
+    assert runs_table.pool_size(record) == 4 * SWEEP_IMAGES
     full = record.model_copy(update={"sizes": {"train": 900, "val": 30, "test": 232}})
     assert runs_table.pool_size(full) == 930
     assert runs_table.pool_size(record.model_copy(update={"sizes": {}})) is None
@@ -46,7 +47,7 @@ def test_the_pool_is_what_a_split_leaves_whatever_the_budget(tmp_path: Path) -> 
 
 
 def test_a_metric_that_records_lack_comes_from_predictions(tmp_path: Path) -> None:
-    store = Factory(tmp_path).write()
+    store = FakeSweep(tmp_path).write()
     assert "krcc" not in runs_table.load(store)
     runs = runs_table.load(store, metrics=["krcc", "srcc"])
     assert runs["krcc"].between(-1, 1).all()
@@ -60,7 +61,7 @@ def test_a_metric_that_records_lack_comes_from_predictions(tmp_path: Path) -> No
 
 
 def test_records_without_a_protocol_are_rows_too(tmp_path: Path) -> None:
-    Factory(tmp_path).write()
+    FakeSweep(tmp_path).write()
     shutil.rmtree(tmp_path / "protocols")
     runs = runs_table.load(tmp_path)
     assert len(runs) == FULL
@@ -78,7 +79,7 @@ def test_an_empty_folder_has_the_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", runs_table.FORMATS)
 def test_files_hold_the_table(tmp_path: Path, form: str) -> None:
-    store = Factory(tmp_path / "results", absent=frozenset({("fair", 2)})).write()
+    store = FakeSweep(tmp_path / "results", absent=frozenset({("fair", 2)})).write()
     path = runs_table.write(store, tmp_path, form)
     assert path == tmp_path / f"runs.{form}"
     if form == "json":
@@ -94,9 +95,9 @@ def test_files_hold_the_table(tmp_path: Path, form: str) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    Factory(tmp_path / "results").write()
+    FakeSweep(tmp_path / "results").write()
     out = tmp_path / "out" / "all.csv"
-    assert command("export", "--format", "csv", tmp_path / "results", out).code == 0
+    assert run_cli("export", "--format", "csv", tmp_path / "results", out).returncode == 0
     assert len(pd.read_csv(out)) == FULL
-    ended = command("export", "--format", "xml", tmp_path / "results", out)
-    assert (ended.code, "unknown format 'xml'" in ended.text) == (2, True)
+    ended = run_cli("export", "--format", "xml", tmp_path / "results", out)
+    assert (ended.returncode, "unknown format 'xml'" in ended.text) == (2, True)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from bench.store.validate import validate
-from tests.conftest import Bench
-from tests.results_factory import Factory, command
+from tests.conftest import Bench, run_cli
+from tests.fake_results import FakeSweep
 
 
 def edit(root: Path, **values: object) -> None:
@@ -25,7 +25,7 @@ def predictions(root: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> N
 
 
 def test_what_the_harness_writes_is_valid(tmp_path: Path) -> None:
-    Factory(tmp_path).write()
+    FakeSweep(tmp_path).write()
     found = validate(tmp_path)
     assert (found.exit_code, found.findings) == (0, [])
     assert (found.done, found.failed, found.expected) == (40, 0, 40)
@@ -77,7 +77,7 @@ def misplace(root: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, change: Callable[[Path], None], what: str) -> None:
-    Factory(tmp_path).write()
+    FakeSweep(tmp_path).write()
     change(tmp_path)
     found = validate(tmp_path)
     assert found.exit_code == 1
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: Callable[[Path], None], 
 
 
 def test_another_split_of_one_repeat_is_named(tmp_path: Path) -> None:
-    factory = Factory(tmp_path)
+    factory = FakeSweep(tmp_path)
     store = factory.write()
     record, table = factory.record("good", "livec", 0)
     spec = record.spec.model_copy(update={"split_digest": "f" * 64, "method": "third"})
@@ -98,14 +98,14 @@ def test_another_split_of_one_repeat_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["failed", "absent"])
 def test_an_incomplete_folder_is_no_valid_one(tmp_path: Path, change: str) -> None:
-    Factory(tmp_path, **{change: frozenset({("good", 1)})}).write()
+    FakeSweep(tmp_path, **{change: frozenset({("good", 1)})}).write()
     found = validate(tmp_path)
     assert found.exit_code == 3
     assert [finding.what for finding in found.findings] == ["9 of 10 runs are done (10)"] * 2
 
 
 def test_manifests_are_part_of_it(tmp_path: Path) -> None:
-    Factory(tmp_path).write()
+    FakeSweep(tmp_path).write()
     (tmp_path / "protocols" / "few_shot.json").write_text("{")
     assert validate(tmp_path).exit_code == 1
     (tmp_path / "protocols" / "few_shot.json").unlink()
@@ -114,12 +114,12 @@ def test_manifests_are_part_of_it(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Factory(tmp_path / "r").write()
-    ended = command("validate", "r")
-    assert (ended.code, "valid (40 done, 0 failed, 40 expected)" in ended.text) == (0, True)
-    assert command("validate", tmp_path / "none").code == 2
+    FakeSweep(tmp_path / "r").write()
+    ended = run_cli("validate", "r")
+    assert (ended.returncode, "valid (40 done, 0 failed, 40 expected)" in ended.text) == (0, True)
+    assert run_cli("validate", tmp_path / "none").returncode == 2
     (tmp_path / "empty").mkdir()
-    assert command("validate", tmp_path / "empty").code == 3
+    assert run_cli("validate", tmp_path / "empty").returncode == 3
 
 
 def test_real_runs_agree_with_their_data(bench: Bench) -> None:

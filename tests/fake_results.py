@@ -1,8 +1,13 @@
-"""Throw-away results folders of real manifests, records and predictions."""
+"""Results folders made without running anything: records, predictions and manifests that agree.
+
+`FakeResults` takes the numbers of each cell; `FakeSweep` draws predictions and takes what metrics
+they have. Both write what `bench run` would have written.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.metrics import compute
 from bench.model.identity import digest
-from bench.model.records import CurvePoint, Environment, Record, RunSpec, Selection, Task
+from bench.model.records import CurvePoint, Environment, Record, RunSpec, Selection, SplitRule, Task
 from bench.protocol import Protocol
 from bench.store import Store, slug
 from bench.store.manifest import CellEntry, Manifest
@@ -21,10 +27,12 @@ EVIL = "<script>window.hacked=1</script>"
 ENVIRONMENT = Environment(
     commit="0f3c2a9d51", python="3.12.3", platform="Linux x86_64", device="a CPU", threads=2
 )
+SWEEP_IMAGES = 40
+"""Test images of each run of a `FakeSweep`."""
 
 
 @dataclass
-class Maker:
+class FakeResults:
     """Builds one protocol's results, cell by cell."""
 
     root: Path
@@ -70,31 +78,33 @@ class Maker:
         for repeat, value in enumerate(values):
             other = best[repeat] if best else value
             records.append(self._write(specs[repeat], value, other, record))
+        self.add(label, specs)
+        return records
+
+    def add(self, label: str, specs: Sequence[RunSpec]) -> None:
+        """Put a cell of these runs into the manifest, whether or not they have records."""
+        first = specs[0]
         paths = (self.store.path(spec).relative_to(self.root).as_posix() for spec in specs)
         self.entries.append(
             CellEntry(
                 label=label,
-                method=method or label,
-                task=task,
-                selection=selection,
+                method=first.method,
+                task=first.task,
+                selection=first.selection,
                 runs=tuple(paths),
             )
         )
-        return records
 
     def save(self) -> Store:
         """Write the manifest."""
         manifest = Manifest(protocol=self.protocol, cells=self.entries)
         path = self.root / "protocols" / f"{slug(self.protocol.name)}.json"
-        write_text(path, manifest.model_dump_json())
+        write_text(path, manifest.model_dump_json(indent=1) + "\n")
         return self.store
 
     def _write(self, spec: RunSpec, value: Any, best: Any, changes: dict[str, Any]) -> Record:
         if isinstance(value, str):
-            trace = f"Traceback (most recent call last):\n{value}"
-            record = Record(
-                run_id=spec.run_id, status="failed", spec=spec, error=value, traceback=trace
-            )
+            record = failed(spec, value)
             self.store.write(record)
             return record
         curve = [] if value is None else _curve(value, best)
@@ -117,15 +127,105 @@ class Maker:
         return record
 
 
+@dataclass
+class FakeSweep:
+    """Methods whose predictions are quality plus noise; equal arguments give equal results."""
+
+    root: Path
+    noise: Mapping[str, float] = field(default_factory=lambda: {"good": 0.5, "fair": 1.0})
+    """Method -> how far its predictions lie from quality; the draws are shared (paired)."""
+    datasets: Sequence[str] = ("livec", "koniq10k")
+    repeats: int = 10
+    protocol: str = "few_shot"
+    selection: Selection = "last"
+    failed: frozenset[tuple[str, int]] = frozenset()
+    absent: frozenset[tuple[str, int]] = frozenset()
+    """(method, repeat) of runs that failed, or have no record."""
+    constant: frozenset[str] = frozenset()
+    """Methods that predict one value for all."""
+    metrics: Sequence[str] = ("srcc", "plcc", "rmse")
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    commit: str = "c0ffee"
+
+    @property
+    def store(self) -> Store:
+        """The folder as the harness sees it."""
+        return Store(self.root)
+
+    def write(self) -> Store:
+        """Write all runs and the manifest."""
+        protocol = Protocol(name=self.protocol, datasets=tuple(self.datasets), labels=(10,))
+        made = FakeResults(self.root, protocol)
+        for method in self.noise:
+            for dataset in self.datasets:
+                for repeat in range(self.repeats):
+                    self._write(method, dataset, repeat)
+                made.add(method, [self.spec(method, dataset, k) for k in range(self.repeats)])
+        return made.save()
+
+    def spec(self, method: str, dataset: str, repeat: int) -> RunSpec:
+        """What a run is."""
+        text = f"{dataset} {self.seed} {repeat}"
+        return RunSpec(
+            task=Task(train=dataset, test=dataset, labels=10),
+            split=SplitRule(seed=self.seed),
+            split_digest=hashlib.sha256(text.encode()).hexdigest(),
+            repeat=repeat,
+            method=method,
+            method_version="1",
+            settings=dict(self.settings),
+            selection=self.selection,
+        )
+
+    def record(self, method: str, dataset: str, repeat: int) -> tuple[Record, pd.DataFrame]:
+        """A done run and its predictions, not written."""
+        spec = self.spec(method, dataset, repeat)
+        rng = np.random.default_rng(spec.seed % 2**32)
+        quality = rng.normal(size=SWEEP_IMAGES)
+        prediction = quality + self.noise[method] * rng.normal(size=SWEEP_IMAGES)
+        if method in self.constant:
+            prediction = np.zeros(SWEEP_IMAGES)
+        names = [f"{repeat}-{index}.png" for index in range(SWEEP_IMAGES)]
+        table = pd.DataFrame({"image": names, "quality": quality, "prediction": prediction})
+        table[f"prediction_{self.selection}"] = prediction
+        values = compute(self.metrics, prediction, quality)
+        record = Record(
+            run_id=spec.run_id,
+            status="done",
+            spec=spec,
+            metrics={self.selection: {k: v if v == v else None for k, v in values.items()}},
+            sizes={"train": 10, "val": 0, "test": SWEEP_IMAGES},
+            seconds={"fit": 1.0, "total": 2.0},
+            digests={"train": f"digest of {dataset}", "test": f"digest of {dataset}"},
+            environment=Environment(commit=self.commit),
+        )
+        return record, table
+
+    def _write(self, method: str, dataset: str, repeat: int) -> None:
+        record, table = self.record(method, dataset, repeat)
+        if (method, repeat) in self.failed:
+            update = {"status": "failed", "metrics": {}, "error": "Boom: broken"}
+            self.store.write(record.model_copy(update=update))
+        elif (method, repeat) not in self.absent:
+            self.store.write(record, table)
+
+
+def failed(spec: RunSpec, error: str) -> Record:
+    """The record of a run that ended in an error."""
+    trace = f"Traceback (most recent call last):\n{error}"
+    return Record(run_id=spec.run_id, status="failed", spec=spec, error=error, traceback=trace)
+
+
 def task(dataset: str = "livec", labels: int | None = 50, **more: Any) -> Task:
     """A task within one dataset."""
     return Task(**{"train": dataset, "test": dataset, "labels": labels, **more})
 
 
-def maker(root: Path, **protocol: Any) -> Maker:
+def maker(root: Path, **protocol: Any) -> FakeResults:
     """An empty results folder with a protocol."""
     values: dict[str, Any] = {"name": "few_shot", "title": "Few-shot", "metrics": ("srcc",)}
-    return Maker(root, Protocol(**{**values, **protocol}))
+    return FakeResults(root, Protocol(**{**values, **protocol}))
 
 
 def showcase(root: Path, repeats: int = 10, trouble: bool = True) -> Store:
