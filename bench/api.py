@@ -163,6 +163,10 @@ class Method(ABC):
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
 
+    real_names: ClassVar[bool] = False
+    """Whether images come under their files' own names, for methods that look scores up by name.
+    All others get names that tell nothing; the record of a run says which it was."""
+
     def __init__(self, settings: _Settings, context: Context) -> None:
         # Cheap: plans build methods to ask what they need. Weights are loaded at first use.
         self.settings: Any = settings  # an instance of the class's own Settings

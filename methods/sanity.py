@@ -92,6 +92,7 @@ class Oracle(Method):
 
     name = "oracle"
     argument = "dataset"
+    real_names = True
     Settings: ClassVar[type[OracleSettings]] = OracleSettings
     settings: OracleSettings
 

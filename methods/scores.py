@@ -72,6 +72,7 @@ class PrecomputedScores(Method):
 
     name = "scores"
     argument = "name"
+    real_names = True
     Settings: ClassVar[type[ScoresSettings]] = ScoresSettings
     settings: ScoresSettings
 

@@ -17,6 +17,7 @@ LAYERS = (
     ("model", "stats"),
     ("api",),
     ("backbones", "pyiqa_library", "registry"),
+    ("source",),
     ("methods",),
     ("data",),
     ("protocol",),

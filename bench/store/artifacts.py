@@ -50,15 +50,18 @@ def path(store: Store, spec: RunSpec, kind: str) -> Path:
     return store.path(spec).with_suffix(SUFFIXES[kind])
 
 
-def able(method: type[Method], kind: str) -> bool:
-    """Whether runs of a method have such a thing at all."""
-    hook = HOOKS.get(kind)
-    return hook is None or getattr(method, hook) is not getattr(Method, hook)
+def able(method: type[Method]) -> frozenset[str]:
+    """The kinds of things that a method can give."""
+    return frozenset(
+        kind
+        for kind in SUFFIXES
+        if (hook := HOOKS.get(kind)) is None or getattr(method, hook) is not getattr(Method, hook)
+    )
 
 
-def complete(store: Store, spec: RunSpec, method: type[Method], keep: Iterable[str]) -> bool:
-    """Whether a finished run has kept all that is asked for and its method can give."""
-    return all(path(store, spec, kind).exists() for kind in keep if able(method, kind))
+def complete(store: Store, spec: RunSpec, keep: Iterable[str]) -> bool:
+    """Whether a finished run has all of `keep`: what is asked for and its method can give."""
+    return all(path(store, spec, kind).exists() for kind in keep)
 
 
 def embeddings(store: Store, spec: RunSpec) -> npt.NDArray[np.float32] | None:

@@ -9,7 +9,7 @@ import torch
 from bench.api import Context, Images, Method, Scores
 from bench.model.images import ArrayImages
 from bench.runs.execute.fitting import predict
-from bench.runs.execute.memory import retry_smaller_batch
+from bench.runs.isolation.memory import retry_smaller_batch
 from bench.store import Store
 from bench.util.errors import ran_out
 from tests.conftest import Bench

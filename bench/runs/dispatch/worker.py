@@ -52,6 +52,7 @@ def run_job(path: Path, attended: bool = False) -> int:
     events = _take_stdout()
 
     from bench.runs.execute.fitting import Interrupted
+    from bench.runs.isolation import MethodDied
 
     def emit(event: Event) -> None:
         try:
@@ -66,6 +67,8 @@ def run_job(path: Path, attended: bool = False) -> int:
         return _execute(job, emit, stop)
     except Interrupted:
         return INTERRUPTED
+    except MethodDied as death:
+        return _die_alike(death.code)
     except StoreError as error:
         # Through the pipe: on a full disk the log cannot be written either.
         emit(Event(kind="fatal", error=str(error)))
@@ -92,6 +95,7 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
         device=device,
         batch_size=job.batch_size,
         cuda_graphs=job.cuda_graphs,
+        deterministic=job.deterministic,
         keep=tuple(job.keep),
         emit=emit,
         stopping=stop.is_set,
@@ -141,11 +145,7 @@ def _settled(work: RunJob, executor: RunExecutor) -> bool:
         return False
     if record.status == "failed":
         return record.created != work.replaces
-    from bench import registry
-    from bench.store import artifacts
-
-    method = registry.load(registry.split_name(work.spec.method)[0])
-    return artifacts.complete(executor.store, work.spec, method, executor.keep)
+    return executor.kept_all(work)
 
 
 def _pretrain(
@@ -188,9 +188,21 @@ def _until_abandoned() -> None:
 
 def _leave_traces() -> None:
     """A crash, and SIGUSR1 on reaching the time limit, write to the log where every thread is."""
+    from bench.runs.isolation import trace_running
+
     faulthandler.enable()
     if hasattr(faulthandler, "register"):
-        faulthandler.register(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, lambda number, frame: trace_running())
+        faulthandler.register(signal.SIGUSR1, chain=True)
+
+
+def _die_alike(code: int) -> int:
+    """End as the method's process did: the supervisor tries once more, or records how it ended."""
+    if code < 0:
+        with contextlib.suppress(OSError):  # SIGKILL has no handler to take off
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

@@ -1,22 +1,25 @@
-"""One run → one record: fit, predict, score, write."""
+"""One run → one record: fit, predict, score, write.
+
+The method works in a process of its own (`bench.runs.isolation`); this one holds the test labels,
+judges, and writes.
+"""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import registry
-from bench.api import Context, Method
 from bench.data import selection
 from bench.data.data_cache import DataCache
 from bench.model.identity import digest
 from bench.model.jobs import Event, RunJob
-from bench.model.records import Environment, Record, RunSpec, Selection
+from bench.model.records import Record, RunSpec, Selection
 from bench.runs.execute import keeping
 from bench.runs.execute.fitting import (
     EvalSet,
@@ -24,20 +27,20 @@ from bench.runs.execute.fitting import (
     Fitting,
     Interrupted,
     Trajectory,
-    predict,
+    checked,
 )
-from bench.runs.execute.memory import advice
-from bench.store import Store, read_parquet, set_aside, write_parquet
+from bench.runs.isolation import Account, Facts, MethodDied, MethodFailed, MethodProcess, Start
+from bench.store import Store, artifacts, read_parquet, set_aside, write_parquet
 from bench.store.claims import Claims, Holder
-from bench.util.environment import environment, peak_memory_mb
-from bench.util.errors import BenchError, DataError, StoreError, ran_out
+from bench.util.environment import environment
+from bench.util.errors import BenchError, DataError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from bench.api import Epoch, Images
+    from bench.api import Epoch, ImagePolicy, Images
     from bench.data.datasets.base import Dataset
     from bench.data.splits import Split
 
@@ -53,6 +56,7 @@ class RunExecutor:
     device: str = "cpu"
     batch_size: int = 64
     cuda_graphs: bool = False
+    deterministic: bool = False
     keep: tuple[str, ...] = ()
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
@@ -62,85 +66,120 @@ class RunExecutor:
     def __post_init__(self) -> None:
         self._claims = self.claims or Claims(self.store.root)
         self._scored: dict[str, pd.Series] = {}
+        self._facts: dict[str, Facts] = {}
+        self._accounts: dict[str, Account] = {}
 
     def execute(self, work: RunJob) -> Record:
         """Compute a run and write its record, done or failed.
 
-        `Interrupted` passes through, and so does `StoreError`: that the disk is full is no result
-        of the run.
+        `Interrupted` passes through, and so do `StoreError` and `MethodDied`: that the disk is full
+        is no result of the run, and a process that was killed is tried once more.
         """
         spec = work.spec
         try:
             record, predictions = self._run(work)
-        except (Interrupted, KeyboardInterrupt, StoreError):
+        except (Interrupted, KeyboardInterrupt, StoreError, MethodDied):
             raise
         except Exception as error:  # whatever a method raises is the run's result
             record, predictions = self._failure(spec, error), None
         self.store.write(record, predictions)
         return record
 
+    def facts(self, work: RunJob) -> Facts:
+        """What the method says of itself; asked once for all runs of one setting."""
+        key = digest([work.spec.method, work.settings])
+        if key not in self._facts:
+            with MethodProcess(self._start(work)) as method:
+                self._facts[key] = method.facts
+        return self._facts[key]
+
+    def kept_all(self, work: RunJob) -> bool:
+        """Whether a finished run has kept all that is asked for and its method can give."""
+        return artifacts.complete(self.store, work.spec, self._kept(work))
+
+    def _kept(self, work: RunJob) -> frozenset[str]:
+        return self.facts(work).able & set(self.keep) if self.keep else frozenset()
+
     def _run(self, work: RunJob) -> tuple[Record, pd.DataFrame]:
         started = time.perf_counter()
         spec = work.spec
-        train, test = (
-            self.data_cache.dataset(spec.task.train),
-            self.data_cache.dataset(spec.task.test),
-        )
+        train, test = (self.data_cache.dataset(name) for name in (spec.task.train, spec.task.test))
         split, found = self.data_cache.split(spec.task, spec.split, spec.repeat)
         if found != spec.split_digest:
             raise DataError(
                 f"{spec.task.title}: the data changed after the run was planned; plan it again"
             )
-        method = self._method(work)
-        images = self.data_cache.images(spec.task.test, method.policy)
-        sides = _sides(train, test, split, images, self.data_cache, method, spec)
-        if type(method).learns() and not spec.task.zero_shot:
-            trajectory = self._fit(method, spec, train, split, sides)
+        facts = self.facts(work)
+        sides = _sides(train, test, split, self.data_cache, facts.policy, spec)
+        known = test.table.iloc[split.test].assign(quality=test.quality[split.test])
+        if facts.learns and not spec.task.zero_shot:
+            with self._method(work) as method:
+                trajectory = self._fit(method, spec, train, split, sides)
+                # Of the state after the last epoch, whichever counts.
+                keeping.write(self.store, spec, method, sides[0].images, known, self._kept(work))
+                account = method.account()
         else:
-            trajectory = self._score(method, spec, test, images, split, sides[0])
-        record = self._record(spec, method, trajectory, split, sides[0])
+            trajectory, account = self._score(work, test, split, sides[0], known)
+        record = self._record(spec, account, trajectory, split, sides[0])
         digests = {"train": train.digest, "test": test.digest}
         total = round(time.perf_counter() - started, 3)
         record = record.model_copy(
-            update={"digests": digests, "seconds": {**record.seconds, "total": total}}
+            update={
+                "digests": digests,
+                "image_policy": str(facts.policy),
+                "seconds": {**record.seconds, "total": total},
+            }
         )
-        # Of the state after the last epoch, whichever counts.
-        known = test.table.iloc[split.test].assign(quality=test.quality[split.test])
-        keeping.write(self.store, spec, method, sides[0].images, known, self.keep)
         return record, _predictions(test, split, trajectory, spec.selection)
 
-    def _method(self, work: RunJob, seed: int | None = None) -> Method:
+    def _start(self, work: RunJob, seed: int | None = None) -> Start:
         spec = work.spec
-        cls, settings = registry.settings_for(spec.method, work.settings)
-        context = Context(
+        pretrained = None
+        if spec.pretrained:
+            name = spec.method.partition(":")[0]
+            pretrained = self.store.pretrained_file(name, spec.pretrained)
+            if not pretrained.exists():
+                raise BenchError(
+                    f"{name}: its pre-training ({pretrained.name}) did not succeed; see the log of "
+                    "the pre-training and run again with --retry-failed"
+                )
+        return Start(
+            method=spec.method,
+            settings=work.settings,
             device=self.device,
             seed=spec.seed if seed is None else seed,
             batch_size=self.batch_size,
             cuda_graphs=self.cuda_graphs,
-            say=lambda text: self.emit(Event(kind="note", run=spec.run_id, title=text)),
+            deterministic=self.deterministic,
+            pretrained=pretrained,
         )
-        method = cls(settings, context)
-        if known := method.oracle_of():
-            dataset = self.data_cache.dataset(known)
-            labels = dataset.quality.tolist()
-            context.labels = dict(zip(dataset.table["image"], labels, strict=True))
-        if spec.pretrained:
-            path = self.store.pretrained_file(cls.name, spec.pretrained)
-            if not path.exists():
-                raise BenchError(
-                    f"{cls.name}: its pre-training ({path.name}) did not succeed; see the log of "
-                    "the pre-training and run again with --retry-failed"
-                )
-            method.load_pretrained(path)
-        return method
+
+    @contextmanager
+    def _method(self, work: RunJob, seed: int | None = None) -> Iterator[MethodProcess]:
+        """The method in a process of its own."""
+
+        def say(text: str) -> None:
+            self.emit(Event(kind="note", run=work.spec.run_id, title=text))
+
+        with MethodProcess(self._start(work, seed), say) as method:
+            if known := method.facts.oracle_of:
+                dataset = self.data_cache.dataset(known)
+                names, labels = dataset.table["image"], dataset.quality.tolist()
+                method.know(dict(zip(names, labels, strict=True)))
+            yield method
 
     def _fit(
-        self, method: Method, spec: RunSpec, train: Dataset, split: Split, sides: tuple[Any, Any]
+        self,
+        method: MethodProcess,
+        spec: RunSpec,
+        train: Dataset,
+        split: Split,
+        sides: tuple[EvalSet, EvalSet | None],
     ) -> Trajectory:
         from bench.runs.execute.labels import normalise
 
         scores = normalise(train.quality, split.train, spec.normalise, train)[split.train]
-        images = self.data_cache.images(spec.task.train, method.policy)
+        images = self.data_cache.images(spec.task.train, method.facts.policy)
         labelled = selection.labelled(train, split.train, images, scores)
         fitting = Fitting(
             method,
@@ -154,31 +193,31 @@ class RunExecutor:
         return fitting.run(labelled)
 
     def _score(
-        self,
-        method: Method,
-        spec: RunSpec,
-        test: Dataset,
-        images: Images,
-        split: Split,
-        side: EvalSet,
-    ) -> Trajectory:
+        self, work: RunJob, test: Dataset, split: Split, side: EvalSet, known: pd.DataFrame
+    ) -> tuple[Trajectory, Account]:
         """Predictions that do not depend on the split: the dataset is scored once and kept."""
+        spec, policy = work.spec, self.facts(work).policy
         identity = spec.model_dump(
             mode="json", include={"method", "method_version", "settings", "weights", "pretrained"}
         )
-        key = digest([identity, test.digest, str(method.policy)])
+        key = digest([identity, test.digest, str(policy)])
         trajectory = Trajectory()
         if key not in self._scored:
             path = self.store.scores_path(key, spec.method, test.info.spec)
-            self._score_all(key, path, method, images, trajectory)
+            images = self.data_cache.images(spec.task.test, policy)
+            self._score_all(key, path, work, images, trajectory)
             self._scored[key] = read_parquet(path).set_index("image")["score"]
         names = test.table["image"].iloc[split.test]
         predictions = self._scored[key].loc[names].to_numpy(dtype=np.float64)
         trajectory.checkpoints = [EvaluatedEpoch(0, predictions, side.judge(predictions), None)]
-        return trajectory
+        if self.keep or key not in self._accounts:
+            with self._method(work) as method:
+                keeping.write(self.store, spec, method, side.images, known, self._kept(work))
+                self._accounts[key] = method.account()
+        return trajectory, self._accounts[key]
 
     def _score_all(
-        self, key: str, path: Path, method: Method, images: Images, trajectory: Trajectory
+        self, key: str, path: Path, work: RunJob, images: Images, trajectory: Trajectory
     ) -> None:
         """Write the scores of all images to `path`, unless they are there."""
         import pandas as pd
@@ -189,16 +228,17 @@ class RunExecutor:
             if path.exists():
                 self.emit(Event(kind="note", title=f"set aside: {_lacks(path)}"))
                 set_aside(path)
-            method.context.seed = int(digest([key, "scores"], 15), 16)
-            start = time.perf_counter()
-            table = pd.DataFrame({"image": images.names, "score": predict(method, images)})
-            trajectory.predict_seconds = time.perf_counter() - start
-            write_parquet(table, path)
+            with self._method(work, seed=int(digest([key, "scores"], 15), 16)) as method:
+                start = time.perf_counter()
+                scores = checked(method.name, images, method.predict(images))
+                trajectory.predict_seconds = time.perf_counter() - start
+                self._accounts[key] = method.account()
+            write_parquet(pd.DataFrame({"image": images.names, "score": scores}), path)
 
     def _record(
         self,
         spec: RunSpec,
-        method: Method,
+        account: Account,
         trajectory: Trajectory,
         split: Split,
         side: EvalSet,
@@ -224,11 +264,10 @@ class RunExecutor:
                 "fit": round(trajectory.fit_seconds, 3),
                 "predict": round(trajectory.predict_seconds, 3),
             },
-            peak_memory_mb=peak_memory_mb(self.device),
-            image_policy=str(method.policy),
-            trained_on=list(method.trained_on()),
-            notes=list(method.notes),
-            environment=environment(self.device),
+            peak_memory_mb=account.peak_memory_mb,
+            trained_on=list(account.trained_on),
+            notes=list(account.notes),
+            environment=account.environment,
         )
 
     def _wait(self, holder: Holder) -> None:
@@ -238,17 +277,15 @@ class RunExecutor:
         self.emit(Event(kind="waiting", title=holder.host))
 
     def _failure(self, spec: RunSpec, error: Exception) -> Record:
-        text = _first_line(error)
-        if ran_out(error):
-            text += f"; {advice(registry.load(registry.split_name(spec.method)[0]))}"
-        return failure(spec, text, traceback.format_exc(), self.device)
+        trace = error.trace if isinstance(error, MethodFailed) else traceback.format_exc()
+        return failure(spec, _first_line(error), trace)
 
     def _progress(self, spec: RunSpec, number: int, epoch: Epoch) -> None:
         loss = epoch.loss if np.isfinite(epoch.loss) else None
         self.emit(Event(kind="epoch", run=spec.run_id, epoch=number, total=epoch.total, loss=loss))
 
 
-def failure(spec: RunSpec, error: str, trace: str, device: str = "") -> Record:
+def failure(spec: RunSpec, error: str, trace: str) -> Record:
     """The record of a run that failed."""
     return Record(
         run_id=spec.run_id,
@@ -256,7 +293,7 @@ def failure(spec: RunSpec, error: str, trace: str, device: str = "") -> Record:
         spec=spec,
         error=error,
         traceback=trace,
-        environment=environment(device) if device else Environment(),
+        environment=environment("cpu"),
     )
 
 
@@ -264,16 +301,16 @@ def _sides(
     train: Dataset,
     test: Dataset,
     split: Split,
-    images: Images,
     data_cache: DataCache,
-    method: Method,
+    policy: ImagePolicy,
     spec: RunSpec,
 ) -> tuple[EvalSet, EvalSet | None]:
     quality = test.quality[split.test] if test.info.labelled else None
+    images = data_cache.images(spec.task.test, policy)
     side = EvalSet(images.subset(split.test), quality)
     if not len(split.val):
         return side, None
-    training = data_cache.images(spec.task.train, method.policy)
+    training = data_cache.images(spec.task.train, policy)
     return side, EvalSet(training.subset(split.val), train.quality[split.val])
 
 

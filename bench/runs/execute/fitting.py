@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.model.records import CurvePoint, Selection
-from bench.runs.execute.memory import retry_smaller_batch
+from bench.runs.isolation.memory import retry_smaller_batch
 from bench.util.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.api import Epoch, Images, LabelledSet, Method
+    from bench.runs.isolation import MethodProcess
 
 Values = dict[str, float | None]
 Predictions = npt.NDArray[np.float64]
@@ -86,7 +87,7 @@ def monitored(values: Mapping[str, float | None] | None) -> float:
 class Fitting:
     """One run's training, evaluated every so often."""
 
-    method: Method
+    method: MethodProcess
     test: EvalSet
     val: EvalSet | None
     selection: Selection
@@ -156,14 +157,17 @@ class Fitting:
 
     def _evaluate(self, trajectory: Trajectory, number: int) -> EvaluatedEpoch:
         start = time.perf_counter()
-        predictions = predict(self.method, self.test.images)
+        predictions = self._predict(self.test.images)
         trajectory.predict_seconds += time.perf_counter() - start
         val = None
         if self.val is not None:
-            val = self.val.judge(predict(self.method, self.val.images))
+            val = self.val.judge(self._predict(self.val.images))
         point = EvaluatedEpoch(number, predictions, self.test.judge(predictions), val)
         trajectory.checkpoints.append(point)
         return point
+
+    def _predict(self, images: Images) -> Predictions:
+        return checked(self.method.name, images, self.method.predict(images))
 
 
 def predict(method: Method, images: Images) -> Predictions:
@@ -171,21 +175,22 @@ def predict(method: Method, images: Images) -> Predictions:
 
     An out-of-memory error halves the inference batch and tries again.
     """
-    return retry_smaller_batch(method, lambda: _checked(method, images, method.predict(images)))
+    return retry_smaller_batch(method, lambda: checked(method.name, images, method.predict(images)))
 
 
-def _checked(method: Method, images: Images, predictions: Any) -> Predictions:
+def checked(name: str, images: Images, predictions: Any) -> Predictions:
+    """Predictions, (n,) float64. Raises `BenchError` for another shape, NaN and infinity."""
     values = np.asarray(predictions, dtype=np.float64)
     if values.shape != (len(images),):
         raise BenchError(
-            f"{method.name}.predict gave shape {values.shape} for {len(images)} images; "
+            f"{name}.predict gave shape {values.shape} for {len(images)} images; "
             f"expected ({len(images)},)"
         )
     broken = np.flatnonzero(~np.isfinite(values))
     if len(broken):
         names = ", ".join(images.names[index] for index in broken[:3])
         raise BenchError(
-            f"{method.name} predicted {len(broken)} values that are not numbers, e.g. for {names}"
+            f"{name} predicted {len(broken)} values that are not numbers, e.g. for {names}"
         )
     return values
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Images, Method
+from bench.api import Images
 from bench.model.records import RunSpec
-from bench.runs.execute.memory import retry_smaller_batch
 from bench.store import Store, write_parquet
-from bench.store.artifacts import ATTENTION, EMBEDDINGS, KNOWN, PER_IMAGE, SHOWN, able, path
+from bench.store.artifacts import ATTENTION, EMBEDDINGS, KNOWN, PER_IMAGE, SHOWN, path
 from bench.util.atomic import replacing
 from bench.util.errors import BenchError
 
@@ -21,10 +20,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class Giver(Protocol):
+    """A method, here or in a process of its own, that gives what is kept."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    def embed(self, images: Images) -> npt.NDArray[Any]:
+        """Features, (n, d)."""
+
+    def attend(self, images: Images) -> npt.NDArray[Any]:
+        """Maps, (n, h, w)."""
+
+    def per_image(self, images: Images) -> dict[str, npt.NDArray[Any]]:
+        """Named numbers, (n,) each."""
+
+
 def write(
     store: Store,
     spec: RunSpec,
-    method: Method,
+    method: Giver,
     images: Images,
     table: pd.DataFrame,
     keep: Iterable[str],
@@ -35,9 +51,8 @@ def write(
     in the column 'quality', both in the order of the predictions. Raises `BenchError` where the
     method's answer has another shape or holds values that are not numbers.
     """
-    for kind in keep:
-        if able(type(method), kind):
-            _WRITERS[kind](path(store, spec, kind), spec, method, images, table)
+    for kind in sorted(keep):
+        _WRITERS[kind](path(store, spec, kind), spec, method, images, table)
 
 
 def spread_rows(quality: npt.NDArray[Any], seed: int, count: int = SHOWN) -> npt.NDArray[np.int64]:
@@ -52,22 +67,20 @@ def spread_rows(quality: npt.NDArray[Any], seed: int, count: int = SHOWN) -> npt
 
 
 def _write_embeddings(
-    file: Path, spec: RunSpec, method: Method, images: Images, table: pd.DataFrame
+    file: Path, spec: RunSpec, method: Giver, images: Images, table: pd.DataFrame
 ) -> None:
-    features = np.asarray(
-        retry_smaller_batch(method, lambda: method.embed(images)), dtype=np.float32
-    )
+    features = np.asarray(method.embed(images), dtype=np.float32)
     _check(method, "embed", features, len(images), dimensions=2)
     with replacing(file) as temporary, temporary.open("wb") as opened:
         np.save(opened, features, allow_pickle=False)
 
 
 def _write_per_image(
-    file: Path, spec: RunSpec, method: Method, images: Images, table: pd.DataFrame
+    file: Path, spec: RunSpec, method: Giver, images: Images, table: pd.DataFrame
 ) -> None:
     known = [name for name in KNOWN if table[name].notna().any() and (table[name] != "").any()]
     kept = table[["image", *known]].reset_index(drop=True)
-    for name, values in retry_smaller_batch(method, lambda: method.per_image(images)).items():
+    for name, values in method.per_image(images).items():
         numbers = np.asarray(values, dtype=np.float64)
         _check(method, f"per_image '{name}'", numbers, len(images), dimensions=1)
         kept[name] = numbers
@@ -75,11 +88,11 @@ def _write_per_image(
 
 
 def _write_attention(
-    file: Path, spec: RunSpec, method: Method, images: Images, table: pd.DataFrame
+    file: Path, spec: RunSpec, method: Giver, images: Images, table: pd.DataFrame
 ) -> None:
     rows = spread_rows(table["quality"].to_numpy(), spec.seed)
     shown = images.subset(rows)
-    maps = np.asarray(retry_smaller_batch(method, lambda: method.attend(shown)), dtype=np.float32)
+    maps = np.asarray(method.attend(shown), dtype=np.float32)
     _check(method, "attend", maps, len(rows), dimensions=3)
     with replacing(file) as temporary, temporary.open("wb") as opened:
         np.savez(opened, rows=rows, maps=maps)
@@ -92,9 +105,7 @@ _WRITERS = {
 }
 
 
-def _check(
-    method: Method, what: str, values: npt.NDArray[Any], count: int, dimensions: int
-) -> None:
+def _check(method: Giver, what: str, values: npt.NDArray[Any], count: int, dimensions: int) -> None:
     if values.ndim != dimensions or len(values) != count:
         raise BenchError(
             f"{method.name}.{what} gave shape {values.shape} for {count} images; expected "

@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from bench import registry
-from bench.api import Context, LabelledSet, Method
+from bench.api import LabelledSet
 from bench.data import selection
 from bench.data.data_cache import DataCache
 from bench.model.jobs import Event, Pretraining
 from bench.protocol.variants import Variant
 from bench.runs.execute.fitting import Interrupted
 from bench.runs.execute.labels import normalise
+from bench.runs.isolation import Facts, MethodProcess, Start
 from bench.runs.plan.pretraining import pretrain_spec
 from bench.store import Store
 from bench.store.claims import Claims, Holder
 from bench.util.atomic import replacing, write_json
-from bench.util.environment import environment, peak_memory_mb
 
 
 def pretrain(
@@ -62,33 +61,34 @@ def _compute(
     # In the results folder, not in a temporary one: another machine may go on from there.
     scratch = path.parent / f"partial-{work.spec.key}"
     scratch.mkdir(parents=True, exist_ok=True)
-    cls, settings = registry.settings_for(work.method, work.settings)
-    context = Context(device=device, seed=work.spec.seed, scratch=scratch)
-    method = cls(settings, context)
+    begin = Start(work.method, work.settings, device, work.spec.seed, scratch=scratch)
     start = time.perf_counter()
-    curve = _train(method, work, data_cache, emit, stopping)
-    with replacing(path) as temporary:
-        method.save_pretrained(temporary)
+    with MethodProcess(begin) as method:
+        curve = _train(method, work, data_cache, emit, stopping)
+        with replacing(path) as temporary:
+            method.save_pretrained(temporary)
+        account = method.account()
     card = {
         "spec": work.spec.model_dump(mode="json"),
         "seconds": round(time.perf_counter() - start, 2),
-        "peak_memory_mb": peak_memory_mb(device),
+        "peak_memory_mb": account.peak_memory_mb,
         "curve": curve,
-        "environment": environment(device).model_dump(mode="json"),
+        "environment": account.environment.model_dump(mode="json"),
     }
     write_json(path.with_suffix(".json"), card)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _train(
-    method: Method,
+    method: MethodProcess,
     work: Pretraining,
     data_cache: DataCache,
     emit: Callable[[Event], None],
     stopping: Callable[[], bool],
 ) -> list[dict[str, Any]]:
     curve: list[dict[str, Any]] = []
-    for number, epoch in enumerate(method.pretrain(corpora(method, work, data_cache)), start=1):
+    sets = corpora(method.facts, work, data_cache)
+    for number, epoch in enumerate(method.pretrain(sets), start=1):
         loss = float(epoch.loss) if np.isfinite(epoch.loss) else None
         known = {name: float(value) for name, value in epoch.diagnostics.items()}
         finite = {name: value for name, value in known.items() if np.isfinite(value)}
@@ -99,7 +99,7 @@ def _train(
     return curve
 
 
-def corpora(method: Method, work: Pretraining, data_cache: DataCache) -> list[LabelledSet]:
+def corpora(facts: Facts, work: Pretraining, data_cache: DataCache) -> list[LabelledSet]:
     """The labelled sets a method pre-trains on; labels scaled corpus by corpus."""
     sets = []
     for name in work.spec.corpora:
@@ -111,11 +111,11 @@ def corpora(method: Method, work: Pretraining, data_cache: DataCache) -> list[La
                 work.task,
                 work.split,
                 work.repeat,
-                alone=len(selection.corpus_names(method.corpora(), work.task)) == 1,
+                alone=len(selection.corpus_names(facts.corpora, work.task)) == 1,
                 split_alike=work.split_corpora,
             )
-        scores = normalise(dataset.quality, rows, method.corpus_normalise, dataset)[rows]
-        images = data_cache.images(name, method.policy)
+        scores = normalise(dataset.quality, rows, facts.corpus_normalise, dataset)[rows]
+        images = data_cache.images(name, facts.policy)
         sets.append(selection.labelled(dataset, rows, images, scores))
     return sets
 

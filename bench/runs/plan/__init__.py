@@ -216,6 +216,8 @@ def _reopen(plan: Plan, store: Store, states: dict[str, str]) -> None:
         return
     methods = {run.run_id: cell.variant.cls for cell in plan.cells for run in cell.runs}
     for run_id, run in plan.runs.items():
-        whole = artifacts.complete(store, run, methods[run_id], plan.protocol.keep)
+        whole = artifacts.complete(
+            store, run, artifacts.able(methods[run_id]) & set(plan.protocol.keep)
+        )
         if states[run_id] == "done" and not whole:
             states[run_id] = "todo"
