@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bench.analysis.grid import Cell, Grid, Key, grid, number, row_title, signed
+from bench.analysis.grid import Grid, GridCell, Key, grid, number, row_title, signed
 from bench.analysis.published import NOTHING, Printed, mark
 from reports.latex_caption import caption, notes
 from reports.latex_header import alignment, header, span, stub
@@ -232,16 +232,16 @@ def _grey(texts: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _text(cell: Cell | None) -> str:
+def _text(cell: GridCell | None) -> str:
     return cell.published.replace("-", "$-$") if cell else ""
 
 
-def _mark(cells: Sequence[Cell | None], letters: Mapping[str, str]) -> str:
+def _mark(cells: Sequence[GridCell | None], letters: Mapping[str, str]) -> str:
     found = mark(letters, (cell.published_in for cell in cells if cell))
     return f"$^{{{found}}}$" if found else ""
 
 
-def _cell(cell: Cell | None, style: Style, interval: bool) -> str:
+def _cell(cell: GridCell | None, style: Style, interval: bool) -> str:
     if cell is None or not cell.measured:
         return DASH
     text = number(cell.median, minus="$-$").replace("–", "--")
@@ -261,7 +261,7 @@ def _cell(cell: Cell | None, style: Style, interval: bool) -> str:
     return text
 
 
-def _interval(cell: Cell | None) -> str:
+def _interval(cell: GridCell | None) -> str:
     if cell is None or not cell.n:
         return ""
     low, high = (number(value, minus="$-$") for value in (cell.low, cell.high))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.analysis.grid import Grid
-from bench.analysis.published import BETWEEN, Printed, Source
+from bench.analysis.published import BETWEEN, Printed, PublishedSource
 from reports.latex_text import escape
 from reports.latex_titles import dataset_title, levels, shown
 
@@ -40,7 +40,7 @@ def notes(arranged: Grid, protocols: Sequence[str], printed: Printed) -> list[st
     return [" ".join(text.split()) for text in dict.fromkeys(texts)]
 
 
-def sources(arranged: Grid, protocol: str, printed: Printed) -> list[Source]:
+def sources(arranged: Grid, protocol: str, printed: Printed) -> list[PublishedSource]:
     """The tables that numbers of this table come from."""
     there = {
         title for cell in arranged.cells.values() for title in cell.published_in.split(BETWEEN)

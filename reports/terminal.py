@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.embedding import RULE
-from bench.analysis.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
+from bench.analysis.grid import Grid, GridCell, Key, grid, metric_title, number, row_title, signed
 from bench.analysis.published import NOTHING, Printed, mark
 
 if TYPE_CHECKING:
@@ -98,14 +98,14 @@ def _table(
     return table
 
 
-def _published(cell: Cell | None) -> Text:
+def _published(cell: GridCell | None) -> Text:
     if cell is None:
         return Text("")
     difference = signed(cell.difference)
     return Text(f"{cell.published} ({difference})" if difference else cell.published)
 
 
-def _mark(cells: Sequence[Cell | None], letters: Mapping[str, str]) -> str:
+def _mark(cells: Sequence[GridCell | None], letters: Mapping[str, str]) -> str:
     found = mark(letters, (cell.published_in for cell in cells if cell))
     return f" ({found})" if found else ""
 
@@ -124,7 +124,7 @@ def _sources(protocol: str, printed: Printed) -> list[str]:
     return [*lines, caveat] if caveat else lines
 
 
-def _text(cell: Cell | None, stacked: bool) -> Text:
+def _text(cell: GridCell | None, stacked: bool) -> Text:
     if cell is None or not cell.measured:
         return Text("")
     head = number(cell.median) + cell.marks.replace("‡", "")  # ‡ stands beside the row's name

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.model.records import task_title
 from bench.store.table import SPLIT
 from bench.util.errors import unknown
 
@@ -126,7 +127,7 @@ def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDa
     left_out: dict[str, str] = {}
     medians: dict[str, pd.Series[float]] = {}
     for (train, test), cells in part.groupby(["train", "test"], sort=False):
-        name = str(test) if train == test else f"{train} → {test}"
+        name = task_title(str(train), str(test))
         medians[name] = _complete(cells, metric, left_out, name, common=False).median()
     scores = pd.DataFrame(medians).T
     for label in scores.columns[scores.isna().any()]:

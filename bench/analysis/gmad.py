@@ -32,7 +32,7 @@ Verdict = Literal["attacker", "defender", "neither"]
 
 
 @dataclass(frozen=True)
-class Pair:
+class ImagePair:
     """Two images of one level of the defender, as far apart as the attacker could find them."""
 
     level: int
@@ -59,7 +59,7 @@ class Match:
     """(K + 1) bounds of the levels in the defender's units, ascending."""
     sizes: tuple[int, ...]
     """(K) images in each level."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ImagePair, ...]
     """By level, then by rank. A level of one image, or one whose images the attacker scores all
     alike, has none."""
 
@@ -143,7 +143,7 @@ def attack(
     edges = level_edges(defending, levels, spacing)
     assigned = assign_levels(defending, edges)
     pairs = [
-        Pair(
+        ImagePair(
             level=level,
             rank=rank,
             best=int(rows[best]),
@@ -192,13 +192,13 @@ def default_tolerance(quality: npt.ArrayLike, levels: int) -> float:
     return float(values.max() - values.min()) / levels
 
 
-def judge(pair: Pair, quality: npt.ArrayLike, tolerance: float) -> Verdict:
+def judge(pair: ImagePair, quality: npt.ArrayLike, tolerance: float) -> Verdict:
     """Who was right about a pair, by (n,) labels where higher is better.
 
     The attacker, where its better image is better by more than `tolerance`; the defender, where
     the two differ by no more than that; neither, where the attacker's better image is the worse.
 
-    >>> pair = Pair(level=0, rank=0, best=0, worst=1, gap=1.0, held=0.0)
+    >>> pair = ImagePair(level=0, rank=0, best=0, worst=1, gap=1.0, held=0.0)
     >>> [judge(pair, quality, 0.5) for quality in ([3, 2], [3, 2.5], [2, 3])]
     ['attacker', 'defender', 'neither']
     """

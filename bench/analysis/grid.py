@@ -24,7 +24,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One cell as tables print it."""
 
     median: float
@@ -66,7 +66,7 @@ class Cell:
         return f"{self.n}/{self.expected}"
 
 
-NOTHING = Cell(math.nan, math.nan, math.nan, math.nan, 0, 0, None, False, "")
+NOTHING = GridCell(math.nan, math.nan, math.nan, math.nan, 0, 0, None, False, "")
 """A cell in which nothing was measured."""
 
 
@@ -78,7 +78,7 @@ class Grid:
     column_keys: tuple[str, ...]
     rows: tuple[Key, ...]
     columns: tuple[Key, ...]
-    cells: dict[tuple[Key, Key], Cell]
+    cells: dict[tuple[Key, Key], GridCell]
 
     @cached_property
     def measured_rows(self) -> tuple[Key, ...]:
@@ -91,7 +91,7 @@ class Grid:
         """Rows of published numbers without a run of ours."""
         return tuple(row for row in self.rows if row not in set(self.measured_rows))
 
-    def row(self, key: Key) -> list[Cell | None]:
+    def row(self, key: Key) -> list[GridCell | None]:
         """The cells of a row, column by column."""
         return [self.cells.get((key, column)) for column in self.columns]
 
@@ -142,7 +142,7 @@ def grid(
     for key in (*rows, *columns):
         if key not in table.columns:
             raise unknown("table key", key, table.columns)
-    cells: dict[tuple[Key, Key], Cell] = {}
+    cells: dict[tuple[Key, Key], GridCell] = {}
     items: list[Mapping[Hashable, Any]] = [*table.to_dict("records"), *printed]
     for item in items:
         place = _key(item, rows), _key(item, columns)
@@ -200,11 +200,11 @@ def metric_title(name: str) -> str:
     return METRICS[name].title if name in METRICS else name
 
 
-def _cell(item: Mapping[Hashable, Any]) -> Cell:
+def _cell(item: Mapping[Hashable, Any]) -> GridCell:
     if "rank" not in item:
         return replace(NOTHING, published=item["published"], published_in=item["published_in"])
     rank = float(item["rank"])
-    return Cell(
+    return GridCell(
         median=float(item["median"]),
         low=float(item["low"]),
         high=float(item["high"]),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from bench.model.records import Task
+from bench.model.records import task_title
 from bench.protocol import Protocol, published
 from bench.util.errors import BenchError
 
@@ -28,12 +28,12 @@ BETWEEN = "; "
 TINY = "No difference is given for the tiny backbone."
 FRACTION = "No difference is given: the papers test on 20 % of a database, this protocol does not."
 
-Place = tuple[str, str, str, str]
+Column = tuple[str, str, str, str]
 """Train, test, budget and metric."""
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedSource:
     """A table that numbers of a report come from."""
 
     title: str
@@ -73,14 +73,14 @@ class Number:
     """Measured minus published, NaN unless the cell is complete."""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Column:
         """The column that it belongs under."""
         return self.train, self.test, self.labels, self.metric
 
     @property
     def dataset(self) -> str:
         """As tables head it."""
-        return Task(train=self.train, test=self.test).title
+        return task_title(self.train, self.test)
 
     def item(self) -> dict[Hashable, Any]:
         """The number as a row of a summary in which nothing was measured."""
@@ -106,7 +106,7 @@ class Printed:
 
     numbers: tuple[Number, ...] = ()
     """Beside measured cells and alone."""
-    known: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
+    known: Mapping[str, tuple[PublishedSource, ...]] = field(default_factory=dict)
     """Protocol -> the tables that numbers come from."""
     withheld: Mapping[str, str] = field(default_factory=dict)
     """Protocol -> why numbers were not subtracted."""
@@ -121,7 +121,7 @@ class Printed:
             if number.protocol == protocol and not number.measured and metric in ("", number.metric)
         ]
 
-    def sources(self, protocol: str) -> tuple[Source, ...]:
+    def sources(self, protocol: str) -> tuple[PublishedSource, ...]:
         """The tables that a protocol's numbers come from."""
         return self.known.get(protocol, ())
 
@@ -153,7 +153,7 @@ def beside(summary: pd.DataFrame, protocols: Sequence[Protocol]) -> tuple[pd.Dat
     filled = summary.copy()
     numbers: list[Number] = []
     stands: dict[Any, Number] = {}
-    known: dict[str, tuple[Source, ...]] = {}
+    known: dict[str, tuple[PublishedSource, ...]] = {}
     withheld: dict[str, str] = {}
     problems: list[str] = []
     for protocol in protocols:
@@ -168,7 +168,7 @@ def beside(summary: pd.DataFrame, protocols: Sequence[Protocol]) -> tuple[pd.Dat
                 stands[index] = number
         titles = {title for number in found for title in number.source.split(BETWEEN)}
         known[protocol.name] = tuple(
-            Source(table.source, _statistic(table), table.notes)
+            PublishedSource(table.source, _statistic(table), table.notes)
             for table in tables
             if table.source in titles
         )
@@ -228,7 +228,7 @@ def _stand(
 ) -> list[Number]:
     """Numbers whose column the report has; those that two tables print alike are one."""
     places = _places(mine)
-    merged: dict[tuple[str, Place], Number] = {}
+    merged: dict[tuple[str, Column], Number] = {}
     for table in tables:
         for number in _numbers(table, protocol):
             if number.place not in places:
@@ -304,6 +304,6 @@ def _owner(ours: str, fair: pd.DataFrame) -> str | None:
     return str(labels.pop()) if len(labels) == 1 else None
 
 
-def _places(mine: pd.DataFrame) -> set[Place]:
+def _places(mine: pd.DataFrame) -> set[Column]:
     columns = (mine[name] for name in ("train", "test", "labels", "metric"))
     return {(str(a), str(b), str(c), str(d)) for a, b, c, d in zip(*columns, strict=True)}

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.compare import AcrossDatasets, WithinDataset
-from bench.model.records import budget_title
+from bench.model.records import budget_title, task_title
 from bench.stats import SplitComparison
 
 NUMBERS = (
@@ -72,7 +72,7 @@ def _printed(pair: SplitComparison) -> tuple[str, ...]:
 
 
 def _title(item: WithinDataset) -> str:
-    task = item.test if item.train == item.test else f"{item.train} → {item.test}"
+    task = task_title(item.train, item.test)
     return f"{item.protocol}: {task}, {budget_title(item.budget)}, {item.selection}"
 
 

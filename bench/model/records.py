@@ -51,7 +51,16 @@ class Task(_Model):
     @property
     def title(self) -> str:
         """The dataset, or 'A → B' across datasets."""
-        return self.test if self.train == self.test else f"{self.train} → {self.test}"
+        return task_title(self.train, self.test)
+
+
+def task_title(train: str, test: str) -> str:
+    """What is learnt from and predicted, as text says it.
+
+    >>> task_title("livec", "livec"), task_title("livec", "koniq10k")
+    ('livec', 'livec → koniq10k')
+    """
+    return test if train == test else f"{train} → {test}"
 
 
 def budget_title(budget: str) -> str:

@@ -25,7 +25,7 @@ _CELL = ("protocol", "label", "method", "train", "test", "budget", "selection")
 _SPLIT = ("split_digest", "repeat", "n_train", "n_val", "n_test", "n_pool")
 
 
-class Cell(BaseModel):
+class BaselineCell(BaseModel):
     """One cell of a table with its finished runs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,7 +67,7 @@ class Baseline(BaseModel):
     """Metrics of every row, in order."""
     splits: list[tuple[str, int, int | None, int | None, int | None, int | None]]
     """Digest, repeat, and the images that train, validate, test and form the training pool."""
-    cells: list[Cell]
+    cells: list[BaselineCell]
     """In the order of the tables."""
 
 
@@ -100,7 +100,7 @@ def of_runs(runs: pd.DataFrame, name: str) -> Baseline:
         ]
         missing = len(part) - len(finished)
         own = dict(zip(_CELL, key, strict=True))
-        cells.append(Cell.model_validate({**own, "runs": rows, "missing": missing}))
+        cells.append(BaselineCell.model_validate({**own, "runs": rows, "missing": missing}))
     commits = sorted({commit for commit in done["commit"].dropna() if commit})
     return Baseline(
         name=name,

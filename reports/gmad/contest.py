@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.gmad import Match, Pair, compete, default_tolerance, judge
+from bench.analysis.gmad import ImagePair, Match, compete, default_tolerance, judge
 from bench.analysis.gmad_pools import Scores
 from bench.protocol import GmadEntry
 from bench.util.errors import UsageError
@@ -119,7 +119,7 @@ def _match(contest: Contest, match: Match) -> dict[str, Any]:
     }
 
 
-def _pair(contest: Contest, match: Match, pair: Pair) -> dict[str, Any]:
+def _pair(contest: Contest, match: Match, pair: ImagePair) -> dict[str, Any]:
     quality = contest.scores.quality
     found: dict[str, Any] = {
         "rank": pair.rank + 1,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.curves import over_budgets
 from bench.analysis.embedding import RULE
-from bench.analysis.grid import Cell, Grid, Key, grid, metric_title, number, row_title, signed
+from bench.analysis.grid import Grid, GridCell, Key, grid, metric_title, number, row_title, signed
 from bench.analysis.published import mark
 from bench.analysis.results import CellResult
 from bench.metrics import METRICS
@@ -175,7 +175,7 @@ def _groups(arranged: Grid) -> list[tuple[str, int]]:
 
 
 def _cell(
-    cell: Cell | None,
+    cell: GridCell | None,
     scale: tuple[float, float],
     places: Places,
     place: tuple[str, ...],
@@ -194,7 +194,7 @@ def _cell(
     }
 
 
-def numbers(cell: Cell) -> dict[str, Any]:
+def numbers(cell: GridCell) -> dict[str, Any]:
     """A cell as text, for any page."""
     return {
         "sort": f"{cell.median:.6g}" if cell.n and cell.complete else "",

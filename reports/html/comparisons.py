@@ -12,6 +12,7 @@ from bench.analysis import compare
 from bench.analysis.comparisons import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
 from bench.analysis.grid import metric_title
 from bench.metrics import METRICS
+from bench.model.records import task_title
 from reports import ranks
 from reports.html.board import SELECTIONS, budget_title
 from reports.html.site import Site, banner
@@ -48,7 +49,7 @@ def _protocol(site: Site, item: Comparisons, position: int) -> dict[str, Any]:
 
 def _table(site: Site, found: Matrix, several: bool) -> dict[str, Any]:
     task = found.task
-    where = task.test if task.train == task.test else f"{task.train} → {task.test}"
+    where = task_title(task.train, task.test)
     title = f"{where}, {budget_title(task.budget)}"
     return {
         "title": f"{title} ({SELECTIONS[task.selection]})" if several else title,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.check import Pairs, check, judge, pair, write
+from bench.analysis.check import PairedRuns, check, judge, pair, write
 from bench.analysis.check.verdict import CheckReport
 from bench.stats import nadeau_bengio
 from bench.store import baseline
@@ -24,9 +24,9 @@ from tests.fake_results import FakeSweep
 KEY = ("few_shot", "good", "livec", "livec", "50", "last")
 
 
-def pairs(old: list[float], new: list[float], **values: object) -> Pairs:
+def pairs(old: list[float], new: list[float], **values: object) -> PairedRuns:
     base = {"missing": (), "undefined": 0, "expected": len(old), "n_pool": 928, "n_test": 232}
-    return Pairs(KEY, "good", tuple(old), tuple(new), **{**base, **values})
+    return PairedRuns(KEY, "good", tuple(old), tuple(new), **{**base, **values})
 
 
 def verdicts(report: CheckReport) -> dict[str, str]:
@@ -214,7 +214,7 @@ def test_repeats_on_one_fixed_split_are_kept_apart(tmp_path: Path) -> None:
 def test_files_escape_what_they_quote(tmp_path: Path) -> None:
     bad = "<script>|`*_[x](y)\x00\n&"
     key = (bad, bad, bad, bad, "50", "last")
-    item = Pairs(key, bad, (0.8, 0.81), (0.7, 0.7), 100, 20, (bad,), 0, 3)
+    item = PairedRuns(key, bad, (0.8, 0.81), (0.7, 0.7), 100, 20, (bad,), 0, 3)
     cells = judge([item, pairs([0.5], [0.5])], "srcc")
     report = CheckReport("new", bad, "srcc", 0.005, 0.95, None, cells)
     json_path, xml_path, md_path = write(report, tmp_path)

@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.analysis.gmad import (
+    ImagePair,
     Match,
-    Pair,
     assign_levels,
     attack,
     compete,
@@ -102,7 +102,7 @@ def test_labels_say_who_was_right() -> None:
     assert tolerance == 1.0
 
     def verdict(best: int, worst: int) -> str:
-        return judge(Pair(0, 0, best, worst, 1.0, 0.0), quality, tolerance)
+        return judge(ImagePair(0, 0, best, worst, 1.0, 0.0), quality, tolerance)
 
     assert verdict(2, 0) == "attacker"
     assert verdict(1, 0) == "defender"  # exactly the tolerance still counts as equal

@@ -12,16 +12,16 @@ from bench.util.errors import UsageError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-Key = tuple[str, ...]
+CellKey = tuple[str, ...]
 """Protocol, label, train, test, budget, selection."""
 Split = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairedRuns:
     """One cell of the baseline beside the cell of the new set that it is compared with."""
 
-    key: Key
+    key: CellKey
     """The new set's cell; the baseline's where the new set has none."""
     against: str
     """Label of the baseline's cell."""
@@ -41,7 +41,7 @@ class Pairs:
 
 def pair(
     new: pd.DataFrame, old: pd.DataFrame, metric: str, reference: str | None = None
-) -> list[Pairs]:
+) -> list[PairedRuns]:
     """Every cell of `old` with the runs of `new` on the same splits, in the order of `old`.
 
     Both are tables as `export.load` gives them. A cell is known by its label, task and selection,
@@ -59,12 +59,12 @@ def pair(
     ]
 
 
-def _cells(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
+def _cells(frame: pd.DataFrame) -> dict[CellKey, pd.DataFrame]:
     grouped = frame.groupby(["protocol", *CELL], sort=False)
     return {tuple(map(str, key)): part for key, part in grouped}
 
 
-def _counterpart(key: Key, cells: dict[Key, pd.DataFrame]) -> Key | None:
+def _counterpart(key: CellKey, cells: dict[CellKey, pd.DataFrame]) -> CellKey | None:
     """The same cell, under another protocol only where there is no doubt which one is meant."""
     if key in cells:
         return key
@@ -73,8 +73,8 @@ def _counterpart(key: Key, cells: dict[Key, pd.DataFrame]) -> Key | None:
 
 
 def _against(
-    reference: str, old: pd.DataFrame, fresh: dict[Key, Any], stored: dict[Key, Any]
-) -> Iterator[tuple[Key, Key | None, Key]]:
+    reference: str, old: pd.DataFrame, fresh: dict[CellKey, Any], stored: dict[CellKey, Any]
+) -> Iterator[tuple[CellKey, CellKey | None, CellKey]]:
     """(cell to report, new cell or None, stored cell) for every method of the new set."""
     label = _label(reference, old)
     bases = [key for key in stored if key[1] == label]
@@ -101,8 +101,8 @@ def _label(reference: str, old: pd.DataFrame) -> str:
 
 
 def _pairs(
-    key: Key, fresh: pd.DataFrame | None, stored: pd.DataFrame, against: str, metric: str
-) -> Pairs:
+    key: CellKey, fresh: pd.DataFrame | None, stored: pd.DataFrame, against: str, metric: str
+) -> PairedRuns:
     runs = _by_split(fresh) if fresh is not None else {}
     base = {split: row for split, row in _by_split(stored).items() if row["status"] == "done"}
     old, new, missing, undefined = [], [], [], 0
@@ -119,7 +119,7 @@ def _pairs(
     if missing and fresh is None:
         missing = ["no run of this cell"]
     pool, test = (_mean_size(base, column) for column in ("n_pool", "n_test"))
-    return Pairs(
+    return PairedRuns(
         key, against, tuple(old), tuple(new), pool, test, tuple(missing), undefined, len(base)
     )
 

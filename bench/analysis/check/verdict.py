@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bench.analysis.check.pairing import Pairs, pair
+from bench.analysis.check.pairing import PairedRuns, pair
+from bench.model.records import task_title
 from bench.store import Store, baseline
 from bench.store import table as runs_table
 from bench.util.errors import UsageError, unknown
@@ -56,7 +57,7 @@ class CellCheck:
     @property
     def task(self) -> str:
         """The dataset, or 'A → B' across datasets."""
-        return self.test if self.train == self.test else f"{self.train} → {self.test}"
+        return task_title(self.train, self.test)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def check(
 
 
 def judge(
-    pairs: Sequence[Pairs], metric: str, tolerance: float = TOLERANCE, confidence: float = 0.95
+    pairs: Sequence[PairedRuns], metric: str, tolerance: float = TOLERANCE, confidence: float = 0.95
 ) -> tuple[CellCheck, ...]:
     """A verdict for each cell. Raises `UsageError` for an unknown metric."""
     from bench.metrics import METRICS
@@ -155,7 +156,7 @@ def judge(
     return tuple(_judge(item, sign, tolerance, confidence) for item in pairs)
 
 
-def _judge(pairs: Pairs, sign: int, tolerance: float, confidence: float) -> CellCheck:
+def _judge(pairs: PairedRuns, sign: int, tolerance: float, confidence: float) -> CellCheck:
     from bench.stats import nadeau_bengio
 
     # A baseline file keeps six decimals: both sides are compared at those.
@@ -175,7 +176,7 @@ def _judge(pairs: Pairs, sign: int, tolerance: float, confidence: float) -> Cell
     return _cell(pairs, old, new, low, high, test.p_value, verdict, _reason(pairs))
 
 
-def _not_compared(pairs: Pairs) -> tuple[Verdict, str]:
+def _not_compared(pairs: PairedRuns) -> tuple[Verdict, str]:
     if pairs.missing:
         return "incomplete", _reason(pairs)
     if not pairs.expected:
@@ -187,7 +188,7 @@ def _not_compared(pairs: Pairs) -> tuple[Verdict, str]:
     return "nothing", "the baseline does not say how many images its splits have"
 
 
-def _reason(pairs: Pairs) -> str:
+def _reason(pairs: PairedRuns) -> str:
     missing = list(pairs.missing)
     shown = missing if len(missing) <= 3 else [*missing[:3], f"and {len(missing) - 3} more"]
     if len(missing) == pairs.expected > 1 and all(text.endswith("not there") for text in missing):
@@ -198,7 +199,7 @@ def _reason(pairs: Pairs) -> str:
 
 
 def _cell(
-    pairs: Pairs,
+    pairs: PairedRuns,
     old: np.ndarray,
     new: np.ndarray,
     low: float,

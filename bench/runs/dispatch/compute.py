@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data import datasets
 from bench.model.jobs import Job, Pretraining, RunJob
+from bench.model.records import task_title
 from bench.runs.dispatch import Dispatcher
 from bench.runs.dispatch.executors import Desk
 from bench.runs.dispatch.supervise import Outcome
@@ -152,7 +153,7 @@ def _failed(store: Store, spec: Any) -> str:
 
 
 def _title(label: str, train: str, test: str) -> str:
-    return f"{label} on {test}" if train == test else f"{label} on {train} → {test}"
+    return f"{label} on {task_title(train, test)}"
 
 
 def _pretraining(plan: Plan, key: str) -> Pretraining:
