@@ -30,7 +30,7 @@ OWN_FOLDERS = "IQA_BENCH_METHODS"
 
 
 @dataclass(frozen=True)
-class MethodEntry:
+class RegisteredMethod:
     """A method that can be loaded, as its source shows it."""
 
     name: str
@@ -47,12 +47,12 @@ class MethodEntry:
 
 
 @cache
-def entries() -> dict[str, MethodEntry]:
+def entries() -> dict[str, RegisteredMethod]:
     """All methods by name. Two of one name are an error that names both places.
 
     A method whose own name is another's short name has it: `pyiqa:NAME` still says the other.
     """
-    found: dict[str, MethodEntry] = {}
+    found: dict[str, RegisteredMethod] = {}
     everything = [*_in_folder(METHODS_FOLDER), *_own(), *_installed()]
     for entry in sorted(everything, key=lambda entry: entry.stands_for is not None):
         if entry.name in found:
@@ -106,21 +106,9 @@ def settings_for(text: str, given: dict[str, Any]) -> tuple[type[Method], Settin
 
 def validated(cls: type[Method], values: dict[str, Any]) -> Settings:
     """Settings of `cls`, or a `UsageError` that names each wrong key and the nearest right one."""
-    from pydantic import ValidationError
+    from bench.util import validation
 
-    from bench.util.errors import UsageError, nearest
-
-    try:
-        return cls.Settings(**values)
-    except ValidationError as error:
-        known = setting_names(cls)
-        lines = []
-        for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"]) or "settings"
-            near = nearest(key, known) if item["type"] == "extra_forbidden" else None
-            hint = f" Did you mean '{near}'?" if near else ""
-            lines.append(f"{cls.name}.{key}: {item['msg']}.{hint}")
-        raise UsageError("; ".join(lines)) from None
+    return validation.validated(cls.Settings, values, owner=cls.name)
 
 
 def setting_names(cls: type[Method]) -> list[str]:
@@ -129,7 +117,7 @@ def setting_names(cls: type[Method]) -> list[str]:
     return [*fields, *(field.alias for field in fields.values() if field.alias)]
 
 
-def _module(entry: MethodEntry) -> ModuleType:
+def _module(entry: RegisteredMethod) -> ModuleType:
     if entry.source is None or entry.module in sys.modules:
         return importlib.import_module(entry.module)
     spec = importlib.util.spec_from_file_location(entry.module, entry.source)
@@ -141,7 +129,7 @@ def _module(entry: MethodEntry) -> ModuleType:
     return module
 
 
-def _own() -> list[MethodEntry]:
+def _own() -> list[RegisteredMethod]:
     """Methods of the user's own, from the folders in `IQA_BENCH_METHODS`."""
     folders = [Path(part) for part in os.environ.get(OWN_FOLDERS, "").split(os.pathsep) if part]
     for folder in folders:
@@ -155,14 +143,14 @@ def _own() -> list[MethodEntry]:
     ]
 
 
-def _in_folder(folder: Path) -> list[MethodEntry]:
+def _in_folder(folder: Path) -> list[RegisteredMethod]:
     files = sorted(
         [*folder.glob("*.py"), *folder.glob("*/__init__.py"), *folder.glob("*/method.py")]
     )
     return [entry for path in files for entry in _in_file(path, folder)]
 
 
-def _in_file(path: Path, folder: Path) -> list[MethodEntry]:
+def _in_file(path: Path, folder: Path) -> list[RegisteredMethod]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -173,14 +161,14 @@ def _in_file(path: Path, folder: Path) -> list[MethodEntry]:
     return [entry for node in classes for entry in _of_class(node, module)]
 
 
-def _of_class(node: ast.ClassDef, module: str) -> list[MethodEntry]:
+def _of_class(node: ast.ClassDef, module: str) -> list[RegisteredMethod]:
     """A method class and its short names; [] for another class."""
     literals = dict(_literals(node))
     name = literals.get("name")
     if not isinstance(name, str):
         return []
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
-    method = MethodEntry(name, summary, module, node.name, bool(literals.get("argument")))
+    method = RegisteredMethod(name, summary, module, node.name, bool(literals.get("argument")))
     short = literals.get("short_names", {})
     assert isinstance(short, dict)
     return [
@@ -207,8 +195,8 @@ def _literals(node: ast.ClassDef) -> list[tuple[str, object]]:
     return pairs
 
 
-def _installed() -> list[MethodEntry]:
+def _installed() -> list[RegisteredMethod]:
     return [
-        MethodEntry(point.name, f"from {point.module}", point.module, point.attr)
+        RegisteredMethod(point.name, f"from {point.module}", point.module, point.attr)
         for point in metadata.entry_points(group=ENTRY_POINTS)
     ]

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bench.data.datasets._requirements import people
 from bench.model.records import Selection, SplitRule, Task
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, nearest, unknown
+from bench.util.validation import validated
+from bench.util.yaml_files import Document
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocols"
 
@@ -176,6 +177,9 @@ class Protocol(BaseModel):
 
     def _refuse_to_share(self) -> None:
         """A shared pre-training learns from whole training sides: not for tasks that grant less."""
+        # The room of datasets brings numpy and pandas, which protocols can be read without.
+        from bench.data.datasets._requirements import people
+
         if self.pairs:
             raise ValueError("split_corpora: pairs are tested on whole datasets, also on training")
         for task in self.tasks():
@@ -243,58 +247,36 @@ def find(text: str) -> Path:
 
 def load(text: str) -> Protocol:
     """Read and validate a protocol; every error names file, line and key, and what was meant."""
+    return read(text).validated(Protocol)
+
+
+def read(text: str) -> Document:
+    """A protocol file as it stands, with what it inherits."""
     path = find(text)
-    values = _merged(path, seen=())
-    values.setdefault("name", path.stem)
-    return validate(values, path)
-
-
-def validate(values: dict[str, Any], path: Path | None = None) -> Protocol:
-    """A `Protocol` of plain values; `path` is the file whose lines errors name."""
-    try:
-        return Protocol.model_validate(values)
-    except ValidationError as error:
-        lines = yaml_files.positions(path) if path else {}
-        raise UsageError(
-            "\n".join(_explain(item, path, lines) for item in error.errors())
-        ) from None
+    document = _merged(path, seen=())
+    document.values.setdefault("name", path.stem)
+    return document
 
 
 def override(protocol: Protocol, changes: dict[str, Any]) -> Protocol:
     """The protocol with some fields replaced and checked again."""
-    values = protocol.model_dump(mode="python", by_alias=True)
-    return validate({**values, **changes})
+    return validated(Protocol, {**protocol.model_dump(mode="python"), **changes})
 
 
-def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _merged(path: Path, seen: tuple[Path, ...]) -> Document:
     if path in seen:
         raise UsageError(f"{path}: 'extends' runs in a circle")
-    values = yaml_files.read(path)
-    parent = values.pop("extends", None)
+    own = yaml_files.read(path)
+    parent = own.values.pop("extends", None)
     if parent is None:
-        return values
+        return own
     beside = path.parent / f"{parent}.yaml"
     origin = beside if beside.is_file() else find(str(parent))
     inherited = _merged(origin, (*seen, path))
-    inherited.pop("name", None)
-    return {**inherited, **values}
-
-
-def _explain(item: Any, path: Path | None, lines: dict[tuple[Any, ...], int]) -> str:
-    location = tuple(item["loc"])
-    line = next(
-        (lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 0
-    )
-    place = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
-    key = ".".join(str(part) for part in location)
-    if item["type"] == "extra_forbidden":
-        inner: dict[str, type[BaseModel]] = {"methods": MethodEntry, "gmad": GmadEntry}
-        known = inner.get(str(location[0]), Protocol).model_fields
-        near = nearest(str(location[-1]), known)
-        hint = f" Did you mean '{near}'?" if near else f" Known: {', '.join(known)}."
-        return f"{place}unknown key '{key}'.{hint}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{place}'{key}': {message}" if key else f"{place}{message}"
+    inherited.values.pop("name", None)
+    # What is wrong with an inherited key is to be mended in the file that it comes from.
+    places = {key: at for key, at in inherited.places.items() if key[0] not in own.values}
+    return Document(path, {**inherited.values, **own.values}, {**places, **own.places})
 
 
 def parse_value(text: str) -> Any:

@@ -9,28 +9,21 @@ from bench import protocol as protocols
 from bench import registry
 from bench.data import datasets
 from bench.protocol import Protocol
-from bench.util import yaml_files
 from bench.util.errors import UsageError, unknown
 
 
 def check_file(text: str, roots: Sequence[Path]) -> None:
     """Check the names in a protocol file as it stands; errors name its lines."""
-    path = protocols.find(text)
-    values = yaml_files.read(path)
-    lines = yaml_files.positions(path)
+    document = protocols.read(text)
+    protocol = document.validated(Protocol)
 
-    def where(*key: object) -> str:
-        return f"{path}:{lines[key]}" if key in lines else str(path)
+    def placed(key: str, names: Iterable[str]) -> list[tuple[str, str]]:
+        return [(name, document.place((key, index))) for index, name in enumerate(names)]
 
-    methods = [
-        item if isinstance(item, str) else item.get("method") for item in values.get("methods", [])
-    ]
-    _methods((str(name), where("methods", index)) for index, name in enumerate(methods))
-    _metrics((str(name), where("metrics", i)) for i, name in enumerate(values.get("metrics", [])))
-    names = [(str(name), where("datasets", i)) for i, name in enumerate(values.get("datasets", []))]
-    for index, pair in enumerate(values.get("pairs", [])):
-        names += [(str(name), where("pairs", index)) for name in pair]
-    _datasets(names, roots)
+    _methods(placed("methods", (entry.method for entry in protocol.methods)))
+    _metrics(placed("metrics", protocol.metrics))
+    pairs = [placed("pairs", (pair[side] for pair in protocol.pairs)) for side in (0, 1)]
+    _datasets([*placed("datasets", protocol.datasets), *pairs[0], *pairs[1]], roots)
 
 
 def check(protocol: Protocol, roots: Sequence[Path]) -> None:

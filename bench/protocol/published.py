@@ -19,14 +19,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from bench.util import yaml_files
-from bench.util.errors import UsageError, nearest, unknown
+from bench.util.errors import unknown
+from bench.util.yaml_files import load_yaml
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocols" / "published"
 
@@ -194,7 +193,12 @@ class PublishedTable(_Model):
                     raise PydanticCustomError(
                         "row_width",
                         "row '{row}' has {found} values, its columns are {width}",
-                        {"row": name, "found": len(row.values), "width": width, "block": number},
+                        {
+                            "row": name,
+                            "found": len(row.values),
+                            "width": width,
+                            "within": ("blocks", number, "rows", name),
+                        },
                     )
         return self
 
@@ -246,38 +250,9 @@ def load(name: str) -> PublishedTable:
 
 def read(path: Path) -> PublishedTable:
     """A published table from a file; errors name the file, the line and the key."""
-    values = yaml_files.read(path)
-    try:
-        return PublishedTable.model_validate(values)
-    except ValidationError as error:
-        lines = yaml_files.positions(path)
-        raise UsageError(
-            "\n".join(_explain(item, path, lines) for item in error.errors())
-        ) from None
+    return load_yaml(path, PublishedTable)
 
 
 def cells() -> list[PublishedCell]:
     """Every number of every table."""
     return [cell for name in available() for cell in load(name).cells()]
-
-
-def _explain(item: ErrorDetails, path: Path, lines: dict[tuple[Any, ...], int]) -> str:
-    location = tuple(item["loc"])
-    if item["type"] == "row_width":
-        context = item["ctx"]
-        location = ("blocks", context["block"], "rows", context["row"])
-    line = next(
-        (lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 0
-    )
-    place = f"{path}:{line}: " if line else f"{path}: "
-    key = ".".join(str(part) for part in location)
-    if item["type"] == "extra_forbidden":
-        known = {field for model in _MODELS for field in model.model_fields}
-        near = nearest(str(location[-1]), known)
-        hint = f" Did you mean '{near}'?" if near else ""
-        return f"{place}unknown key '{key}'.{hint}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{place}'{key}': {message}" if key else f"{place}{message}"
-
-
-_MODELS: tuple[type[_Model], ...] = (PublishedTable, Block, Column, Row)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import tempfile
@@ -12,24 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from bench.model.records import SCHEMA, Record, RunSpec, Status
+from bench.model import record_format
+from bench.model.records import Record, RunSpec, Status
 from bench.util.atomic import replacing, write_text, writing
 from bench.util.errors import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CURVE = b'\n "curve": [\n'
-_CURVE_END = b'\n ],\n "sizes": {'
-_STATUS_TEXTS: tuple[tuple[Status, bytes], ...] = (
-    ("done", b'"status": "done"'),
-    ("failed", b'"status": "failed"'),
-)
-_LONGEST_STATUS = max(len(text) for _, text in _STATUS_TEXTS)
-_END = b'"\n}\n'
 _PARQUET_END = b"PAR1"
+_CHUNK = 2**16
+"""Bytes that are read at once; hardly a record is longer."""
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
@@ -84,7 +76,7 @@ class Store:
             if cut_off(str(table)):
                 set_aside(table)
             write_parquet(predictions, table)
-        write_text(path, record.model_dump_json(indent=1) + "\n")
+        write_text(path, record_format.to_text(record))
         return path
 
     def records(self, curve: bool = True) -> Iterator[Record]:
@@ -114,42 +106,44 @@ class Store:
         """The status of those of `runs` (by run id) that have a readable record.
 
         A done run whose predictions were cut off has none: it is named in `problems`, and to do
-        again. Else the same answers as `get`, several times quicker: a record as `write` leaves it
-        is known by its first lines, which hold the whole spec; any other text is read in full.
+        again. Else the same answers as `get`, several times quicker.
         """
         found: dict[str, Status] = {}
         root = str(self.root)
         for run_id, spec in runs.items():
             place = _place(spec.task.train, spec.task.test, spec.method, run_id)
-            try:
-                status = _status_at_a_glance(f"{root}/{place}", spec, run_id)
-            except FileNotFoundError:
-                continue
-            if status is None:
-                record = self.read(place, curve=False)
-                status = record.status if record else None
-            if status == "done" and self._cut_off(place):
-                continue
-            if status is not None:
+            path = f"{root}/{place}"
+            status = self._status(path, spec)
+            if status is not None and not (status == "done" and self._cut_off(path)):
                 found[run_id] = status
         return found
 
+    def _status(self, path: str, spec: RunSpec) -> Status | None:
+        text = self._text(path)
+        if text is None:
+            return None
+        status = record_format.status_at_a_glance(text, spec)
+        if status is None and (record := self._parsed(path, text, curve=False)):
+            status = record.status
+        return status
+
     def settled(self, spec: RunSpec) -> Record | None:
         """The run's record, None where it is to be computed: as `states` has it."""
-        place = _place(spec.task.train, spec.task.test, spec.method, spec.run_id)
-        record = self.read(place)
-        if record is not None and record.status == "done" and self._cut_off(place):
+        path = self.path(spec)
+        record = self.read(path)
+        if record is not None and record.status == "done" and self._cut_off(str(path)):
             return None
         return record
 
-    def _cut_off(self, place: str) -> bool:
+    def _cut_off(self, path: str) -> bool:
         """Whether a done record's predictions are not whole; named in `problems` if so."""
-        path = f"{self.root}/{place.removesuffix('.json')}.parquet"
-        broken = cut_off(path)
-        problem = f"{path}: predictions are cut off; the run is to do again"
-        if broken and problem not in self.problems:
+        table = f"{path.removesuffix('.json')}.parquet"
+        if not cut_off(table):
+            return False
+        problem = f"{table}: predictions are cut off; the run will be computed again"
+        if problem not in self.problems:
             self.problems.append(problem)
-        return broken
+        return True
 
     def predictions(self, spec: RunSpec) -> pd.DataFrame:
         """Per-image predictions of a done run: image, quality, prediction (one per selection).
@@ -172,16 +166,26 @@ class Store:
         Without `curve` the record has none: what tables need, in a fraction of the time.
         """
         place = os.path.join(self.root, path)  # noqa: PTH118
+        text = self._text(place)
+        return None if text is None else self._parsed(place, text, curve)
+
+    def _text(self, path: str) -> bytes | None:
+        """The text of a record; None, and a problem unless it is not there, if unreadable."""
         try:
-            data = _content(place)
-            record = _parse(data if curve else _without_curve(data))
-            name = os.path.basename(place)  # noqa: PTH119
-            if record.run_id != record.spec.run_id or name != f"{record.run_id}.json":
-                raise ValueError("its name does not match its content")
+            return _content(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            self.problems.append(f"{place}: {_first_line(error)}")
+        except OSError as error:
+            self.problems.append(f"{path}: {error.strerror}")
+            return None
+
+    def _parsed(self, path: str, text: bytes, curve: bool) -> Record | None:
+        try:
+            record = record_format.from_text(text, curve)
+            if os.path.basename(path) != f"{record.run_id}.json":  # noqa: PTH119
+                raise ValueError("its name does not match its content")
+        except ValueError as error:
+            self.problems.append(f"{path}: {error}")
             return None
         return record
 
@@ -195,78 +199,16 @@ def _folders(path: str) -> list[str]:
         return []
 
 
-def _edges(path: str, first: int, last: int) -> tuple[bytes, bytes]:
-    """The first and last bytes of a file: a planned sweep asks this a hundred thousand times.
-
-    Raises `OSError` where the file is shorter than `last`.
-    """
-    descriptor = os.open(path, _READING)
-    try:
-        head = os.read(descriptor, first) if first else b""
-        os.lseek(descriptor, -last, os.SEEK_END)
-        return head, os.read(descriptor, last)
-    finally:
-        os.close(descriptor)
-
-
 def _content(path: str) -> bytes:
     """A whole file, by the fewest calls: half the time of `Path.read_bytes`."""
     descriptor = os.open(path, _READING)
     try:
-        return os.read(descriptor, os.fstat(descriptor).st_size)
+        parts = [os.read(descriptor, _CHUNK)]
+        while len(parts[-1]) == _CHUNK:
+            parts.append(os.read(descriptor, _CHUNK))
+        return b"".join(parts)
     finally:
         os.close(descriptor)
-
-
-def _parse(data: bytes) -> Record:
-    try:
-        record = Record.model_validate_json(data)
-    except ValidationError:
-        # A newer schema is likely to have other fields: that is the cause to name.
-        _refuse_newer(json.loads(data))
-        raise
-    _refuse_newer({"schema_version": record.schema_version})
-    return record
-
-
-def _refuse_newer(value: object) -> None:
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise ValueError(f"schema {version} is newer than this iqa-bench reads ({SCHEMA})")
-
-
-def _without_curve(data: bytes) -> bytes:
-    """The text of a record with an empty curve; as it is where it was not written by `write`.
-
-    JSON strings hold no line breaks, so these lines can only be the record's own.
-    """
-    start = data.find(_CURVE)
-    end = data.rfind(_CURVE_END, start)
-    if start < 0 or end < 0:
-        return data
-    return data[: start + len(_CURVE) - 1] + data[end + 2 :]
-
-
-def _status_at_a_glance(path: str, spec: RunSpec, run_id: str) -> Status | None:
-    """The status of a record that begins and ends as `write` would write it; None: look closer.
-
-    Raises `FileNotFoundError` where there is none.
-    """
-    own = spec.__pydantic_serializer__.to_json(spec, indent=1).replace(b"\n", b"\n ")
-    name = f'{{\n "schema_version": {SCHEMA},\n "run_id": "{run_id}",\n '.encode()
-    rest = b',\n "spec": %b,\n "metrics": ' % own
-    try:
-        head, end = _edges(path, len(name) + _LONGEST_STATUS + len(rest), len(_END))
-    except FileNotFoundError:
-        raise
-    except OSError:
-        return None
-    if end != _END or not head.startswith(name):
-        return None
-    for status, text in _STATUS_TEXTS:
-        if head.startswith(text + rest, len(name)):
-            return status
-    return None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -298,11 +240,16 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def cut_off(path: str) -> bool:
     """Whether a parquet file is there and does not end as one; a look at four bytes."""
     try:
-        return _edges(path, 0, len(_PARQUET_END))[1] != _PARQUET_END
+        descriptor = os.open(path, _READING)
     except FileNotFoundError:
         return False
+    try:
+        os.lseek(descriptor, -len(_PARQUET_END), os.SEEK_END)
+        return os.read(descriptor, len(_PARQUET_END)) != _PARQUET_END
     except OSError:  # shorter than that
         return True
+    finally:
+        os.close(descriptor)
 
 
 def set_aside(path: Path) -> None:
@@ -318,7 +265,3 @@ def slug(text: str) -> str:
     ('pyiqa-clipiqa+', '-x')
     """
     return re.sub(r"[^A-Za-z0-9_.+@-]+", "-", text).lstrip(".") or "-"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,6 +14,7 @@ from bench.store import Store, slug
 from bench.store import table as runs_table
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError, UsageError, nearest
+from bench.util.validation import first_reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,10 +156,15 @@ def _parse(path: Path) -> Baseline:
             raise ValueError(f"schema {version} is newer than this iqa-bench reads ({SCHEMA})")
         baseline = Baseline.model_validate(value)
         _check(baseline)
-    except (OSError, ValueError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"'{path}' is not a baseline that can be read: {first}") from error
+    except ValidationError as error:
+        raise _unreadable(path, first_reason(error, Baseline)) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
     return baseline
+
+
+def _unreadable(path: Path, reason: str) -> UsageError:
+    return UsageError(f"'{path}' is not a baseline that can be read: {reason}")
 
 
 def _check(baseline: Baseline) -> None:

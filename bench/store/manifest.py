@@ -14,6 +14,7 @@ from bench.store import Store, slug
 from bench.store.claims import Claims
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError
+from bench.util.validation import first_reason
 
 
 class CellEntry(BaseModel):
@@ -90,7 +91,8 @@ def _read(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+        invalid = isinstance(error, ValidationError)
+        reason = first_reason(error, Manifest) if invalid else error.strerror
         raise StoreError(
             f"'{path}' cannot be read: {reason}; move it away and run its protocol again (runs "
             "that have a record are not computed again)"

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bench.util.errors import UsageError
+from bench.util.validation import Location, Model, validated
 
 LARGEST = 1_000_000  # bytes; what people write is a page of text
 
 
-def read(path: Path, may_be_empty: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Document:
+    """What a YAML file says, and where."""
+
+    path: Path
+    values: dict[str, Any]
+    """The file as plain values."""
+    places: dict[Location, str]
+    """Keys and list indices -> FILE:LINE."""
+
+    def place(self, location: Location) -> str:
+        """FILE:LINE of a value, or of the nearest that is around it; the file for the whole."""
+        around = (location[:length] for length in range(len(location), 0, -1))
+        return next((self.places[key] for key in around if key in self.places), str(self.path))
+
+    def validated(self, model: type[Model]) -> Model:
+        """The values as a `model`. Raises `UsageError` that names file, line, key and reason."""
+        return validated(model, self.values, self.place)
+
+
+def load_yaml(path: Path, model: type[Model], may_be_empty: bool = False) -> Model:
+    """A YAML file as a `model`. Raises `UsageError` that names file, line, key and reason."""
+    return read(path, may_be_empty).validated(model)
+
+
+def read(path: Path, may_be_empty: bool = False) -> Document:
     """The mapping in a YAML file. Raises `UsageError` naming the line for anything else.
 
     Tags other than YAML's plain ones are refused (safe loader), and so are duplicate keys.
@@ -32,20 +59,12 @@ def read(path: Path, may_be_empty: bool = False) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or str(error)
         raise UsageError(f"{place}: not valid YAML: {problem}") from None
     if value is None and may_be_empty:
-        return {}
+        return Document(path, {}, {})
     if not isinstance(value, dict):
         raise UsageError(f"{path}: expected 'key: value' lines")
-    _refuse_duplicates(node, path)
-    return value
-
-
-def positions(path: Path) -> dict[tuple[Any, ...], int]:
-    """Path of keys and list indices -> line number, from 1."""
-    found: dict[tuple[Any, ...], int] = {}
-    node = yaml.compose(_text(path), Loader=yaml.SafeLoader)
-    if node is not None:
-        _collect(node, (), found)
-    return found
+    places: dict[Location, str] = {}
+    _collect(node, (), path, places)
+    return Document(path, value, places)
 
 
 def _text(path: Path) -> str:
@@ -59,23 +78,16 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path}: {error.strerror}") from None
 
 
-def _collect(node: yaml.Node, at: tuple[Any, ...], found: dict[tuple[Any, ...], int]) -> None:
+def _collect(node: yaml.Node | None, at: Location, path: Path, places: dict[Location, str]) -> None:
+    """Note the place of every key and entry. Raises `UsageError` for a key that is given twice."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            found[(*at, key.value)] = key.start_mark.line + 1
-            _collect(value, (*at, key.value), found)
+            inner, place = (*at, key.value), f"{path}:{key.start_mark.line + 1}"
+            if inner in places:
+                raise UsageError(f"{place}: key '{key.value}' is given twice")
+            places[inner] = place
+            _collect(value, inner, path, places)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            found[(*at, index)] = value.start_mark.line + 1
-            _collect(value, (*at, index), found)
-
-
-def _refuse_duplicates(node: yaml.Node | None, path: Path) -> None:
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        if key.value in seen:
-            raise UsageError(f"{path}:{key.start_mark.line + 1}: key '{key.value}' is given twice")
-        seen.add(key.value)
-        _refuse_duplicates(value, path)
+            places[(*at, index)] = f"{path}:{value.start_mark.line + 1}"
+            _collect(value, (*at, index), path, places)

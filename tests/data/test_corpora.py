@@ -13,6 +13,7 @@ from bench.data.data_cache import DataCache
 from bench.model.records import SplitRule, Task
 from bench.store import Store
 from bench.util.errors import UsageError
+from bench.util.validation import validated
 from tests.conftest import Bench
 
 RULE = SplitRule()
@@ -79,12 +80,12 @@ def test_corpora_split_alike_are_the_same_for_every_task(data_cache: DataCache) 
 
 def test_a_shared_mixture_must_not_reach_beyond_a_budget() -> None:
     values = {"datasets": ["tid2013", "tid2013@fsim"], "split_corpora": True}
-    allowed = protocols.validate({**values, "labels": {"tid2013@fsim": [10]}})
+    allowed = validated(protocols.Protocol, {**values, "labels": {"tid2013@fsim": [10]}})
     assert [task.budget for task in allowed.tasks()] == ["all", "10"]
     with pytest.raises(UsageError, match="beyond its budget"):
-        protocols.validate({**values, "labels": [10]})
+        validated(protocols.Protocol, {**values, "labels": [10]})
     with pytest.raises(UsageError, match="pairs are tested on whole datasets"):
-        protocols.validate({**values, "pairs": [["live", "csiq"]]})
+        validated(protocols.Protocol, {**values, "pairs": [["live", "csiq"]]})
 
 
 SHARED = """

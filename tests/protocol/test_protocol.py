@@ -24,8 +24,11 @@ def written(folder: Path, text: str, name: str = "p") -> Path:
         ("datasets: [toy]\nlabls: [50]\n", r":2: unknown key 'labls'. Did you mean 'labels'\?"),
         ("datasets: [toy]\nlabels: [1]\n", r":2: 'labels': a label budget is at least 2"),
         ("ratios: [1.5]\n", r":1: 'ratios': a training ratio lies between 0 and 1"),
-        ("repeats: many\n", r":1: 'repeats': Input should be a valid integer"),
-        ("selection: best\n", r":1: 'selection': Input should be 'last', 'val' or 'best_test'"),
+        ("repeats: many\n", r":1: 'repeats': expected a whole number, not 'many'"),
+        (
+            "selection: best\n",
+            r":1: 'selection': expected .* or 'best_test', not 'best'. Did you mean 'best_test'",
+        ),
         (
             "methods:\n- {method: a, sett: {}}\n",
             r":2: unknown key 'methods.0.sett'. Did you mean 'set'",
@@ -134,11 +137,15 @@ def test_methods_choose_rows_by_label_or_method_or_add_others(tmp_path: Path) ->
             "--set epoch: none of the methods has this setting. Did you mean 'epochs'",
         ),
         ((), ("toy_linear.rates=3",), "Did you mean 'toy_linear.rate'"),
-        ((), ("epochs=many",), "toy_linear.epochs: Input should be a valid integer"),
+        ((), ("epochs=many",), "'toy_linear.epochs': expected a whole number, not 'many'"),
         ((), ("epochs",), "expected key=value"),
         (("toy_luminance:x",), (), "takes no ':x'"),
         (("pyiqa",), (), "needs an argument, as in 'pyiqa:NAME'"),
-        ((), ("selection=worst",), "'selection': Input should be 'last', 'val' or 'best_test'"),
+        (
+            (),
+            ("selection=worst",),
+            "'selection': expected 'last', 'val' or 'best_test', not 'worst'",
+        ),
     ],
 )
 def test_wrong_methods_and_settings_are_named(

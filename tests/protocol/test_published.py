@@ -189,7 +189,7 @@ blocks:
         ),
         ("0.700]", "7.00]", r":12: .*correlations lie between -1 and 1"),
         ("ours: grmp", "our: grmp", r":12: unknown key .*our'. Did you mean 'ours'\?"),
-        ("paper: GRMP-IQA", "paper: GRMP", r":2: 'paper': Input should be 'GRMP-IQA'"),
+        ("paper: GRMP-IQA", "paper: GRMP", r":2: 'paper': expected 'GRMP-IQA', 'PromptIQA'"),
         ("columns: [", "budgets: [some]\n  columns: [", r":9: .*'some' is no budget"),
         ("train: livec, dataset", "train: livec, data", r":9: .*data'. Did you mean 'dataset'"),
         ("table: 9", "table: 9\ntable: 8", r":4: key 'table' is given twice"),
@@ -212,7 +212,7 @@ def test_an_unknown_table_names_the_nearest() -> None:
 def test_reading_tables_loads_nothing_heavy() -> None:
     code = (
         "import sys; from bench.protocol import published; published.cells(); "
-        "sys.exit(bool({'torch', 'pandas', 'scipy'} & set(sys.modules)))"
+        "sys.exit(bool({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -9,6 +9,7 @@ import pytest
 from bench import protocol as protocols
 from bench.analysis.summary import summarise
 from bench.util.errors import UsageError
+from bench.util.validation import validated
 from reports.parts import parts
 from reports.render import render
 from tests.fake_results import FakeResults, maker, task
@@ -55,4 +56,4 @@ def test_each_part_is_a_table_with_its_own_printed_rows(tmp_path: Path) -> None:
 
 def test_a_dataset_has_one_table() -> None:
     with pytest.raises(UsageError, match="'live' is in two of them"):
-        protocols.validate({"parts": {"a": ["live"], "b": ["csiq", "live"]}})
+        validated(protocols.Protocol, {"parts": {"a": ["live"], "b": ["csiq", "live"]}})

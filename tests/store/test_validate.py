@@ -49,7 +49,7 @@ def misplace(root: Path) -> None:
         (lambda root: edit(root, metrics={"last": {}, "val": {"srcc": 1}}), "without predictions"),
         (lambda root: edit(root, schema_version=99), "schema 99 is newer"),
         (lambda root: edit(root, run_id="0" * 16), "its name does not match its content"),
-        (lambda root: edit(root, surprise=1), "validation error"),
+        (lambda root: edit(root, surprise=1), "unknown key 'surprise'"),
         (lambda root: edit(root, sizes={"test": 41}), "40 predictions for 41 test images"),
         (
             lambda root: edit(root, digests={"train": "x", "test": "digest of livec"}),

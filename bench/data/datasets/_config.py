@@ -23,16 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bench.util.errors import UsageError
+from bench.util.yaml_files import load_yaml
 
 FILE = "iqa-data.yaml"
 
@@ -142,14 +136,7 @@ def read_config(roots: tuple[Path, ...]) -> Config:
 
 
 def _read(file: Path) -> _File:
-    from bench.util import yaml_files
-
-    try:
-        part = _File.model_validate(yaml_files.read(file, may_be_empty=True))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"]) or "top level"
-        raise UsageError(f"{file}: {key}: {first['msg']}") from None
+    part = load_yaml(file, _File, may_be_empty=True)
     base = file.resolve().parent
     return _File(
         folders={k: v.model_copy(update={"root": base / v.root}) for k, v in part.folders.items()},

@@ -172,14 +172,14 @@ def test_unlabelled_sets_need_no_scores():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["range: [5, 1]"], r"databases\.mine\.range: .*first number must be below"),
-        (["range: [1, 5]", "colour: red"], r"databases\.mine\.colour: Extra inputs"),
-        (["score: mos"], r"databases\.mine: .*needs 'range', or 'label: none'"),
-        (["range: [1, 5]", "label: higher"], r"databases\.mine\.label: Input should be 'mos'"),
+        (["range: [5, 1]"], r"5: 'databases\.mine\.range': .*first number must be below"),
+        (["range: [1, 5]", "colour: red"], r"6: unknown key 'databases\.mine\.colour'"),
+        (["score: mos"], r"2: 'databases\.mine': needs 'range', or 'label: none'"),
+        (["range: [1, 5]", "label: higher"], r"6: 'databases\.mine\.label': expected 'mos'"),
     ],
 )
 def test_bad_configuration(tmp_path, settings, message):
-    with pytest.raises(UsageError, match=rf"iqa-data\.yaml: {message}"):
+    with pytest.raises(UsageError, match=rf"iqa-data\.yaml:{message}"):
         datasets.load("mine", own(tmp_path, GOOD, *settings))
 
 
