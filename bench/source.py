@@ -68,7 +68,7 @@ def heavy_imports(name: str) -> list[str]:
     return [module for module in HEAVY if module in wanted]
 
 
-def _installed(entry: registry.MethodEntry) -> dict[str, Path]:
+def _installed(entry: registry.RegisteredMethod) -> dict[str, Path]:
     """The top-level package of an installed method, and the folder that holds it."""
     top = entry.module.partition(".")[0]
     if entry.source is not None or top == "methods":

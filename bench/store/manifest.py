@@ -90,10 +90,14 @@ def _key(cell: CellEntry) -> tuple[str, Task, str]:
 def _read(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        invalid = isinstance(error, ValidationError)
-        reason = first_reason(error, Manifest) if invalid else error.strerror
-        raise StoreError(
-            f"'{path}' cannot be read: {reason}; move it away and run its protocol again (runs "
-            "that have a record are not computed again)"
-        ) from error
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except ValidationError as error:
+        raise _unreadable(path, first_reason(error, Manifest)) from None
+
+
+def _unreadable(path: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"'{path}' cannot be read: {reason}; move it away and run its protocol again (runs that "
+        "have a record are not computed again)"
+    )
