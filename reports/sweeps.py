@@ -108,7 +108,7 @@ def interval(cell: CellResult, metric: str) -> MedianInterval | None:
 
 def settings_of(cell: CellResult) -> dict[str, Any]:
     """The settings of a cell's runs; {} without a record."""
-    return next((run.spec.settings for run in cell.records), {})
+    return next((run.spec.fit.settings for run in cell.records), {})
 
 
 def is_seed(name: str) -> bool:
@@ -120,7 +120,7 @@ def _place(cell: CellResult, fixed: dict[str, Any]) -> str:
     entry = cell.entry
     spec = next(run.spec for run in cell.records)
     task = entry.task.model_dump(mode="json")
-    return canonical([entry.method, entry.selection, task, spec.weights, fixed])
+    return canonical([entry.method, entry.selection, task, spec.fit.weights, fixed])
 
 
 def _sweep(name: str, fixed: dict[str, Any], members: dict[float, CellResult]) -> ParameterSweep:

@@ -60,13 +60,15 @@ class FakeResults:
     ) -> list[Record]:
         """A cell: one SRCC a run, None where undefined, a text for the error of a failed run."""
         specs = [
-            RunSpec(
-                task=task,
+            RunSpec.of(
+                task,
+                test_digest=digest([task.title, task.budget, repeat]),
                 split=self.protocol.split_rule(),
                 split_digest=digest([task.title, task.budget, repeat]),
                 repeat=repeat,
                 method=method or label,
                 method_version="1",
+                code="c0de",
                 settings={"label": label, **(settings or {})},
                 selection=selection,
                 weights=weights or {},
@@ -167,13 +169,15 @@ class FakeSweep:
     def spec(self, method: str, dataset: str, repeat: int) -> RunSpec:
         """What a run is."""
         text = f"{dataset} {self.seed} {repeat}"
-        return RunSpec(
-            task=Task(train=dataset, test=dataset, labels=10),
+        return RunSpec.of(
+            Task(train=dataset, test=dataset, labels=10),
+            test_digest=hashlib.sha256(text.encode()).hexdigest(),
             split=SplitRule(seed=self.seed),
             split_digest=hashlib.sha256(text.encode()).hexdigest(),
             repeat=repeat,
             method=method,
             method_version="1",
+            code="c0de",
             settings=dict(self.settings),
             selection=self.selection,
         )

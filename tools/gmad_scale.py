@@ -56,13 +56,15 @@ def write(root: Path, images: int, methods: int) -> Store:
     names = [f"distorted_images/{index % 4 + 1}/{index:06}.bmp" for index in range(images)]
     cells = []
     for number in range(methods):
-        spec = RunSpec(
-            task=TASK,
+        spec = RunSpec.of(
+            TASK,
+            test_digest="made up",
             split=SplitRule(),
             split_digest="made up",
             repeat=0,
             method=f"method{number}",
             method_version="1",
+            code="c0de",
             settings={},
         )
         prediction = quality + rng.normal(size=images)

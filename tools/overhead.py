@@ -159,11 +159,11 @@ def _bare(side: Side) -> None:
     judged."""
     spec = next(iter(side.plan.runs.values()))
     dataset = side.data_cache.dataset(DATASET)
-    split, _ = side.data_cache.split(spec.task, spec.split, spec.repeat)
+    split, _ = side.data_cache.split(spec.task, spec.fit.split, spec.repeat)
     cls, settings = settings_for(spec.method, side.variant.raw)
     method = cls(settings, Context(seed=spec.seed))
     images = side.data_cache.images(DATASET, method.policy)
-    scores = normalise(dataset.quality, split.train, spec.normalise, dataset)[split.train]
+    scores = normalise(dataset.quality, split.train, spec.fit.normalise, dataset)[split.train]
     for _ in method.fit(selection.labelled(dataset, split.train, images, scores)):
         pass
     predictions = method.predict(images.subset(split.test))

@@ -103,13 +103,15 @@ def _cells(methods: int) -> Iterator[tuple[CellEntry, list[RunSpec]]]:
 
 def _spec(task: Task, method: str, settings: dict[str, float], repeat: int) -> RunSpec:
     text = f"{task.train} {task.labels} {repeat}"
-    return RunSpec(
-        task=task,
+    return RunSpec.of(
+        task,
+        test_digest=hashlib.sha256(text.encode()).hexdigest(),
         split=SplitRule(),
         split_digest=hashlib.sha256(text.encode()).hexdigest(),
         repeat=repeat,
         method=method,
         method_version="1",
+        code="c0de",
         settings=settings,
         evaluate_every=5,
     )
@@ -126,7 +128,7 @@ def _record(spec: RunSpec, curve: list[CurvePoint]) -> Record:
         curve=curve,
         sizes={"train": spec.task.labels or 0, "val": 0, "test": 232},
         seconds={"fit": 10.5, "predict": 1.5, "total": 12.5},
-        digests={"train": spec.split_digest, "test": spec.split_digest},
+        digests={spec.test: spec.split_digest},
         environment=Environment(packages={f"package_{index}": "1.2.3" for index in range(10)}),
     )
 

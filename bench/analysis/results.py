@@ -69,7 +69,7 @@ class CellResult:
     @property
     def backbone(self) -> str:
         """The backbone of its runs, '' for methods without one."""
-        return next((run.spec.weights.get("name", "") for run in self.records), "")
+        return next((run.spec.fit.weights.get("name", "") for run in self.records), "")
 
     def values(self, metric: str, selection: str | None = None) -> list[float]:
         """The metric of all done runs where it is defined, repeat by repeat."""

@@ -72,7 +72,7 @@ def _ordered(rows: list[CellResult], metric: str) -> Iterator[str]:
 
 def _noise(cell: CellResult) -> float | None:
     """An oracle's noise; None for other methods, and for an oracle of another database."""
-    settings = cell.done[0].spec.settings
+    settings = cell.done[0].spec.fit.settings
     if not cell.entry.method.startswith("oracle") or settings["dataset"] != cell.entry.task.test:
         return None
     return float(settings["noise"])

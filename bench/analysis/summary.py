@@ -144,7 +144,7 @@ def selectable(run: Record) -> bool:
     A run was evaluated every `evaluate_every` epochs and after the last one
     (`bench.runs.execute.fitting`).
     """
-    return 0 < run.spec.evaluate_every < run.chosen_epoch.get("last", 0)
+    return 0 < run.spec.fit.evaluate_every < run.chosen_epoch.get("last", 0)
 
 
 def write_csv(summary: pd.DataFrame, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,59 +14,88 @@ import numpy.typing as npt
 
 from bench.api import OWN
 from bench.data.datasets._requirements import people
-from bench.model.records import SplitRule, Task
+from bench.model.records import JOINT, SplitRule, Task
 from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.api import Images, LabelledSet
     from bench.data.datasets.base import Dataset
-    from bench.data.splits import Split
 
 Rows = npt.NDArray[np.integer[Any]]
 
 
-def split_of(
+@dataclass(frozen=True)
+class SourceSide:
+    """What a fit learns from one database."""
+
+    dataset: Dataset
+    train: Rows
+    """Rows whose labels are learnt."""
+    val: Rows
+    """Rows that validate."""
+
+
+def source_sides(
     task: Task,
     rule: SplitRule,
     repeat: int,
-    train: Dataset,
-    test: Dataset,
+    sources: Sequence[Dataset],
     folder: Path | None = None,
-) -> tuple[Split, str]:
-    """The split of one repeat of a task, and a digest of its image names and labels.
+) -> tuple[SourceSide, ...]:
+    """What a task learns from each of its databases under one repeat.
 
-    Within one dataset it is the rule's. Across datasets, all of the one is the training side
-    (budgets and validation are taken from it) and all of the other is tested, at every repeat.
-    `folder` is where a published split's files lie.
+    The training side of the database's split, or all of it where the task learns from all; budgets
+    and validation are taken from either, database by database. `folder` is where a published
+    split's files lie.
     """
-    from bench.data.splits import Split, cross_split, make_split
+    from bench.data.splits import make_split
 
-    budget: dict[str, Any] = {
-        "repeat": repeat,
-        "seed": rule.seed,
-        "labels": task.labels,
-        "ratio": task.ratio,
-        "validation": rule.validation,
-    }
-    if task.train == task.test:
+    sides = []
+    for dataset in sources:
         split = make_split(
-            train, test_fraction=rule.test_fraction, scheme=rule.scheme, folder=folder, **budget
+            dataset,
+            repeat=repeat,
+            seed=rule.seed,
+            labels=task.labels,
+            ratio=task.ratio,
+            validation=rule.validation,
+            test_fraction=rule.test_fraction,
+            scheme="all" if task.learn == "all" else rule.scheme,
+            folder=folder,
         )
-    else:
-        source, target = cross_split(train, test, **budget)
-        split = Split(source.train, source.val, target.test)
-    parts = [
-        rows_digest(train, split.train),
-        rows_digest(train, split.val),
-        rows_digest(test, split.test),
-    ]
-    return split, hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        sides.append(SourceSide(dataset, split.train, split.val))
+    return tuple(sides)
+
+
+def rows_tested(
+    task: Task, rule: SplitRule, repeat: int, dataset: Dataset, folder: Path | None = None
+) -> Rows:
+    """The rows of the test database that a task predicts, sorted by the images' names."""
+    from bench.data.splits import make_split
+
+    budget: dict[str, Any] = {"labels": task.labels} if rule.scheme == "grmp" else {}
+    split = make_split(
+        dataset,
+        repeat=repeat,
+        seed=rule.seed,
+        test_fraction=rule.test_fraction,
+        scheme="test" if task.side == "whole" else rule.scheme,
+        folder=folder,
+        **budget,
+    )
+    return split.test
+
+
+def sides_digest(sides: Sequence[SourceSide]) -> str:
+    """SHA-256 over names and labels of all training and validation images."""
+    parts = [rows_digest(side.dataset, rows) for side in sides for rows in (side.train, side.val)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def corpus_names(names: Sequence[str], task: Task | None) -> list[str]:
-    """The corpora that a method names, `OWN` resolved to the database that the task learns from.
+    """The corpora that a method names, `OWN` resolved to the databases that the task learns from.
 
-    Its labels are people's there, also where the task's are a metric's. Raises `UsageError` for
+    Their labels are people's there, also where the task's are a metric's. Raises `UsageError` for
     `OWN` without a task.
     """
     if task is None and OWN in names:
@@ -73,36 +103,48 @@ def corpus_names(names: Sequence[str], task: Task | None) -> list[str]:
             "this method trains on the database of each run alone; without a protocol there is "
             "none, so give it fitted weights (--weights) or name its corpora"
         )
-    found = [people(task.train) if task and name == OWN else name for name in names]
+    own = [people(source) for source in task.sources] if task else []
+    found = [one for name in names for one in (own if name == OWN else [name])]
     return list(dict.fromkeys(found))
 
 
-def touches(corpus: str, task: Task) -> bool:
-    """Whether a corpus is a database the task tests or trains on, whatever the label version."""
+def touches(corpus: str, tasks: Sequence[Task]) -> bool:
+    """Whether a corpus is a database that a task tests or learns from, whatever its labels."""
     base = corpus.partition("@")[0]
-    return base in (task.train.partition("@")[0], task.test.partition("@")[0])
+    used = {name.partition("@")[0] for task in tasks for name in (*task.sources, task.test)}
+    return base in used
 
 
 def corpus_rows(
-    corpus: Dataset, task: Task, split: Split, train: Dataset, test: Dataset, alone: bool
+    corpus: Dataset,
+    task: Task,
+    sources: Sequence[SourceSide],
+    tests: Sequence[tuple[Dataset, Rows]],
+    alone: bool,
 ) -> Rows:
     """Rows of a pre-training corpus that may be used: none of the test or validation images.
 
-    Where references exist, no image that shares its reference with one of those either. Under a
-    budget, labels of the database learnt from that are beyond the budget are not used: a training
-    ratio leaves its images, a number of labels or none leaves the whole database out of a mixture,
-    and its labelled images where it is the `alone` corpus.
+    `tests` are all test sides of the fit. Where references exist, no image that shares its
+    reference with one of those either. Under a budget, labels of a database learnt from that are
+    beyond the budget are not used: a training ratio leaves its images, a number of labels or none
+    leaves the whole database out of a mixture, and its labelled images where it is the `alone`
+    corpus.
     """
     hidden: set[str] = set()
-    if corpus.info.name == test.info.name:
-        hidden.update(test.table["group"].iloc[split.test])
-    if corpus.info.name == train.info.name:
-        hidden.update(train.table["group"].iloc[split.val])
+    for dataset, rows in tests:
+        if corpus.info.name == dataset.info.name:
+            hidden.update(dataset.table["group"].iloc[rows])
+    for side in sources:
+        if corpus.info.name == side.dataset.info.name:
+            hidden.update(side.dataset.table["group"].iloc[side.val])
     keep = ~corpus.table["group"].isin(hidden).to_numpy()
     limited = task.labels is not None or task.ratio is not None or task.zero_shot
-    if limited and corpus.info.name == train.info.name and task.train == people(task.train):
+    for side in sources if limited else ():
+        spec = side.dataset.info.spec
+        if corpus.info.name != side.dataset.info.name or spec != people(spec):
+            continue
         spare = task.ratio is not None or (alone and not task.zero_shot)
-        labelled = train.table["image"].iloc[split.train if spare else []]
+        labelled = side.dataset.table["image"].iloc[side.train if spare else []]
         keep &= corpus.table["image"].isin(labelled).to_numpy()
     return np.flatnonzero(keep)
 
@@ -134,3 +176,32 @@ def labelled(dataset: Dataset, rows: Rows, images: Images, scores: npt.NDArray[A
         scenes=texts("scene"),
         sources=(dataset.info.spec,) * len(rows),
     )
+
+
+def joined(parts: Sequence[LabelledSet]) -> LabelledSet:
+    """Several labelled sets as one, in their order."""
+    from bench.api import LabelledSet
+    from bench.data.images import JoinedImages
+
+    if len(parts) == 1:
+        return parts[0]
+
+    def chained(field: str) -> tuple[Any, ...]:
+        return tuple(value for part in parts for value in getattr(part, field))
+
+    return LabelledSet(
+        dataset=JOINT.join(part.dataset for part in parts),
+        images=JoinedImages([part.images for part in parts], [part.dataset for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        references=chained("references"),
+        distortions=chained("distortions"),
+        levels=chained("levels"),
+        scenes=chained("scenes"),
+        sources=chained("sources"),
+    )
+
+
+def balanced(sides: Sequence[SourceSide]) -> tuple[SourceSide, ...]:
+    """The sides with rows of smaller databases repeated, so that all count for about the same."""
+    most = max((len(side.train) for side in sides), default=0)
+    return tuple(replace(side, train=np.resize(side.train, most)) for side in sides)

@@ -56,6 +56,9 @@ class Images(Protocol):
     def digest(self, index: int) -> str:
         """SHA-256 over shape and pixels of one image: equal pictures have equal digests."""
 
+    def renamed(self, names: Sequence[str]) -> Images:
+        """The same images under other names."""
+
 
 def pixel_digest(image: Pixels) -> str:
     """SHA-256 over shape and pixels."""

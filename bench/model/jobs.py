@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task
+from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task, TestSide
 
 
 class _Model(BaseModel):
@@ -22,9 +22,17 @@ class RunJob(_Model):
     """What is run."""
     settings: dict[str, Any]
     """The method's settings as given to it (paths included, unlike in `spec`)."""
+    tests: list[TestSide] = Field(default_factory=list)
+    """All test sides of its fit, the one first whose scores are watched while training."""
     replaces: str = ""
     """When the failed record was written that this run is to replace; '' for none. A failed record
     of another time is another process's result, and stays."""
+
+    @model_validator(mode="after")
+    def _tests_itself(self) -> Self:
+        if not self.tests:
+            self.tests = [self.spec.tested]
+        return self
 
 
 class Pretraining(_Model):
@@ -36,10 +44,10 @@ class Pretraining(_Model):
     """Method name, argument included."""
     settings: dict[str, Any]
     """The method's settings."""
-    task: Task | None = None
-    """The task whose test images stay out of the corpora; None leaves nothing out."""
+    tasks: list[Task] = Field(default_factory=list)
+    """The tasks whose test images stay out of the corpora; none leaves nothing out."""
     split: SplitRule = Field(default_factory=SplitRule)
-    """How that task is split."""
+    """How their databases are split."""
     repeat: int = 0
     """Which of its splits."""
     split_corpora: bool = False

@@ -5,6 +5,7 @@ Schema changes raise `SCHEMA`; a reader refuses newer records by name and never 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.model.identity import digest
 from bench.util.environment import Environment
 
-SCHEMA = 1
+SCHEMA = 2
 
 Selection = Literal["last", "val", "best_test"]
 Status = Literal["done", "failed"]
@@ -25,19 +26,32 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+JOINT = "+"
+"""Between the names of databases that one fit learns from together."""
+
+
 class Task(_Model):
-    """What is learnt from and what is predicted."""
+    """What is learnt from and what is predicted: one column of a table."""
 
     train: str
-    """Dataset whose labels are learnt, as NAME or NAME@VERSION."""
+    """Databases whose labels are learnt, each NAME or NAME@VERSION, joined by '+'; '' for none."""
     test: str
-    """Dataset that is predicted; the same as `train` except across datasets."""
+    """Database that is predicted."""
     labels: int | None = None
-    """Label budget: how many training images have labels. None: all of the training side."""
+    """Label budget: how many training images of each database have labels. None: all of them."""
     ratio: float | None = None
-    """Training ratio: images of the training side as a fraction of the whole dataset."""
+    """Training ratio: images of the training side as a fraction of the whole database."""
     zero_shot: bool = False
     """No label is learnt at all; `fit` is not called."""
+    learn: Literal["side", "all"] = "side"
+    """Whether a fit learns from the training side of each database's split, or from all of it."""
+    side: Literal["own", "whole"] = "own"
+    """Whether the test side of the database's split is predicted, or all of it."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The databases that are learnt from."""
+        return tuple(self.train.split(JOINT)) if self.train else ()
 
     @property
     def budget(self) -> str:
@@ -50,17 +64,17 @@ class Task(_Model):
 
     @property
     def title(self) -> str:
-        """The dataset, or 'A → B' across datasets."""
+        """The database, or 'A → B' where others are learnt from."""
         return task_title(self.train, self.test)
 
 
 def task_title(train: str, test: str) -> str:
     """What is learnt from and predicted, as text says it.
 
-    >>> task_title("livec", "livec"), task_title("livec", "koniq10k")
-    ('livec', 'livec → koniq10k')
+    >>> task_title("livec", "livec"), task_title("livec", "koniq10k"), task_title("", "livec")
+    ('livec', 'livec → koniq10k', 'livec')
     """
-    return test if train == test else f"{train} → {test}"
+    return test if train in ("", test) else f"{train} → {test}"
 
 
 def budget_title(budget: str) -> str:
@@ -79,6 +93,8 @@ class SplitRule(_Model):
 
     scheme: str = "random"
     """'random', 'official', or a published split's name."""
+    version: int = 2
+    """Of random splits: since 2, equal pictures of one database stay on one side."""
     seed: int = 0
     """Protocol seed of random splits."""
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -87,52 +103,165 @@ class SplitRule(_Model):
     """Share of the labelled training side held out for selection; 0 unless `selection: val`."""
 
 
-class RunSpec(_Model):
-    """All that defines a run's result, and nothing else (no path, device, batch size or label)."""
+class _Named(_Model):
+    """A specification whose name is a hash of its content."""
+
+    @cached_property
+    def _name(self) -> str:
+        return digest(self.model_dump(mode="json"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, which works out its own name."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_name", None)
+        return copy
+
+
+class FitSpec(_Named):
+    """All that defines what is learnt; one fit serves all its tests."""
 
     schema_version: int = SCHEMA
     """Version of this identity; a change would rerun everybody's results."""
-    task: Task
-    """What is learnt from and predicted."""
+    train: str
+    """Databases whose labels are learnt, joined by '+'; '' for none."""
+    learn: Literal["side", "all"] = "side"
+    """The training side of each database's split, or all of it."""
+    labels: int | None = None
+    """Label budget of each database."""
+    ratio: float | None = None
+    """Training ratio of each database."""
+    zero_shot: bool = False
+    """No label is learnt at all."""
+    sampling: Literal["proportional", "balanced"] = "proportional"
+    """Whether larger databases count for more, or all for the same."""
     split: SplitRule
     """How images are divided."""
     split_digest: str
-    """SHA-256 over the split's image names and labels."""
+    """SHA-256 over names and labels of the training and validation images."""
     repeat: int = Field(ge=0)
     """The k-th seeded split, from 0."""
     method: str
     """Full name, argument included: 'pyiqa:piqe'."""
     method_version: str
     """The version the method's class declares."""
+    code: str
+    """Digest of the method's own source (`bench.source`); 'unknown' in records of schema 1."""
     settings: dict[str, Any]
     """All settings, defaults and recipe filled in."""
     weights: dict[str, str] = Field(default_factory=dict)
     """Name and digest of the backbone's weights, {} for a method without backbone."""
     pretrained: str | None = None
     """Name by content of the pre-trained state, None without pre-training."""
+    image_policy: str = ""
+    """How images are decoded: size and resize kernel."""
     selection: Selection = "last"
-    """Which epoch counts: the last, the best on validation, or the best on the test set."""
+    """Which epoch counts: the last, the best on validation, or the best on a test set."""
+    monitored: str | None = None
+    """Under `best_test`, the test database whose scores choose the epoch."""
     evaluate_every: int = Field(default=0, ge=0)
     """Epochs between evaluations; 0 evaluates once, at the end."""
     normalise: Literal["minmax_train", "range", "none"] = "minmax_train"
-    """How training labels are scaled."""
+    """How training labels are scaled, database by database."""
 
-    @cached_property
-    def run_id(self) -> str:
-        """The run's name: a hash of everything above, worked out once (it is asked for often)."""
-        return digest(self.model_dump(mode="json"))
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy, which works out its own name."""
-        copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("run_id", None)
-        return copy
+    @property
+    def fit_id(self) -> str:
+        """The fit's name: a hash of everything above."""
+        return self._name
 
     @property
     def seed(self) -> int:
-        """Seed of the run's randomness: the same for every method on one split (paired)."""
-        own = self.model_dump(mode="json", include={"task", "split_digest", "repeat"})
-        return int(digest(own, 15), 16)
+        """Seed of the fit's randomness: the same for every method on one split (paired)."""
+        include = {"train", "learn", "labels", "ratio", "zero_shot", "split_digest", "repeat"}
+        return int(digest(self.model_dump(mode="json", include=include), 15), 16)
+
+
+class TestSide(_Model):
+    """What one run of a fit predicts."""
+
+    __test__ = False  # no test of pytest's
+
+    test: str
+    """Database that is predicted."""
+    side: Literal["own", "whole"] = "own"
+    """The test side of the database's split, or all of it."""
+    test_digest: str
+    """SHA-256 over names and labels of the test images."""
+
+    def update(self) -> dict[str, str]:
+        """The fields of a `RunSpec` that it stands for."""
+        return {"test": self.test, "side": self.side, "test_digest": self.test_digest}
+
+
+class RunSpec(_Named):
+    """All that defines a run's result, and nothing else (no path, device, batch size or label)."""
+
+    schema_version: int = SCHEMA
+    """Version of this identity; a change would rerun everybody's results."""
+    fit: FitSpec
+    """What was learnt."""
+    test: str
+    """Database that is predicted."""
+    side: Literal["own", "whole"] = "own"
+    """The test side of the database's split, or all of it."""
+    test_digest: str
+    """SHA-256 over names and labels of the test images."""
+
+    @classmethod
+    def of(cls, task: Task, test_digest: str, **fit: Any) -> RunSpec:
+        """A run of one task; `fit` are the fields of its `FitSpec` that the task leaves open."""
+        learnt = task.model_dump(include={"train", "learn", "labels", "ratio", "zero_shot"})
+        learning = FitSpec(**learnt, **fit)
+        return cls(fit=learning, test=task.test, side=task.side, test_digest=test_digest)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name: a hash of everything above, worked out once (it is asked for often)."""
+        return self._name
+
+    @property
+    def task(self) -> Task:
+        """The column of a table that the run belongs to."""
+        fit = self.fit
+        return Task(
+            train=fit.train,
+            test=self.test,
+            labels=fit.labels,
+            ratio=fit.ratio,
+            zero_shot=fit.zero_shot,
+            learn=fit.learn,
+            side=self.side,
+        )
+
+    @property
+    def tested(self) -> TestSide:
+        """What is predicted."""
+        return TestSide(test=self.test, side=self.side, test_digest=self.test_digest)
+
+    @property
+    def split_digest(self) -> str:
+        """SHA-256 over all that was divided: training, validation and test images."""
+        text = f"{self.fit.split_digest}{self.test_digest}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def repeat(self) -> int:
+        """The k-th seeded split, from 0."""
+        return self.fit.repeat
+
+    @property
+    def method(self) -> str:
+        """Full name of the method, argument included."""
+        return self.fit.method
+
+    @property
+    def selection(self) -> Selection:
+        """Which epoch counts."""
+        return self.fit.selection
+
+    @property
+    def seed(self) -> int:
+        """Seed of the fit's randomness."""
+        return self.fit.seed
 
 
 class PretrainSpec(_Model):
@@ -144,6 +273,8 @@ class PretrainSpec(_Model):
     """Method name without argument."""
     method_version: str
     """The version the method's class declares."""
+    code: str
+    """Digest of the method's own source."""
     settings: dict[str, Any]
     """The settings that define the state (`Method.pretrain_settings`)."""
     weights: dict[str, str] = Field(default_factory=dict)
@@ -203,10 +334,10 @@ class Record(_Model):
     """fit, predict and total wall-clock seconds."""
     peak_memory_mb: float | None = None
     """Peak memory of the device (GPU) or of the process (CPU), in MiB."""
-    image_policy: str = ""
-    """How images were decoded."""
+    real_names: bool = False
+    """Whether the method was given the images' own names."""
     digests: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of the dataset tables, by role."""
+    """SHA-256 of the databases' tables, by database."""
     trained_on: list[str] = Field(default_factory=list)
     """Datasets whose labels the method's weights had seen before `fit`."""
     notes: list[str] = Field(default_factory=list)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bench.model.records import Selection, SplitRule, Task
+from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, nearest, unknown
 from bench.util.validation import validated
@@ -70,6 +70,22 @@ class Protocol(BaseModel):
     """Datasets that are trained and tested on, each by itself."""
     pairs: tuple[tuple[str, str], ...] = ()
     """Cross-dataset pairs [train, test], beside or instead of `datasets`."""
+    train: tuple[str, ...] | None = None
+    """Databases that one fit learns from together; [] for none (zero-shot). With `test`, instead of
+    `datasets` and `pairs`."""
+    trainings: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Several such lists by name, each a block of rows: {KonIQ: [koniq10k], ...}."""
+    test: tuple[str, ...] = ()
+    """Databases that every fit of `train` or `trainings` is tested on: the test side of its split
+    for one that it learns from, all images of any other. The first one is watched in training."""
+    test_side: Literal["split", "whole"] = "split"
+    """'whole' tests on all images of each database, which then may not be learnt from."""
+    sampling: Literal["proportional", "balanced"] = "proportional"
+    """Of several databases: each image once, or smaller databases repeated so that all weigh the
+    same."""
+    means: tuple[Literal["plain", "by_images", "all"], ...] = ()
+    """Extra columns over the test sets: their plain mean, or weighted by their images; those that a
+    fit learns from apart from the others. 'all' also averages over both, as some papers print."""
     demo: tuple[str, ...] = ()
     """What `--datasets demo` stands for: the rendered sets, or TRAIN:TEST pairs of them, to try the
     protocol on; by default those that suit its datasets or pairs."""
@@ -163,6 +179,7 @@ class Protocol(BaseModel):
     def _consistent(self) -> Self:
         if self.zero_shot and (self.labels or self.ratios):
             raise ValueError("zero_shot has no labels or ratios")
+        self._check_suite()
         if self.split_corpora:
             self._refuse_to_share()
         listed = [name for names in self.parts.values() for name in names]
@@ -174,6 +191,26 @@ class Protocol(BaseModel):
         if twice:
             raise ValueError(f"two methods are called '{twice.pop()}'; give them labels")
         return self
+
+    def _check_suite(self) -> None:
+        """`train`, `trainings` and `test` make sense together."""
+        lists = self.source_lists()
+        if bool(lists) != bool(self.test):
+            raise ValueError("'train' (or 'trainings') and 'test' need each other")
+        if self.train is not None and self.trainings:
+            raise ValueError("give either 'train' or 'trainings'")
+        for sources in lists:
+            bases = [name.partition("@")[0] for name in sources]
+            if len(set(bases)) < len(bases):
+                raise ValueError(f"train: '{'+'.join(sources)}' names a database twice")
+            both = set(bases) & {name.partition("@")[0] for name in self.test}
+            if both and self.test_side == "whole":
+                raise ValueError(
+                    f"test: '{sorted(both)[0]}' is learnt from too, so all of it cannot be a test; "
+                    "leave out 'test_side: whole' to test on its split's test side"
+                )
+        if self.means and len(self.test) < 2:
+            raise ValueError("means: a mean needs at least two test sets under 'test'")
 
     def _refuse_to_share(self) -> None:
         """A shared pre-training learns from whole training sides: not for tasks that grant less."""
@@ -190,13 +227,40 @@ class Protocol(BaseModel):
                 )
 
     def tasks(self) -> list[Task]:
-        """The columns: every dataset or pair under every budget, in the file's order."""
-        pairs = [(name, name) for name in self.datasets] + list(self.pairs)
-        return [
-            Task(train=train, test=test, **budget)
-            for train, test in pairs
-            for budget in self._budgets(train)
-        ]
+        """The columns: every test of every training under every budget, in the file's order."""
+        return [task for training in self.trainings_of_tasks() for task in training]
+
+    def trainings_of_tasks(self) -> list[tuple[Task, ...]]:
+        """The columns by fit: those of one tuple share what is learnt, the watched one first."""
+        found: list[tuple[Task, ...]] = []
+        for name in self.datasets:
+            found += [(Task(train=name, test=name, **own),) for own in self._budgets(name)]
+        for train, test in self.pairs:
+            # All of the source is learnt: its own test side is not asked for.
+            where: dict[str, Any] = {"train": train, "test": test, "learn": "all", "side": "whole"}
+            found += [(Task(**where, **own),) for own in self._budgets(train)]
+        for sources in self.source_lists():
+            found += [self._suite(sources, own) for own in self._budgets(JOINT.join(sources))]
+        return found
+
+    def source_lists(self) -> list[tuple[str, ...]]:
+        """The lists of databases that fits learn from together."""
+        lists = [] if self.train is None else [self.train]
+        return lists + list(self.trainings.values())
+
+    def _suite(self, sources: tuple[str, ...], budget: dict[str, Any]) -> tuple[Task, ...]:
+        own = {name.partition("@")[0] for name in sources}
+        if not sources:
+            budget = {"zero_shot": True}
+        return tuple(
+            Task(
+                train=JOINT.join(sources),
+                test=test,
+                side="own" if test.partition("@")[0] in own else "whole",
+                **budget,
+            )
+            for test in self.test
+        )
 
     def _budgets(self, dataset: str) -> list[dict[str, Any]]:
         ratios = self.ratios.get(dataset, ()) if isinstance(self.ratios, dict) else self.ratios
@@ -220,9 +284,9 @@ class Protocol(BaseModel):
 
     def specs(self) -> list[str]:
         """All datasets it needs, each once, in order."""
-        return list(
-            dict.fromkeys([*self.datasets, *(name for pair in self.pairs for name in pair)])
-        )
+        paired = [name for pair in self.pairs for name in pair]
+        learnt = [name for sources in self.source_lists() for name in sources]
+        return list(dict.fromkeys([*self.datasets, *paired, *learnt, *self.test]))
 
 
 def available() -> dict[str, Path]:

@@ -196,7 +196,7 @@ def describe(record: Record) -> dict[str, Any]:
         "status": record.status,
         "repeat": spec.repeat,
         "method": spec.method,
-        "method_version": spec.method_version,
+        "method_version": spec.fit.method_version,
         "split_digest": spec.split_digest,
         "n_train": sizes.get("train"),
         "n_val": sizes.get("val"),
@@ -206,9 +206,9 @@ def describe(record: Record) -> dict[str, Any]:
         "predict_seconds": seconds.get("predict"),
         "total_seconds": seconds.get("total"),
         "peak_memory_mb": record.peak_memory_mb,
-        "settings": canonical(spec.settings),
-        "weights": spec.weights.get("name"),
-        "pretrained": spec.pretrained,
+        "settings": canonical(spec.fit.settings),
+        "weights": spec.fit.weights.get("name"),
+        "pretrained": spec.fit.pretrained,
         "trained_on": ",".join(record.trained_on),
         "device": record.environment.device,
         "commit": record.environment.commit,
@@ -236,7 +236,7 @@ def pool_size(record: Record) -> int | None:
     used = record.sizes.get("train", 0) + record.sizes.get("val", 0)
     if spec.task.train != spec.task.test:
         return used or None
-    fraction = spec.split.test_fraction
+    fraction = spec.fit.split.test_fraction
     return max(used, math.floor(test * (1 - fraction) / fraction + 0.5))
 
 

@@ -128,14 +128,14 @@ def _check_record(
 
 def _check_digests(record: Record, seen: _Seen, name: str) -> Iterator[str]:
     spec = record.spec
-    for role, dataset in (("train", spec.task.train), ("test", spec.task.test)):
-        digest = record.digests.get(role)
+    for dataset in dict.fromkeys([*spec.task.sources, spec.test]):
+        digest = record.digests.get(dataset)
         if digest is None:
             if record.status == "done":
-                yield f"has no digest of its {role} dataset"
+                yield f"has no digest of its database {dataset}"
         elif other := seen.differs(("dataset", dataset), digest, name):
             yield f"was computed on another version of '{dataset}' than {other}"
-    key = ("split", spec.task, spec.split, spec.repeat)
+    key = ("split", spec.task, spec.fit.split, spec.repeat)
     if other := seen.differs(key, spec.split_digest, name):
         yield f"has another split of repeat {spec.repeat} than {other}"
 
@@ -223,30 +223,29 @@ class _Data:
     def check(self, record: Record) -> Iterator[str]:
         spec = record.spec
         try:
-            _, split = self.data_cache.split(spec.task, spec.split, spec.repeat)
-            found = {
-                "train": self.data_cache.dataset(spec.task.train).digest,
-                "test": self.data_cache.dataset(spec.task.test).digest,
-            }
+            _, learnt = self.data_cache.sources(spec.task, spec.fit.split, spec.repeat)
+            _, tested = self.data_cache.tested(spec.task, spec.fit.split, spec.repeat)
+            names = [*spec.task.sources, spec.test]
+            found = {name: self.data_cache.dataset(name).digest for name in names}
         except BenchError as error:
             self.absent.setdefault(spec.task.title, f"not checked: {str(error).splitlines()[0]}")
             return
-        if split != spec.split_digest:
+        if (learnt, tested) != (spec.fit.split_digest, spec.test_digest):
             yield "its split is not the one that its data and rule give"
-        for role, digest in found.items():
-            if record.digests.get(role, digest) != digest:
-                yield f"its {role} dataset is not the one on this machine"
+        for name, digest in found.items():
+            if record.digests.get(name, digest) != digest:
+                yield f"its database {name} is not the one on this machine"
 
     def check_labels(self, record: Record, table: pd.DataFrame) -> Iterator[str]:
         """Labels beside predictions: nobody can improve a result by changing those."""
         spec = record.spec
         if spec.task.title in self.absent:
             return
-        split, _ = self.data_cache.split(spec.task, spec.split, spec.repeat)
+        rows, _ = self.data_cache.tested(spec.task, spec.fit.split, spec.repeat)
         dataset = self.data_cache.dataset(spec.task.test)
-        names = dataset.table["image"].iloc[split.test].astype(str)
+        names = dataset.table["image"].iloc[rows].astype(str)
         # As text, since what is NaN on both sides is equal here.
-        labels = dict(zip(names, map(repr, dataset.quality[split.test].tolist()), strict=True))
+        labels = dict(zip(names, map(repr, dataset.quality[rows].tolist()), strict=True))
         qualities = map(repr, table["quality"].tolist())
         found = dict(zip(table["image"].astype(str), qualities, strict=True))
         if labels != found:

@@ -30,7 +30,7 @@ def method(site: Site, label: str) -> dict[str, Any]:
     """Values of `method.html.j2`."""
     cells = [cell for cell in site.results.cells if cell.entry.label == label]
     records = [run for cell in cells for run in cell.records]
-    common = _common([run.spec.settings for run in records])
+    common = _common([run.spec.fit.settings for run in records])
     shared = _shared(cells)
     # Thumbnails of one budget a dataset: the others err on much the same images.
     last = {(cell.protocol.name, cell.entry.task.title): cell for cell in cells}.values()
@@ -38,8 +38,8 @@ def method(site: Site, label: str) -> dict[str, Any]:
         "title": label,
         "banner": banner(cells),
         "name": cells[0].entry.method,
-        "versions": sorted({run.spec.method_version for run in records}),
-        "weights": _distinct(" ".join(run.spec.weights.values()) for run in records),
+        "versions": sorted({run.spec.fit.method_version for run in records}),
+        "weights": _distinct(" ".join(run.spec.fit.weights.values()) for run in records),
         "trained_on": sorted({name for run in records for name in run.trained_on}),
         "settings": sorted(common.items()),
         "facts": shared,
@@ -216,7 +216,7 @@ def _run(run: Record | None, cell: CellResult, repeat: int) -> dict[str, Any]:
 
 
 def _own_settings(run: Record | None, common: dict[str, Any]) -> list[tuple[str, Any]]:
-    settings = run.spec.settings if run is not None else {}
+    settings = run.spec.fit.settings if run is not None else {}
     return sorted((key, value) for key, value in settings.items() if key not in common)
 
 
@@ -228,11 +228,11 @@ def _facts(cell: CellResult) -> list[tuple[str, str]]:
     spec, sizes = run.spec, run.sizes
     pairs = [
         ("Images", ", ".join(f"{count:,} {side}" for side, count in sizes.items() if count)),
-        ("Splits", f"{spec.split.scheme}, seed {spec.split.seed}"),
+        ("Splits", f"{spec.fit.split.scheme}, seed {spec.fit.split.seed}"),
         ("Splits' digest", _splits(cell)),
-        ("Labels scaled", spec.normalise),
-        ("Pre-trained state", spec.pretrained or ""),
-        ("Images decoded", run.image_policy),
+        ("Labels scaled", spec.fit.normalise),
+        ("Pre-trained state", spec.fit.pretrained or ""),
+        ("Images decoded", spec.fit.image_policy),
     ]
     pairs += [
         ("Environment", text) for text in _distinct(_environment(r.environment) for r in cell.done)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.model.identity import canonical, digest
-from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task
+from bench.model.records import FitSpec, PretrainSpec, RunSpec, SplitRule, Task
 
-SPEC = RunSpec(
-    task=Task(train="livec", test="livec", labels=50),
+SPEC = RunSpec.of(
+    Task(train="livec", test="livec", labels=50),
+    test_digest="00" * 32,
     split=SplitRule(),
     split_digest="00" * 32,
     repeat=3,
     method="grmp",
     method_version="1",
+    code="c0de",
     settings={"lambda": 5.0, "recipe": "paper", "note": "λ"},
     weights={"name": "ViT-B-16", "weights": "tag:openai"},
     pretrained="0123456789abcdef",
@@ -27,57 +31,83 @@ def test_a_runs_name_is_pinned() -> None:
 
     Raise `SCHEMA`, say so in CHANGELOG.md, and only then change the expected value.
     """
-    assert SPEC.run_id == "db28a0ae49f162c5"
+    assert SPEC.run_id == "e8cb28fe7397b5f2"
 
 
 def test_a_pretrainings_name_is_pinned() -> None:
     spec = PretrainSpec(
-        method="grmp", method_version="1", settings={"inner_steps": 1}, corpora={"tid2013": "11"}
+        method="grmp",
+        method_version="1",
+        code="c0de",
+        settings={"inner_steps": 1},
+        corpora={"tid2013": "11"},
     )
-    assert spec.key == "634bd53389bd5365"
+    assert spec.key == "ce00667065e4ea83"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"task": Task(train="livec", test="livec", labels=100)},
-        {"task": Task(train="livec", test="koniq10k", labels=50)},
+        {"train": "livec+koniq10k"},
+        {"learn": "all"},
+        {"labels": 100},
+        {"sampling": "balanced"},
         {"split": SplitRule(seed=1)},
         {"split_digest": "11" * 32},
         {"repeat": 4},
         {"method": "promptiqa"},
         {"method_version": "2"},
+        {"code": "other"},
         {"settings": {"lambda": 4.0, "recipe": "paper", "note": "λ"}},
         {"weights": {"name": "ViT-B-16", "weights": "sha256:0"}},
         {"pretrained": None},
+        {"image_policy": "squash 224, cv2"},
         {"selection": "best_test"},
+        {"monitored": "livec"},
         {"evaluate_every": 5},
         {"normalise": "range"},
     ],
 )
-def test_whatever_defines_the_result_changes_the_name(change: dict[str, object]) -> None:
-    assert SPEC.model_copy(update=change).run_id != SPEC.run_id
+def test_whatever_defines_what_is_learnt_changes_both_names(change: dict[str, object]) -> None:
+    fit = SPEC.fit.model_copy(update=change)
+    assert fit.fit_id != SPEC.fit.fit_id
+    assert SPEC.model_copy(update={"fit": fit}).run_id != SPEC.run_id
+
+
+@pytest.mark.parametrize(
+    "change", [{"test": "koniq10k"}, {"side": "whole"}, {"test_digest": "11" * 32}]
+)
+def test_what_is_predicted_changes_the_runs_name_alone(change: dict[str, object]) -> None:
+    other = SPEC.model_copy(update=change)
+    assert other.run_id != SPEC.run_id
+    assert other.fit.fit_id == SPEC.fit.fit_id
 
 
 def test_a_copy_has_its_own_name_and_is_otherwise_equal() -> None:
     assert SPEC.run_id
     plain = RunSpec.model_validate(SPEC.model_dump())
     assert plain == SPEC
-    assert SPEC.model_copy(update={"repeat": 4}).model_copy(update={"repeat": 3}) == plain
+    assert SPEC.model_copy(update={"side": "whole"}).model_copy(update={"side": "own"}) == plain
     assert "run_id" not in SPEC.model_dump()
     assert "run_id" not in SPEC.model_dump_json()
 
 
 def test_every_field_of_a_run_is_covered_above() -> None:
-    parametrised = test_whatever_defines_the_result_changes_the_name.pytestmark[0].args[1]
-    covered = {key for change in parametrised for key in change}
-    assert covered | {"schema_version"} == set(RunSpec.model_fields)
+    def covered(test: Any) -> set[str]:
+        return {key for change in test.pytestmark[0].args[1] for key in change}
+
+    fit = covered(test_whatever_defines_what_is_learnt_changes_both_names)
+    # A ratio and zero-shot exclude a budget; the settings of the specification above have one.
+    assert fit | {"schema_version", "ratio", "zero_shot"} == set(FitSpec.model_fields)
+    run = covered(test_what_is_predicted_changes_the_runs_name_alone)
+    assert run | {"schema_version", "fit"} == set(RunSpec.model_fields)
 
 
 def test_the_seed_is_the_same_for_every_method_on_one_split() -> None:
-    other = SPEC.model_copy(update={"method": "promptiqa", "settings": {}, "pretrained": None})
-    assert other.seed == SPEC.seed
-    assert SPEC.model_copy(update={"repeat": 4}).seed != SPEC.seed
+    fit = SPEC.fit
+    other = fit.model_copy(update={"method": "promptiqa", "settings": {}, "pretrained": None})
+    assert other.seed == fit.seed
+    assert fit.model_copy(update={"repeat": 4}).seed != fit.seed
 
 
 json_values = st.recursive(

@@ -60,13 +60,15 @@ def good() -> dict[str, Any]:
 
 
 def spec(repeat: int = 0, method: str = "shapes") -> RunSpec:
-    return RunSpec(
-        task=Task(train="livec", test="livec", labels=10),
+    return RunSpec.of(
+        Task(train="livec", test="livec", labels=10),
+        test_digest=f"{repeat}",
         split=SplitRule(),
         split_digest=f"{repeat}",
         repeat=repeat,
         method=method,
         method_version="1",
+        code="c0de",
         settings={},
     )
 

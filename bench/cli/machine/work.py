@@ -139,9 +139,9 @@ def _run(store: Store, method: str, task: Task, repeat: int, rng: np.random.Gene
     from bench.model.records import Record, RunSpec, SplitRule
 
     split = hashlib.sha256(f"{task.budget} {repeat}".encode()).hexdigest()
-    spec = RunSpec(
-        task=task, split=SplitRule(), split_digest=split, repeat=repeat, method=method,
-        method_version="1", settings={},
+    spec = RunSpec.of(
+        task, split, split=SplitRule(), split_digest=split, repeat=repeat, method=method,
+        method_version="1", code="", settings={},
     )  # fmt: skip
     quality = rng.normal(size=IMAGES)
     values = quality + rng.normal(size=IMAGES)

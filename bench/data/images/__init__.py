@@ -81,6 +81,46 @@ class PackedImages(ImageSequence):
         return {key: value for key, value in self.__dict__.items() if key != "_pixels"}
 
 
+class JoinedImages(ImageSequence):
+    """Images of several databases in one sequence, each named 'DATABASE/NAME'."""
+
+    def __init__(
+        self,
+        parts: Sequence[Images],
+        titles: Sequence[str] = (),
+        places: Sequence[tuple[int, int]] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.parts = tuple(parts)
+        self.places = (
+            tuple(places)
+            if places is not None
+            else tuple((n, row) for n, part in enumerate(self.parts) for row in range(len(part)))
+        )
+        named = (f"{titles[n]}/{self.parts[n].names[row]}" for n, row in self.places if not names)
+        self.names = tuple(names) if names is not None else tuple(named)
+
+    def __getitem__(self, index: int, /) -> Pixels:
+        part, row = self.places[index]
+        return self.parts[part][row]
+
+    def subset(self, indices: Indices) -> JoinedImages:
+        """The images at `indices`, in that order, without copying pixels."""
+        rows = [int(index) for index in indices]
+        places, names = [self.places[row] for row in rows], [self.names[row] for row in rows]
+        return JoinedImages(self.parts, places=places, names=names)
+
+    def digest(self, index: int) -> str:
+        """SHA-256 over shape and pixels of one image."""
+        part, row = self.places[index]
+        return self.parts[part].digest(row)
+
+    def renamed(self, names: Sequence[str]) -> JoinedImages:
+        """The same images under other names, their files' own left behind."""
+        parts = [part.renamed([""] * len(part)) for part in self.parts]
+        return JoinedImages(parts, places=self.places, names=names)
+
+
 def images_digest(images: Images) -> str:
     """SHA-256 over names and pixels, whatever holds them: what was really shown to a method."""
     parts = [images.digest(index) for index in range(len(images))]

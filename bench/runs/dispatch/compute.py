@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data import datasets
 from bench.model.jobs import Job, Pretraining, RunJob
-from bench.model.records import task_title
+from bench.model.records import RunSpec
 from bench.runs.dispatch import Dispatcher
 from bench.runs.dispatch.executors import Desk
 from bench.runs.dispatch.supervise import Outcome
@@ -108,19 +108,22 @@ def jobs_of(
         "keep": list(plan.protocol.keep),
         "time_limit": options.time_limit or plan.protocol.time_limit,
     }
-    groups: dict[tuple[str, str, str], list[RunJob]] = {}
-    shared: set[tuple[str, str, str]] = set()
-    queued: set[str] = set()
-    for cell in plan.cells:
-        key = (cell.variant.title, cell.task.train, cell.task.test)
-        for spec in cell.runs:
-            if plan.states[spec.run_id] == "elsewhere":
-                shared.add(key)
-            if spec.run_id in queue and spec.run_id not in queued:
-                queued.add(spec.run_id)
-                work = RunJob(spec=spec, settings=cell.variant.raw, replaces=_failed(store, spec))
-                groups.setdefault(key, []).append(work)
-    needed = {work.spec.pretrained for works in groups.values() for work in works}
+    variants = {run.run_id: cell.variant for cell in plan.cells for run in cell.runs}
+    groups: dict[str, list[RunJob]] = {}
+    shared: set[str] = set()
+    for runs in plan.fits.values():
+        variant = variants[runs[0].run_id]
+        title = _title(variant.title, runs)
+        if any(plan.states[run.run_id] == "elsewhere" for run in runs):
+            shared.add(title)
+        tests = [run.tested for run in runs]
+        groups.setdefault(title, []).extend(
+            RunJob(spec=run, settings=variant.raw, tests=tests, replaces=_failed(store, run))
+            for run in runs
+            if run.run_id in queue
+        )
+    groups = {title: works for title, works in groups.items() if works}
+    needed = {work.spec.fit.pretrained for works in groups.values() for work in works}
     jobs = [
         Job(
             title=f"{job.variant.title} pre-training",
@@ -131,8 +134,8 @@ def jobs_of(
         for key, job in plan.pretrains.items()
         if key in needed and not store.pretrained_file(job.spec.method, key).exists()
     ]
-    for key in sorted(groups, key=lambda key: key in shared):
-        jobs.append(Job(title=_title(*key), group=next(names), runs=groups[key], **common))
+    for title in sorted(groups, key=lambda title: title in shared):
+        jobs.append(Job(title=title, group=next(names), runs=groups[title], **common))
     return jobs
 
 
@@ -142,7 +145,7 @@ def phases(jobs: Sequence[Job]) -> list[list[Job]]:
     first: list[Job] = []
     later: list[Job] = []
     for job in jobs:
-        waits = any(work.spec.pretrained in pretrainings for work in job.runs)
+        waits = any(work.spec.fit.pretrained in pretrainings for work in job.runs)
         (later if waits else first).append(job)
     return [phase for phase in (first, later) if phase]
 
@@ -152,8 +155,12 @@ def _failed(store: Store, spec: Any) -> str:
     return record.created if record is not None and record.status == "failed" else ""
 
 
-def _title(label: str, train: str, test: str) -> str:
-    return f"{label} on {task_title(train, test)}"
+def _title(label: str, runs: Sequence[RunSpec]) -> str:
+    """A method on what its fit learns from and is tested on; all tests of a fit are one job's."""
+    task = runs[0].task
+    if len(runs) == 1:
+        return f"{label} on {task.title}"
+    return f"{label} on {task.train or 'nothing'} → {len(runs)} sets"
 
 
 def _pretraining(plan: Plan, key: str) -> Pretraining:
@@ -162,7 +169,7 @@ def _pretraining(plan: Plan, key: str) -> Pretraining:
         spec=job.spec,
         method=job.variant.method,
         settings=job.variant.raw,
-        task=job.task,
+        tasks=list(job.tasks),
         split=plan.protocol.split_rule(),
         repeat=job.repeat,
         split_corpora=plan.protocol.split_corpora,

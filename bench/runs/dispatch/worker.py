@@ -101,10 +101,13 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
         stopping=stop.is_set,
         claims=claims,
     )
-    for work in job.runs:
-        if stop.is_set():
-            return INTERRUPTED
-        _run(work, executor, claims, emit)
+    try:
+        for work in job.runs:
+            if stop.is_set():
+                return INTERRUPTED
+            _run(work, executor, claims, emit)
+    finally:
+        executor.close()
     return 0
 
 

@@ -11,38 +11,36 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data import selection
 from bench.data.data_cache import DataCache
 from bench.model.identity import digest
 from bench.model.jobs import Event, RunJob
-from bench.model.records import Record, RunSpec, Selection
+from bench.model.records import Record, RunSpec
 from bench.runs.execute import keeping
+from bench.runs.execute.fitted import FitNote, KeptState, LiveFit
 from bench.runs.execute.fitting import (
-    EvalSet,
     EvaluatedEpoch,
     Fitting,
     Interrupted,
     Trajectory,
     checked,
 )
+from bench.runs.execute.sides import Sides
 from bench.runs.isolation import Account, Facts, MethodDied, MethodFailed, MethodProcess, Start
 from bench.store import Store, artifacts, read_parquet, set_aside, write_parquet
 from bench.store.claims import Claims, Holder
 from bench.util.environment import environment
-from bench.util.errors import BenchError, DataError, StoreError
+from bench.util.errors import BenchError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from bench.api import Epoch, ImagePolicy, Images
-    from bench.data.datasets.base import Dataset
-    from bench.data.splits import Split
+    from bench.api import Epoch, Images
 
 PLAIN = ("srcc", "plcc", "krcc", "rmse")
 
@@ -68,6 +66,7 @@ class RunExecutor:
         self._scored: dict[str, pd.Series] = {}
         self._facts: dict[str, Facts] = {}
         self._accounts: dict[str, Account] = {}
+        self._live: LiveFit | None = None
 
     def execute(self, work: RunJob) -> Record:
         """Compute a run and write its record, done or failed.
@@ -79,10 +78,13 @@ class RunExecutor:
         try:
             record, predictions = self._run(work)
         except (Interrupted, KeyboardInterrupt, StoreError, MethodDied):
+            self.close()
             raise
         except Exception as error:  # whatever a method raises is the run's result
             record, predictions = self._failure(spec, error), None
+            self.close()
         self.store.write(record, predictions)
+        KeptState(self.store, work).drop_when_done()
         return record
 
     def facts(self, work: RunJob) -> Facts:
@@ -102,42 +104,84 @@ class RunExecutor:
 
     def _run(self, work: RunJob) -> tuple[Record, pd.DataFrame]:
         started = time.perf_counter()
-        spec = work.spec
-        train, test = (self.data_cache.dataset(name) for name in (spec.task.train, spec.task.test))
-        split, found = self.data_cache.split(spec.task, spec.split, spec.repeat)
-        if found != spec.split_digest:
-            raise DataError(
-                f"{spec.task.title}: the data changed after the run was planned; plan it again"
-            )
-        facts = self.facts(work)
-        sides = _sides(train, test, split, self.data_cache, facts.policy, spec)
-        known = test.table.iloc[split.test].assign(quality=test.quality[split.test])
-        if facts.learns and not spec.task.zero_shot:
-            with self._method(work) as method:
-                trajectory = self._fit(method, spec, train, split, sides)
-                # Of the state after the last epoch, whichever counts.
-                keeping.write(self.store, spec, method, sides[0].images, known, self._kept(work))
-                account = method.account()
+        spec, facts = work.spec, self.facts(work)
+        sides = Sides.of(spec, self.data_cache, facts.policy)
+        if facts.learns and not spec.fit.zero_shot:
+            trajectory, account = self._learnt(work, sides)
         else:
-            trajectory, account = self._score(work, test, split, sides[0], known)
-        record = self._record(spec, account, trajectory, split, sides[0])
-        digests = {"train": train.digest, "test": test.digest}
+            trajectory, account = self._score(work, sides)
+        record = self._record(sides, account, trajectory)
         total = round(time.perf_counter() - started, 3)
-        record = record.model_copy(
-            update={
-                "digests": digests,
-                "image_policy": str(facts.policy),
-                "seconds": {**record.seconds, "total": total},
-            }
-        )
-        return record, _predictions(test, split, trajectory, spec.selection)
+        changes = {"real_names": facts.real_names, "seconds": {**record.seconds, "total": total}}
+        columns = {"prediction": trajectory.chosen()[spec.selection].predictions}
+        for name, point in trajectory.chosen().items():
+            columns[f"prediction_{name}"] = point.predictions
+        return record.model_copy(update=changes), sides.predictions(columns)
+
+    def _learnt(self, work: RunJob, sides: Sides) -> tuple[Trajectory, Account]:
+        """The run's test side, predicted by a fit that all tests of the fit share."""
+        spec = work.spec
+        live = self._fit_for(work, sides)
+        test = sides.test(spec.tested)
+        if live.trajectory is not None and spec.tested == work.tests[0]:
+            trajectory = live.trajectory
+        else:
+            self._recall(live, work)
+            trajectory = live.predict(test, spec.selection)
+        # Of the state after the last epoch, whichever counts.
+        kept = self._kept(work)
+        keeping.write(self.store, spec, live.method, test.images, sides.known(), kept)
+        account = live.method.account()
+        if len(work.tests) == 1:
+            self.close()
+        return trajectory, account
+
+    def _fit_for(self, work: RunJob, sides: Sides) -> LiveFit:
+        """The fit of this run: still at hand, read from disk, or learnt now."""
+        fit_id = work.spec.fit.fit_id
+        if self._live is not None and self._live.fit_id == fit_id:
+            return self._live
+        self.close()
+        state = KeptState(self.store, work)
+        self._live = live = LiveFit.opened(fit_id, self._method(work))
+        note = state.read()
+        if note is not None:
+            live.method.load(state.path)
+            live.note = note
+        else:
+            live.trajectory = self._fit(live.method, work, sides, state)
+            chosen = live.trajectory.chosen()[work.spec.selection]
+            live.note = FitNote(
+                epoch=chosen.epoch,
+                curve=live.trajectory.curve,
+                fit_seconds=live.trajectory.fit_seconds,
+            )
+        return live
+
+    def _recall(self, live: LiveFit, work: RunJob) -> None:
+        """Bring the method to the state that counts, where training went on after it."""
+        trajectory = live.trajectory
+        if trajectory is None or live.note.epoch == trajectory.checkpoints[-1].epoch:
+            return
+        if not live.method.facts.saves:
+            raise BenchError(
+                f"{live.method.name} cannot save its state, and so predicts several test sets "
+                "under selection: last alone"
+            )
+        live.method.load(KeptState(self.store, work).path)
+
+    def close(self) -> None:
+        """End the process of the fit that is still at hand."""
+        if self._live is not None:
+            self._live.close()
+        self._live = None
 
     def _start(self, work: RunJob, seed: int | None = None) -> Start:
         spec = work.spec
         pretrained = None
-        if spec.pretrained:
+        if spec.fit.pretrained:
             name = spec.method.partition(":")[0]
-            pretrained = self.store.pretrained_file(name, spec.pretrained)
+            pretrained = self.store.pretrained_file(name, spec.fit.pretrained)
             if not pretrained.exists():
                 raise BenchError(
                     f"{name}: its pre-training ({pretrained.name}) did not succeed; see the log of "
@@ -169,50 +213,44 @@ class RunExecutor:
             yield method
 
     def _fit(
-        self,
-        method: MethodProcess,
-        spec: RunSpec,
-        train: Dataset,
-        split: Split,
-        sides: tuple[EvalSet, EvalSet | None],
+        self, method: MethodProcess, work: RunJob, sides: Sides, state: KeptState
     ) -> Trajectory:
-        from bench.runs.execute.labels import normalise
-
-        scores = normalise(train.quality, split.train, spec.normalise, train)[split.train]
-        images = self.data_cache.images(spec.task.train, method.facts.policy)
-        labelled = selection.labelled(train, split.train, images, scores)
+        spec = work.spec
         fitting = Fitting(
             method,
-            test=sides[0],
-            val=sides[1],
+            test=sides.test(work.tests[0]),
+            val=sides.validation(),
             selection=spec.selection,
-            every=spec.evaluate_every,
+            every=spec.fit.evaluate_every,
             on_epoch=lambda number, epoch: self._progress(spec, number, epoch),
+            on_best=lambda trajectory, epoch: state.save(method, trajectory, epoch),
             stopping=self.stopping,
         )
-        return fitting.run(labelled)
+        return fitting.run(sides.training())
 
-    def _score(
-        self, work: RunJob, test: Dataset, split: Split, side: EvalSet, known: pd.DataFrame
-    ) -> tuple[Trajectory, Account]:
+    def _score(self, work: RunJob, sides: Sides) -> tuple[Trajectory, Account]:
         """Predictions that do not depend on the split: the dataset is scored once and kept."""
-        spec, policy = work.spec, self.facts(work).policy
-        identity = spec.model_dump(
-            mode="json", include={"method", "method_version", "settings", "weights", "pretrained"}
-        )
-        key = digest([identity, test.digest, str(policy)])
-        trajectory = Trajectory()
+        spec, policy = work.spec, sides.policy
+        test, rows, _ = sides.tested(spec.tested)
+        include = {
+            *("method", "method_version", "code", "settings", "weights", "pretrained"),
+            "image_policy",
+        }
+        identity = spec.fit.model_dump(mode="json", include=include)
+        key = digest([identity, test.digest])
+        trajectory, side = Trajectory(), sides.test(spec.tested)
         if key not in self._scored:
             path = self.store.scores_path(key, spec.method, test.info.spec)
-            images = self.data_cache.images(spec.task.test, policy)
+            images = self.data_cache.images(spec.test, policy)
             self._score_all(key, path, work, images, trajectory)
             self._scored[key] = read_parquet(path).set_index("image")["score"]
-        names = test.table["image"].iloc[split.test]
+        names = test.table["image"].iloc[rows]
         predictions = self._scored[key].loc[names].to_numpy(dtype=np.float64)
         trajectory.checkpoints = [EvaluatedEpoch(0, predictions, side.judge(predictions), None)]
-        if self.keep or key not in self._accounts:
+        kept = self._kept(work)
+        if kept or key not in self._accounts:
             with self._method(work) as method:
-                keeping.write(self.store, spec, method, side.images, known, self._kept(work))
+                keeping.write(self.store, spec, method, side.images, sides.known(), kept)
                 self._accounts[key] = method.account()
         return trajectory, self._accounts[key]
 
@@ -235,16 +273,11 @@ class RunExecutor:
                 self._accounts[key] = method.account()
             write_parquet(pd.DataFrame({"image": images.names, "score": scores}), path)
 
-    def _record(
-        self,
-        spec: RunSpec,
-        account: Account,
-        trajectory: Trajectory,
-        split: Split,
-        side: EvalSet,
-    ) -> Record:
+    def _record(self, sides: Sides, account: Account, trajectory: Trajectory) -> Record:
         from bench.metrics import METRICS
 
+        spec = sides.spec
+        side = sides.test(spec.tested)
         chosen = trajectory.chosen()
         return Record(
             run_id=spec.run_id,
@@ -259,7 +292,8 @@ class RunExecutor:
             },
             chosen_epoch={selection: point.epoch for selection, point in chosen.items()},
             curve=trajectory.curve,
-            sizes={"train": len(split.train), "val": len(split.val), "test": len(split.test)},
+            sizes=sides.sizes(),
+            digests=sides.digests(),
             seconds={
                 "fit": round(trajectory.fit_seconds, 3),
                 "predict": round(trajectory.predict_seconds, 3),
@@ -295,39 +329,6 @@ def failure(spec: RunSpec, error: str, trace: str) -> Record:
         traceback=trace,
         environment=environment("cpu"),
     )
-
-
-def _sides(
-    train: Dataset,
-    test: Dataset,
-    split: Split,
-    data_cache: DataCache,
-    policy: ImagePolicy,
-    spec: RunSpec,
-) -> tuple[EvalSet, EvalSet | None]:
-    quality = test.quality[split.test] if test.info.labelled else None
-    images = data_cache.images(spec.task.test, policy)
-    side = EvalSet(images.subset(split.test), quality)
-    if not len(split.val):
-        return side, None
-    training = data_cache.images(spec.task.train, policy)
-    return side, EvalSet(training.subset(split.val), train.quality[split.val])
-
-
-def _predictions(
-    test: Dataset, split: Split, trajectory: Trajectory, selection: Selection
-) -> pd.DataFrame:
-    import pandas as pd
-
-    chosen = trajectory.chosen()
-    columns: dict[str, Any] = {
-        "image": test.table["image"].iloc[split.test].to_numpy(),
-        "quality": test.quality[split.test],
-        "prediction": chosen[selection].predictions,
-    }
-    for name, point in chosen.items():
-        columns[f"prediction_{name}"] = point.predictions
-    return pd.DataFrame(columns)
 
 
 def _first_line(error: BaseException) -> str:

@@ -63,10 +63,14 @@ class Trajectory:
     checkpoints: list[EvaluatedEpoch] = field(default_factory=list)
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
+    only: Selection | None = None
+    """The one selection that predictions are known of, where the fit was watched on another set."""
 
     def chosen(self) -> dict[Selection, EvaluatedEpoch]:
         """The checkpoint that each selection reports; `val` only with validation images, and
         `best_test` only with labelled test images, unless there is nothing to choose."""
+        if self.only is not None:
+            return {self.only: self.checkpoints[-1]}
         chosen: dict[Selection, EvaluatedEpoch] = {"last": self.checkpoints[-1]}
         if len(self.checkpoints) == 1:  # nothing to choose, e.g. a method that does not train
             return {**chosen, "val": self.checkpoints[0], "best_test": self.checkpoints[0]}
@@ -89,11 +93,15 @@ class Fitting:
 
     method: MethodProcess
     test: EvalSet
-    val: EvalSet | None
+    val: tuple[EvalSet, ...]
+    """Validation images, database by database."""
     selection: Selection
     every: int
     on_epoch: Callable[[int, Epoch], None] = lambda number, epoch: None
     stopping: Callable[[], bool] = lambda: False
+    on_best: Callable[[Trajectory, int], None] = lambda trajectory, epoch: None
+    """Called while the method is in the state that counts so far: after a new best epoch, or after
+    the last one where that counts."""
 
     def run(self, train: LabelledSet) -> Trajectory:
         """Train to the end. Raises `Interrupted` when asked to stop between epochs."""
@@ -117,11 +125,13 @@ class Fitting:
                 generator.close()
                 raise Interrupted
         self._finish(trajectory, number)
+        if self.selection == "last":
+            self.on_best(trajectory, number)
         return trajectory
 
     def _judges(self) -> bool:
         """Whether an evaluation between epochs tells anything."""
-        return self.test.quality is not None or self.val is not None
+        return self.test.quality is not None or bool(self.val)
 
     def _note(
         self, trajectory: Trajectory, number: int, epoch: Epoch, due: bool
@@ -159,15 +169,27 @@ class Fitting:
         start = time.perf_counter()
         predictions = self._predict(self.test.images)
         trajectory.predict_seconds += time.perf_counter() - start
-        val = None
-        if self.val is not None:
-            val = self.val.judge(self._predict(self.val.images))
+        val = _mean([side.judge(self._predict(side.images)) for side in self.val])
         point = EvaluatedEpoch(number, predictions, self.test.judge(predictions), val)
         trajectory.checkpoints.append(point)
+        if self.selection != "last" and trajectory.chosen().get(self.selection) is point:
+            self.on_best(trajectory, number)
         return point
 
     def _predict(self, images: Images) -> Predictions:
         return checked(self.method.name, images, self.method.predict(images))
+
+
+def _mean(values: Sequence[Values]) -> Values | None:
+    """Each metric's mean over databases, None where it is undefined on one; None without any."""
+    if not values:
+        return None
+    means: Values = {}
+    for name in values[0]:
+        found = [item[name] for item in values]
+        known = [value for value in found if value is not None]
+        means[name] = sum(known) / len(known) if len(known) == len(found) else None
+    return means
 
 
 def predict(method: Method, images: Images) -> Predictions:

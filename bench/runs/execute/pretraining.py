@@ -105,13 +105,13 @@ def corpora(facts: Facts, work: Pretraining, data_cache: DataCache) -> list[Labe
     for name in work.spec.corpora:
         dataset = data_cache.dataset(name)
         rows: selection.Rows = np.arange(len(dataset))
-        if work.task is not None:
+        if work.tasks:
             rows = data_cache.corpus_rows(
                 name,
-                work.task,
+                work.tasks,
                 work.split,
                 work.repeat,
-                alone=len(selection.corpus_names(facts.corpora, work.task)) == 1,
+                alone=len(selection.corpus_names(facts.corpora, work.tasks[0])) == 1,
                 split_alike=work.split_corpora,
             )
         scores = normalise(dataset.quality, rows, facts.corpus_normalise, dataset)[rows]

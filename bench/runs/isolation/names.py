@@ -6,8 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from bench.api import Images
-from bench.data.images import PackedImages
-from bench.model.images import ArrayImages
 
 DIGITS = 20
 """Hexadecimal digits of the pixels' digest in a name."""
@@ -34,5 +32,4 @@ class Neutral:
             key = keys[index]
             names[index] = f"{key}-{seen[key]}" if seen[key] else key
             seen[key] += 1
-        assert isinstance(images, PackedImages | ArrayImages)  # all that the harness hands over
         return cls(images.renamed(names), dict(zip(names, images.names, strict=True)))

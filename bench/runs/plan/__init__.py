@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from bench import source
 from bench.data.data_cache import DataCache
-from bench.model.records import PretrainSpec, RunSpec, Task
+from bench.model.records import FitSpec, PretrainSpec, RunSpec, Task
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant
 from bench.runs.plan.pretraining import pretrain_spec
@@ -38,8 +39,8 @@ class PretrainJob:
 
     spec: PretrainSpec
     variant: Variant
-    task: Task
-    """The first task that needs it: its test images are left out of the corpora."""
+    tasks: tuple[Task, ...]
+    """The tests of the first fit that needs it: their images are left out of the corpora."""
     repeat: int
 
 
@@ -73,6 +74,14 @@ class Plan:
             )
             for cell in self.cells
         ]
+
+    @cached_property
+    def fits(self) -> dict[str, list[RunSpec]]:
+        """The runs of every fit, by fit id; the first is the one that is watched."""
+        found: dict[str, list[RunSpec]] = {}
+        for run in self.runs.values():
+            found.setdefault(run.fit.fit_id, []).append(run)
+        return found
 
     def left_out(self) -> list[str]:
         """A line for each row and dataset that is left out as contaminated."""
@@ -109,53 +118,74 @@ class Planner:
         pretrains: dict[str, PretrainJob] = {}
         left_out: list[tuple[Variant, Task]] = []
         for row in map(_Row, variants):
-            variant = row.variant
-            for task in self.protocol.tasks():
-                if exclude_contaminated and contaminated(variant, task):
-                    left_out.append((variant, task))
-                    continue
-                runs = tuple(
-                    self._run(row, task, repeat, pretrains)
-                    for repeat in range(self.protocol.repeats)
+            for training in self.protocol.trainings_of_tasks():
+                tasks = tuple(
+                    task
+                    for task in training
+                    if not (exclude_contaminated and contaminated(row.variant, task))
                 )
-                cells.append(Cell(variant, task, runs))
+                left_out += [(row.variant, task) for task in training if task not in tasks]
+                if not tasks:
+                    continue
+                fits = [
+                    self._fit(row, tasks, repeat, pretrains)
+                    for repeat in range(self.protocol.repeats)
+                ]
+                cells += [self._cell(row.variant, task, fits) for task in tasks]
         plan = Plan(self.protocol, cells, pretrains, contaminated=left_out)
         plan.states = run_states(plan, store, retry_failed)
         return plan
 
-    def _run(
-        self, row: _Row, task: Task, repeat: int, pretrains: dict[str, PretrainJob]
-    ) -> RunSpec:
-        _, split_digest = self.data_cache.split(task, self.rule, repeat)
+    def _cell(self, variant: Variant, task: Task, fits: Sequence[FitSpec]) -> Cell:
+        runs = []
+        for repeat, fit in enumerate(fits):
+            _, tested = self.data_cache.tested(task, self.rule, repeat)
+            runs.append(RunSpec(fit=fit, test=task.test, side=task.side, test_digest=tested))
+        return Cell(variant, task, tuple(runs))
+
+    def _fit(
+        self, row: _Row, tasks: tuple[Task, ...], repeat: int, pretrains: dict[str, PretrainJob]
+    ) -> FitSpec:
+        task, protocol = tasks[0], self.protocol
+        _, split_digest = self.data_cache.sources(task, self.rule, repeat)
         pretrained = None
         if row.corpora:
-            spec, pretrained = row.pretrain(self._corpora(row, task, repeat))
+            spec, pretrained = row.pretrain(self._corpora(row, tasks, repeat))
             if pretrained not in pretrains:
-                pretrains[pretrained] = PretrainJob(spec, row.variant, task, repeat)
-        protocol = self.protocol
-        return RunSpec(
-            task=task,
+                pretrains[pretrained] = PretrainJob(spec, row.variant, tasks, repeat)
+        settings = row.settings
+        return FitSpec(
+            train=task.train,
+            learn=task.learn,
+            labels=task.labels,
+            ratio=task.ratio,
+            zero_shot=task.zero_shot,
+            sampling=protocol.sampling,
             split=self.rule,
             split_digest=split_digest,
             repeat=repeat,
             method=row.variant.method,
             method_version=row.variant.cls.version,
-            settings=row.settings,
+            code=row.code,
+            settings=settings,
             weights=row.weights,
             pretrained=pretrained,
+            image_policy=row.policy,
             selection=protocol.selection,
+            # Whose scores choose the epoch defines the result; whose are only drawn does not.
+            monitored=task.test if protocol.selection == "best_test" and len(tasks) > 1 else None,
             evaluate_every=protocol.evaluate_every,
             normalise=protocol.normalise,
         )
 
-    def _corpora(self, row: _Row, task: Task, repeat: int) -> dict[str, str]:
+    def _corpora(self, row: _Row, tasks: tuple[Task, ...], repeat: int) -> dict[str, str]:
         digests = self.data_cache.corpus_digests(
-            row.corpora, task, self.rule, repeat, split_alike=self.protocol.split_corpora
+            row.corpora, tasks, self.rule, repeat, split_alike=self.protocol.split_corpora
         )
         if not digests:
             raise UsageError(
-                f"{row.variant.title} on {task.title}: the budget leaves nothing of its corpora "
-                f"({', '.join(row.corpora)}) to pre-train on"
+                f"{row.variant.title} on {tasks[0].title}: its tests and budget leave nothing of "
+                f"its corpora ({', '.join(row.corpora)}) to pre-train on"
             )
         return digests
 
@@ -176,6 +206,14 @@ class _Row:
     @cached_property
     def weights(self) -> dict[str, str]:
         return self.variant.weights()
+
+    @cached_property
+    def code(self) -> str:
+        return source.digest(self.variant.cls.name)
+
+    @cached_property
+    def policy(self) -> str:
+        return str(self.variant.build().policy)
 
     @cached_property
     def corpora(self) -> Sequence[str]:

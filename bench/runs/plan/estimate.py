@@ -110,7 +110,7 @@ class _Timing:
         fit, predict = seconds.get("fit", 0.0), seconds.get("predict", 0.0)
         return cls(
             spec=record.spec,
-            settings=_canonical(record.spec.settings),
+            settings=_canonical(record.spec.fit.settings),
             fit=fit,
             predict=predict,
             other=max(0.0, seconds.get("total", fit + predict) - fit - predict),
@@ -146,9 +146,9 @@ class _Estimator:
             if runs and guess is None and cell.variant.title not in result.unknown:
                 result.unknown.append(cell.variant.title)
             if guess is not None:
-                waits = any(run.pretrained in result.pretrainings for run in runs)
+                waits = any(run.fit.pretrained in result.pretrainings for run in runs)
                 jobs = later if waits else first
-                group = (cell.variant.title, cell.task.train, cell.task.test)
+                group = (cell.variant.title, cell.task.train or cell.task.test)
                 jobs[group] = jobs.get(group, 0.0) + guess.seconds
         result.phases = [list(jobs.values()) for jobs in (first, later) if jobs]
         return result
@@ -156,7 +156,7 @@ class _Estimator:
     def _is_needed(self, key: str) -> bool:
         spec = self.plan.pretrains[key].spec
         wanted = any(
-            run.pretrained == key and self.plan.states[run_id] == "todo"
+            run.fit.pretrained == key and self.plan.states[run_id] == "todo"
             for run_id, run in self.plan.runs.items()
         )
         return wanted and not self.store.pretrained_file(spec.method, key).exists()
@@ -167,14 +167,19 @@ class _Estimator:
         if not best:
             return None
         same = best[0].spec.task == cell.task
-        split, _ = self.data_cache.split(cell.task, runs[0].split, runs[0].repeat)
-        sizes = {"train": len(split.train), "test": len(split.test)}
+        rule, repeat = runs[0].fit.split, runs[0].repeat
+        sources, _ = self.data_cache.sources(cell.task, rule, repeat)
+        tested, _ = self.data_cache.tested(cell.task, rule, repeat)
+        sizes = {"train": sum(len(side.train) for side in sources), "test": len(tested)}
         if learns:
-            seconds = len(runs) * median(_scaled(timing, sizes) for timing in best)
+            # Further tests of one fit cost their predictions alone.
+            further = self.plan.fits[runs[0].fit.fit_id][0] != runs[0]
+            cost = _predicting if further else _scaled
+            seconds = len(runs) * median(cost(timing, sizes) for timing in best)
         else:
             seconds = len(runs) * median(timing.other for timing in best)
             seconds += self._scoring(cell, best, sizes)
-        exact = same and best[0].settings == _canonical(runs[0].settings)
+        exact = same and best[0].settings == _canonical(runs[0].fit.settings)
         where = best[0].environment
         return Guess(seconds, on_gpu(where), where.device, len(best), not exact)
 
@@ -194,7 +199,7 @@ class _Estimator:
 
     def _best(self, spec: RunSpec, learns: bool) -> list[_Timing]:
         """The stored timings that come nearest to a run, all of the newest one's device."""
-        settings = _canonical(spec.settings)
+        settings = _canonical(spec.fit.settings)
 
         def rank(timing: _Timing) -> tuple[bool, bool]:
             return timing.settings == settings, timing.spec.task == spec.task
@@ -202,7 +207,7 @@ class _Estimator:
         known = [
             timing
             for timing in self._of_method(spec.method)
-            if timing.spec.weights == spec.weights
+            if timing.spec.fit.weights == spec.fit.weights
             # A method that learns takes another time where it may not.
             and not (learns and timing.spec.task.zero_shot != spec.task.zero_shot)
         ]
@@ -255,6 +260,10 @@ class _Estimator:
 def _scaled(timing: _Timing, sizes: dict[str, int]) -> float:
     fit = timing.fit * _ratio(sizes, timing, "train")
     return fit + timing.predict * _ratio(sizes, timing, "test") + timing.other
+
+
+def _predicting(timing: _Timing, sizes: dict[str, int]) -> float:
+    return timing.predict * _ratio(sizes, timing, "test")
 
 
 def _ratio(sizes: dict[str, int], timing: _Timing, side: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench import source
 from bench.model.records import PretrainSpec
 from bench.protocol.variants import Variant
 
@@ -18,6 +19,7 @@ def pretrain_spec(variant: Variant, corpora: dict[str, str]) -> PretrainSpec:
     return PretrainSpec(
         method=variant.cls.name,
         method_version=variant.cls.version,
+        code=source.digest(variant.cls.name),
         settings=settings,
         weights=variant.weights(),
         corpora=corpora,

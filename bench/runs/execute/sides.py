@@ -1,0 +1,105 @@
+"""From a run's specification to the images and labels of its sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import ImagePolicy, LabelledSet
+from bench.data import selection
+from bench.data.data_cache import DataCache
+from bench.model.records import FitSpec, RunSpec, TestSide
+from bench.runs.execute.fitting import EvalSet
+from bench.runs.execute.labels import normalise
+from bench.util.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.data.datasets.base import Dataset
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What a run learns from, validates on and predicts; test labels stay here."""
+
+    spec: RunSpec
+    cache: DataCache
+    policy: ImagePolicy
+    sources: tuple[selection.SourceSide, ...]
+
+    @classmethod
+    def of(cls, spec: RunSpec, cache: DataCache, policy: ImagePolicy) -> Sides:
+        """The sides of a run. Raises `DataError` where the data changed since it was planned."""
+        sources, found = cache.sources(spec.task, spec.fit.split, spec.repeat)
+        sides = cls(spec, cache, policy, sources)
+        if found != spec.fit.split_digest or sides.tested(spec.tested)[2] != spec.test_digest:
+            raise DataError(
+                f"{spec.task.title}: the data changed after the run was planned; plan it again"
+            )
+        return sides
+
+    def tested(self, side: TestSide) -> tuple[Dataset, selection.Rows, str]:
+        """A test database, the rows of it that are predicted, and their digest."""
+        task = self.spec.task.model_copy(update={"test": side.test, "side": side.side})
+        rows, digest = self.cache.tested(task, self.spec.fit.split, self.spec.repeat)
+        return self.cache.dataset(side.test), rows, digest
+
+    def test(self, side: TestSide) -> EvalSet:
+        """Images of a test side with the labels that judge predictions of them."""
+        dataset, rows, _ = self.tested(side)
+        quality = dataset.quality[rows] if dataset.info.labelled else None
+        images = self.cache.images(dataset.info.spec, self.policy)
+        return EvalSet(images.subset(rows), quality)
+
+    def known(self) -> pd.DataFrame:
+        """The rows of the run's test images in their database's table, with their quality."""
+        dataset, rows, _ = self.tested(self.spec.tested)
+        return dataset.table.iloc[rows].assign(quality=dataset.quality[rows])
+
+    def validation(self) -> tuple[EvalSet, ...]:
+        """Validation images of each database that has some."""
+        return tuple(
+            EvalSet(
+                self.cache.images(side.dataset.info.spec, self.policy).subset(side.val),
+                side.dataset.quality[side.val],
+            )
+            for side in self.sources
+            if len(side.val)
+        )
+
+    def training(self) -> LabelledSet:
+        """What the fit learns from: labels scaled database by database."""
+        fit = self.spec.fit
+        sides = selection.balanced(self.sources) if fit.sampling == "balanced" else self.sources
+        return selection.joined([self._labelled(side, fit) for side in sides])
+
+    def _labelled(self, side: selection.SourceSide, fit: FitSpec) -> LabelledSet:
+        dataset, rows = side.dataset, side.train
+        scores = normalise(dataset.quality, np.unique(rows), fit.normalise, dataset)[rows]
+        images = self.cache.images(dataset.info.spec, self.policy)
+        return selection.labelled(dataset, rows, images, scores)
+
+    def sizes(self) -> dict[str, int]:
+        """Images on each side."""
+        return {
+            "train": sum(len(side.train) for side in self.sources),
+            "val": sum(len(side.val) for side in self.sources),
+            "test": len(self.tested(self.spec.tested)[1]),
+        }
+
+    def digests(self) -> dict[str, str]:
+        """The databases' digests, by name."""
+        used = [side.dataset for side in self.sources] + [self.tested(self.spec.tested)[0]]
+        return {dataset.info.spec: dataset.digest for dataset in used}
+
+    def predictions(self, columns: dict[str, npt.NDArray[Any]]) -> pd.DataFrame:
+        """Image, quality and the given columns, a row a test image."""
+        import pandas as pd
+
+        dataset, rows, _ = self.tested(self.spec.tested)
+        own = {"image": dataset.table["image"].iloc[rows].to_numpy()}
+        return pd.DataFrame({**own, "quality": dataset.quality[rows], **columns})
