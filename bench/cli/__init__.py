@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import audit as cli_audit
 from bench.cli import data as cli_data
 from bench.cli import gmad as cli_gmad
 from bench.cli import options
@@ -27,6 +28,7 @@ app = typer.Typer(
 cli_data.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
+cli_audit.register(app)
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 Assignments = Annotated[

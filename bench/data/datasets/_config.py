@@ -65,6 +65,8 @@ class UserDatabase(_Strict):
     """Column of scene categories."""
     distortion: str | None = None
     """Column of distortion types."""
+    split: str | None = None
+    """Column that says 'train', 'val' or 'test': the split that `split: official` takes."""
     label: Literal["mos", "dmos", "none"] = "mos"
     """mos: higher is better; dmos: lower is better; none: images to predict, without scores."""
     range: tuple[float, float] | None = None

@@ -52,6 +52,8 @@ class UserReader(DatasetReader):
             column = getattr(self.entry, key)
             if column is not None:
                 named[key] = column
+        if self.entry.split is not None:
+            named["official"] = self.entry.split
         found = columns(table, file, named)
         found["image"] = found["image"].astype(str).str.replace("\\", "/", regex=False)
         return found
