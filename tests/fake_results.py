@@ -64,7 +64,7 @@ class FakeResults:
                 task,
                 test_digest=digest([task.title, task.budget, repeat]),
                 split=self.protocol.split_rule(),
-                split_digest=digest([task.title, task.budget, repeat]),
+                split_digests=(digest([task.title, task.budget, repeat]),),
                 repeat=repeat,
                 method=method or label,
                 method_version="1",
@@ -173,7 +173,7 @@ class FakeSweep:
             Task(train=dataset, test=dataset, labels=10),
             test_digest=hashlib.sha256(text.encode()).hexdigest(),
             split=SplitRule(seed=self.seed),
-            split_digest=hashlib.sha256(text.encode()).hexdigest(),
+            split_digests=(hashlib.sha256(text.encode()).hexdigest(),),
             repeat=repeat,
             method=method,
             method_version="1",
@@ -201,7 +201,7 @@ class FakeSweep:
             metrics={self.selection: {k: v if v == v else None for k, v in values.items()}},
             sizes={"train": 10, "val": 0, "test": SWEEP_IMAGES},
             seconds={"fit": 1.0, "total": 2.0},
-            digests={"train": f"digest of {dataset}", "test": f"digest of {dataset}"},
+            digests={dataset: f"digest of {dataset}"},
             environment=Environment(commit=self.commit),
         )
         return record, table

@@ -60,7 +60,7 @@ def write(root: Path, images: int, methods: int) -> Store:
             TASK,
             test_digest="made up",
             split=SplitRule(),
-            split_digest="made up",
+            split_digests=("made up",),
             repeat=0,
             method=f"method{number}",
             method_version="1",

@@ -107,7 +107,7 @@ def _spec(task: Task, method: str, settings: dict[str, float], repeat: int) -> R
         task,
         test_digest=hashlib.sha256(text.encode()).hexdigest(),
         split=SplitRule(),
-        split_digest=hashlib.sha256(text.encode()).hexdigest(),
+        split_digests=(hashlib.sha256(text.encode()).hexdigest(),),
         repeat=repeat,
         method=method,
         method_version="1",

@@ -25,7 +25,8 @@ def register(app: typer.Typer) -> None:
     kept = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Results kept in git.")
     kept.command("save")(baseline_save)
     app.add_typer(kept, name="baseline")
-    commands: tuple[Callable[..., None], ...] = (check, compare, merge, export, validate, latex)
+    inspecting = (check, compare, export, validate, latex)
+    commands: tuple[Callable[..., None], ...] = (*inspecting, merge, upgrade)
     for command in commands:
         app.command()(command)
 
@@ -238,3 +239,13 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console()
+
+
+def upgrade(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+) -> None:
+    """Rewrite a results folder of an older schema; it may be interrupted and run again."""
+    from bench.store.upgrade import upgrade as rewrite
+
+    done = rewrite(results)
+    typer.echo(f"{done.records} records rewritten, {done.kept} were up to date")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.data import selection
 from bench.model.records import SplitRule, Task
 
@@ -20,7 +22,7 @@ class DataCache:
     def __init__(self, data_roots: Sequence[Path]) -> None:
         self.data_roots = list(data_roots)
         self._datasets: dict[str, Dataset] = {}
-        self._sources: dict[Any, tuple[tuple[selection.SourceSide, ...], str]] = {}
+        self._sources: dict[Any, tuple[tuple[selection.SourceSide, ...], tuple[str, ...]]] = {}
         self._tests: dict[Any, tuple[selection.Rows, str]] = {}
         self._images: dict[tuple[str, ImagePolicy], Images] = {}
         self._corpora: dict[tuple[str, str], str] = {}
@@ -35,17 +37,19 @@ class DataCache:
 
     def sources(
         self, task: Task, rule: SplitRule, repeat: int
-    ) -> tuple[tuple[selection.SourceSide, ...], str]:
-        """What one repeat of a task learns from, and its digest."""
+    ) -> tuple[tuple[selection.SourceSide, ...], tuple[str, ...]]:
+        """What one repeat of a task learns from, and its digests."""
         # The test side has no say: fits are shared by all tests.
         key = (task.model_copy(update={"test": "", "side": "own"}), rule, repeat)
         if key not in self._sources:
             sources = [self.dataset(name) for name in task.sources]
-            sides: tuple[selection.SourceSide, ...] = ()
-            if not task.zero_shot:
+            if task.zero_shot:
+                none = np.empty(0, np.int64)
+                sides = tuple(selection.SourceSide(source, none, none) for source in sources)
+            else:
                 folder = self._folder(rule)
                 sides = selection.source_sides(task, rule, repeat, sources, folder)
-            self._sources[key] = sides, selection.sides_digest(sides)
+            self._sources[key] = sides, selection.sides_digests(sides)
         return self._sources[key]
 
     def tested(self, task: Task, rule: SplitRule, repeat: int) -> tuple[selection.Rows, str]:
@@ -128,10 +132,10 @@ class DataCache:
     ) -> str:
         """The digest of a corpus' rows, "" for none."""
         if split_alike:
-            reason = self.sources(Task(train=name, test=name), rule, repeat)[1]
+            reason = "/".join(self.sources(Task(train=name, test=name), rule, repeat)[1])
         elif selection.touches(name, tasks):
             tests = "/".join(self.tested(task, rule, repeat)[1] for task in tasks)
-            source = self.sources(tasks[0], rule, repeat)[1]
+            source = "/".join(self.sources(tasks[0], rule, repeat)[1])
             reason = f"{source}/{tests}/{tasks[0].model_dump_json()}/{alone}"
         else:  # no split touches it, and so it is whole for every run
             reason = ""

@@ -36,12 +36,12 @@ def from_text(text: bytes, curve: bool = True) -> Record:
     """
     text = text if curve else _without_curve(text)
     try:
-        record = _validated(text)
+        record = Record.model_validate_json(text)
     except ValidationError as error:
-        # A newer schema is likely to have other fields: that is the cause to name.
-        _refuse_newer(_schema_of(text))
+        # Another schema is likely to have other fields: that is the cause to name.
+        _refuse_other(_schema_of(text))
         raise ValueError(first_reason(error, Record)) from None
-    _refuse_newer(record.schema_version)
+    _refuse_other(record.schema_version)
     if record.run_id != record.spec.run_id:
         raise ValueError("its name does not match its content")
     return record
@@ -73,11 +73,6 @@ def _without_curve(text: bytes) -> bytes:
     return before + _NO_CURVE + after if found and ended else text
 
 
-def _validated(text: bytes) -> Record:
-    # Once SCHEMA rises, this is where an older text is brought up to date before it is validated.
-    return Record.model_validate_json(text)
-
-
 def _schema_of(text: bytes) -> object:
     """The schema that a text names, None for a text that is no record at all."""
     try:
@@ -87,6 +82,8 @@ def _schema_of(text: bytes) -> object:
     return value.get("schema_version") if isinstance(value, dict) else None
 
 
-def _refuse_newer(schema: object) -> None:
+def _refuse_other(schema: object) -> None:
     if isinstance(schema, int) and schema > SCHEMA:
         raise ValueError(f"schema {schema} is newer than this iqa-bench reads ({SCHEMA})")
+    if isinstance(schema, int) and schema < SCHEMA:
+        raise ValueError(f"schema {schema} is older; `bench upgrade RESULTS` rewrites the folder")

@@ -6,6 +6,7 @@ Schema changes raise `SCHEMA`; a reader refuses newer records by name and never 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -136,8 +137,9 @@ class FitSpec(_Named):
     """Whether larger databases count for more, or all for the same."""
     split: SplitRule
     """How images are divided."""
-    split_digest: str
-    """SHA-256 over names and labels of the training and validation images."""
+    split_digests: tuple[str, ...]
+    """SHA-256 over names and labels of the training, then of the validation images, database by
+    database. Of a record of schema 1, the one digest of its whole split."""
     repeat: int = Field(ge=0)
     """The k-th seeded split, from 0."""
     method: str
@@ -205,7 +207,7 @@ class RunSpec(_Named):
     side: Literal["own", "whole"] = "own"
     """The test side of the database's split, or all of it."""
     test_digest: str
-    """SHA-256 over names and labels of the test images."""
+    """SHA-256 over names and labels of the test images; '' in records of schema 1."""
 
     @classmethod
     def of(cls, task: Task, test_digest: str, **fit: Any) -> RunSpec:
@@ -213,6 +215,10 @@ class RunSpec(_Named):
         learnt = task.model_dump(include={"train", "learn", "labels", "ratio", "zero_shot"})
         learning = FitSpec(**learnt, **fit)
         return cls(fit=learning, test=task.test, side=task.side, test_digest=test_digest)
+
+    def learning(self, **changes: Any) -> RunSpec:
+        """The run of a fit that differs in these fields."""
+        return self.model_copy(update={"fit": self.fit.model_copy(update=changes)})
 
     @property
     def run_id(self) -> str:
@@ -241,8 +247,10 @@ class RunSpec(_Named):
     @property
     def split_digest(self) -> str:
         """SHA-256 over all that was divided: training, validation and test images."""
-        text = f"{self.fit.split_digest}{self.test_digest}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        if not self.test_digest:  # of schema 1, which knew no other
+            return self.fit.split_digests[0]
+        parts = [*self.fit.split_digests, self.test_digest]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
     def repeat(self) -> int:

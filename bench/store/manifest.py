@@ -89,11 +89,18 @@ def _key(cell: CellEntry) -> tuple[str, Task, str]:
 
 def _read(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except ValidationError as error:
         raise _unreadable(path, first_reason(error, Manifest)) from None
+    if manifest.schema_version < SCHEMA:
+        root = path.parents[1]
+        raise StoreError(
+            f"'{path}': schema {manifest.schema_version} is older; `bench upgrade {root}` rewrites "
+            "the folder, and nothing is lost"
+        )
+    return manifest
 
 
 def _unreadable(path: Path, reason: str) -> StoreError:

@@ -26,13 +26,13 @@ def data_cache(toy_data: Path) -> DataCache:
 
 def rows(data_cache: DataCache, name: str, task: Task, **how: bool) -> set[str]:
     given = {"alone": False, "split_alike": False, **how}
-    found = data_cache.corpus_rows(name, task, RULE, 0, **given)
+    found = data_cache.corpus_rows(name, [task], RULE, 0, **given)
     return set(data_cache.dataset(name).table["image"].iloc[found])
 
 
 def side(data_cache: DataCache, task: Task, part: str) -> set[str]:
-    split, _ = data_cache.split(task, RULE, 0)
-    return set(data_cache.dataset(task.test).table["image"].iloc[getattr(split, part)])
+    (source,), _ = data_cache.sources(task, RULE, 0)
+    return set(source.dataset.table["image"].iloc[getattr(source, part)])
 
 
 def test_all_but_the_test_images_where_all_labels_are_granted(data_cache: DataCache) -> None:
@@ -69,13 +69,15 @@ def test_corpora_split_alike_are_the_same_for_every_task(data_cache: DataCache) 
     own, other = Task(train="toy", test="toy"), Task(train="toy2", test="toy2")
     assert rows(data_cache, "toy", other, split_alike=True) == side(data_cache, own, "train")
     names = ["toy", "toy2"]
-    shared = [data_cache.corpus_digests(names, t, RULE, 0, split_alike=True) for t in (own, other)]
+    shared = [
+        data_cache.corpus_digests(names, [t], RULE, 0, split_alike=True) for t in (own, other)
+    ]
     assert shared[0] == shared[1]
-    assert shared[0] != data_cache.corpus_digests(names, own, RULE, 1, split_alike=True)
-    apart = [data_cache.corpus_digests(names, t, RULE, 0) for t in (own, other)]
+    assert shared[0] != data_cache.corpus_digests(names, [own], RULE, 1, split_alike=True)
+    apart = [data_cache.corpus_digests(names, [t], RULE, 0) for t in (own, other)]
     assert apart[0] != apart[1]
     few = Task(train="toy", test="toy", labels=10)
-    assert list(data_cache.corpus_digests(names, few, RULE, 0)) == ["toy2"]
+    assert list(data_cache.corpus_digests(names, [few], RULE, 0)) == ["toy2"]
 
 
 def test_a_shared_mixture_must_not_reach_beyond_a_budget() -> None:
@@ -106,9 +108,9 @@ def test_one_pretraining_a_repeat_serves_every_dataset(bench: Bench) -> None:
     assert len(records) == 4
     assert len(list((bench.results / "pretrained").glob("*.safetensors"))) == 2
     for record in records:
-        state = f"pretrained/toy_pretrained-{record.spec.pretrained}.safetensors"
+        state = f"pretrained/toy_pretrained-{record.spec.fit.pretrained}.safetensors"
         seen = np.load(bench.results / state).tobytes().decode().split("|")
-        twins = [r for r in records if r.spec.pretrained == record.spec.pretrained]
+        twins = [r for r in records if r.spec.fit.pretrained == record.spec.fit.pretrained]
         assert {r.spec.task.test for r in twins} == {"toy", "toy2"}
         tested = Store(bench.results).predictions(
             next(r.spec for r in twins if r.spec.task.test == "toy")
@@ -128,4 +130,7 @@ def test_a_budget_that_leaves_nothing_to_pretrain_on_is_an_error(bench: Bench) -
     )
     result = bench("plan", bench.protocol(zero))
     assert result.returncode != 0
-    assert "toy_pretrained on toy: the budget leaves nothing of its corpora (toy)" in result.stderr
+    assert (
+        "toy_pretrained on toy: its tests and budget leave nothing of its corpora (toy)"
+        in result.stderr
+    )

@@ -14,8 +14,9 @@ from bench.model.record_format import from_text, status_at_a_glance, to_text
 from bench.model.records import CurvePoint, Record
 from tests.model.test_identity import SPEC
 
-STORED = Path(__file__).with_name("record_schema_1.json").read_bytes()
+STORED = Path(__file__).with_name("record_schema_2.json").read_bytes()
 """Written by the first version that had this schema."""
+OLDER = Path(__file__).with_name("record_schema_1.json").read_bytes()
 
 
 def test_a_record_of_the_first_version_is_read_and_written_as_it_was() -> None:
@@ -56,7 +57,7 @@ def test_short_cuts_give_what_reading_in_full_gives(record: Record) -> None:
 
 
 def test_a_glance_is_sure_or_says_nothing() -> None:
-    other = SPEC.model_copy(update={"repeat": 4})
+    other = SPEC.learning(repeat=4)
     assert status_at_a_glance(STORED, SPEC) == "done"
     assert status_at_a_glance(STORED, other) is None
     assert status_at_a_glance(STORED[:-3], SPEC) is None
@@ -76,8 +77,9 @@ def changed(**values: Any) -> bytes:
         (STORED[: len(STORED) // 2], "not valid JSON: EOF"),
         (b"[]", "expected 'key: value' lines, not a list"),
         (changed(status="over"), "'status': expected 'done' or 'failed', not 'over'"),
-        (changed(spec={"repeat": 1}), "'spec.task': is missing"),
+        (changed(spec={"repeat": 1}), "'spec.fit': is missing"),
         (changed(colour="red"), "unknown key 'colour'"),
+        (OLDER, "schema 1 is older; `bench upgrade RESULTS`"),
         (changed(colour="red", schema_version=99), "schema 99 is newer than this iqa-bench"),
         (changed(schema_version=99), "schema 99 is newer than this iqa-bench reads"),
         (changed(run_id="0" * 16), "its name does not match its content"),

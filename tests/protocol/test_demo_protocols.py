@@ -46,7 +46,8 @@ def test_every_protocol_resolves_on_demo_data_with_tiny(name: str) -> None:
 def test_demo_means_pairs_where_a_protocol_has_pairs() -> None:
     options = Options("gmad", datasets=Names(("demo", "demo_synthetic:demo_authentic")))
     chosen, _ = session.resolve(options, [])
-    assert chosen.tasks() == [Task(train="demo_synthetic", test="demo_authentic")]
+    where = {"train": "demo_synthetic", "test": "demo_authentic"}
+    assert chosen.tasks() == [Task(**where, learn="all", side="whole")]
 
 
 @pytest.fixture(scope="module")

@@ -86,8 +86,8 @@ def test_tasks_are_datasets_times_budgets_then_pairs(tmp_path: Path) -> None:
         Task(train="a", test="a", ratio=0.2),
         Task(train="b", test="b", labels=50),
         Task(train="b", test="b", ratio=0.2),
-        Task(train="a", test="b", labels=50),
-        Task(train="a", test="b", ratio=0.2),
+        Task(train="a", test="b", labels=50, learn="all", side="whole"),
+        Task(train="a", test="b", ratio=0.2, learn="all", side="whole"),
     ]
     assert [task.budget for task in tasks[:2]] == ["50", "20%"]
     assert tasks[-1].title == "a → b"

@@ -104,9 +104,9 @@ def test_a_hand_calculation(options: Options) -> None:
 def test_timings_of_the_same_settings_and_the_newest_device_count(options: Options) -> None:
     plan, store, _ = planned(options)
     took(store, cell(plan, "toy", 10)[0], 0, 0, 7200.0, (10, 12), GPU)
-    other = cell(plan, "toy", 10)[1].model_copy(update={"settings": {"epochs": 1}})
+    other = cell(plan, "toy", 10)[1].learning(settings={"epochs": 1})
     took(store, other, 0, 0, 1.0, (10, 12), CPU)
-    foreign = cell(plan, "toy", 10)[1].model_copy(update={"weights": {"ViT": "x"}})
+    foreign = cell(plan, "toy", 10)[1].learning(weights={"ViT": "x"})
     took(store, foreign, 0, 0, 5.0, (10, 12), CPU)
     found = estimate(*planned(options))
     assert found.seconds == pytest.approx(15 * 7200)

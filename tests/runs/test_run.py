@@ -211,7 +211,7 @@ def test_pretraining_leaves_test_images_out_and_runs_once(bench: Bench) -> None:
     # The corpus is what is learnt from: one a split and budget, whose labels alone count.
     assert len(states) == 4
     for record in records(bench):
-        pretrained = record.spec.pretrained
+        pretrained = record.spec.fit.pretrained
         state = bench.results / "pretrained" / f"toy_pretrained-{pretrained}.safetensors"
         seen = np.load(state, allow_pickle=False).tobytes().decode().split("|")
         tested = set(Store(bench.results).predictions(record.spec)["image"])

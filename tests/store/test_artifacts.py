@@ -64,7 +64,7 @@ def spec(repeat: int = 0, method: str = "shapes") -> RunSpec:
         Task(train="livec", test="livec", labels=10),
         test_digest=f"{repeat}",
         split=SplitRule(),
-        split_digest=f"{repeat}",
+        split_digests=(f"{repeat}",),
         repeat=repeat,
         method=method,
         method_version="1",

@@ -88,7 +88,7 @@ def broken(kind: str, text: str) -> str:
     if kind == "renamed":
         return json.dumps({**value, "run_id": "0" * 16})
     if kind == "edited":
-        return json.dumps({**value, "spec": {**value["spec"], "repeat": 9}})
+        return json.dumps({**value, "spec": {**value["spec"], "side": "whole"}})
     return {"empty": "", "list": "[]", "null": "null"}[kind]
 
 

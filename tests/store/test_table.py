@@ -41,8 +41,8 @@ def test_the_pool_is_what_a_split_leaves_whatever_the_budget(tmp_path: Path) -> 
     full = record.model_copy(update={"sizes": {"train": 900, "val": 30, "test": 232}})
     assert runs_table.pool_size(full) == 930
     assert runs_table.pool_size(record.model_copy(update={"sizes": {}})) is None
-    task = record.spec.task.model_copy(update={"test": "koniq10k"})
-    across = record.model_copy(update={"spec": record.spec.model_copy(update={"task": task})})
+    spec = record.spec.model_copy(update={"test": "koniq10k", "side": "whole"})
+    across = record.model_copy(update={"spec": spec})
     assert runs_table.pool_size(across) == 10
 
 

@@ -52,10 +52,10 @@ def misplace(root: Path) -> None:
         (lambda root: edit(root, surprise=1), "unknown key 'surprise'"),
         (lambda root: edit(root, sizes={"test": 41}), "40 predictions for 41 test images"),
         (
-            lambda root: edit(root, digests={"train": "x", "test": "digest of livec"}),
+            lambda root: edit(root, digests={"livec": "x"}),
             "was computed on another version of 'livec' than",
         ),
-        (lambda root: edit(root, digests={}), "has no digest of its train dataset"),
+        (lambda root: edit(root, digests={}), "has no digest of its database livec"),
         (drop_predictions, "cannot be read"),
         (misplace, "does not lie where its content says"),
         (
@@ -89,7 +89,7 @@ def test_another_split_of_one_repeat_is_named(tmp_path: Path) -> None:
     factory = FakeSweep(tmp_path)
     store = factory.write()
     record, table = factory.record("good", "livec", 0)
-    spec = record.spec.model_copy(update={"split_digest": "f" * 64, "method": "third"})
+    spec = record.spec.learning(split_digests=("f" * 64,), method="third")
     store.write(record.model_copy(update={"spec": spec, "run_id": spec.run_id}), table)
     found = validate(tmp_path)
     assert any("has another split of repeat 0" in finding.what for finding in found.findings)

@@ -140,7 +140,7 @@ def _run(store: Store, method: str, task: Task, repeat: int, rng: np.random.Gene
 
     split = hashlib.sha256(f"{task.budget} {repeat}".encode()).hexdigest()
     spec = RunSpec.of(
-        task, split, split=SplitRule(), split_digest=split, repeat=repeat, method=method,
+        task, split, split=SplitRule(), split_digests=(split,), repeat=repeat, method=method,
         method_version="1", code="", settings={},
     )  # fmt: skip
     quality = rng.normal(size=IMAGES)

@@ -147,7 +147,7 @@ class Planner:
         self, row: _Row, tasks: tuple[Task, ...], repeat: int, pretrains: dict[str, PretrainJob]
     ) -> FitSpec:
         task, protocol = tasks[0], self.protocol
-        _, split_digest = self.data_cache.sources(task, self.rule, repeat)
+        _, split_digests = self.data_cache.sources(task, self.rule, repeat)
         pretrained = None
         if row.corpora:
             spec, pretrained = row.pretrain(self._corpora(row, tasks, repeat))
@@ -162,7 +162,7 @@ class Planner:
             zero_shot=task.zero_shot,
             sampling=protocol.sampling,
             split=self.rule,
-            split_digest=split_digest,
+            split_digests=split_digests,
             repeat=repeat,
             method=row.variant.method,
             method_version=row.variant.cls.version,
