@@ -175,7 +175,6 @@ def test_each_slot_sees_its_gpu(
     found = slots(device, jobs)
     assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in found] == expected
     assert {slot.device for slot in found} == {"cuda"}  # each worker sees one, as its first
-    assert len({slot.name for slot in found}) == len(found)
     threads = {int(slot.environment["OMP_NUM_THREADS"]) for slot in found}
     assert threads == {max(1, cores() // len(found))}
 
