@@ -25,8 +25,8 @@ from tests.runs.executors.processes import (
     finish,
     records,
     start,
+    supervisors,
     until,
-    workers,
 )
 
 
@@ -66,8 +66,8 @@ def test_killing_a_dask_worker_costs_its_group_a_retry(bench: Bench, scheduler: 
     process = start(
         bench, path, "--executor", "dask", "--scheduler", scheduler, "--set", "wait=0.2"
     )
-    until(lambda: records(bench) and len(set(workers(bench))) == 2, process)
-    os.kill(workers(bench)[-1], signal.SIGKILL)
+    until(lambda: records(bench) and len(set(supervisors(bench))) == 2, process)
+    os.kill(supervisors(bench)[-1], signal.SIGKILL)
     output = finish(process)
     assert process.returncode == 0, output
     assert output.count("SRCC") >= 6
@@ -83,7 +83,7 @@ def test_a_cluster_of_one_worker_does_the_work(bench: Bench, scheduler: str) -> 
     output = finish(process)
     assert process.returncode == 0, output
     each_once(bench, 6)
-    assert process.pid not in workers(bench)
+    assert process.pid not in supervisors(bench)
 
 
 def test_slurm_gets_one_array_and_what_a_failed_node_lost_again(

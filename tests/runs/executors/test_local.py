@@ -25,8 +25,8 @@ from tests.runs.executors.processes import (
     finish,
     records,
     start,
+    supervisors,
     until,
-    workers,
 )
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_hangs_is_ended_by_the_time_limit(bench: Bench) -> None:
 def test_a_worker_ends_with_the_command_that_started_it(bench: Bench) -> None:
     process = start(bench, bench.protocol(PROTOCOL), "--jobs", 1, "--set", "wait=100")
     until(lambda: calls(bench), process)
-    assert workers(bench) == [process.pid]
+    assert supervisors(bench) == [process.pid]
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     found = [
         int(pid)
