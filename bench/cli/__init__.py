@@ -169,7 +169,7 @@ def exec_(
     ] = False,
 ) -> None:
     """Execute one job file (what `run` starts for each group of runs)."""
-    from bench.runs.dispatch.worker import run_job
+    from bench.runs.worker import run_job
 
     raise typer.Exit(run_job(job, attended))
 

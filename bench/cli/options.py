@@ -99,9 +99,9 @@ class Options:
             help="Kill a worker whose run takes longer, e.g. 30m; default: the protocol's.",
         ),
     ] = None
-    executor: Annotated[
-        str, typer.Option(help="Where workers run: local, loky, dask or slurm.")
-    ] = "local"
+    executor: Annotated[str, typer.Option(help="Where workers run: local, dask or slurm.")] = (
+        "local"
+    )
     scheduler: Annotated[
         str, typer.Option(help="Dask scheduler: tcp://HOST:PORT, or a scheduler file.")
     ] = ""

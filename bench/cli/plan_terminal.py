@@ -103,7 +103,7 @@ def _slots(options: Options) -> int | None:
     """How many workers there would be at once; None where a cluster decides."""
     if options.jobs:
         return options.jobs
-    if options.executor not in ("local", "loky"):
+    if options.executor != "local":
         return None
     from bench.runs.dispatch.slots import slots
     from bench.util.environment import resolve_device

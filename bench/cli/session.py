@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from bench.data.data_cache import DataCache
 from bench.data.images.files import find_files
 from bench.protocol import DEMO, Protocol, checks
 from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
-from bench.runs.dispatch import Dispatcher, Interrupt, executors
-from bench.runs.dispatch.compute import Sweep
+from bench.runs import dispatch
+from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.supervise import Outcome
+from bench.runs.dispatch.sweep import Sweep
 from bench.runs.plan import STATES, Plan, Planner, contaminated
 from bench.store import Store, manifest
 from bench.util.environment import resolve_device
@@ -43,7 +45,7 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
 
     Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
     """
-    executors.check(place(options))
+    executors.check(options)
     roots = list(datasets.data_roots(options.data_root))
     chosen, variants = resolve(options, roots)
     data_cache = DataCache(roots)
@@ -61,7 +63,7 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
 
 def run(options: Options, console: Console) -> Finished:
     """Compute what is not done yet. Ctrl-C ends after the current epochs, a second one at once."""
-    if options.executor in ("local", "loky"):
+    if options.executor == "local":
         resolve_device(options.device)
     plan, store, _ = prepare(options)
     manifest.add(store, plan.protocol, plan.entries(store))
@@ -76,28 +78,18 @@ def run(options: Options, console: Console) -> Finished:
     return finished
 
 
-def place(options: Options) -> executors.Place:
-    """Where the options say that workers run."""
-    return executors.Place(
-        executor=options.executor,
-        device=options.device,
-        jobs=options.jobs,
-        threads=options.threads,
-        scheduler=options.scheduler,
-        slurm=tuple(options.slurm or ()),
-    )
-
-
 def _compute(
     plan: Plan, store: Store, options: Options, console: Console, total: int
 ) -> list[Outcome]:
     with Display(console, total) as display:
-        desk = executors.Desk(store.root, display.show, display.say)
-        dispatcher = Dispatcher(executors.make(place(options), desk), desk)
-        with Interrupt(desk):
-            outcomes = Sweep(plan, store, options, desk, dispatcher, display).run()
-        if desk.level and not any(outcome.interrupted for outcome in outcomes):
-            outcomes.append(Outcome("", interrupted=_unfinished(plan, store)))
+        session = dispatch.Session(store.root, display.show, display.say)
+        with (
+            closing(executors.make(options, session)) as executor,
+            dispatch.stopping_on_signals(session),
+        ):
+            outcomes = Sweep(plan, store, options, session, executor, display).run()
+        if session.level and not any(outcome.interrupted for outcome in outcomes):
+            outcomes.append(Outcome(interrupted=_unfinished(plan, store)))
     return outcomes
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task, TestSide
+
+EventKind = Literal[
+    "start", "epoch", "done", "failed", "skipped", "elsewhere", "waiting", "note", "ended", "fatal"
+]
 
 
 class _Model(BaseModel):
@@ -62,12 +65,14 @@ class Job(_Model):
     results: Path
     """The results folder."""
     group: str = ""
-    """A name that no other job has, safe in file names: what is left of a job after its worker died
-    is still this group, and owns its claims."""
+    """A name that no other job has, safe in file names. What is left of a job after its worker died
+    keeps the name, and with it the claims."""
     data_roots: list[Path] = Field(default_factory=list)
     """Where databases are looked for."""
     device: str = "cpu"
     """'cpu', 'cuda' or 'cuda:N'; 'auto' is resolved where the job runs."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables of the worker process, e.g. which GPU it sees and how many threads it has."""
     batch_size: int = 64
     """Images per inference batch."""
     deterministic: bool = False
@@ -83,28 +88,21 @@ class Job(_Model):
     pretraining: Pretraining | None = None
     """A pre-training instead of runs."""
 
-    def less(self, run_ids: Iterable[str]) -> Job:
-        """The job without some of its runs."""
-        gone = set(run_ids)
-        left = [work for work in self.runs if work.spec.run_id not in gone]
+    def without(self, run_id: str) -> Job:
+        """The job without one of its runs."""
+        left = [work for work in self.runs if work.spec.run_id != run_id]
         return self.model_copy(update={"runs": left})
+
+    def with_last(self, run_id: str) -> Job:
+        """The job with one of its runs at the end: the others are not to wait for it."""
+        runs = sorted(self.runs, key=lambda work: work.spec.run_id == run_id)
+        return self.model_copy(update={"runs": runs})
 
 
 class Event(_Model):
     """One line that a worker prints."""
 
-    kind: Literal[
-        "start",
-        "epoch",
-        "done",
-        "failed",
-        "skipped",
-        "elsewhere",
-        "waiting",
-        "note",
-        "ended",
-        "fatal",
-    ]
+    kind: EventKind
     """'skipped': its record is there; 'elsewhere': another process is computing it; 'waiting': for
     another process, before going on; 'ended': the job as a whole; 'fatal': results cannot be
     written, which ends the whole command."""

@@ -235,7 +235,10 @@ def _write_new(path: Path, text: str) -> bool:
 
 
 def _read(path: Path) -> Holder | None:
-    """The holder that a claim names; nobody in particular where it cannot be read; None: gone."""
+    """The holder that a claim file names; None where there is no file.
+
+    A file that cannot be read stands for an unknown process on another machine.
+    """
     try:
         return Holder.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -85,7 +85,6 @@ def test_six_kills(bench: Bench) -> None:
         "bench.cli.session",
         "bench.runs.dispatch.executors.local",
         "bench.data.datasets.base",
-        "joblib",
     ]
     context.set_forkserver_preload([*preloaded, "pandas", "rich.console", __name__])
     protocol = bench.protocol(TOY)

@@ -1,111 +1,110 @@
-"""What the dispatcher makes of executors that lose jobs, get stuck or fail."""
+"""What becomes of jobs on executors that lose supervisors or fail, and how the user stops them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from bench.model.jobs import Event, Job
 from bench.runs import dispatch
-from bench.runs.dispatch import Dispatcher
-from bench.runs.dispatch.executors import Deliver, Desk
-from bench.runs.dispatch.executors.remote import Desktop, Mailbox
-from bench.runs.dispatch.supervise import Outcome
+from bench.runs.dispatch import Executor, Session, stopping_on_signals
+from bench.runs.dispatch.executors.remote import EventLog, RemoteMonitor
+from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, Outcome
 from bench.util.errors import StoreError
 
 JOBS = [Job(title=name, group=name, results=Path()) for name in ("a", "b", "c")]
-Script = Callable[[Job], Outcome | None]
+Script = Callable[[Job], Outcome]
 
 
-class Scripted:
-    """Delivers what a script says; None stands for nothing at all."""
+class Scripted(Executor):
+    """Resolves futures as a script says, one script a batch; what it raises is a loss."""
 
-    def __init__(self, *scripts: Script, stuck: bool = False) -> None:
+    def __init__(self, *scripts: Script) -> None:
         self.scripts = list(scripts)
-        self.rounds: list[list[str]] = []
-        self.stuck = stuck
-        self.hopeless = False
+        self.batches: list[list[str]] = []
 
-    def run(self, jobs: Sequence[Job], deliver: Deliver) -> None:
-        self.rounds.append([job.group for job in jobs])
-        script = self.scripts.pop(0)
-        for job in jobs:
-            outcome = script(job)
-            if outcome is not None:
-                deliver(outcome)
-        if self.stuck:
-            threading.Event().wait()
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        self.batches.append([])
+        yield
+        self.scripts.pop(0)
 
-    def attend(self, missing: int) -> bool:
-        return not (self.hopeless and missing)
+    def submit(self, job: Job) -> Future[Outcome]:
+        self.batches[-1].append(job.group)
+        future: Future[Outcome] = Future()
+        try:
+            future.set_result(self.scripts[0](job))
+        except ConnectionError as error:
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None: ...
 
 
 def well(job: Job) -> Outcome:
-    return Outcome(job.group)
-
-
-def b_vanishes(job: Job) -> Outcome | None:
-    return None if job.group == "b" else well(job)
+    return Outcome()
 
 
 def b_is_lost(job: Job) -> Outcome:
-    return Outcome(job.group, lost=job.group == "b", errors=["b: no answer"][: job.group == "b"])
+    if job.group == "b":
+        raise ConnectionError("no answer")
+    return well(job)
 
 
-def run(executor: Scripted, desk: Desk | None = None) -> dict[str, Outcome]:
-    desk = desk or Desk(Path(), lambda job, event: None)
-    outcomes = Dispatcher(executor, desk).run(JOBS)
-    assert len(outcomes) == len({outcome.group for outcome in outcomes})
-    return {outcome.group: outcome for outcome in outcomes}
+class Heard(list[tuple[str, Event]]):
+    """What a session is told of jobs."""
+
+    def __call__(self, job: Job, event: Event) -> None:
+        self.append((job.group, event))
 
 
-@pytest.mark.parametrize("first", [b_vanishes, b_is_lost])
-def test_what_is_lost_is_sent_once_more(first: Script) -> None:
-    executor = Scripted(first, well)
-    outcomes = run(executor)
-    assert executor.rounds == [["a", "b", "c"], ["b"]]
-    assert outcomes == {name: Outcome(name) for name in "abc"}
+def run(
+    executor: Executor, session: Session | None = None, jobs: Sequence[Job] = JOBS
+) -> dict[str, Outcome]:
+    return dispatch.run(jobs, executor, session or Session(Path(), Heard()))
 
 
-def test_what_is_lost_twice_is_named_and_costs_nothing_else() -> None:
-    executor = Scripted(b_vanishes, b_vanishes)
-    outcomes = run(executor)
-    assert executor.rounds == [["a", "b", "c"], ["b"]]
-    assert outcomes["b"].lost
-    assert outcomes["b"].errors == [
-        "b: what supervised its worker was lost twice; the same command goes on"
+def test_a_job_whose_supervisor_was_lost_is_submitted_once_more() -> None:
+    executor, heard = Scripted(b_is_lost, well), Heard()
+    outcomes = run(executor, Session(Path(), heard))
+    assert executor.batches == [["a", "b", "c"], ["b"]]
+    assert outcomes == dict.fromkeys("abc", Outcome())
+    assert [(group, event.kind, event.title) for group, event in heard] == [
+        ("b", "ended", ""),  # its line in the display goes
+        ("b", "note", "its supervisor was lost; trying once more"),
     ]
-    assert outcomes["a"] == Outcome("a")
-    # An executor that knows more says it itself.
-    assert run(Scripted(b_is_lost, b_is_lost))["b"].errors == ["b: no answer"]
 
 
-def test_an_executor_that_never_comes_back_is_left_behind(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(dispatch, "GRACE", 0.2)
-    executor = Scripted(b_vanishes, well, stuck=True)
-    executor.hopeless = True  # as Dask knows of a task that it has given up
-    assert run(executor)["b"] == Outcome("b")
-    assert executor.rounds == [["a", "b", "c"], ["b"]]
+def test_a_job_that_is_lost_twice_is_an_error_and_costs_no_other() -> None:
+    executor = Scripted(b_is_lost, b_is_lost)
+    outcomes = run(executor)
+    assert executor.batches == [["a", "b", "c"], ["b"]]
+    assert outcomes["b"].lost
+    assert outcomes["b"].errors == ["b: its supervisor was lost: no answer"]
+    assert outcomes["a"] == Outcome()
 
 
-def test_a_second_ctrl_c_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "GRACE", 0.2)
-    said: list[str] = []
-    desk = Desk(Path(), lambda job, event: None, said.append)
+def test_nothing_is_submitted_once_the_user_wants_an_end() -> None:
+    session = Session(Path(), Heard())
 
-    def stop(job: Job) -> None:
-        desk.level = 2
+    def stop(job: Job) -> Outcome:
+        session.level = AFTER_EPOCH
+        return b_is_lost(job)
 
-    executor = Scripted(stop, stuck=True)
-    outcomes = run(executor, desk)
-    assert executor.rounds == [["a", "b", "c"]]
-    assert all(outcome.interrupted and not outcome.errors for outcome in outcomes.values())
-    assert said == ["ending after the current epoch; Ctrl-C again ends at once"]
+    executor = Scripted(stop)
+    outcomes = run(executor, session)
+    assert executor.batches == [["a", "b", "c"]]
+    assert outcomes["b"] == Outcome(interrupted=True)
+    later = [Job(title="d", group="d", results=Path())]
+    assert run(executor, session, later) == {"d": Outcome(interrupted=True)}
+    assert executor.batches == [["a", "b", "c"]]
 
 
 def test_an_error_of_the_executor_reaches_the_command() -> None:
@@ -117,56 +116,91 @@ def test_an_error_of_the_executor_reaches_the_command() -> None:
 
 
 def test_a_full_disk_ends_everything_and_is_said_once() -> None:
-    desk = Desk(Path(), lambda job, event: None)
-    executor = Scripted(lambda job: Outcome(job.group, fatal="cannot write 'x': disk full"))
+    session = Session(Path(), Heard())
+    executor = Scripted(lambda job: Outcome(fatal="cannot write 'x': disk full"))
     with pytest.raises(StoreError, match=r"^cannot write 'x': disk full$"):
-        run(executor, desk)
-    assert executor.rounds == [["a", "b", "c"]]
-    assert desk.level == 1  # what else is at work is asked to end
+        run(executor, session)
+    assert executor.batches == [["a", "b", "c"]]
+    assert session.level == AFTER_EPOCH  # what else is at work is asked to end
 
 
-def test_every_end_is_shown_once() -> None:
-    ended: list[str] = []
+def test_signals_raise_the_level_and_the_third_one_is_pythons_own() -> None:
+    said: list[str] = []
+    session = Session(Path(), Heard(), said.append)
+    levels = []
 
-    def listen(job: Job, event: Event) -> None:
-        if event.kind == "ended":
-            ended.append(job.group)
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        levels.append(session.level)
 
-    run(Scripted(well), Desk(Path(), listen))
-    assert sorted(ended) == ["a", "b", "c"]
+    with stopping_on_signals(session):
+        interrupt()
+        interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+    assert levels == [AFTER_EPOCH, NOW]
+    until(lambda: said)
+    assert said == ["ending after the current epoch; Ctrl-C again ends at once"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_events_travel_through_the_results_folder(tmp_path: Path) -> None:
-    heard: list[tuple[str, str]] = []
-    desk = Desk(tmp_path, lambda job, event: heard.append((job.group, event.run)))
-    desktop = Desktop(desk)
-    desktop.open(JOBS)
-    box = Mailbox(desktop.folder)
-    box.post(JOBS[0], Event(kind="start", run="1"))
-    box.post(JOBS[1], Event(kind="start", run="2"))
-    with (desktop.folder / "a.events").open("a") as file:
+def test_an_error_in_the_command_ends_its_work_at_once() -> None:
+    session = Session(Path(), Heard())
+    with pytest.raises(RuntimeError), stopping_on_signals(session):
+        raise RuntimeError
+    assert session.level == NOW
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_events_travel_through_the_results_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.runs.dispatch.executors.remote.LOOK", 0.01)
+    heard = Heard()
+    monitor = RemoteMonitor(Session(tmp_path, heard))
+    for job in JOBS:
+        monitor.follow(job, "cpu")
+    log = EventLog(monitor.folder)
+    log.append(JOBS[0], Event(kind="start", run="1"))
+    log.append(JOBS[1], Event(kind="start", run="2"))
+    path = monitor.folder / "a.events"
+    with path.open("a") as file:
         file.write('{"kind": "do')  # a supervisor is just writing
-    desktop.look(everything=True)
-    assert heard == [("a", "1"), ("b", "2")]
-    with (desktop.folder / "a.events").open("a") as file:
+    until(lambda: len(heard) == 2)
+    assert {(group, event.run) for group, event in heard} == {("a", "1"), ("b", "2")}
+    with path.open("a") as file:
         file.write('ne", "run": "3"}\nnonsense\n')
-    desktop.look(everything=True)
-    assert heard[2:] == [("a", "3")]
-    desktop.close()
-    assert not desktop.folder.exists()
+    monitor.close()  # not before it has shown what is left
+    assert [(group, event.kind, event.run) for group, event in heard[2:]] == [("a", "done", "3")]
+    assert not monitor.folder.exists()
 
 
 def test_the_wish_to_stop_travels_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.runs.dispatch.executors.remote.LOOK", -1.0)
-    desk = Desk(tmp_path, lambda job, event: None)
-    desktop = Desktop(desk)
-    desktop.open(JOBS)
-    box = Mailbox(desktop.folder)
-    assert box.level() == 0
-    desk.level = 1
-    desktop.look()
-    assert box.level() == 1
-    desktop.close()  # the command has ended: nobody waits for this supervisor any more
-    assert box.level() == 2
-    assert Mailbox(desktop.folder).level() == 0  # one that starts later found none to lose
-    assert Mailbox(desktop.folder, parent=1).level() == 2  # a parent that is not ours is gone
+    monkeypatch.setattr("bench.runs.dispatch.executors.remote.LOOK", 0.01)
+    session = Session(tmp_path, Heard())
+    monitor = RemoteMonitor(session)
+    log = EventLog(monitor.folder)
+    assert log.level() == 0
+    session.level = AFTER_EPOCH
+    until(lambda: log.level() == AFTER_EPOCH)
+    monitor.close()  # the command has ended: nobody waits for this supervisor any more
+    until(lambda: log.level() == NOW)
+    assert EventLog(monitor.folder).level() == 0  # one that starts later goes on without a command
+
+
+def test_folders_that_killed_commands_left_go_in_time(tmp_path: Path) -> None:
+    old, new = tmp_path / "jobs" / "old", tmp_path / "jobs" / "new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "a.events").touch()
+        os.utime(folder, (0, 0))
+    os.utime(old / "a.events", (0, 0))
+    RemoteMonitor(Session(tmp_path, Heard())).close()
+    assert new.exists()  # its command, perhaps elsewhere, is at work
+    assert not old.exists()

@@ -45,9 +45,9 @@ class Stage:
             results=factory.root,
             runs=[RunJob(spec=spec, settings={}) for spec in self.specs],
             time_limit=time_limit,
+            environment={"STUB": json.dumps(told), "STUB_LOG": str(self.folder / "begun")},
         )
-        environment = {"STUB": json.dumps(told), "STUB_LOG": str(self.folder / "begun")}
-        return Supervisor(job, environment, self._listen, lambda: self.level).run()
+        return Supervisor(job, self._listen, lambda: self.level).run()
 
     def _listen(self, job: Job, event: Event) -> None:
         self.events.append(event)
@@ -71,9 +71,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def test_a_job_without_trouble(stage: Stage) -> None:
-    assert stage.run("done", "done", "done") == Outcome("session-0")
+    assert stage.run("done", "done", "done") == Outcome()
     assert stage.begun == [0, 1, 2]
-    assert [event.kind for event in stage.events] == ["start", "done"] * 3
+    assert [event.kind for event in stage.events] == [*["start", "done"] * 3, "ended"]
     assert stage.failed == {}
 
 

@@ -1,135 +1,134 @@
-"""Many jobs through an executor: what is lost is sent once more, and Ctrl-C ends it in order."""
+"""Many jobs on an executor: what happens to each of them, and how the user stops them all.
+
+A job is a group of runs. Wherever an executor brings it, a `Supervisor` there has a worker process
+(`bench exec`) compute it, and its `Outcome` resolves the job's future.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import socket
 import threading
-import time
-from collections import Counter
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
+from typing import Any
+from uuid import uuid4
 
 from bench.model.jobs import Event, Job
-from bench.runs.dispatch.executors import Desk, Executor
-from bench.runs.dispatch.supervise import Outcome
+from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, Listen, Outcome
+from bench.store import slug
 from bench.util.errors import StoreError
 
-TICK = 0.1
-"""Seconds between two looks at what the executor does."""
-GRACE = 10.0
-"""Seconds to end at once, or to tidy up, before workers and executors are left behind."""
+
+@dataclass
+class Session:
+    """What one command and its executor share."""
+
+    results: Path
+    """The results folder."""
+    listen: Listen
+    """Takes in an event of a job; called from several threads."""
+    say: Callable[[str], None] = lambda text: None
+    """Shows the user a line."""
+    level: int = 0
+    """When the user wants work to end: 0 (when it is done), `AFTER_EPOCH` or `NOW`."""
+    name: str = field(
+        default_factory=lambda: f"{slug(socket.gethostname())}-{os.getpid()}-{uuid4().hex[:6]}"
+    )
+    """Safe in file names; no other command has it, on any machine."""
 
 
-class Dispatcher:
-    """Brings jobs to their end on an executor."""
+class Executor(ABC):
+    """Runs jobs somewhere; to be closed after use."""
 
-    def __init__(self, executor: Executor, desk: Desk) -> None:
-        self.executor = executor
-        self.desk = desk
-        self._losses: Counter[str] = Counter()
+    @abstractmethod
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Have a job supervised. An exception in the future says that its supervisor was lost.
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run all jobs; returns when every one has ended, whatever its end.
-
-        A job whose supervisor vanished (a node that failed, a worker of the cluster that was
-        killed) is run once more; runs with a record are not run again.
-
-        Raises `StoreError` where results cannot be written, once all workers have ended.
+        When `Session.level` rises, all futures end: after the epoch, or within seconds. Raises
+        `BenchError` where nothing can run.
         """
-        outcomes: list[Outcome] = []
-        while jobs:
-            ended = self._round(jobs)
-            lost = [job for job in jobs if ended[job.group].lost]
-            self._losses.update(job.group for job in lost)
-            jobs = [job for job in lost if self._losses[job.group] == 1 and not self.desk.level]
-            again = {job.group for job in jobs}
-            for job in jobs:
-                text = "what supervised its worker was lost; trying once more"
-                self.desk.listen(job, Event(kind="note", title=text))
-            outcomes += [outcome for group, outcome in ended.items() if group not in again]
-        fatal = next((outcome.fatal for outcome in outcomes if outcome.fatal), "")
-        if fatal:
-            raise StoreError(fatal)
-        return outcomes
 
-    def _round(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        """Each job's outcome, by group."""
-        ended: dict[str, Outcome] = {}
-        by_group = {job.group: job for job in jobs}
-        problems: list[Exception] = []
-        if self.desk.level:
-            return {job.group: Outcome(job.group, interrupted=True) for job in jobs}
+    def batch(self) -> contextlib.AbstractContextManager[None]:
+        """Jobs submitted inside may go together, when it ends."""
+        return contextlib.nullcontext()
 
-        def deliver(outcome: Outcome) -> None:
-            ended[outcome.group] = outcome
-            if outcome.fatal:
-                self.desk.level = max(1, self.desk.level)
-            self.desk.listen(by_group[outcome.group], Event(kind="ended"))
-
-        def drive() -> None:
-            try:
-                self.executor.run(jobs, deliver)
-            except Exception as error:  # raised again where the command can show it
-                problems.append(error)
-
-        # A daemon, so that a cluster that no longer answers cannot keep the command alive.
-        thread = threading.Thread(target=drive, daemon=True, name="executor")
-        thread.start()
-        patience = _Patience(self.desk)
-        while thread.is_alive() and patience.lasts():
-            thread.join(TICK)
-            missing = len(jobs) - len(ended)
-            if not missing:  # nothing to wait for but its tidying up
-                thread.join(GRACE)
-                break
-            if not self.executor.attend(missing):
-                break
-        if problems:
-            raise problems[0]
-        return {job.group: ended.get(job.group) or self._missing(job) for job in jobs}
-
-    def _missing(self, job: Job) -> Outcome:
-        stopped = bool(self.desk.level)
-        error = f"{job.title}: what supervised its worker was lost twice; the same command goes on"
-        return Outcome(job.group, stopped, not stopped, [] if stopped else [error])
+    @abstractmethod
+    def close(self) -> None:
+        """End what the executor started; all futures have ended before."""
 
 
-class _Patience:
-    """Without end until the user wants it now; then `GRACE` seconds."""
+def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, Outcome]:
+    """Run all jobs; returns the outcome of each, by group, when every one has ended.
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self._since: float | None = None
-        self._told = False
+    Failed runs and dead workers are the supervisors' business. A job whose supervisor itself was
+    lost (a node failed, a worker of the cluster was killed) is submitted once more after the
+    others; its runs that have a record are not computed again. Raises `StoreError` where results
+    cannot be written, once all workers have ended.
+    """
+    outcomes = {job.group: Outcome(interrupted=True) for job in jobs}
+    for retry in (False, True):
+        if session.level or not jobs:
+            break
+        for job in jobs if retry else ():
+            text = "its supervisor was lost; trying once more"
+            session.listen(job, Event(kind="note", title=text))
+        with executor.batch():
+            futures = {executor.submit(job): job for job in jobs}
+        for future in as_completed(futures):
+            job = futures[future]
+            outcomes[job.group] = outcome = _outcome(future, job, session)
+            if outcome.fatal:  # a disk that is full is full for all jobs
+                session.level = max(session.level, AFTER_EPOCH)
+        jobs = [job for job in jobs if outcomes[job.group].lost]
+    for outcome in outcomes.values():
+        if outcome.fatal:
+            raise StoreError(outcome.fatal)
+    return outcomes
 
-    def lasts(self) -> bool:
-        if self.desk.level and not self._told:
-            self._told = True
-            self.desk.say("ending after the current epoch; Ctrl-C again ends at once")
-        if self.desk.level < 2:
-            return True
-        if self._since is None:
-            self._since = time.monotonic()
-        return time.monotonic() - self._since < GRACE
+
+def _outcome(future: Future[Outcome], job: Job, session: Session) -> Outcome:
+    try:
+        return future.result()
+    except Exception as error:  # whatever an executor's library raises for a lost task
+        session.listen(job, Event(kind="ended"))
+        if session.level:
+            return Outcome(interrupted=True)
+        reason = f"{job.title}: its supervisor was lost: {str(error) or type(error).__name__}"
+        return Outcome(lost=True, errors=[reason])
 
 
-class Interrupt:
-    """While active, Ctrl-C and SIGTERM ask for an end after the epoch; a second one for one now."""
+@contextlib.contextmanager
+def stopping_on_signals(session: Session) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the session's work after the epoch, a second one ends it at once.
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    A third one has Python's own effect. Whatever else ends the block ends the work at once, too.
+    """
 
-    def __enter__(self) -> Interrupt:
-        self._previous = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._handle)
-        return self
+    def handle(number: int, frame: FrameType | None) -> None:
+        session.level = min(session.level + 1, NOW)
+        if session.level == NOW:
+            signal.signal(number, previous[number])
+        else:
+            # In a thread: a handler may not print while the thread that it interrupts does.
+            text = "ending after the current epoch; Ctrl-C again ends at once"
+            threading.Thread(target=session.say, args=(text,)).start()
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        # Only a number changes here: whoever runs jobs looks at it a few times a second.
-        self.desk.level = min(2, self.desk.level + 1)
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, handle)
+    try:
+        yield
+    except BaseException:
+        session.level = NOW
+        raise
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)

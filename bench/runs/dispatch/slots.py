@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench.util.environment import cores
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """A share of the machine: one worker process at a time."""
 
-    name: str
     device: str
     environment: dict[str, str]
+    """Variables by which the worker learns its share."""
 
 
 def slots(device: str, jobs: int | None = None, threads: int | None = None) -> list[Slot]:
@@ -24,53 +23,37 @@ def slots(device: str, jobs: int | None = None, threads: int | None = None) -> l
     workers at once (several may share a GPU), `threads` the CPU threads of each; by default what
     OMP_NUM_THREADS says, and where it is not set, the slots divide the cores among them.
     """
-    threads = threads or said_threads()
     if device == "cpu":
-        count = jobs or cpu_slots()
-        environment = {"CUDA_VISIBLE_DEVICES": "", **thread_limits(threads or _share(count))}
-        return [Slot(f"cpu{index}", "cpu", environment) for index in range(count)]
-    import torch
-
-    gpus = [device] if ":" in device else [f"cuda:{n}" for n in range(torch.cuda.device_count())]
-    count = jobs or len(gpus)
-    limits = thread_limits(threads or _share(count))
+        # Small steps gain little from many threads, so that several workers use cores better.
+        masks, count = [""], jobs or min(cores(), 2 + cores() // 8)
+    else:
+        masks = _gpus(device)
+        count = jobs or len(masks)
+    limits = thread_limits(threads or _said_threads() or cores() // count)
     return [
-        Slot(f"{name}-{index}", "cuda", {"CUDA_VISIBLE_DEVICES": _visible(name), **limits})
-        for index, name in ((index, gpus[index % len(gpus)]) for index in range(count))
+        Slot(device.partition(":")[0], {"CUDA_VISIBLE_DEVICES": masks[n % len(masks)], **limits})
+        for n in range(count)
     ]
 
 
-def cpu_slots() -> int:
-    """How many slots the cores make by default."""
-    # Small steps gain little from many threads, so that several workers use cores better.
-    available = cores()
-    return max(1, min(available, 2 + available // 8))
-
-
 def thread_limits(threads: int) -> dict[str, str]:
-    """The variables by which numerical libraries learn how many threads to use."""
+    """The variables by which numerical libraries learn how many threads to use, at least one."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))
+    return dict.fromkeys(names, str(max(1, threads)))
 
 
-def said_threads() -> int | None:
-    """What OMP_NUM_THREADS says of this process; of a list, one number a level, the first."""
+def _said_threads() -> int:
+    """OMP_NUM_THREADS of this process, 0 for none; it may be a list, one number a level."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(first) if first.isdecimal() and int(first) > 0 else None
+    return int(first) if first.isdecimal() else 0
 
 
-def _share(count: int) -> int:
-    return max(1, cores() // count)
+def _gpus(device: str) -> list[str]:
+    """The GPUs as children are to name them, whatever mask this process itself is under."""
+    import torch
 
-
-def _visible(gpu: str) -> str:
-    """The GPU's name for a child, through whatever mask this process itself is under."""
-    index = int(gpu.partition(":")[2])
     mask = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return mask.split(",")[index].strip() if mask else str(index)
-
-
-def allotted_cores() -> int:
-    """The cores that the scheduler of the machine gave this job, or those it may use."""
-    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return int(given) if given.isdigit() else cores()
+    count = torch.cuda.device_count()
+    names = [name.strip() for name in mask.split(",")] if mask else list(map(str, range(count)))
+    _, _, index = device.partition(":")
+    return [names[int(index)]] if index else names[:count]

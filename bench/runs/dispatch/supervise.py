@@ -9,37 +9,38 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.model.jobs import Event, Job, RunJob
-from bench.model.records import Record
-from bench.runs.dispatch.worker import ATTENDED, INTERRUPTED
+from bench.model.jobs import Event, Job
+from bench.model.records import Record, RunSpec
+from bench.runs.worker import ATTENDED, INTERRUPTED
 from bench.store import Store, slug
 from bench.store.claims import Claims
 from bench.util.atomic import write_text, writing
 from bench.util.durations import readable
 from bench.util.errors import StoreError
 
+AFTER_EPOCH, NOW = 1, 2
+"""How soon the user wants work to end."""
 WORKER = (sys.executable, "-m", "bench", "exec", ATTENDED)
 LOG_LINES = 40  # of a dead worker's log, kept in the record of the run it was at
 TICK = 0.2
 """Seconds between two looks at what the user wants and at the clock."""
-PATIENCE = 25
-"""Looks at a dead worker's pipe before giving up on its end."""
 START_UP = 120.0
 """Seconds that a worker has to start its first run, however short the time limit."""
 LAST_WORDS = 2.0
 """Seconds that a worker over its time has to write down where it is."""
+GRACE = 10.0
+"""Seconds to wait for a killed process: one that hangs in a driver does not end at all."""
 
 Listen = Callable[[Job, Event], None]
 
@@ -48,35 +49,30 @@ Listen = Callable[[Job, Event], None]
 class Outcome:
     """What became of a job."""
 
-    group: str
     interrupted: bool = False
     lost: bool = False
-    """What supervised it vanished: nothing is known about the runs without a record."""
+    """Its supervisor vanished: nothing is known about the runs without a record."""
     errors: list[str] = field(default_factory=list)
     """What went wrong beside failed runs, one line each."""
     elsewhere: list[str] = field(default_factory=list)
     """Runs that another process was computing."""
     fatal: str = ""
-    """Why there can be no result at all (a full disk), where that is so."""
+    """Why no result can be written (a full disk)."""
 
 
 class Supervisor:
-    """Attends one job. `level` says what the user wants: 0 go on, 1 end after the epoch, 2 now."""
+    """Brings one job to its end; `level()` says when the user wants that (`Session.level`)."""
 
-    def __init__(
-        self,
-        job: Job,
-        environment: Mapping[str, str],
-        listen: Listen,
-        level: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.job = job
-        self.environment = environment
-        self.listen = listen
-        self.level = level
-        self.outcome = Outcome(job.group)
-        self._store = Store(job.results)
+    def __init__(self, job: Job, listen: Listen, level: Callable[[], int] = lambda: 0) -> None:
+        self._job = job  # what is left of it
+        self._listen = listen
+        self._level = level
+        self._outcome = Outcome()
+        self._log = job.results / "logs" / f"{slug(job.title)}-{job.group}.log"
         self._deaths: Counter[str] = Counter()
+        self._current = ""  # what the worker is at: a run_id, or the key of a pre-training
+        self._since = 0.0  # when it began with that
+        self._overtime = False
 
     def run(self) -> Outcome:
         """Work until every run has ended, one way or another, or the user stops it.
@@ -86,113 +82,55 @@ class Supervisor:
         whose other runs stay to do.
         """
         try:
-            self._work(self.job)
+            while self._attempt():
+                pass
         except StoreError as error:
-            self.outcome.fatal = str(error)
+            self._outcome.fatal = str(error)
         except OSError as error:
-            self.outcome.errors.append(f"{self.job.title}: {error}")
-        return self.outcome
+            self._outcome.errors.append(f"{self._job.title}: {error}")
+        self._listen(self._job, Event(kind="ended"))
+        return self._outcome
 
-    def _work(self, job: Job) -> None:
-        while True:
-            if self.level():
-                self.outcome.interrupted = True
-                break
-            attempt = _Attempt(job, self)
-            code = attempt.run()
-            job = job.less(attempt.ended)
-            self.outcome.elsewhere += attempt.elsewhere
-            self.outcome.errors += attempt.errors
-            if attempt.fatal:
-                raise StoreError(attempt.fatal)
-            if code == INTERRUPTED or (self.level() and code != 0):
-                self.outcome.interrupted = True
-                break
-            if code == 0:
-                break
-            remaining = self._after_death(job, attempt, code)
-            if remaining is None:
-                break
-            job = remaining
+    def _attempt(self) -> bool:
+        """Have one worker process do what is left; whether another one has to go on."""
+        code = INTERRUPTED if self._level() else self._work()
+        if code == INTERRUPTED or (self._level() and code != 0):
+            self._outcome.interrupted = True
+            return False
+        return code != 0 and self._replace(code)
 
-    def _after_death(self, job: Job, attempt: _Attempt, code: int) -> Job | None:
-        """What is left to do after a worker died; None for nothing."""
-        reason = attempt.obituary(code)
-        self._deaths[attempt.current] += 1
-        # Whatever kills a process from outside may not do so again; an error of its own would.
-        again = code < 0 and not attempt.overtime and self._deaths[attempt.current] == 1
-        if again:
-            event = Event(kind="note", run=attempt.current, title=f"{reason}; trying once more")
-            self.listen(job, event)
-            return _last(job, attempt.current)
-        if job.pretraining is not None:
-            if not attempt.errors:
-                self.outcome.errors.append(f"{job.title}: {reason}")
-            return None
-        lost = [work for work in job.runs if work.spec.run_id == attempt.current] or job.runs
-        for work in lost:
-            self._bury(job, work, reason, attempt.tail())
-        left = job.less(work.spec.run_id for work in lost)
-        return left if left.runs else None
+    def _replace(self, code: int) -> bool:
+        """After a worker's death: whether there is work for another one."""
+        reason, current = self._reason(code), self._current
+        self._deaths[current] += 1
+        # A signal may not come again; an error of its own, or a run that is too slow, would.
+        if code < 0 and not self._overtime and self._deaths[current] == 1:
+            self._job = self._job.with_last(current)
+            note = Event(kind="note", run=current, title=f"{reason}; trying once more")
+            self._listen(self._job, note)
+            return True
+        if self._job.pretraining is not None:
+            # The worker has said it itself where it could.
+            self._outcome.errors = self._outcome.errors or [f"{self._job.title}: {reason}"]
+            return False
+        # Before its first run: no other worker would come further.
+        at_work = [work for work in self._job.runs if work.spec.run_id == current]
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for work in at_work or self._job.runs:
+            self._fail(work.spec, reason, "\n".join(lines[-LOG_LINES:]))
+        return bool(self._job.runs)
 
-    def _bury(self, job: Job, work: RunJob, reason: str, log: str) -> None:
-        spec = work.spec
-        record = Record(run_id=spec.run_id, status="failed", spec=spec, error=reason, traceback=log)
-        self._store.write(record)
-        self.listen(job, Event(kind="failed", run=spec.run_id, error=reason))
+    def _fail(self, spec: RunSpec, reason: str, log: str) -> None:
+        run_id = spec.run_id
+        record = Record(run_id=run_id, status="failed", spec=spec, error=reason, traceback=log)
+        Store(self._job.results).write(record)
+        self._job = self._job.without(run_id)
+        self._listen(self._job, Event(kind="failed", run=run_id, error=reason))
 
-
-def _last(job: Job, run_id: str) -> Job:
-    """The job with one of its runs at the end: the others are not to wait for it."""
-    runs = sorted(job.runs, key=lambda work: work.spec.run_id == run_id)
-    return job.model_copy(update={"runs": runs})
-
-
-class _Attempt:
-    """One worker process working on a job."""
-
-    def __init__(self, job: Job, supervisor: Supervisor) -> None:
-        self.job = job
-        self.ended: set[str] = set()
-        self.elsewhere: list[str] = []
-        self.errors: list[str] = []
-        self.current = ""
-        self.fatal = ""
-        self.overtime = False
-        self._supervisor = supervisor
-        self._told = 0
-        self._since = time.monotonic()
-        self._log = job.results / "logs" / f"{slug(job.title)}-{job.group}.log"
-
-    def run(self) -> int:
-        """Start the worker, pass on its events, and return its exit code (negative: a signal)."""
-        with tempfile.TemporaryDirectory(prefix="iqa-bench-") as folder:
-            path = Path(folder) / "job.json"
-            write_text(path, self.job.model_dump_json(indent=1))
-            with writing(self._log):
-                self._log.parent.mkdir(parents=True, exist_ok=True)
-                log = self._log.open("a", encoding="utf-8")
-            with log:
-                process = subprocess.Popen(
-                    [*WORKER, str(path)],
-                    stdin=subprocess.PIPE,  # its end of file tells the worker that we are gone
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    env={**os.environ, **self._supervisor.environment},
-                    # Ctrl-C reaches the parent alone, which passes it on in order.
-                    start_new_session=True,
-                )
-            try:
-                self._attend(process)
-                return process.wait()
-            finally:
-                self._end(process)
-
-    def obituary(self, code: int) -> str:
+    def _reason(self, code: int) -> str:
         """Why the worker ended, in a line."""
-        if self.overtime:
-            limit = readable(self.job.time_limit or 0)
+        if self._overtime:
+            limit = readable(self._job.time_limit or 0)
             return f"no end within the time limit of {limit}: the worker process was killed"
         if code < 0:
             name = signal.Signals(-code).name
@@ -200,95 +138,115 @@ class _Attempt:
             return f"the worker process was killed by {name}{hint}"
         return f"the worker process ended with exit code {code}"
 
-    def tail(self) -> str:
-        """The end of its log."""
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-LOG_LINES:])
-
-    def _attend(self, process: subprocess.Popen[str]) -> None:
-        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=_pump, args=(process, lines), daemon=True).start()
-        silent = 0
-        while silent < PATIENCE:
+    def _work(self) -> int:
+        """Start a worker and follow it to its end: its exit code (negative: a signal)."""
+        self._current, self._overtime, self._since = "", False, time.monotonic()
+        with writing(self._log):
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            log = self._log.open("a", encoding="utf-8")
+        with log, tempfile.TemporaryDirectory(prefix="iqa-bench-") as folder:
+            path = Path(folder) / "job.json"
+            write_text(path, self._job.model_dump_json(indent=1))
+            process = subprocess.Popen(
+                [*WORKER, str(path)],
+                stdin=subprocess.PIPE,  # its end of file tells the worker that we are gone
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self._job.environment},
+                # Ctrl-C reaches the parent alone, which passes it on in order.
+                start_new_session=True,
+            )
             try:
-                line = lines.get(timeout=TICK)
-            except queue.Empty:
-                line = ""
-            if line is None:
-                return
+                self._follow(process)
+            finally:
+                self._clean_up(process)
+        return INTERRUPTED if process.returncode is None else process.returncode
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        """Take in what the worker says, until its end or until the user wants it now."""
+        told = 0
+        for line in _lines(process):
             if line:
                 self._take(line)
-            self._obey(process)
             self._watch_the_clock(process)
-            if not line and process.poll() is not None:
-                # A child of the worker may outlive it and keep the pipe open.
-                _signal_group(process, signal.SIGKILL)
-                silent += 1
+            level = self._level()
+            if level >= NOW:
+                return
+            if level > told:
+                told = level
+                process.send_signal(signal.SIGTERM)
+        process.wait()
 
-    def _take(self, line: str) -> None:
+    def _take(self, line: bytes) -> None:
         try:
             event = Event.model_validate_json(line)
         except ValueError:  # a dying process may leave half a line
             return
         if event.kind == "fatal":
-            self.fatal = event.error
-            return
+            raise StoreError(event.error)
         if event.kind == "start":
-            self.current = event.run
+            self._current = event.run
         elif event.kind in ("done", "failed", "skipped", "elsewhere"):
-            self.ended.add(event.run)
-            self.current = ""
+            self._job, self._current = self._job.without(event.run), ""
         if event.kind == "elsewhere":
-            self.elsewhere.append(event.run)
-        if event.kind == "failed" and self.job.pretraining is not None:
-            self.errors.append(f"{self.job.title}: {event.error}")
-        if event.kind != "epoch" or self.job.pretraining is not None:
+            self._outcome.elsewhere.append(event.run)
+        if event.kind == "failed" and self._job.pretraining is not None:
+            self._outcome.errors.append(f"{self._job.title}: {event.error}")
+        # The time limit is for all epochs of a run, but for each of a pre-training.
+        if event.kind != "epoch" or self._job.pretraining is not None:
             self._since = time.monotonic()
-        self._supervisor.listen(self.job, event)
+        self._listen(self._job, event)
 
-    def _obey(self, process: subprocess.Popen[str]) -> None:
-        level = self._supervisor.level()
-        if level > self._told:
-            if level > 1:
-                _signal_group(process, signal.SIGKILL)
-            else:
-                process.send_signal(signal.SIGTERM)
-            self._told = level
-
-    def _watch_the_clock(self, process: subprocess.Popen[str]) -> None:
-        limit = self.job.time_limit
+    def _watch_the_clock(self, process: subprocess.Popen[bytes]) -> None:
+        limit = self._job.time_limit
         if limit is None or process.poll() is not None:
             return
-        if time.monotonic() - self._since < (limit if self.current else max(limit, START_UP)):
+        if time.monotonic() - self._since < (limit if self._current else max(limit, START_UP)):
             return
-        self.overtime = True
+        self._overtime = True
         # The worker answers by writing to its log where each of its threads is.
         process.send_signal(signal.SIGUSR1)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(LAST_WORDS)
-        _signal_group(process, signal.SIGKILL)
+        _kill_group(process)
 
-    def _end(self, process: subprocess.Popen[str]) -> None:
+    def _clean_up(self, process: subprocess.Popen[bytes]) -> None:
         """No process and no claim stays behind, however this ended."""
         if process.poll() is None:
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
+            _kill_group(process)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()
-        Claims(self.job.results).forget(process.pid)
+        Claims(self._job.results).forget(process.pid)
 
 
-def _pump(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """What the worker prints, line by line; an empty line where nothing came for `TICK` seconds.
+
+    Ends with the worker, and ends its children with it, which may keep the pipe open.
+    """
     assert process.stdout is not None
-    # Closing the pipe at the very end may meet a read.
-    with contextlib.suppress(ValueError, OSError):
-        for line in process.stdout:
-            lines.put(line)
-    lines.put(None)
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            ended = process.poll() is not None  # asked first: all it has written is then there
+            if selector.select(0 if ended else TICK):
+                data = os.read(process.stdout.fileno(), 65536)
+                if not data:
+                    return
+                *lines, rest = (rest + data).split(b"\n")
+                yield from lines
+            elif ended:
+                _kill_group(process)
+                return
+            else:
+                yield b""
 
 
-def _signal_group(process: subprocess.Popen[str], number: int) -> None:
-    """Signal the worker and all its children: it leads a process group of its own."""
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the worker and all its children: it leads a process group of its own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGKILL)

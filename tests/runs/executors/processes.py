@@ -68,8 +68,8 @@ def calls(bench: Bench) -> list[str]:
     return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def workers(bench: Bench) -> list[int]:
-    """The supervisors of the runs that were begun: parents of the worker processes."""
+def supervisors(bench: Bench) -> list[int]:
+    """The processes that supervise the runs that were begun."""
     path = bench.folder / "calls"
     return [int(line.split()[1]) for line in path.read_text().splitlines()] if path.exists() else []
 

@@ -1,4 +1,4 @@
-"""The same protocol through loky, a Dask cluster and Slurm (a stand-in); what dies is replaced."""
+"""The same protocol through a Dask cluster and Slurm (a stand-in); what dies is replaced."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.runs.dispatch.executors import Place, check
+from bench.cli.options import Options
+from bench.runs.dispatch.executors import check
 from bench.runs.dispatch.executors.slurm import parameters
 from bench.util.errors import UsageError
 from tests.conftest import Bench
@@ -23,8 +25,8 @@ from tests.runs.executors.processes import (
     finish,
     records,
     start,
+    supervisors,
     until,
-    workers,
 )
 
 
@@ -59,28 +61,13 @@ def each_once(bench: Bench, count: int) -> None:
     assert len(calls(bench)) == count
 
 
-def test_killing_a_loky_process_costs_its_group_a_retry(bench: Bench) -> None:
-    path = bench.protocol(PROTOCOL)
-    process = start(bench, path, "--executor", "loky", "--jobs", 2, "--set", "wait=0.2")
-    until(lambda: records(bench) and workers(bench), process)
-    os.kill(workers(bench)[-1], signal.SIGKILL)
-    output = finish(process)
-    assert process.returncode == 0, output
-    assert "trying once more" in output
-    assert [record.status for record in records(bench)] == ["done"] * 6
-    # joblib ends all others with it: at most the runs under way are begun again.
-    assert 6 < len(calls(bench)) <= 8
-    assert list((bench.results / "jobs").iterdir()) == []
-    assert list((bench.results / "claims").iterdir()) == []
-
-
 def test_killing_a_dask_worker_costs_its_group_a_retry(bench: Bench, scheduler: str) -> None:
     path = bench.protocol(PROTOCOL)
     process = start(
         bench, path, "--executor", "dask", "--scheduler", scheduler, "--set", "wait=0.2"
     )
-    until(lambda: records(bench) and len(set(workers(bench))) == 2, process)
-    os.kill(workers(bench)[-1], signal.SIGKILL)
+    until(lambda: records(bench) and len(set(supervisors(bench))) == 2, process)
+    os.kill(supervisors(bench)[-1], signal.SIGKILL)
     output = finish(process)
     assert process.returncode == 0, output
     assert output.count("SRCC") >= 6
@@ -96,7 +83,7 @@ def test_a_cluster_of_one_worker_does_the_work(bench: Bench, scheduler: str) -> 
     output = finish(process)
     assert process.returncode == 0, output
     each_once(bench, 6)
-    assert process.pid not in workers(bench)
+    assert process.pid not in supervisors(bench)
 
 
 def test_slurm_gets_one_array_and_what_a_failed_node_lost_again(
@@ -133,7 +120,7 @@ def test_a_group_that_is_lost_twice_is_given_up(bench: Bench, slurm: dict[str, s
     process = start(bench, bench.protocol(PROTOCOL), "--executor", "slurm", **slurm)
     output = finish(process)
     assert process.returncode == 1
-    assert "toy_counted on toy2: Slurm job 101 ended without an answer" in output
+    assert "toy2: its supervisor was lost: Slurm job 101 ended without an answer" in output
     assert len(records(bench)) == 3  # nothing is known of the others, so that they have no record
     (bench.folder / "slurm" / "fail").unlink()
     assert finish(start(bench, bench.protocol(PROTOCOL), "--executor", "slurm", **slurm))
@@ -141,7 +128,7 @@ def test_a_group_that_is_lost_twice_is_given_up(bench: Bench, slurm: dict[str, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["loky", "slurm", "dask"])
+@pytest.mark.parametrize("where", ["slurm", "dask"])
 def test_ctrl_c_ends_work_elsewhere_after_the_epoch(
     bench: Bench, where: str, request: pytest.FixtureRequest
 ) -> None:
@@ -185,19 +172,19 @@ def test_a_second_ctrl_c_ends_slurm_jobs_at_once(bench: Bench, slurm: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("executor", "more", "message"),
     [
-        (Place("moon"), "unknown executor 'moon'. Known: dask, local, loky, slurm"),
-        (Place("local", scheduler="tcp://a:1"), "--scheduler belongs to --executor dask"),
-        (Place("dask", slurm=("time=1",)), "--slurm belongs to --executor slurm"),
-        (Place("slurm", slurm=("partitoin=gpu",)), "Did you mean 'partition'?"),
-        (Place("slurm", slurm=("partition",)), "--slurm partition: expected key=value"),
-        (Place("slurm", slurm=("time=long",)), "'long' is not a duration"),
+        ("loky", {}, "unknown executor 'loky'. Known: dask, local, slurm"),
+        ("local", {"scheduler": "tcp://a:1"}, "--scheduler belongs to --executor dask"),
+        ("dask", {"slurm": ["time=1"]}, "--slurm belongs to --executor slurm"),
+        ("slurm", {"slurm": ["partitoin=gpu"]}, "Did you mean 'partition'?"),
+        ("slurm", {"slurm": ["partition"]}, "--slurm partition: expected key=value"),
+        ("slurm", {"slurm": ["time=long"]}, "'long' is not a duration"),
     ],
 )
-def test_wrong_options_say_what_is_right(place: Place, message: str) -> None:
+def test_wrong_options_say_what_is_right(executor: str, more: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as error:
-        check(place)
+        check(Options("few_shot", executor=executor, **more))
     assert message in str(error.value)
 
 
@@ -207,18 +194,18 @@ def test_a_missing_extra_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError, match=rf"pip install 'iqa-bench\[{executor}\]'"):
-        check(Place(executor))
+        check(Options("few_shot", executor=executor))
 
 
 def test_slurm_parameters() -> None:
-    assert parameters(["gpus=2", "mem=16G", "time=2d"], 7) == {
+    assert parameters(Options("few_shot", slurm=["gpus=2", "mem=16G", "time=2d"], jobs=7)) == {
         "gpus_per_node": 2,
         "mem": "16G",
         "time": 2880,
         "array_parallelism": 7,
         "job_name": "iqa-bench",
     }
-    assert parameters([], None)["time"] == 240
+    assert parameters(Options("few_shot"))["time"] == 240
 
 
 def test_no_scheduler_is_an_error_before_anything_runs(bench: Bench) -> None:
@@ -226,5 +213,5 @@ def test_no_scheduler_is_an_error_before_anything_runs(bench: Bench) -> None:
         bench.protocol(PROTOCOL), "--executor", "dask", "--scheduler", "tcp://127.0.0.1:9"
     )
     assert result.returncode == 2
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in result.stderr
+    assert "no Dask scheduler with workers answers at tcp://127.0.0.1:9" in result.stderr
     assert "Traceback" not in result.stderr

@@ -1,46 +1,44 @@
-"""This machine's slots: a thread each, which waits for the worker process of its job."""
+"""This machine's slots: a thread each, which supervises the worker process of one job at a time."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from bench.model.jobs import Job
-from bench.runs.dispatch.executors import Deliver, Desk, Place
-from bench.runs.dispatch.slots import slots
-from bench.runs.dispatch.supervise import Supervisor
+from bench.runs.dispatch import Executor, Session
+from bench.runs.dispatch.slots import Slot, slots
+from bench.runs.dispatch.supervise import Outcome, Supervisor
 from bench.util.environment import resolve_device
 
+if TYPE_CHECKING:
+    from bench.cli.options import Options
 
-class Local:
+
+class LocalExecutor(Executor):
     """Jobs on a fixed set of slots."""
 
-    def __init__(self, place: Place, desk: Desk) -> None:
-        self.desk = desk
-        self._slots = deque(slots(resolve_device(place.device), place.jobs, place.threads))
-        self._count = len(self._slots)
-        self._lock = threading.Lock()
+    def __init__(self, options: Options, session: Session) -> None:
+        found = slots(resolve_device(options.device), options.jobs, options.threads)
+        self._session = session
+        self._pool = ThreadPoolExecutor(len(found))
+        self._free: SimpleQueue[Slot] = SimpleQueue()
+        for slot in found:
+            self._free.put(slot)
 
-    def run(self, jobs: Sequence[Job], deliver: Deliver) -> None:
-        """As `Executor.run`."""
-        from joblib import Parallel, delayed
+    def submit(self, job: Job) -> Future[Outcome]:
+        """As `Executor.submit`; supervisors in this process are never lost."""
+        return self._pool.submit(self._supervise, job)
 
-        # Threads only wait here: each job is a process of its own, so a crash is an ordinary end.
-        parallel = Parallel(n_jobs=self._count, backend="threading", batch_size=1)
-        parallel(delayed(self._one)(job, deliver) for job in jobs)
+    def close(self) -> None:
+        """As `Executor.close`."""
+        self._pool.shutdown()
 
-    def attend(self, missing: int) -> bool:
-        """As `Executor.attend`: supervisors of this process always come back."""
-        return True
-
-    def _one(self, job: Job, deliver: Deliver) -> None:
-        with self._lock:
-            slot = self._slots.popleft()
+    def _supervise(self, job: Job) -> Outcome:
+        slot = self._free.get()  # there is one: the pool has as many threads as there are slots
         try:
-            job = job.model_copy(update={"device": slot.device})
-            desk = self.desk
-            deliver(Supervisor(job, slot.environment, desk.listen, lambda: desk.level).run())
+            job = job.model_copy(update=slot._asdict())
+            return Supervisor(job, self._session.listen, lambda: self._session.level).run()
         finally:
-            with self._lock:
-                self._slots.append(slot)
+            self._free.put(slot)

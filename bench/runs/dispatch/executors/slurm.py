@@ -6,152 +6,142 @@ and may be killed: jobs that are in the queue go on, and the same command later 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import submitit
+from submitit.core.utils import UncompletedJobError
+from submitit.helpers import Checkpointable
+
 from bench.model.jobs import Job
-from bench.runs.dispatch.executors import Deliver, Desk, Place, remote, require
-from bench.runs.dispatch.slots import allotted_cores, thread_limits
-from bench.runs.dispatch.supervise import Outcome
+from bench.runs.dispatch import Executor, Session
+from bench.runs.dispatch.executors import remote
+from bench.runs.dispatch.supervise import NOW, Outcome
 from bench.util import durations
 from bench.util.errors import BenchError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from submitit import SlurmJob
-    from submitit.helpers import DelayedSubmission
+    from bench.cli.options import Options
 
 RENAMED = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 DEFAULT_MINUTES = 240
 TIMEOUTS = 20
 """How often a group may reach the job's time and be put into the queue again."""
-LOOK = 1.0
-"""Seconds between two looks for results; Slurm itself is asked ever more rarely."""
 
 
-class Slurm:
+class Supervision(Checkpointable):
+    """What submitit calls on a node.
+
+    On preemption, or when the job's time is up, it is put into the queue again as it is: the worker
+    ends with its supervisor, and runs that have a record are skipped.
+    """
+
+    def __call__(self, job: Job, folder: Path, threads: int | None) -> Outcome:
+        """Supervise a job to its end."""
+        return remote.supervise(job, folder, threads)
+
+
+class SlurmExecutor(Executor):
     """Jobs under Slurm."""
 
-    def __init__(self, place: Place, desk: Desk) -> None:
-        submitit = require("submitit", "slurm")
-        self.desktop = remote.Desktop(desk)
-        self.place = place
-        folder = desk.results.absolute() / "logs" / "slurm"
+    def __init__(self, options: Options, session: Session) -> None:
+        self._options = options
+        self._session = session
+        folder = session.results.absolute() / "logs" / "slurm"
         try:
-            self._executor = submitit.SlurmExecutor(folder, max_num_timeout=TIMEOUTS)
+            self._slurm = submitit.SlurmExecutor(folder, max_num_timeout=TIMEOUTS)
         except RuntimeError:
             raise UsageError(
                 "--executor slurm: 'srun' is not on the PATH; run this on a login node of a Slurm "
                 "cluster"
             ) from None
-        self._executor.update_parameters(**parameters(place.slurm, place.jobs))
+        self._slurm.update_parameters(**parameters(options))
+        self._batch: dict[Future[Outcome], submitit.Job[Outcome]] = {}
+        self._submitted: dict[Future[Outcome], submitit.Job[Outcome]] = {}
+        self._monitor = remote.RemoteMonitor(session, self._look)
 
-    def run(self, jobs: Sequence[Job], deliver: Deliver) -> None:
-        """As `Executor.run`."""
-        self.desktop.open(jobs)
+    def submit(self, job: Job) -> Future[Outcome]:
+        """As `Executor.submit`, within `batch`; a job is lost when it ends without an answer."""
+        job = self._monitor.follow(job, self._options.device)
+        future: Future[Outcome] = Future()
+        self._batch[future] = self._slurm.submit(
+            Supervision(), job, self._monitor.folder, self._options.threads
+        )
+        return future
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """As `Executor.batch`: one array. Raises `BenchError` where Slurm refuses it."""
+        self._batch = {}
         try:
-            waiting = self._submit(jobs)
-            while waiting:
-                for handle in [handle for handle in waiting if handle.done()]:
-                    outcome = self._outcome(handle, waiting.pop(handle))
-                    self.desktop.look(everything=True)
-                    deliver(outcome)
-                self._obey(waiting)
-                time.sleep(LOOK)
-        finally:
-            self.desktop.close()
-
-    def attend(self, missing: int) -> bool:
-        """As `Executor.attend`."""
-        self.desktop.look()
-        return True
-
-    def _submit(self, jobs: Sequence[Job]) -> dict[SlurmJob[Outcome], Job]:
-        place, mailbox = self.place, str(self.desktop.folder)
-        variables = remote.settings_for_elsewhere()
-        tasks = [
-            Group(
-                job.model_copy(update={"device": place.device}).model_dump_json(),
-                mailbox,
-                variables,
-                place.threads,
-            )
-            for job in jobs
-        ]
-        try:
-            with self._executor.batch():
-                handles = [self._executor.submit(task) for task in tasks]
+            with self._slurm.batch():
+                yield
         except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
             raise BenchError(f"sbatch refused the jobs: {error}") from error
-        return dict(zip(handles, jobs, strict=True))
+        self._submitted |= self._batch
 
-    def _outcome(self, handle: SlurmJob[Outcome], job: Job) -> Outcome:
-        from submitit.core.utils import UncompletedJobError
+    def close(self) -> None:
+        """As `Executor.close`."""
+        self._monitor.close()
 
-        if self.desktop.desk.level and not handle.paths.result_pickle.exists():
-            return Outcome(job.group, interrupted=True)
+    def _look(self) -> None:
+        """Resolve the futures of jobs that have ended: Slurm itself tells nobody.
+
+        submitit looks for a job's result; it asks `sacct` for its state ever more rarely.
+        """
+        for future, handle in list(self._submitted.items()):
+            try:
+                if outcome := self._outcome(handle):
+                    future.set_result(outcome)
+            except Exception as error:  # in this thread, nobody else would hear of it
+                future.set_exception(error)
+            if future.done():
+                del self._submitted[future]
+
+    def _outcome(self, handle: submitit.Job[Outcome]) -> Outcome | None:
+        """What became of a job that has ended, or that the user does not want; else None."""
+        level = self._session.level
+        # Jobs that have begun hear of the wish to stop, and end after their epoch.
+        unwanted = level >= NOW or (level > 0 and handle.state == "PENDING")
+        if unwanted:
+            handle.cancel(check=False)
+        elif not handle.done():
+            return None
+        if level and not handle.paths.result_pickle.exists():
+            return Outcome(interrupted=True)
         try:
             return handle.result()
         except UncompletedJobError:  # a node that failed, a job that was cancelled or killed
-            reason = (
-                f"{job.title}: Slurm job {handle.job_id} ended without an answer "
-                f"(state {handle.state}); see {handle.paths.stderr}"
-            )
-            return Outcome(job.group, lost=True, errors=[reason])
-
-    def _obey(self, waiting: Mapping[SlurmJob[Outcome], Job]) -> None:
-        """Jobs that did not start yet need not; others hear of it through the mailbox."""
-        level = self.desktop.desk.level
-        for handle in waiting if level else ():
-            if level > 1 or handle.state == "PENDING":
-                handle.cancel(check=False)
+            raise BenchError(
+                f"Slurm job {handle.job_id} ended without an answer (state {handle.state}); see "
+                f"{handle.paths.stderr}"
+            ) from None
 
 
-@dataclass
-class Group:
-    """What submitit calls on a node."""
-
-    text: str
-    mailbox: str
-    variables: dict[str, str]
-    threads: int | None
-
-    def __call__(self) -> Outcome:
-        """Supervise the job to its end."""
-        limits = thread_limits(self.threads or allotted_cores())
-        return remote.attend(self.text, self.mailbox, {**self.variables, **limits})
-
-    def checkpoint(self) -> DelayedSubmission:
-        """On preemption, or when the job's time is up: the rest goes into the queue again.
-
-        The supervisor ends with this process, its worker with it; what has a record is skipped.
-        """
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
-
-
-def parameters(assignments: Sequence[str], at_once: int | None) -> dict[str, Any]:
-    """`--slurm KEY=VALUE` texts -> submitit's parameters; `at_once` limits the array.
+def parameters(options: Options) -> dict[str, Any]:
+    """submitit's parameters of `--slurm KEY=VALUE` and `--jobs`, which limits the array.
 
     Keys are sbatch's (partition, account, qos, constraint, gres, mem, ...), with `gpus` and `cpus`
     for those of the one node. Raises `UsageError` for a key that sbatch does not have.
     """
-    submitit = require("submitit", "slurm")
     known = {*submitit.SlurmExecutor._valid_parameters(), *RENAMED} - {"array_parallelism"}
     values: dict[str, Any] = {"time": DEFAULT_MINUTES, "job_name": "iqa-bench"}
-    for text in assignments:
-        key, equals, value = text.partition("=")
-        if not equals or not value:
+    for text in options.slurm or ():
+        key, _, value = text.partition("=")
+        if not value:
             raise UsageError(f"--slurm {text}: expected key=value")
         if key not in known:
             raise unknown("key", key, known, "--slurm")
-        values[RENAMED.get(key, key)] = minutes(value) if key == "time" else _plain(value)
-    if at_once:
-        values["array_parallelism"] = at_once
+        plain = int(value) if value.isdecimal() else value
+        values[RENAMED.get(key, key)] = minutes(value) if key == "time" else plain
+    if options.jobs:
+        values["array_parallelism"] = options.jobs
     return values
 
 
@@ -163,19 +153,10 @@ def minutes(text: str) -> int:
 
     Raises `UsageError` for anything else.
     """
-    if text.isdigit():
-        return int(text)
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
-    if found is None:
-        return max(1, round(durations.seconds(text) / 60))
-    days, *parts = found.groups()
-    numbers = [int(part) for part in parts if part is not None]
-    # Without days two numbers are minutes and seconds; otherwise hours come first.
-    if days is None and len(numbers) == 2:
-        numbers = [0, *numbers]
-    hours, mins, secs = (*numbers, 0, 0)[:3]
-    return int(days or 0) * 1440 + hours * 60 + mins + (1 if secs else 0)
-
-
-def _plain(value: str) -> int | str:
-    return int(value) if value.isdigit() else value
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
+        return math.ceil(durations.seconds(text) / 60)
+    days, _, clock = text.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    # Hours come first after days, and where there are three numbers.
+    first = 60 if days or len(parts) == 3 else 1
+    return 1440 * int(days or 0) + math.ceil(sum(n * first / 60**i for i, n in enumerate(parts)))

@@ -10,22 +10,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from bench.model.jobs import Event, Job, RunJob
+from bench.model.jobs import Event, Job, Pretraining, RunJob
 from bench.util import determinism
 from bench.util.atomic import refusal
 from bench.util.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from bench.data.data_cache import DataCache
     from bench.runs.execute import RunExecutor
-    from bench.store import Store
     from bench.store.claims import Claims
-
-Emit = Callable[[Event], None]
 
 ATTENDED = "--attended"
 """Option of `bench exec`: end when standard input ends."""
@@ -46,9 +43,9 @@ def run_job(path: Path, attended: bool = False) -> int:
         raise UsageError(f"job file '{path}' cannot be read: {error}") from error
     stop = threading.Event()
     _stop_on_signals(stop)
-    _leave_traces()
     if attended:
-        threading.Thread(target=_until_abandoned, daemon=True).start()
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    _leave_traces()
     events = _take_stdout()
 
     from bench.runs.execute.fitting import Interrupted
@@ -75,7 +72,7 @@ def run_job(path: Path, attended: bool = False) -> int:
         return StoreError.exit_code
 
 
-def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
+def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> int:
     import bench.data.images  # noqa: F401  # every run needs it: no part of the first one's time
     from bench.data.data_cache import DataCache
     from bench.runs.execute import RunExecutor
@@ -83,16 +80,12 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
     from bench.store.claims import Claims
     from bench.util.environment import resolve_device
 
-    device = resolve_device(job.device)
     store = Store(job.results)
     claims = Claims(store.root, job.group)
-    data_cache = DataCache(job.data_roots)
-    if job.pretraining is not None:
-        return _pretrain(job, device, store, claims, data_cache, emit, stop)
     executor = RunExecutor(
         store,
-        data_cache,
-        device=device,
+        DataCache(job.data_roots),
+        device=resolve_device(job.device),
         batch_size=job.batch_size,
         cuda_graphs=job.cuda_graphs,
         deterministic=job.deterministic,
@@ -101,48 +94,45 @@ def _execute(job: Job, emit: Emit, stop: threading.Event) -> int:
         stopping=stop.is_set,
         claims=claims,
     )
-    try:
+    if job.pretraining is not None:
+        return _pretrain(job.pretraining, executor, claims)
+    with closing(executor):  # the process of the last fit
         for work in job.runs:
             if stop.is_set():
                 return INTERRUPTED
-            _run(work, executor, claims, emit)
-    finally:
-        executor.close()
+            _claimed(work, executor, claims)
     return 0
 
 
-def _run(work: RunJob, executor: RunExecutor, claims: Claims, emit: Emit) -> None:
-    """One run, unless another process has computed it or is at it."""
+def _claimed(work: RunJob, executor: RunExecutor, claims: Claims) -> None:
+    """One run, unless another process is at it."""
     run_id = work.spec.run_id
-    if _settled(work, executor):
-        emit(Event(kind="skipped", run=run_id))
-    elif not claims.take(run_id):
-        emit(Event(kind="elsewhere", run=run_id))
-    else:
-        try:
-            _run_claimed(work, executor, emit)
-        finally:
-            claims.release(run_id)
+    if not claims.take(run_id):
+        executor.emit(Event(kind="elsewhere", run=run_id))
+        return
+    try:
+        _run(work, executor)
+    finally:
+        claims.release(run_id)
 
 
-def _run_claimed(work: RunJob, executor: RunExecutor, emit: Emit) -> None:
+def _run(work: RunJob, executor: RunExecutor) -> None:
+    """One run, unless another process has computed it since the job was written."""
     run_id = work.spec.run_id
-    # Whoever held the claim before may have finished between the two looks.
     executor.store.refresh(work.spec)
     if _settled(work, executor):
-        emit(Event(kind="skipped", run=run_id))
+        executor.emit(Event(kind="skipped", run=run_id))
         return
     title = f"{work.spec.task.budget} #{work.spec.repeat + 1}"
-    emit(Event(kind="start", run=run_id, title=title))
+    executor.emit(Event(kind="start", run=run_id, title=title))
     record = executor.execute(work)
     if record.status == "done":
-        emit(Event(kind="done", run=run_id, value=record.value("srcc")))
+        executor.emit(Event(kind="done", run=run_id, value=record.value("srcc")))
     else:
-        emit(Event(kind="failed", run=run_id, error=record.error or ""))
+        executor.emit(Event(kind="failed", run=run_id, error=record.error or ""))
 
 
 def _settled(work: RunJob, executor: RunExecutor) -> bool:
-    """Whether another process has computed the run since this job was written."""
     record = executor.store.settled(work.spec)
     if record is None:
         return False
@@ -151,23 +141,14 @@ def _settled(work: RunJob, executor: RunExecutor) -> bool:
     return executor.kept_all(work)
 
 
-def _pretrain(
-    job: Job,
-    device: str,
-    store: Store,
-    claims: Claims,
-    data_cache: DataCache,
-    emit: Emit,
-    stop: threading.Event,
-) -> int:
+def _pretrain(work: Pretraining, executor: RunExecutor, claims: Claims) -> int:
     from bench.runs.execute.fitting import Interrupted
     from bench.runs.execute.pretraining import pretrain
 
-    assert job.pretraining is not None
-    key = job.pretraining.spec.key
+    store, emit, key = executor.store, executor.emit, work.spec.key
     emit(Event(kind="start", run=key, title="pre-training"))
     try:
-        pretrain(job.pretraining, store, claims, data_cache, device, emit, stop.is_set)
+        pretrain(work, store, claims, executor.data_cache, executor.device, emit, executor.stopping)
     except (Interrupted, StoreError):
         raise
     except Exception as error:  # reported to the parent, which records it for the runs
@@ -181,8 +162,8 @@ def _pretrain(
     return 0
 
 
-def _until_abandoned() -> None:
-    """Blocks until standard input ends, then ends this process: nobody would hear of its work."""
+def _end_with_stdin() -> None:
+    """End this process when standard input ends: nobody would hear of its work any more."""
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass

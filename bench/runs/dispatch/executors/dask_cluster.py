@@ -1,0 +1,90 @@
+"""A Dask cluster: one task a job, which Dask starts anew where a worker of the cluster dies."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dask
+import distributed
+
+from bench.model.jobs import Job
+from bench.runs.dispatch import Executor, Session
+from bench.runs.dispatch.executors import remote
+from bench.runs.dispatch.supervise import NOW, Outcome
+from bench.util.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.cli.options import Options
+
+CONNECT = 15
+"""Seconds to wait for a scheduler to answer, or for its first worker."""
+MANY = 1000
+"""Jobs under way without `--jobs`: more than clusters have room for."""
+
+
+class DaskExecutor(Executor):
+    """Jobs on a Dask cluster."""
+
+    def __init__(self, options: Options, session: Session) -> None:
+        self._options = options
+        self._session = session
+        self._client = connect(options.scheduler)
+        self._dask = self._client.get_executor(pure=False)
+        # Its threads only wait for Dask's answers: so many jobs are under way.
+        self._pool = ThreadPoolExecutor(options.jobs or MANY)
+        self._running: set[Future[Outcome]] = set()
+        self._monitor = remote.RemoteMonitor(session, self._cancel)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """As `Executor.submit`; a job is lost when Dask gives its task up (`KilledWorker`)."""
+        return self._pool.submit(self._supervise, job)
+
+    def close(self) -> None:
+        """As `Executor.close`."""
+        self._monitor.close()
+        self._pool.shutdown()
+        self._client.close()
+
+    def _supervise(self, job: Job) -> Outcome:
+        if self._session.level:
+            return Outcome(interrupted=True)
+        job = self._monitor.follow(job, self._options.device)
+        task = self._dask.submit(supervise, job, self._monitor.folder, self._options.threads)
+        self._running.add(task)
+        try:
+            return task.result()
+        finally:
+            self._running.discard(task)
+
+    def _cancel(self) -> None:
+        """When the user wants the end now: supervisors hear of it, but nobody waits for them."""
+        for task in list(self._running) if self._session.level >= NOW else ():
+            task.cancel()
+
+
+def supervise(job: Job, folder: Path, threads: int | None) -> Outcome:
+    """Supervise a job on a Dask worker: what runs at once on it shares the cores it has."""
+    return remote.supervise(job, folder, threads, distributed.get_worker().state.nthreads)
+
+
+def connect(scheduler: str) -> distributed.Client:
+    """A client of the scheduler at an address, or in a scheduler file, or of Dask's own settings.
+
+    Raises `UsageError` where none with a worker answers.
+    """
+    address = scheduler or dask.config.get("scheduler-address", None)
+    if not address:
+        raise UsageError("--executor dask needs --scheduler tcp://HOST:PORT (or a scheduler file)")
+    is_file = "://" not in address and Path(address).is_file()
+    where = {"scheduler_file" if is_file else "address": address}
+    try:
+        client = distributed.Client(**where, timeout=CONNECT, set_as_default=False)
+        client.wait_for_workers(1, timeout=CONNECT)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UsageError(
+            f"no Dask scheduler with workers answers at {address}: {error}; "
+            "`dask worker ADDRESS` starts a worker"
+        ) from None
+    return client

@@ -1,0 +1,163 @@
+"""From a plan to finished records: which jobs there are, in which order, and what others are at."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench.data import datasets
+from bench.model.jobs import Job, Pretraining, RunJob
+from bench.runs import dispatch
+from bench.runs.dispatch.supervise import Outcome
+from bench.store.claims import POLL, Claims
+
+if TYPE_CHECKING:
+    from bench.cli.options import Options
+    from bench.model.records import RunSpec
+    from bench.runs.dispatch.progress import Display
+    from bench.runs.plan import Plan
+    from bench.store import Store
+
+
+@dataclass
+class Sweep:
+    """One command's work on one plan."""
+
+    plan: Plan
+    store: Store
+    options: Options
+    session: dispatch.Session
+    executor: dispatch.Executor
+    display: Display
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def run(self) -> list[Outcome]:
+        """Compute all that is to do; wait for what other processes are at, and do what they leave.
+
+        Returns when every run has a record, has failed to get one, or the user stopped it.
+        """
+        states = self.plan.states
+        queue = {run_id for run_id, state in states.items() if state == "todo"}
+        elsewhere = {run_id for run_id, state in states.items() if state == "elsewhere"}
+        outcomes: list[Outcome] = []
+        while (queue or elsewhere) and not self.session.level:
+            for jobs in self._phases(queue):
+                for outcome in dispatch.run(jobs, self.executor, self.session).values():
+                    outcomes.append(outcome)
+                    elsewhere.update(outcome.elsewhere)
+            queue = self._wait(elsewhere)
+        return outcomes
+
+    def _phases(self, queue: Collection[str]) -> tuple[list[Job], list[Job]]:
+        """What can start at once, and what needs a pre-training of the former."""
+        first, later = self._pretrainings(queue), list[Job]()
+        keys = {job.pretraining.spec.key for job in first if job.pretraining}
+        for job in self._groups(queue):
+            waits = any(work.spec.fit.pretrained in keys for work in job.runs)
+            (later if waits else first).append(job)
+        return first, later
+
+    def _pretrainings(self, queue: Collection[str]) -> list[Job]:
+        """A job for each pre-trained state that runs in `queue` need and that is not there."""
+        needed = {self.plan.runs[run_id].fit.pretrained for run_id in queue}
+        protocol = self.plan.protocol
+        return [
+            self._job(
+                f"{item.variant.title} pre-training",
+                pretraining=Pretraining(
+                    spec=item.spec,
+                    method=item.variant.method,
+                    settings=item.variant.raw,
+                    tasks=list(item.tasks),
+                    split=protocol.split_rule(),
+                    repeat=item.repeat,
+                    split_corpora=protocol.split_corpora,
+                ),
+            )
+            for key, item in self.plan.pretrains.items()
+            if key in needed and not self.store.pretrained_file(item.spec.method, key).exists()
+        ]
+
+    def _groups(self, queue: Collection[str]) -> list[Job]:
+        """A job for each method and database learnt from, with its runs in `queue`.
+
+        All tests of a fit belong to one job. Groups that another process is at work on come last,
+        so that two commands on one folder start at different ends.
+        """
+        plan = self.plan
+        variants = {run.run_id: cell.variant for cell in plan.cells for run in cell.runs}
+        groups: dict[str, list[RunJob]] = {}
+        shared: set[str] = set()
+        for runs in plan.fits.values():
+            variant = variants[runs[0].run_id]
+            title = _title(variant.title, runs)
+            if any(plan.states[run.run_id] == "elsewhere" for run in runs):
+                shared.add(title)
+            tests = [run.tested for run in runs]
+            groups.setdefault(title, []).extend(
+                RunJob(spec=run, settings=variant.raw, tests=tests, replaces=self._failed(run))
+                for run in runs
+                if run.run_id in queue
+            )
+        titles = sorted(filter(groups.get, groups), key=lambda title: title in shared)
+        return [self._job(title, runs=groups[title]) for title in titles]
+
+    def _failed(self, spec: RunSpec) -> str:
+        """When the run's failed record was written, '' where there is none."""
+        record = self.store.get(spec)
+        return record.created if record is not None and record.status == "failed" else ""
+
+    def _job(
+        self, title: str, runs: Sequence[RunJob] = (), pretraining: Pretraining | None = None
+    ) -> Job:
+        options = self.options
+        return Job(
+            title=title,
+            group=f"{self.session.name}-{next(self._numbers)}",
+            results=self.store.root.absolute(),
+            data_roots=[path.absolute() for path in datasets.data_roots(options.data_root)],
+            batch_size=options.batch_size,
+            deterministic=options.deterministic,
+            cuda_graphs=options.cuda_graphs,
+            keep=list(self.plan.protocol.keep),
+            time_limit=options.time_limit or self.plan.protocol.time_limit,
+            runs=list(runs),
+            pretraining=pretraining,
+        )
+
+    def _wait(self, elsewhere: set[str]) -> set[str]:
+        """Wait for other processes' runs: returns those that they left without a record."""
+        claims = Claims(self.store.root)
+        told = ""
+        while elsewhere and not self.session.level:
+            # Claims first: a run's record is there before its claim is gone.
+            holders = {run_id: claims.holder(run_id) for run_id in elsewhere}
+            there = {run_id for run_id in elsewhere if self._recorded(run_id)}
+            elsewhere -= there
+            self.display.elsewhere(len(there))
+            free = {run_id for run_id in elsewhere if holders[run_id] is None}
+            if free or not elsewhere:
+                elsewhere -= free
+                return free
+            hosts = sorted({holder.host for holder in holders.values() if holder is not None})
+            text = f"waiting for {len(elsewhere)} runs at work on {', '.join(hosts)}"
+            if text != told:
+                self.session.say(told := text)
+            time.sleep(POLL)
+        return set()
+
+    def _recorded(self, run_id: str) -> bool:
+        spec = self.plan.runs[run_id]
+        self.store.refresh(spec)
+        return self.store.settled(spec) is not None
+
+
+def _title(label: str, runs: Sequence[RunSpec]) -> str:
+    """A method on what its fit learns from and is tested on."""
+    task = runs[0].task
+    if len(runs) == 1:
+        return f"{label} on {task.title}"
+    return f"{label} on {task.train or 'nothing'} → {len(runs)} sets"
