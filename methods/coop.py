@@ -22,7 +22,7 @@ from bench.api import (
     UsageError,
 )
 from methods.kit.clip_features import Encoder, ImageSettings, as_array
-from methods.kit.views import CENTRE, View, draw
+from methods.kit.views import CENTRE, Crop, View, draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,8 +115,8 @@ class Coop(Method):
             optimiser.param_groups[0]["lr"] = self._rate(epoch)
             total = 0.0
             for batch in self._batches(len(train), epoch):
-                shown = [(train.images[i], view) for i, view in batch]
-                images = self.encoder.views(shown, [train.images.names[i] for i, _ in batch])
+                shown = [Crop(train.images, i, view, (i, view)) for i, view in batch]
+                images = self.encoder.crops(shown)
                 loss = self._loss(self._logits(images), labels[[i for i, _ in batch]])
                 optimiser.zero_grad()
                 loss.backward()

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import field_validator
 
 from bench.api import BenchError, Context, Images, Method, Pixels, Scores, Settings, UsageError
-from methods.kit.batches import content, same_shape
+from methods.kit.batches import same_shape
 from methods.kit.seeding import seeded
 
 BATCHED = frozenset(
@@ -122,8 +122,8 @@ class PyiqaMetric(Method):
         size = self.context.batch_size if self.metric_name in BATCHED else 1
         scores = np.empty(len(images))
         for places, pixels in same_shape(images, size):
-            names = [images.names[place] for place in places]
-            scores[places] = sign * self._scores(metric, pixels, names)
+            name, digest = images.names[places[0]], images.digest(places[0])
+            scores[places] = sign * self._scores(metric, pixels, name, digest)
         return scores
 
     def _note_unknown_training(self) -> None:
@@ -133,12 +133,13 @@ class PyiqaMetric(Method):
         if not pyiqa_known(self.metric_name) and text not in self.notes:
             self.notes.append(text)
 
-    def _scores(self, metric: Any, pixels: Sequence[Pixels], names: Sequence[str]) -> Scores:
+    def _scores(self, metric: Any, pixels: Sequence[Pixels], name: str, digest: str) -> Scores:
+        """Scores of a batch whose first image is called `name`; `digest` seeds what is random."""
         import torch
 
         from methods.kit.devices import upload
 
-        seed = self.context.seed_for("pyiqa", content(pixels[0]))
+        seed = self.context.seed_for("pyiqa", digest)
         try:
             with torch.no_grad(), seeded(seed, self.context.device):
                 found = metric(upload(np.stack(pixels), self.context.device))
@@ -148,7 +149,7 @@ class PyiqaMetric(Method):
                 raise  # the harness answers with smaller batches
             height, width = pixels[0].shape[:2]
             raise BenchError(
-                f"pyiqa:{self.metric_name} cannot score '{names[0]}' ({width} x {height}): {error}"
+                f"pyiqa:{self.metric_name} cannot score '{name}' ({width} x {height}): {error}"
             ) from error
         if len(values) != len(pixels):
             raise BenchError(

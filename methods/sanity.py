@@ -19,7 +19,6 @@ from bench.api import (
     Scores,
     Settings,
 )
-from methods.kit.batches import content
 
 
 class Constant(Method):
@@ -39,7 +38,8 @@ class Random(Method):
 
     def predict(self, images: Images) -> Scores:
         """Uniform draws in 0–1, (n,), each by the seed and the pixels of its image."""
-        return np.array([self.context.rng("random", content(image)).random() for image in images])
+        digests = map(images.digest, range(len(images)))
+        return np.array([self.context.rng("random", digest).random() for digest in digests])
 
 
 class LabelMean(Method):

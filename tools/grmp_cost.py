@@ -28,9 +28,9 @@ from bench.model.images import ArrayImages
 from methods.grmp.engine import Engine
 from methods.grmp.finetune import Finetuner
 from methods.grmp.method import GRMP
+from methods.grmp.reuse import NOTHING, Reuse
 from methods.grmp.sampling import Sampler
 from methods.grmp.settings import GrmpSettings
-from methods.kit.reuse import NOTHING, Reuse
 from methods.kit.views import Crop
 
 KONIQ_TEST = 2015

@@ -19,7 +19,6 @@ from torch import Tensor
 from bench.api import Context, LabelledSet
 from bench.cli.machine.networks import random_network
 from bench.model.images import ArrayImages
-from methods.promptiqa.features import STORE
 from methods.promptiqa.layers import MAL, AttentionBlock, PositionAttention
 from methods.promptiqa.method import PromptIQA
 from methods.promptiqa.model import ModelSize, PromptIQANet
@@ -136,8 +135,8 @@ def sweep(
     return np.stack(rows), seconds() - start
 
 
-def shared_network(base: PromptIQASettings) -> Build:
-    """Builds methods that share one network: loading it is not what is measured."""
+def shared_network(base: PromptIQASettings) -> tuple[Build, Network]:
+    """Builds methods that share one network, which comes along: loading it is not measured."""
     network = Network(base, Context())
 
     def build(size: int, strategy: str, seed: int) -> PromptIQA:
@@ -146,18 +145,17 @@ def shared_network(base: PromptIQASettings) -> Build:
         method._loaded = network
         return method
 
-    return build
+    return build, network
 
 
 def measure_reuse(base: PromptIQASettings, count: int, repeats: int) -> bool:
     """Print times with and without reuse; whether the scores agree."""
-    build = shared_network(base)
+    build, network = shared_network(base)
     size = build(1, "even", 0).policy.size or 0
     train, test = labelled_noise(count, size, 1), labelled_noise(count, size, 2)
-    STORE.clear()
     kept, fast = sweep(build, train, test, repeats)
-    with STORE.disabled():
-        fresh, slow = sweep(build, train, test, repeats)
+    network.extractor.reuse = False
+    fresh, slow = sweep(build, train, test, repeats)
     worst = float(np.abs(kept - fresh).max())
     print(
         f"{len(kept)} predictions of {count} images of {size} pixels: {fast:.2f} s with kept "

@@ -62,6 +62,7 @@ def prepare(
     data_root: DataRoot = None,
     resize: Annotated[str, typer.Option(help="none, squash or short_side.")] = "none",
     size: Annotated[int | None, typer.Option(min=1, help="Pixels, with a resize.")] = None,
+    kernel: Annotated[str, typer.Option(help="pillow, cv2 or skimage.")] = "pillow",
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
     from bench.api import ImagePolicy
@@ -69,8 +70,10 @@ def prepare(
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
+    if kernel not in ("pillow", "cv2", "skimage"):
+        raise UsageError(f"--kernel {kernel}: expected pillow, cv2 or skimage")
     try:
-        policy = ImagePolicy(resize, size)  # type: ignore[arg-type]  # checked above
+        policy = ImagePolicy(resize, size, kernel)  # type: ignore[arg-type]  # checked above
     except ValueError as error:
         raise UsageError(str(error)) from None
     ready = tools.prepare(name, policy, _roots(data_root))

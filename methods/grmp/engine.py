@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from methods.grmp.finetune import Finetuner
 from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
 from methods.grmp.pipeline import Pipeline, Teacher
 from methods.grmp.pretrain import Pretrainer
+from methods.grmp.reuse import Reuse
 from methods.grmp.settings import GrmpSettings
 from methods.kit import checkpoints
 from methods.kit import gradcam as gradcam
 from methods.kit.lens import Lens
-from methods.kit.reuse import Reuse
 from methods.kit.views import Crop, View, test_views
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -156,7 +155,7 @@ class Engine:
         parts = []
         for start in range(0, len(images), self.context.batch_size):
             places = range(start, min(start + self.context.batch_size, len(images)))
-            crops = [Crop(images, place, view, (_digest(images[place]), view)) for place in places]
+            crops = [Crop(images, place, view, (images.digest(place), view)) for place in places]
             parts.append(answer(self.pipeline.image_features(crops)).cpu().double().numpy())
         return np.concatenate(parts) if parts else np.empty(0)
 
@@ -203,9 +202,3 @@ class Engine:
         names = ("prompt_learner2.token_prefix", "prompt_learner2.token_suffix")
         state = self.model.state_dict()
         return [(name, state[name]) for name in names]
-
-
-def _digest(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Names an image by its content: two datasets may use one file name."""
-    shape = np.asarray(pixels.shape).tobytes()
-    return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes() + shape, digest_size=16).digest()

@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.grmp.model import QualityCLIP, SceneTokens
+from methods.grmp.reuse import Reuse
+from methods.kit import cache
 from methods.kit.lens import Lens
-from methods.kit.reuse import Kept, Reuse, memory_bound
 from methods.kit.views import Crop
-
-TEACHER_BYTES = 64 << 20
 
 
 class Pipeline:
@@ -39,7 +38,7 @@ class Pipeline:
         self.chunk = chunk
         self.image_blocks = 0 if live_prompts else frozen[0]
         self.text_blocks = frozen[1]
-        self.kept = Kept(memory_bound(lens.device) if self.reuse.prefix else 0)
+        self.kept = cache.shared(str(lens.device)).shelf()
         self._scenes: SceneTokens | None = None
         self._prompts: list[Tensor | None] | None = None
 
@@ -122,7 +121,7 @@ class Teacher:
         self.clip = clip
         self.lens = lens
         self.reuse = reuse
-        self.kept = Kept(TEACHER_BYTES if reuse.teacher else 0)
+        self.kept = cache.shared(str(lens.device)).shelf()
         with torch.no_grad():
             self.texts = clip.encode_text(model.scene_tokens, normalize=True)
 

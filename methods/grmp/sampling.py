@@ -30,8 +30,10 @@ class Sampler:
     def _batch(self, indices: Sequence[int], rng: np.random.Generator) -> list[Crop]:
         shared = self._one(rng, 0) if self.settings.augment == "batch" else None
         views = [shared or self._one(rng, index) for index in indices]
+        # A crop that is drawn anew each time will hardly be asked for again.
+        again = self.settings.augment == "none" or self.settings.views is not None
         return [
-            Crop(self.images, index, view, (index, view))
+            Crop(self.images, index, view, (index, view) if again else None)
             for index, view in zip(indices, views, strict=True)
         ]
 

@@ -1,8 +1,7 @@
-"""Images in batches of one shape, named by their content."""
+"""Images in batches of one shape."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -22,10 +21,3 @@ def same_shape(images: Iterable[Pixels], size: int) -> Iterator[tuple[list[int],
         pixels.append(np.asarray(image))
     if places:
         yield places, pixels
-
-
-def content(image: Pixels) -> str:
-    """Names an image (H, W, 3) by its shape and pixels."""
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Settings
-from methods.kit.batches import content, same_shape
-from methods.kit.views import CENTRE, View, crop, titled
+from methods.kit.batches import same_shape
+from methods.kit.views import CENTRE, Crop, titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +57,7 @@ class Encoder:
     def __init__(self, settings: ImageSettings, context: Context) -> None:
         import torch
 
+        from methods.kit import cache
         from methods.kit.graphs import Replayed
 
         self.context = context
@@ -66,37 +67,47 @@ class Encoder:
         self.patch: int = info.patch_size
         self.mean = torch.tensor(info.mean, device=context.device)[:, None, None]
         self.std = torch.tensor(info.std, device=context.device)[:, None, None]
-        self._kept: dict[tuple[str, View], Tensor] = {}
+        self._kept = cache.shared(context.device).shelf()
         self._forward = Replayed(self._features_of, context.cuda_graphs)
 
     def features(self, images: Images) -> Tensor:
         """Features of the central crops, or of the whole images, (n, e)."""
-        return self.views([(image, CENTRE) for image in images], images.names)
+        places = range(len(images))
+        return self.crops(
+            [Crop(images, place, CENTRE, (images.digest(place), CENTRE)) for place in places]
+        )
 
-    def views(self, views: Sequence[tuple[Pixels, View]], names: Sequence[str]) -> Tensor:
-        """Features of crops (n, e), in their order. BenchError names an image that is too small."""
+    def crops(self, crops: Sequence[Crop]) -> Tensor:
+        """Features of crops (n, e), in their order; without positions a crop is the whole image.
+
+        BenchError names an image that is too small.
+        """
         import torch
 
-        keys = [(content(image), view) for image, view in views]
-        new = {key: place for place, key in enumerate(keys) if key not in self._kept}
-        cuts = [self._cut(*views[place], names[place]) for place in new.values()]
-        wanted = list(new)
-        for places, pixels in same_shape(cuts, self.context.batch_size):
-            rows = self._encode(pixels)
-            self._kept.update(zip([wanted[i] for i in places], rows, strict=True))
-        if not keys:
+        if not crops:
             return torch.empty(0, self.backbone.info.embed_dim, device=self.context.device)
-        return torch.stack([self._kept[key] for key in keys])
+        return self._kept.rows(
+            [crop.key for crop in crops],
+            lambda places: self._compute([crops[place] for place in places]),
+        )
 
-    def _cut(self, image: Pixels, view: View, name: str) -> Pixels:
+    def _compute(self, crops: Sequence[Crop]) -> Tensor:
+        import torch
+
+        rows: list[Tensor] = []
+        for _, pixels in same_shape(map(self._cut, crops), self.context.batch_size):
+            rows.extend(self._encode(pixels))
+        return torch.stack(rows)
+
+    def _cut(self, shown: Crop) -> Pixels:
         if self.size is not None:
-            return crop(image, view, self.size, name)
+            return shown.pixels(self.size)
+        image = shown.images[shown.index]
         if min(image.shape[:2]) < self.patch:
             height, width = image.shape[:2]
-            raise BenchError(
-                f"{titled(name)} of {width} x {height} is smaller than a patch of CLIP"
-            )
-        return image[:, ::-1] if view.flip else image
+            name = titled(shown.images.names[shown.index])
+            raise BenchError(f"{name} of {width} x {height} is smaller than a patch of CLIP")
+        return image[:, ::-1] if shown.view.flip else image
 
     def _encode(self, pixels: Sequence[Pixels]) -> Tensor:
         """Pixels of one shape to features (B, e)."""

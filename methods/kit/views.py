@@ -55,12 +55,13 @@ def titled(name: str | None) -> str:
 
 @dataclass(frozen=True)
 class Crop:
-    """One crop of one image, under a key by which what was computed from it is kept."""
+    """One crop of one image, under a key by which what was computed from it is kept; a key of None
+    says that this crop will not be asked for again (`kit.cache`)."""
 
     images: Images
     index: int
     view: View
-    key: Hashable
+    key: Hashable | None
 
     def pixels(self, size: int) -> Pixels:
         """(size, size, 3) uint8."""

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.api import Context, Epoch, LabelledSet
+from methods.kit import cache
 from methods.kit.lens import Lens
-from methods.kit.reuse import Kept, memory_bound
 from methods.kit.views import Crop
 from methods.mpiqe.alignment import cross_entropy
 from methods.mpiqe.crops import Sampler
@@ -83,7 +83,7 @@ class Trainer:
             model.encoder.start_at(float(self.known.scores.mean()))
         # Without visual prompts the tower's outputs are constants; worth keeping if crops recur.
         keeps = settings.visual_prompts == "none" and settings.views is not None
-        self.kept = Kept(memory_bound(lens.device) if keeps else 0)
+        self.kept = cache.shared(str(lens.device)).shelf() if keeps else None
         self.parameters = [model.get_parameter(name) for name in model.trained_names()]
         kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
         self.optimiser: torch.optim.Optimizer = kind(
@@ -128,7 +128,7 @@ class Trainer:
         return answer
 
     def _tokens(self, batch: Sequence[Crop]) -> Tensor:
-        if not self.kept.most_bytes:
+        if self.kept is None:
             return self.model.tokens(self.lens.pixels(batch))
         return self.kept.rows(
             [crop.key for crop in batch],

@@ -1,4 +1,4 @@
-"""Image features, computed once per image and weights and kept for the life of the process.
+"""Image features, computed once per image and weights.
 
 An image's feature does not depend on the prompt, so that every size, choice and perturbation of
 the prompt, and every repeat, only passes through the small fusion transformer.
@@ -7,70 +7,20 @@ the prompt, and every repeat, only passes through the small fusion transformer.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
+from methods.kit import cache
 from methods.kit.devices import Precision, autocast, send
 from methods.kit.graphs import Replayed
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.model import PromptIQANet
 
-Vector = npt.NDArray[np.float32]
 VISUAL = ("vit.", "reduce.", "MALs.", "fusion_mal.", "block.", "cnn.")
-
-
-class FeatureStore:
-    """Features by content, the least recently used ones dropped beyond `limit` bytes."""
-
-    def __init__(self, limit: int = 256 * 1024**2) -> None:
-        self.limit = limit
-        self.enabled = True
-        self._kept: OrderedDict[bytes, Vector] = OrderedDict()
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, key: bytes) -> Vector | None:
-        """The feature kept under `key`, None where there is none."""
-        found = self._kept.get(key) if self.enabled else None
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
-
-    def put(self, key: bytes, feature: Vector) -> None:
-        """Keep a copy of `feature`."""
-        if not self.enabled or key in self._kept:
-            return
-        self._kept[key] = feature.copy()
-        self._bytes += feature.nbytes
-        while self._bytes > self.limit:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
-        self._bytes = 0
-
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        """Within: nothing is found and nothing kept (to measure what the store saves)."""
-        self.enabled = False
-        try:
-            yield
-        finally:
-            self.enabled = True
-
-
-STORE = FeatureStore()
-"""Shared by all instances of the method in this process."""
 
 
 class WeightsDigest:
@@ -108,7 +58,7 @@ class WeightsDigest:
 
 
 class FeatureExtractor:
-    """Gives images' features with one network's weights, from the store where it can."""
+    """Gives images' features with one network's weights; what was computed once is kept."""
 
     def __init__(
         self, net: PromptIQANet, info: EncoderInfo, context: Context, precision: Precision
@@ -117,56 +67,44 @@ class FeatureExtractor:
         self.info = info
         self.context = context
         self.precision = precision
+        self.reuse = True
+        """False computes every feature anew, to measure what keeping them saves."""
         self._weights = WeightsDigest(net)
         self._forward = Replayed(net.features, context.cuda_graphs)
+        self._shelf: tuple[bytes, cache.Shelf] | None = None
 
-    def features(self, images: Images | Sequence[Pixels]) -> Tensor:
+    def features(self, images: Images) -> Tensor:
         """(n, d) on the context's device. Sets the network to evaluation mode.
 
         Raises ValueError for images of another size than the encoder takes.
         """
         if self.net.training or any(child.training for child in self.net.children()):
             self.net.eval()
-        prefix = self._weights.current() + f"{self.precision}/{self.context.device}".encode()
-        start = hashlib.sha256(prefix)
-        found: list[Vector | None] = []
-        missing: list[tuple[int, bytes]] = []
-        pixels: list[Pixels] = []
-        for row in range(len(images)):
-            image = images[row]
-            digest = start.copy()
-            digest.update(np.ascontiguousarray(image).data)
-            key = digest.digest()
-            found.append(STORE.get(key))
-            if found[-1] is None:
-                missing.append((row, key))
-                pixels.append(image)
-            if len(pixels) == self.context.batch_size:
-                self._compute(pixels, missing, found)
-        self._compute(pixels, missing, found)
-        stacked = np.empty((len(found), self.net.size.feature), np.float32)
-        for row, feature in enumerate(found):
-            stacked[row] = feature
-        return torch.from_numpy(stacked).to(self.context.device)
+        if not len(images):
+            return torch.empty(0, self.net.size.feature, device=self.context.device)
+        keys = [images.digest(row) if self.reuse else None for row in range(len(images))]
+        found = self._kept().rows(keys, lambda rows: self._compute(images, rows))
+        return found.to(self.context.device)
 
-    def _compute(
-        self,
-        pixels: list[Pixels],
-        missing: list[tuple[int, bytes]],
-        found: list[Vector | None],
-    ) -> None:
-        """Fill in the features of `pixels`; both lists are emptied."""
-        if not pixels:
-            return
-        batch = stack_pixels(pixels, self.info.image_size)
-        with torch.no_grad(), autocast(self.context.device, self.precision):
-            inputs = pixels_to_input(send(batch, self.context.device), self.info)
-            features = self._forward(inputs).float().cpu().numpy()
-        for (row, key), feature in zip(missing, features, strict=True):
-            found[row] = feature
-            STORE.put(key, feature)
-        pixels.clear()
-        missing.clear()
+    def _kept(self) -> cache.Shelf:
+        """The shelf of the weights as they are now, shared with all networks that have them."""
+        digest = self._weights.current()
+        if self._shelf is None or self._shelf[0] != digest:
+            name = ("promptiqa", digest, self.precision, self.context.device)
+            # On the CPU whatever the device: a feature is small, and there are many.
+            self._shelf = digest, cache.shared("cpu").shelf(name)
+        return self._shelf[1]
+
+    def _compute(self, images: Images, rows: Sequence[int]) -> Tensor:
+        """The features of some images, (n, d) on the CPU."""
+        parts, size = [], self.context.batch_size
+        for start in range(0, len(rows), size):
+            pixels = [images[row] for row in rows[start : start + size]]
+            batch = stack_pixels(pixels, self.info.image_size)
+            with torch.no_grad(), autocast(self.context.device, self.precision):
+                inputs = pixels_to_input(send(batch, self.context.device), self.info)
+                parts.append(self._forward(inputs).float().cpu())
+        return torch.cat(parts)
 
 
 def stack_pixels(pixels: Sequence[Pixels], size: int) -> Tensor:

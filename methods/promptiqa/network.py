@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.api import Context, Images, Pixels
+from bench.api import ArrayImages, Context, Images, Pixels
 from methods.kit import checkpoints
 from methods.promptiqa.encoder import build_encoder, encoder_info
 from methods.promptiqa.features import FeatureExtractor
@@ -104,7 +104,8 @@ class Network:
             return features
         with torch.no_grad():
             scores = torch.from_numpy(pairs[1]).to(features)
-            isps = self.net.encode_pairs(self.extractor.features(pairs[0]), scores)
+            shown = self.extractor.features(ArrayImages(pairs[0]))
+            isps = self.net.encode_pairs(shown, scores)
             requirement = self.net.fuse_prompt(isps[None])
             parts = [self.net.fuse_image(part, requirement) for part in features.split(1024)]
         return torch.cat(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import multiprocessing
@@ -16,14 +17,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
+from PIL import __version__ as pillow_version
 
 from bench.api import ImagePolicy
 from bench.data.images import images_digest, open_images
-from bench.data.images.decode import decode, target_size
+from bench.data.images.decode import decode, scaled, target_size
 from bench.model.images import ArrayImages
 from bench.util.errors import DataError, StoreError
+from tests.golden import FOLDER, resize
 
 KEEP = ImagePolicy()
+CASE = FOLDER / "resize.json"
 
 
 def photo(width: int = 24, height: int = 16, seed: int = 0) -> np.ndarray:
@@ -145,6 +149,54 @@ def test_resizing_is_bicubic(tmp_path):
     pixels = save_png(tmp_path / "a.png")
     expected = Image.fromarray(pixels).resize((8, 8), Image.Resampling.BICUBIC)
     assert np.array_equal(decode(tmp_path / "a.png", ImagePolicy("squash", 8)), expected)
+
+
+@pytest.mark.parametrize("kernel", ["cv2", "skimage"])
+def test_other_kernels_are_their_libraries_and_no_pillow(tmp_path, kernel):
+    pixels = save_png(tmp_path / "a.png")
+    found = decode(tmp_path / "a.png", ImagePolicy("squash", 8, kernel))
+    if kernel == "cv2":
+        cv2 = pytest.importorskip("cv2")
+        expected = cv2.resize(pixels, (8, 8), interpolation=cv2.INTER_CUBIC)
+    else:
+        transform = pytest.importorskip("skimage.transform")
+        expected = np.round(transform.resize(pixels, (8, 8)) * 255)
+    assert np.array_equal(found, expected)
+    assert found.dtype == np.uint8
+    assert not np.array_equal(found, decode(tmp_path / "a.png", ImagePolicy("squash", 8)))
+
+
+def test_opencvs_values():
+    wrong = [item for item in resize.check(json.loads(CASE.read_text())) if not item.ok]
+    assert not wrong
+
+
+def test_pillow_fails_opencvs_values(monkeypatch):
+    case = json.loads(CASE.read_text())
+    monkeypatch.setattr(resize, "scaled", lambda image, size, kernel: scaled(image, size, "pillow"))
+    wrong = {item.entry.partition("/")[0] for item in resize.check(case) if not item.ok}
+    assert wrong == {"0", "1", "2", "3", "5", "6"}  # case 4 keeps the size
+
+
+def test_a_policy_is_written_as_before_there_were_kernels():
+    assert str(ImagePolicy("squash", 244)) == "ImagePolicy(resize='squash', size=244)"
+    assert str(ImagePolicy()) == "ImagePolicy(resize='none', size=None)"
+    text = "ImagePolicy(resize='squash', size=244, kernel='cv2')"
+    assert str(ImagePolicy("squash", 244, "cv2")) == text
+    assert ImagePolicy(kernel="cv2") == ImagePolicy()
+
+
+def test_only_another_kernel_makes_another_cache(folder, tmp_path):
+    def key(policy):
+        return open_images(folder, NAMES, policy, tmp_path / "cache").folder.name
+
+    files = [folder / name for name in NAMES]
+    digest = hashlib.sha256(json.dumps([1, pillow_version, "squash", 8]).encode())
+    for name, file in zip(NAMES, files, strict=True):
+        status = file.stat()
+        digest.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())
+    assert key(ImagePolicy("squash", 8)) == digest.hexdigest()[:32]
+    assert key(ImagePolicy("squash", 8, "cv2")) != key(ImagePolicy("squash", 8))
 
 
 # -- bad files -----------------------------------------------------------------------------------

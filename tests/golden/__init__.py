@@ -1,6 +1,7 @@
 """Golden cases: what the authors' released model classes compute on weights made by `recipe.py`.
 
-`python -m tests.golden grmp CASE.json` checks any case file of the same format.
+`python -m tests.golden grmp CASE.json` checks any case file of the same format. `resize.json` holds
+OpenCV's own values.
 """
 
 from __future__ import annotations

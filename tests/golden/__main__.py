@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.golden import Comparison
 
-METHODS = ("grmp", "promptiqa")
+METHODS = ("grmp", "promptiqa", "resize")
 
 
 def main(arguments: list[str]) -> int:

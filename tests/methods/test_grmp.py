@@ -18,9 +18,10 @@ from bench.util.errors import BenchError, DataError, UsageError
 from methods.grmp.engine import Engine
 from methods.grmp.method import GRMP
 from methods.grmp.model import finetuned_names
+from methods.grmp.reuse import NOTHING, Reuse
 from methods.grmp.settings import GrmpSettings
 from methods.kit import checkpoints
-from methods.kit.reuse import NOTHING, Reuse
+from methods.kit.cache import Cache
 
 SIDE = 128
 QUICK = {
@@ -88,10 +89,11 @@ def test_a_full_store_changes_nothing(
     labelled: LabelledSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roomy, _ = trained(labelled)
-    monkeypatch.setattr("methods.grmp.pipeline.memory_bound", lambda device: 200_000)
+    small = Cache(200_000)
+    monkeypatch.setattr("methods.kit.cache.shared", lambda device: small)
     tight, _ = trained(labelled)
     assert 0 < len(tight.engine.pipeline.kept) < len(roomy.engine.pipeline.kept)
-    assert tight.engine.pipeline.kept.bytes <= 200_000
+    assert small.bytes <= 200_000
     assert np.allclose(roomy.predict(labelled.images), tight.predict(labelled.images), atol=1e-4)
 
 

@@ -15,6 +15,7 @@ from bench.api import Context, Epoch, LabelledSet
 from bench.model.images import ArrayImages
 from bench.protocol.variants import choose
 from bench.util.errors import BenchError, UsageError
+from methods.kit.cache import Cache
 from methods.kit.clip_tower import VisualTower
 from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.method import MPIQE
@@ -239,7 +240,7 @@ def test_keeping_the_frozen_tower_changes_nothing(
     labelled: LabelledSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, epochs = trained(labelled, visual_prompts="none", views=2)
-    monkeypatch.setattr("methods.mpiqe.training.memory_bound", lambda device: 0)
+    monkeypatch.setattr("methods.kit.cache.shared", lambda device: Cache(0))
     fresh, again = trained(labelled, visual_prompts="none", views=2)
     assert np.allclose([e.loss for e in epochs], [e.loss for e in again], rtol=1e-4)
     assert np.allclose(kept.predict(labelled.images), fresh.predict(labelled.images), atol=1e-4)

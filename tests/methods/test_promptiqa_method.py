@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from bench.api import Context, LabelledSet
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, UsageError
 from methods.promptiqa import features
-from methods.promptiqa.features import STORE, FeatureStore
 from methods.promptiqa.method import PromptIQA
 from methods.promptiqa.settings import PromptIQASettings
 
@@ -55,12 +55,23 @@ def fitted() -> PromptIQA:
 TEST = labelled(9, 4).images
 
 
+@contextmanager
+def recomputed(method: PromptIQA) -> Iterator[None]:
+    """Within, no feature is taken from what was kept."""
+    extractor = method._network().extractor
+    extractor.reuse = False
+    try:
+        yield
+    finally:
+        extractor.reuse = True
+
+
 def test_scores_do_not_depend_on_order_or_batches(fitted: PromptIQA) -> None:
     scores = fitted.predict(TEST)
     assert scores.shape == (9,)
     assert np.isfinite(scores).all()
     assert ((scores >= 0) & (scores <= 1)).all()
-    with STORE.disabled():
+    with recomputed(fitted):
         order = np.random.default_rng(0).permutation(9)
         assert np.allclose(fitted.predict(TEST.subset(order)), scores[order], atol=1e-6)
         fitted.context.batch_size = 2
@@ -293,15 +304,5 @@ def test_changed_weights_are_noticed(fitted: PromptIQA, tmp_path: Path) -> None:
         method._network().net.cnn[0].weight.mul_(1.5)  # type: ignore[union-attr, operator]
     after = method.predict(TEST)
     assert not np.allclose(before, after, atol=1e-6)
-    with STORE.disabled():
+    with recomputed(method):
         assert np.allclose(method.predict(TEST), after, atol=1e-6)
-
-
-def test_the_store_is_bounded() -> None:
-    store = FeatureStore(limit=3 * 16)
-    for number in range(5):
-        store.put(bytes([number]), np.full(4, number, np.float32))
-        store.get(bytes([0]))
-    assert len(store) == 3
-    assert store.get(bytes([0])) is not None
-    assert store.get(bytes([1])) is None

@@ -2,9 +2,10 @@
 
 `open_images` decodes every file of a dataset under one size policy and keeps the pixels in one file
 that is mapped, never loaded. Its folder is named by what it holds: sample names, the source files'
-sizes and modification times, the policy and Pillow's version. A changed source file therefore means
-another folder. It is built under a lock in a folder of another name and renamed when whole, so that
-a killed build leaves nothing that could be taken for a finished one.
+sizes and modification times, the policy and the version of Pillow (and of what else resizes). A
+changed source file therefore means another folder. It is built under a lock in a folder of another
+name and renamed when whole, so that a killed build leaves nothing that could be taken for a
+finished one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from bench.data.images.packing import INDEX, PIXELS, Progress, build, complaint
 from bench.model.images import ImagePolicy, Images, ImageSequence, Indices, Pixels
 from bench.util.errors import DataError, StoreError
 
+PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
+"""Whose version counts for a resize kernel."""
 FORMAT = 1
 """Raised when `bench.data.images.decode` gives other pixels: old caches are then ignored."""
 
@@ -181,7 +185,10 @@ def _present(root: Path, names: Sequence[str]) -> list[Path]:
 def _key(names: Sequence[str], files: Sequence[Path], policy: ImagePolicy) -> str:
     from PIL import __version__ as pillow  # another version may decode and resize otherwise
 
-    digest = hashlib.sha256(json.dumps([FORMAT, pillow, policy.resize, policy.size]).encode())
+    parts = [FORMAT, pillow, policy.resize, policy.size]
+    if policy.kernel != "pillow":
+        parts += [policy.kernel, metadata.version(PACKAGES[policy.kernel])]
+    digest = hashlib.sha256(json.dumps(parts).encode())
     for name, file in zip(names, files, strict=True):
         status = file.stat()
         digest.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())

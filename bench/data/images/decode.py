@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from bench.api import ImagePolicy, Pixels
-from bench.util.errors import DataError
+from bench.model.images import Kernel
+from bench.util.errors import BenchError, DataError
 
 MAX_PIXELS = 170_000_000
 """Larger images are refused by their header, before any memory is taken for them."""
@@ -51,7 +52,7 @@ def decode(path: Path, policy: ImagePolicy) -> Pixels:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(path.name, f"too large ({image.width} x {image.height} pixels)")
             image.load()
-            pixels = np.asarray(resize(to_rgb(upright(image), path.name), policy))
+            pixels = resize(to_rgb(upright(image), path.name), policy)
     except FileNotFoundError:
         raise Unreadable(path.name, "missing") from None
     except Image.DecompressionBombError:
@@ -84,10 +85,26 @@ def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
     return image.convert("RGB")
 
 
-def resize(image: Image.Image, policy: ImagePolicy) -> Image.Image:
-    """The image at the policy's size; bicubic with antialiasing."""
+def resize(image: Image.Image, policy: ImagePolicy) -> Pixels:
+    """The image (H, W, 3) at the policy's size, by its kernel."""
     size = target_size(image.size, policy)
-    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(image) if size == image.size else scaled(image, size, policy.kernel)
+
+
+def scaled(image: Image.Image, size: tuple[int, int], kernel: Kernel) -> Pixels:
+    """An RGB image at (width, height), as (height, width, 3); see `ImagePolicy` on kernels."""
+    if kernel == "pillow":
+        return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    if kernel == "cv2":
+        import cv2
+
+        return np.asarray(cv2.resize(np.asarray(image), size, interpolation=cv2.INTER_CUBIC))
+    try:
+        from skimage.transform import resize as skimage_resize
+    except ImportError:
+        raise BenchError("the resize kernel 'skimage' needs scikit-image; install it") from None
+    found = skimage_resize(np.asarray(image), size[::-1])  # 0 to 1
+    return np.asarray((found * 255).round(), dtype=np.uint8)
 
 
 def target_size(size: tuple[int, int], policy: ImagePolicy) -> tuple[int, int]:

@@ -1,0 +1,24 @@
+"""Which frozen computation is done once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Which work is done once. None of it changes a number by more than rounding."""
+
+    prefix: bool = True
+    """Keep each view's tokens behind the frozen image blocks."""
+    teacher: bool = True
+    """Keep each view's scene probabilities from untouched CLIP."""
+    texts: bool = True
+    """Keep the scene prompts behind the frozen text blocks."""
+    shared_forward: bool = True
+    """One forward pass for both gradients."""
+    skip_unread: bool = True
+    """Leave out token outputs that nothing reads (see `methods.kit.clip_tower`)."""
+
+
+NOTHING = Reuse(False, False, False, False, False)

@@ -1,0 +1,47 @@
+"""`resize.json`: what OpenCV's bicubic makes of an image, against the 'cv2' kernel."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench.data.images.decode import scaled
+from bench.model.images import Pixels
+from tests.golden import Comparison, recipe
+
+SUMS = 1e-3
+"""Relative tolerance of sums over a channel."""
+LEVELS = 1.0
+"""OpenCV with Intel's library and without is one grey level apart in up to 6 % of the values."""
+
+
+def image_of(case: dict[str, Any]) -> Pixels:
+    """The input (height, width, 3) of a case."""
+    drawn = recipe.images(1, case["seed"], 0.0, 255.0, size=case["side"])[0]
+    cut = drawn[:, : case["height"], : case["width"]]
+    return np.ascontiguousarray(np.floor(cut + 0.5).astype(np.uint8).transpose(1, 2, 0))
+
+
+def check(content: dict[str, Any]) -> list[Comparison]:
+    """The input, points and sums of every case."""
+    found = []
+    for number, case in enumerate(content["cases"]):
+        size = (case["out_width"], case["out_height"])
+        image = image_of(case)
+        ours = scaled(Image.fromarray(image), size, "cv2")
+        found.append(Comparison(f"{number}/input", case["input_crc32"], zlib.crc32(image), 0.5))
+        for row, column, *levels in case["points"]:
+            found += [
+                Comparison(f"{number}/{row},{column}", level, int(value), LEVELS)
+                for level, value in zip(levels, ours[row, column], strict=True)
+            ]
+        sums = ours.reshape(-1, 3).sum(axis=0, dtype=np.int64)
+        for which in ("with_ipp", "without_ipp"):
+            found += [
+                Comparison(f"{number}/{which}", total, int(value), SUMS, relative=True)
+                for total, value in zip(case[which]["sum"], sums, strict=True)
+            ]
+    return found
