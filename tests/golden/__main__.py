@@ -9,7 +9,13 @@ from pathlib import Path
 
 from tests.golden import Comparison
 
-METHODS = ("grmp", "promptiqa")
+METHODS = (
+    "grmp",
+    "promptiqa",
+    "promptiqa_steps",
+    "promptiqa_two_sets",
+    "promptiqa_labels",
+)
 
 
 def main(arguments: list[str]) -> int:

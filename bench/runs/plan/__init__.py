@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from bench.data.data_cache import DataCache
 from bench.model.records import PretrainSpec, RunSpec, Task
@@ -145,7 +145,7 @@ class Planner:
             pretrained=pretrained,
             selection=protocol.selection,
             evaluate_every=protocol.evaluate_every,
-            normalise=protocol.normalise,
+            normalise=row.normalise or protocol.normalise,
         )
 
     def _corpora(self, row: _Row, task: Task, repeat: int) -> dict[str, str]:
@@ -180,6 +180,10 @@ class _Row:
     @cached_property
     def corpora(self) -> Sequence[str]:
         return self.variant.build().corpora()
+
+    @cached_property
+    def normalise(self) -> Literal["minmax_train", "range", "none"] | None:
+        return self.variant.build().fit_normalise
 
     def pretrain(self, corpora: dict[str, str]) -> tuple[PretrainSpec, str]:
         """The pre-trained state on these rows of corpora, and its key."""
