@@ -223,6 +223,11 @@ class Method(ABC):
 
     # -- the run -----------------------------------------------------------------------------------
 
+    @property
+    def fit_normalise(self) -> Literal["minmax_train", "range", "none"] | None:
+        """How labels must be scaled for `fit`, whatever the protocol says; None: as it says."""
+        return None
+
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Learn from the labels, yielding an `Epoch` after each pass.
 

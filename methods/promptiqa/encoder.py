@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from bench.api import UsageError
 from methods.kit import checkpoints
 
-VIT = "vit_base_patch8_224"
-"""timm's name of the encoder of paper and released code."""
+VIT = "vit_base_patch8_224.augreg_in21k_ft_in1k"
+"""timm's name of the released code's encoder. The tag is the weights' that timm 0.5.4, which it
+pins, has for ViT-B/8; later versions have others for the bare name."""
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -49,13 +50,23 @@ def quarters(depth: int, taps: int = 4) -> list[int]:
 class TapTransformer(VisionTransformer):
     """timm's vision transformer without final norm and head, giving intermediate tokens."""
 
-    def __init__(self, size: int, patch: int, width: int, depth: int, heads: int, taps: int = 4):
+    def __init__(
+        self,
+        size: int,
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        taps: int = 4,
+        mlp_ratio: float = 4.0,
+    ) -> None:
         super().__init__(
             img_size=size,
             patch_size=patch,
             embed_dim=width,
             depth=depth,
             num_heads=heads,
+            mlp_ratio=mlp_ratio,
             num_classes=0,
         )
         self.norm = nn.Identity()

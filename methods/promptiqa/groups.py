@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from methods.promptiqa.labels import random_flipping, random_scaling
+from methods.promptiqa.labels import Draws, random_flipping, random_scaling
 from methods.promptiqa.settings import TrainingSettings
 
 Indices = npt.NDArray[np.intp]
@@ -54,7 +54,8 @@ def plan_epoch(
 ) -> list[list[Group]]:
     """Steps of groups that show every image of every source once as query.
 
-    A last group that is short of images is filled up with others of its source.
+    A last group that is short of images is filled up with others of its source, unless its ISPs
+    are drawn apart. Without a prompt there are no ISPs to draw.
     """
     groups = [group for source in range(len(sizes)) for group in _cut(source, sizes, settings, rng)]
     order = rng.permutation(len(groups))
@@ -73,7 +74,7 @@ def _cut(
     found = []
     for at in range(0, total, size):
         queries = rows[at : at + size]
-        if settings.batches == "separate":
+        if settings.batches == "separate" and settings.use_prompt:
             found.append(_with_isps(source, queries, rows, settings, rng))
             continue
         others = np.setdiff1d(rows, queries)
@@ -96,31 +97,30 @@ def _with_isps(
     return Group(source, queries, rng.permutation(others)[: settings.train_isps])
 
 
-def prompted(
-    group: Group, labels: Floats, settings: TrainingSettings, rng: np.random.Generator
-) -> Prompted:
+def prompted(group: Group, labels: Floats, settings: TrainingSettings, rng: Draws) -> Prompted:
     """The group's prompts and targets, scaled and flipped; `labels` are its source's.
 
-    A list of scores that shares one draw is a leave-one-out group (released code), or one
-    query with its ISPs (paper, Eq. 4).
+    What shares one draw is a whole leave-one-out group (released code), or one query with its ISPs
+    (paper, Eq. 4).
     """
     count = len(group.queries)
     own = labels[group.queries]
     if not len(group.isps):
-        scores = _augment(own[None], settings, rng)[0]
+        scores = augmented(own, settings, rng)
         all_rows = np.arange(count)
         gather = np.stack([np.delete(all_rows, row) for row in all_rows])
         return Prompted(all_rows, scores, gather, scores)
     size = len(group.isps)
-    lists = np.column_stack([np.tile(labels[group.isps], (count, 1)), own])
-    lists = _augment(lists, settings, rng)
+    shown = labels[group.isps]
+    lists = np.stack([augmented(np.append(shown, target), settings, rng) for target in own])
     image = np.tile(np.arange(count, count + size), count)
     gather = np.arange(count * size).reshape(count, size)
     return Prompted(image, lists[:, :-1].ravel(), gather, lists[:, -1])
 
 
-def _augment(lists: Floats, settings: TrainingSettings, rng: np.random.Generator) -> Floats:
-    if not settings.use_prompt:
-        return lists
-    lists = random_scaling(lists, settings.scaling, settings.scaling_probability, rng)
-    return random_flipping(lists, settings.flipping_probability, rng)
+def augmented(scores: Floats, settings: TrainingSettings, rng: Draws) -> Floats:
+    """Scores (n,) that share their draws, scaled and then flipped at random (paper, §3.2 F)."""
+    if not settings.use_prompt:  # nothing would tell the network of it
+        return scores
+    scores = random_scaling(scores, settings.scaling, settings.scaling_probability, rng)
+    return random_flipping(scores, settings.flipping_probability, rng)

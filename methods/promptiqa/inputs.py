@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.api import Context, Images
+from bench.api import Context, Images, Pixels
 from methods.kit.devices import autocast, send
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.features import stack_pixels
@@ -20,6 +20,7 @@ from methods.promptiqa.settings import TrainingSettings
 
 Part = Literal["all", "head", "fusion"]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_] | None
 CACHE_BYTES = 2 * 1024**3
 """Outputs of a frozen part are kept in memory where they take no more than this."""
 
@@ -64,12 +65,16 @@ class Inputs:
         self.plan, self.context = plan, context
         self._kept = [self._outputs(source) for source in sources] if self._keeps() else None
 
-    def get(self, source: int, rows: npt.NDArray[np.intp], rng: np.random.Generator) -> Tensor:
+    def mirrored(self, count: int, rng: np.random.Generator) -> Mask:
+        """(count,) which images of a group are mirrored; None for none."""
+        return None if self.plan.settings.image_flip == "none" else rng.random(count) < 0.5
+
+    def get(self, source: int, rows: npt.NDArray[np.intp], mirrored: Mask) -> Tensor:
         """Inputs of the trained part for `rows`, on the device."""
         if self._kept is not None:
             return self._kept[source][torch.from_numpy(rows)].to(self.context.device)
         images = self.sources[source].images
-        return self._frozen([images[int(row)] for row in rows], rng)
+        return self._frozen([images[int(row)] for row in rows], mirrored)
 
     def _keeps(self) -> bool:
         if self.plan.part == "all" or self.plan.settings.image_flip != "none":
@@ -92,15 +97,12 @@ class Inputs:
         ]
         return torch.cat([part.float().cpu() for part in parts])
 
-    def _frozen(
-        self, pixels: Sequence[npt.NDArray[np.uint8]], rng: np.random.Generator | None
-    ) -> Tensor:
+    def _frozen(self, pixels: Sequence[Pixels], mirrored: Mask) -> Tensor:
         batch = stack_pixels(pixels, self.info.image_size)
-        flip = self.plan.settings.image_flip
-        if rng is not None and flip != "none":
-            chosen = torch.from_numpy(rng.random(len(batch)) < 0.5)
-            mirrored = batch.flip(2 if flip == "horizontal" else 1)
-            batch = torch.where(chosen[:, None, None, None], mirrored, batch)
+        if mirrored is not None:
+            axis = 2 if self.plan.settings.image_flip == "horizontal" else 1
+            chosen = torch.from_numpy(mirrored)[:, None, None, None]
+            batch = torch.where(chosen, batch.flip(axis), batch)
         inputs = pixels_to_input(send(batch, self.context.device), self.info)
         if self.plan.part == "all":
             return inputs

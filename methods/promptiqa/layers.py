@@ -29,7 +29,7 @@ class PositionAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, P, C) -> (B, P, C). The energies are not divided by a root."""
         with full_precision(x):
-            x = x.float()
+            x = at_least_single(x)
             q, k, v = (_pointwise(conv, x) for conv in (self.qConv, self.kConv, self.vConv))
             return torch.addcmul(x, self.gamma, _attend(q, k, v, scale=1.0))
 
@@ -42,8 +42,14 @@ def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
 def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """Attention in fp32 whatever autocast says: the softmax multiplies the energies' errors."""
     with full_precision(q):
-        energy = torch.bmm(q.float() * scale, k.float().transpose(1, 2))
-        return torch.bmm(energy.softmax(dim=-1), v.float())
+        q, k, v = (at_least_single(x) for x in (q, k, v))
+        energy = torch.bmm(q * scale, k.transpose(1, 2))
+        return torch.bmm(energy.softmax(dim=-1), v)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays, so that a whole step can be checked in it."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def full_precision(x: Tensor) -> torch.autocast:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,13 +23,13 @@ from bench.api import (
     UsageError,
 )
 from bench.api import Settings as BaseSettings
-from methods.promptiqa.labels import model_labels, native
+from methods.promptiqa.labels import CONSTANTS, model_labels, native
 from methods.promptiqa.prompts import perturb, select
 from methods.promptiqa.recipes import PAPER_SETS
 from methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
 
 if TYPE_CHECKING:
-    from methods.promptiqa.inputs import Part, Source
+    from methods.promptiqa.inputs import Plan, Source
     from methods.promptiqa.network import Network
 
 Floats = npt.NDArray[np.float64]
@@ -64,8 +64,13 @@ class PromptIQA(Method):
 
     @property
     def corpus_normalise(self) -> Literal["minmax_train", "range", "none"]:
-        """How corpus labels should reach `pretrain`: constants refer to a database's range."""
-        return "range" if self.settings.label_scale == "constants" else "minmax_train"
+        """How corpus labels should reach `pretrain`: constants are of scores as shipped."""
+        return "none" if self.settings.label_scale == "constants" else "minmax_train"
+
+    @property
+    def fit_normalise(self) -> Literal["minmax_train", "range", "none"] | None:
+        """Prompts are on the scale of the training."""
+        return "none" if self.settings.label_scale == "constants" else None
 
     def trained_on(self) -> tuple[str, ...]:
         """What the checkpoint has seen; corpora are not named, the harness keeps tests out."""
@@ -90,8 +95,7 @@ class PromptIQA(Method):
         sources = [source for corpus in corpora for source in self._sources(corpus)]
         if not sources:
             raise UsageError("promptiqa: the mixture is empty; name promptiqa.corpora")
-        settings = self.settings
-        yield from self._train(sources, "pretrain", settings.train_part, settings.epochs)
+        yield from self._train(sources, self._stages())
 
     def save_pretrained(self, path: Path) -> None:
         """Write the network's weights to one safetensors file."""
@@ -106,10 +110,8 @@ class PromptIQA(Method):
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Take the prompt from `train`; train on it only where the settings ask for it."""
         self._prompt = self._choose(train)
-        settings = self.settings
-        if settings.finetune_epochs:
-            part, epochs = settings.finetune_part, settings.finetune_epochs
-            yield from self._train(self._sources(train), "finetune", part, epochs)
+        if self.settings.finetune_epochs:
+            yield from self._train(self._sources(train), [self._finetuning()])
 
     def set_prompt(self, images: Images, scores: Scores) -> None:
         """Score by these image-score pairs from now on (higher = better).
@@ -200,6 +202,7 @@ class PromptIQA(Method):
         for name in sorted(set(train.sources)):
             rows = np.flatnonzero(np.array(train.sources) == name)
             labels[rows] = model_labels(train.scores[rows], name, scale, downwards)
+        self._note_scale(train.sources)
         size = settings.ispp_size
         if size > len(train):
             self.notes.append(f"prompt of {len(train)} pairs: there are no {size} labelled images")
@@ -208,6 +211,18 @@ class PromptIQA(Method):
         pixels = [np.array(train.images[int(row)]) for row in rows]
         images, scores = perturb(pixels, labels[rows], settings.perturbation, rng)
         return Prompt(images, scores, downwards)
+
+    def _note_scale(self, sources: Sequence[str]) -> None:
+        settings = self.settings
+        if settings.label_scale != "constants":
+            if settings.checkpoint is not None:
+                self.notes.append(
+                    f"prompt labels are scaled by '{settings.label_scale}'; the authors prompt "
+                    "their checkpoint with label_scale=constants"
+                )
+            return
+        for name in sorted(set(sources) - CONSTANTS.keys()):
+            self.notes.append(f"no label constants for {name}: its labels span 0 to 1")
 
     def _sources(self, labelled: LabelledSet) -> list[Source]:
         from methods.promptiqa.inputs import Source
@@ -222,18 +237,38 @@ class PromptIQA(Method):
             found.append(Source(name, labelled.images.subset(rows), labels))
         return found
 
-    def _train(
-        self, sources: Sequence[Source], purpose: str, part: Part, epochs: int
-    ) -> Generator[Epoch, None, None]:
+    def _stages(self) -> list[Plan]:
+        """The pre-training: the recipe's, and where it has one the stage of the fusion alone."""
         from methods.promptiqa.inputs import Plan
-        from methods.promptiqa.training import Trainer
 
         settings = self.settings
-        lr = settings.lr
-        if purpose == "finetune":
-            lr = settings.finetune_lr
-            update = {"batches": "leave_one_out", "group_size": settings.ispp_size + 1, "groups": 1}
-            settings = settings.model_copy(update=update)
+        stages = [Plan("pretrain", settings.train_part, settings.epochs, settings.lr, settings)]
+        if settings.fusion_epochs and settings.use_prompt:
+            flipping = settings.fusion_flipping if settings.flipping_probability else 0.0
+            update = {"groups": settings.fusion_groups, "flipping_probability": flipping}
+            changed = settings.model_copy(update=update)
+            epochs, lr = settings.fusion_epochs, settings.fusion_lr
+            stages.append(Plan("pretrain-fusion", "fusion", epochs, lr, changed))
+        return stages
+
+    def _finetuning(self) -> Plan:
+        from methods.promptiqa.inputs import Plan
+
+        settings = self.settings
+        size = settings.ispp_size + 1
+        update = {"batches": "leave_one_out", "group_size": size, "groups": 1}
+        changed = settings.model_copy(update=update)
+        part, epochs = settings.finetune_part, settings.finetune_epochs
+        return Plan("finetune", part, epochs, settings.finetune_lr, changed)
+
+    def _train(
+        self, sources: Sequence[Source], stages: Sequence[Plan]
+    ) -> Generator[Epoch, None, None]:
+        from methods.promptiqa.training import Training
+
         network = self._network()
-        plan = Plan(purpose, part, epochs, lr, settings)
-        yield from Trainer(network.net, network.info, sources, plan, self.context).run()
+        total = sum(plan.epochs for plan in stages)
+        for plan in stages:
+            training = Training(network.net, network.info, sources, plan, self.context)
+            for epoch in training.run():
+                yield replace(epoch, total=total)

@@ -14,7 +14,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from methods.promptiqa.layers import MAL, first_token, full_precision
+from methods.promptiqa.layers import MAL, at_least_single, first_token, full_precision
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class PromptIQANet(nn.Module):
         merged = self.fusion_mal(opinions)
         grid = self.size.grid
         with full_precision(merged):
-            tokens = self.block(merged.float())
+            tokens = self.block(at_least_single(merged))
             plane = tokens.transpose(1, 2).reshape(len(tokens), self.size.width, grid, grid)
             return self.cnn(plane).mean(dim=(2, 3))
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from bench.api import Settings
+from methods.promptiqa.labels import LabelScale, Scaling
 from methods.promptiqa.recipes import DEMO_SETS, RECIPES, RecipeName, default_recipe
 
 Selection = Literal["interval", "even", "random"]
@@ -78,13 +79,14 @@ class TrainingSettings(ModelSettings):
     """Released code: each image of a group of one dataset is scored with the others as its prompt.
     Paper: ISPs are drawn apart from the images to score."""
     group_size: int = Field(default=11, ge=2)
-    """Images to score in a group. With leave-one-out the prompt has one less. Both: 66 images over
-    6 devices, hence 11."""
+    """Images to score in a group. With leave-one-out the prompt has one less. Both: the images of
+    one device, 11."""
     groups: PositiveInt = 6
-    """Groups in one step, maybe of different datasets; both: 6 devices."""
+    """Groups in one step, maybe of different datasets, each with its own batch norm. Paper: 66
+    images on 6 devices. Released train.sh: 44 on 4."""
     train_isps: PositiveInt = 10
     """ISPs of a training prompt where `batches` is 'separate'; paper: 10."""
-    scaling: Literal["none", "max", "uniform"] = "max"
+    scaling: Scaling = "max"
     """Random scaling: 'max' divides the scores of prompt and query by their largest (paper, Eq. 4),
     'uniform' by a number drawn between the largest and 1 (released code)."""
     scaling_probability: float = Field(default=0.5, ge=0, le=1)
@@ -94,10 +96,10 @@ class TrainingSettings(ModelSettings):
     image_flip: Literal["none", "horizontal", "vertical"] = "none"
     """Mirrors training images with probability 1/2. Released code: vertical (it means horizontal).
     Paper: none named."""
-    label_scale: Literal["minmax", "constants", "given"] = "minmax"
+    label_scale: LabelScale = "minmax"
     """'minmax': labels span 0 to 1 in every corpus (paper; on its training side). 'constants':
-    fixed constants per database (released code), from labels over its range; prompts need a
-    protocol with `normalise: range` then. 'given': as they come."""
+    fixed constants per database (released code), in training and for prompts, whatever scale a
+    protocol names; a database without constants spans 0 to 1. 'given': as they come."""
     native_labels: bool = True
     """Databases of DMOS keep their direction in training and prompt, as in paper and code;
     predictions are turned upwards again. False orients all labels upwards."""
@@ -114,12 +116,30 @@ class TrainingSettings(ModelSettings):
     """Epochs of one period of 'cosine_restarts' and 'cosine_wave'; paper: 50."""
 
 
-class PromptIQASettings(TrainingSettings):
+class FusionSettings(TrainingSettings):
+    """A second stage of the training, for networks that ignore their prompts after the first.
+
+    Neither paper nor code has one. Where features tell little, a rare flip is too little to gain
+    from reading scores; on features that tell something, frequent flips make the prompt pay.
+    """
+
+    fusion_epochs: int = Field(default=0, ge=0)
+    """Epochs after the others that train prompt encoder and fusion alone, on the image features as
+    they are then. Paper and code: 0."""
+    fusion_lr: float = Field(default=3e-4, gt=0)
+    """Adam's learning rate in those epochs, under the same schedule."""
+    fusion_groups: PositiveInt = 6
+    """Groups a step in those epochs."""
+    fusion_flipping: float = Field(default=0.5, ge=0, le=1)
+    """Probability of flipping in those epochs; none where `flipping_probability` is 0."""
+
+
+class PromptIQASettings(FusionSettings):
     """All of it: the recipe, the model, its training, and the prompt."""
 
     recipe: RecipeName = "paper"
-    """'paper', 'official' (the released code) or 'tiny' (the tiny backbone's default): fills in the
-    settings that are not given."""
+    """'paper', 'official' (the released code; a checkpoint's default) or 'tiny' (the tiny
+    backbone's default): fills in the settings that are not given."""
     ispp_size: PositiveInt = 10
     """ISPs of the prompt; both: 10 (Fig. 3 varies it from 3 to 10)."""
     selection: Selection = "interval"
@@ -135,8 +155,9 @@ class PromptIQASettings(TrainingSettings):
     finetune_lr: float = Field(default=1e-4, gt=0)
     """Learning rate of those passes."""
     finetune_part: Literal["fusion", "head", "all"] = "fusion"
-    """What they train: the prompt and fusion blocks on fixed image features, all behind the
-    encoder, or everything."""
+    """What they train: the prompt and fusion blocks on fixed image features (without a prompt the
+    score head alone), all behind the encoder, or everything, as the paper's fine-tuned baselines
+    (Table 3: 'the model is fine-tuned')."""
 
     @model_validator(mode="before")
     @classmethod
@@ -144,7 +165,7 @@ class PromptIQASettings(TrainingSettings):
         if not isinstance(given, dict):
             return given
         backbone = given.get("backbone")
-        name = given.get("recipe") or default_recipe(backbone)
+        name = given.get("recipe") or default_recipe(backbone, given.get("checkpoint"))
         filled = dict(RECIPES.get(name, {}))
         if backbone == "tiny":
             filled["corpora"] = DEMO_SETS

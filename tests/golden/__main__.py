@@ -9,7 +9,14 @@ from pathlib import Path
 
 from tests.golden import Comparison
 
-METHODS = ("grmp", "promptiqa", "resize")
+METHODS = (
+    "grmp",
+    "promptiqa",
+    "promptiqa_steps",
+    "promptiqa_two_sets",
+    "promptiqa_labels",
+    "resize",
+)
 
 
 def main(arguments: list[str]) -> int:

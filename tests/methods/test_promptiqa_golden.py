@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
@@ -12,20 +13,25 @@ from tests.golden import FOLDER, promptiqa, recipe
 CASE = FOLDER / "promptiqa.json"
 
 
-def test_an_image_feature_at_full_size() -> None:
-    case = json.loads(CASE.read_text())
-    model = promptiqa.full_size_model()
-    image = torch.from_numpy(recipe.images(**case["query_images"]))[:1]
-    with torch.inference_mode():
-        feature = model.features(image)[0]
-    assert float(feature.norm()) == pytest.approx(case["query_feature_norm"][0], rel=1e-4)
-    expected = torch.tensor(case["query_feature_first8"][0])
-    assert torch.allclose(feature[:8], expected, atol=1e-4)
-
-
 @pytest.mark.slow
 def test_the_whole_case() -> None:
     wrong = [item for item in promptiqa.check(json.loads(CASE.read_text())) if not item.ok]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "promptiqa_labels",
+        "promptiqa_steps",
+        pytest.param("promptiqa_two_sets", marks=pytest.mark.slow),
+    ],
+)
+def test_training_is_the_authors(name: str) -> None:
+    check = importlib.import_module(f"tests.golden.{name}").check
+    wrong = [
+        item for item in check(json.loads((FOLDER / f"{name}.json").read_text())) if not item.ok
+    ]
     assert not wrong
 
 

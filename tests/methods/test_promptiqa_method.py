@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ SIZE = 112
 
 
 def build(context: Context | None = None, **values: object) -> PromptIQA:
-    given = {"backbone": "tiny", "epochs": 2, **values}
+    given = {"backbone": "tiny", "epochs": 2, "fusion_epochs": 0, **values}
     return PromptIQA(PromptIQASettings.model_validate(given), context or Context(seed=7))
 
 
@@ -124,10 +125,12 @@ def test_a_file_of_another_size_is_refused(fitted: PromptIQA, tmp_path: Path) ->
 def test_a_checkpoint_takes_the_place_of_pretraining(fitted: PromptIQA, tmp_path: Path) -> None:
     fitted.save_pretrained(tmp_path / "weights.safetensors")
     other = build(checkpoint=tmp_path / "weights.safetensors", checkpoint_sets=["a"])
+    assert other.settings.recipe == "tiny"
     assert other.corpora() == ()
     assert other.trained_on() == ("a",)
     run(other, [], labelled(20, 3))
     assert np.allclose(other.predict(TEST), fitted.predict(TEST), atol=1e-7)
+    assert "label_scale=constants" in other.notes[0]
 
 
 def test_killed_pretraining_goes_on(tmp_path: Path) -> None:
@@ -140,10 +143,40 @@ def test_killed_pretraining_goes_on(tmp_path: Path) -> None:
     second = build(Context(seed=7, scratch=tmp_path, say=said.append), epochs=3)
     rest = [epoch.loss for epoch in second.pretrain(corpora)]
     assert rest == pytest.approx(losses[1:], abs=1e-7)
-    assert said == ["promptiqa: goes on after epoch 1"]
+    assert said == ["training goes on after epoch 1"]
     state = whole._network().net.state_dict()
     for name, value in second._network().net.state_dict().items():
         assert torch.allclose(value.float(), state[name].float(), atol=1e-6), name
+
+
+def test_the_second_stage_trains_the_fusion_alone_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    corpora = [labelled(22, 1)]
+    whole = build(epochs=1, fusion_epochs=3)
+    epochs = whole.pretrain(corpora)
+    assert next(epochs).total == 4
+    first = {k: v.clone() for k, v in whole._network().net.state_dict().items()}
+    losses = [epoch.loss for epoch in epochs]
+    last = whole._network().net.state_dict()
+    moved = {name.split(".")[0] for name in last if not torch.equal(last[name], first[name])}
+    assert moved == {"i_p_fusion", "mlp", "prompt_fusion", "blocks", "norm", "score_block"}
+
+    killed = build(Context(seed=7, scratch=tmp_path), epochs=1, fusion_epochs=3).pretrain(corpora)
+    next(killed)
+    next(killed)
+    again = build(Context(seed=7, scratch=tmp_path), epochs=1, fusion_epochs=3)
+    rest = [epoch.loss for epoch in again.pretrain(corpora)]
+    assert rest == pytest.approx(losses[1:], abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("values", "flipping"),
+    [({}, [0.1, 0.5]), ({"flipping_probability": 0}, [0, 0]), ({"use_prompt": False}, [0.1])],
+)
+def test_the_second_stage_flips_often_unless_nothing_is_flipped(
+    values: dict[str, object], flipping: list[float]
+) -> None:
+    stages = build(fusion_epochs=3, **values)._stages()
+    assert [stage.settings.flipping_probability for stage in stages] == flipping
 
 
 def test_another_trainings_checkpoint_is_not_taken_up(tmp_path: Path) -> None:
@@ -220,6 +253,30 @@ def test_databases_of_dmos_are_prompted_so_and_turned_back(fitted: PromptIQA) ->
         assert method._prompt.scores.tolist() == sorted(method._prompt.scores)
         scores.append(method.predict(TEST))
     assert not np.allclose(scores[0], scores[1], atol=1e-5)
+
+
+def test_without_a_prompt_predictions_are_turned_with_the_requirement() -> None:
+    """As in the paper's Tables 3 and 6: the network does not know that labels run downwards."""
+    method = build(use_prompt=False, native_labels=True)
+    list(method.fit(labelled(20, 3, "demo_synthetic@ssim")))
+    upwards = method.predict(TEST)
+    list(method.fit(labelled(20, 3, "demo_synthetic@lpips")))
+    assert np.allclose(method.predict(TEST), 1 - upwards)
+
+
+def test_constants_take_labels_as_shipped_and_say_where_there_are_none(fitted: PromptIQA) -> None:
+    method = build(label_scale="constants")
+    assert (method.corpus_normalise, method.fit_normalise) == ("none", "none")
+    method._loaded = fitted._loaded
+    train = labelled(20, 3, "spaq")
+    list(method.fit(replace(train, scores=20 + 50 * train.scores)))
+    assert method._prompt is not None
+    assert method._prompt.scores.min() == pytest.approx(0.2)
+    assert method._prompt.scores.max() == pytest.approx(0.7)
+    assert method.notes == []
+    list(method.fit(labelled(20, 3)))
+    assert method.notes == ["no label constants for noise: its labels span 0 to 1"]
+    assert build().fit_normalise is None
 
 
 def test_pairs_of_the_users_own(fitted: PromptIQA) -> None:

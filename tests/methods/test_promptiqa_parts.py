@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,12 +15,14 @@ from hypothesis import strategies as st
 from timm.models.vision_transformer import Block
 from torch import nn
 
-from methods.promptiqa.groups import Group, plan_epoch, prompted
+from methods.kit.trainer import At
+from methods.promptiqa.groups import Group, augmented, plan_epoch, prompted
 from methods.promptiqa.labels import model_labels, random_flipping, random_scaling
 from methods.promptiqa.layers import AttentionBlock, first_token
 from methods.promptiqa.model import ModelSize, PromptIQANet
 from methods.promptiqa.prompts import even_positions, interval_positions, perturb, select
 from methods.promptiqa.settings import PromptIQASettings
+from methods.promptiqa.steps import GroupLoss, Member
 from tools.promptiqa_cost import plain_attention_block, plain_forward
 
 SMALL = ModelSize(
@@ -138,32 +143,30 @@ def test_perturbations() -> None:
 
 
 def test_scaling_formulas() -> None:
-    lists = np.array([[0.1, 0.4, 0.5], [0.2, 0.3, 0.8]])
-    rng = np.random.default_rng(0)
-    scaled = random_scaling(lists, "max", 1.0, rng)
-    assert np.allclose(scaled, [[0.2, 0.8, 1.0], [0.25, 0.375, 1.0]])
-    uniform = random_scaling(lists, "uniform", 1.0, rng)
-    factor = lists / uniform
-    assert np.allclose(factor, factor[:, :1])
-    assert (factor[:, 0] >= lists.max(axis=1)).all()
-    assert (factor[:, 0] <= 1).all()
-    assert (random_scaling(lists, "none", 1.0, rng) == lists).all()
-    assert (random_scaling(lists, "max", 0.0, rng) == lists).all()
-    assert (random_scaling(np.zeros((1, 3)), "max", 1.0, rng) == 0).all()
+    scores = np.array([0.1, 0.4, 0.5])
+    assert np.allclose(random_scaling(scores, "max", 1, Random(0)), [0.2, 0.8, 1.0])
+    factors = [scores / random_scaling(scores, "uniform", 1, rng) for rng in map(Random, range(50))]
+    assert all(np.ptp(factor) < 1e-12 and 0.5 <= factor[0] <= 1 for factor in factors)
+    assert np.ptp([factor[0] for factor in factors]) > 0.4
+    assert (random_scaling(scores, "none", 1, Random(0)) == scores).all()
+    assert (random_scaling(scores, "max", 0, Random(0)) == scores).all()
+    assert (random_scaling(np.zeros(3), "max", 1, Random(0)) == 0).all()
 
 
-def test_scaling_and_flipping_are_drawn_list_by_list() -> None:
-    lists = np.full((4000, 2), 0.25)
+def test_scaling_and_flipping_are_drawn_prompt_by_prompt() -> None:
+    options = settings(recipe="paper", scaling_probability=0.5, flipping_probability=0.1)
+    scores = np.array([0.25, 0.2])
     rng = np.random.default_rng(0)
-    assert random_scaling(lists, "max", 0.5, rng)[:, 0].mean() == pytest.approx(0.625, abs=0.02)
-    flipped = random_flipping(lists, 0.1, rng)
-    assert (flipped[:, 0] == flipped[:, 1]).all()
-    assert (flipped[:, 0] == 0.75).mean() == pytest.approx(0.1, abs=0.02)
+    drawn = np.stack([augmented(scores, options, rng) for _ in range(4000)])
+    scaled = np.isclose(drawn, [1, 0.8]).all(axis=1) | np.isclose(drawn, [0, 0.2]).all(axis=1)
+    flipped = drawn[:, 1] > drawn[:, 0]
+    assert scaled.mean() == pytest.approx(0.5, abs=0.02)
+    assert flipped.mean() == pytest.approx(0.1, abs=0.02)
+    assert scaled[flipped].mean() == pytest.approx(0.5, abs=0.08)
 
 
 def test_flipping_formula() -> None:
-    flipped = random_flipping(np.array([[0.1, 0.4]]), 1.0, np.random.default_rng(0))
-    assert np.allclose(flipped, [[0.9, 0.6]])
+    assert np.allclose(random_flipping(np.array([0.1, 0.4]), 1, Random(0)), [0.9, 0.6])
 
 
 def test_labels_of_paper_and_code() -> None:
@@ -171,10 +174,20 @@ def test_labels_of_paper_and_code() -> None:
     assert np.allclose(model_labels(scores, "koniq10k", "minmax", True), [0, 0.5, 1])
     assert np.allclose(model_labels(scores, "csiq", "minmax", True), [1, 0.5, 0])
     assert np.allclose(model_labels(scores, "csiq", "minmax", False), [0, 0.5, 1])
-    assert np.allclose(model_labels(scores, "kadid10k", "constants", True), 0.8 * scores)
-    assert np.allclose(model_labels(scores, "bid", "constants", True), scores * 5 / 9)
-    assert np.allclose(model_labels(scores, "live@new", "constants", True), 0.99 - scores)
+    assert np.allclose(model_labels(scores, "csiq", "given", True), 1 - scores)
     assert np.allclose(model_labels(np.ones(3), "koniq10k", "minmax", True), 0.5)
+
+
+def test_constants_are_of_the_scores_as_shipped() -> None:
+    dmos = np.array([21.0, 61.0])
+    assert np.allclose(model_labels(-dmos, "live", "constants", True), [0.2, 0.6])
+    assert np.allclose(model_labels(-dmos, "live", "constants", False), [0.8, 0.4])
+    mos = np.array([1.0, 4.5])
+    assert np.allclose(model_labels(mos, "bid", "constants", True), mos / 9)
+    # Without constants: a scale of their own, and the labels of a metric.
+    for source in ("koniq10k", "tid2013@ssim"):
+        assert np.allclose(model_labels(mos, source, "constants", True), [0, 1])
+    assert np.allclose(model_labels(-mos, "tid2013@lpips", "constants", True), [0, 1])
 
 
 # -- groups ----------------------------------------------------------------------------------------
@@ -220,6 +233,34 @@ def test_separate_prompts_are_scaled_with_their_query() -> None:
     assert found.image.tolist() == [2, 2]
     assert np.allclose(found.score, [0.5, 1.0])
     assert np.allclose(found.target, [1.0, 0.25])
+
+
+def test_without_a_prompt_no_pairs_are_drawn() -> None:
+    options = settings(recipe="paper", group_size=4, use_prompt=False)
+    groups = [g for step in plan_epoch([13], options, np.random.default_rng(0)) for g in step]
+    assert all(len(group.rows) == 4 for group in groups)
+
+
+# -- a step ----------------------------------------------------------------------------------------
+
+
+def gradients(groups: Sequence[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Gradients of a step over groups of five images, and the first running mean."""
+    net = small_net(replace(SMALL, dropout=0)).requires_grad_(True).train()
+    options = settings(recipe="official", scaling="none", flipping_probability=0)
+    rows = np.arange(5)
+    prompt = prompted(Group(0, rows, rows[:0]), rows / 5, options, Random(0))
+    members = [Member(partial(net.features, random_images(5, seed)), prompt) for seed in groups]
+    GroupLoss(net)(members, At(0, 0)).backward()
+    found = [torch.zeros_like(p) if p.grad is None else p.grad for p in net.parameters()]
+    return found, net.cnn[1].running_mean  # type: ignore[return-value]
+
+
+def test_each_groups_batch_norm_sees_that_group_alone() -> None:
+    (first, mean), (second, _), (both, left) = gradients([1]), gradients([2]), gradients([1, 2])
+    for alone, other, together in zip(first, second, both, strict=True):
+        assert torch.allclose((alone + other) / 2, together, atol=1e-7)
+    assert torch.equal(left, mean)
 
 
 # -- the graph -------------------------------------------------------------------------------------
@@ -303,7 +344,9 @@ def test_recipes_fill_what_is_not_given() -> None:
     tiny = settings(backbone="tiny")
     assert tiny.recipe == "tiny"
     assert tiny.corpora == ("demo_authentic", "demo_synthetic", "demo_pretrain")
-    assert settings(checkpoint="best_model.pth.tar").corpora == ()
+    assert (paper.groups, official.groups, tiny.groups) == (6, 4, 2)
+    theirs = settings(checkpoint="best_model.pth.tar")
+    assert (theirs.recipe, theirs.corpora, theirs.label_scale) == ("official", (), "constants")
     assert len(paper.corpora) == 12
 
 

@@ -20,7 +20,7 @@ WITHOUT_BACKBONE = ("sanity",)
 SHORT = {
     "grmp": ("meta_epochs=1", "epochs=1", "grmp.crops=1", "grmp.test_crops=1"),
     "mpiqe": ("epochs=1",),
-    "promptiqa": ("epochs=1",),
+    "promptiqa": ("epochs=1", "promptiqa.fusion_epochs=1"),
     "deiqt": ("epochs=1", "deiqt.warmup_epochs=0"),
 }
 """Settings that make a method's training short, not good."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from bench import source
 from bench.data.data_cache import DataCache
@@ -175,7 +175,7 @@ class Planner:
             # Whose scores choose the epoch defines the result; whose are only drawn does not.
             monitored=task.test if protocol.selection == "best_test" and len(tasks) > 1 else None,
             evaluate_every=protocol.evaluate_every,
-            normalise=protocol.normalise,
+            normalise=row.normalise or protocol.normalise,
         )
 
     def _corpora(self, row: _Row, tasks: tuple[Task, ...], repeat: int) -> dict[str, str]:
@@ -218,6 +218,10 @@ class _Row:
     @cached_property
     def corpora(self) -> Sequence[str]:
         return self.variant.build().corpora()
+
+    @cached_property
+    def normalise(self) -> Literal["minmax_train", "range", "none"] | None:
+        return self.variant.build().fit_normalise
 
     def pretrain(self, corpora: dict[str, str]) -> tuple[PretrainSpec, str]:
         """The pre-trained state on these rows of corpora, and its key."""
