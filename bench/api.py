@@ -25,6 +25,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
+from bench.model.records import TABLE_NOTE
 from bench.util.errors import (
     BenchError,
     DataError,
@@ -174,10 +175,20 @@ class Method(ABC):
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
 
+    def note_at_table(self, text: str) -> None:
+        """Note what every table must say beside this method's numbers, e.g. a loss left out."""
+        note = TABLE_NOTE + text
+        if note not in self.notes:
+            self.notes.append(note)
+
     @property
     def policy(self) -> ImagePolicy:
         """How images are decoded for this method."""
         return ImagePolicy()
+
+    def reads_annotations(self) -> bool:
+        """Whether `fit` learns from scenes or distortions; they then enter the run's name."""
+        return False
 
     def trained_on(self) -> tuple[str, ...]:
         """Datasets whose labels the loaded weights have seen before `fit` (contamination)."""

@@ -57,6 +57,11 @@ class CellResult:
         return any(test in map(_name, run.trained_on) for run in self.records)
 
     @property
+    def table_notes(self) -> list[str]:
+        """What a table must say beside its numbers, each note of its done runs once."""
+        return list(dict.fromkeys(note for run in self.done for note in run.table_notes))
+
+    @property
     def unlabelled(self) -> bool:
         """Whether its test images have no labels: no metric can be computed, nothing is missing."""
         return bool(self.done) and not any(run.judged for run in self.done)

@@ -44,6 +44,13 @@ class DataCache:
             self._splits[key] = selection.split_of(task, rule, repeat, train, test, folder)
         return self._splits[key]
 
+    def annotations(self, task: Task, rule: SplitRule, repeat: int) -> str:
+        """The digest of the scenes and distortions that the training side has."""
+        from bench.data import annotations
+
+        split, _ = self.split(task, rule, repeat)
+        return annotations.digest(self.dataset(task.train), split.train)
+
     def images(self, spec: str, policy: ImagePolicy) -> Images:
         """All images of a dataset, decoded once under a policy and mapped from the cache."""
         key = (spec, policy)

@@ -88,6 +88,7 @@ def _cell(
         "selection": SELECTIONS[cell.entry.selection],
         "mark": MARKS["best_test"] if cell.entry.selection == "best_test" else "",
         "dagger": cell.contaminated,
+        "table_notes": cell.table_notes,
         "charts": [*_scatter(site, cell), *_curves(site, cell)],
         "worst": worst_errors(site, cell, 6) if last else [],
         "runs": [_run(run, cell, repeat) for repeat, run in enumerate(cell.runs)],
@@ -145,6 +146,7 @@ def _row(site: Site, cell: CellResult, metrics: Sequence[str]) -> dict[str, Any]
         "labels": budget_title(task.budget),
         "order": task.labels or 0,
         "mark": (MARKS["contaminated"] if cell.contaminated else "") + double,
+        "table_notes": cell.table_notes,
         "values": [found.get(metric) for metric in metrics],
     }
 

@@ -45,6 +45,7 @@ def test_a_pretrainings_name_is_pinned() -> None:
         {"split": SplitRule(seed=1)},
         {"split_digest": "11" * 32},
         {"repeat": 4},
+        {"annotations": "22" * 32},
         {"method": "promptiqa"},
         {"method_version": "2"},
         {"settings": {"lambda": 4.0, "recipe": "paper", "note": "λ"}},

@@ -105,7 +105,10 @@ class RunExecutor:
         spec = work.spec
         train, test = (self.data_cache.dataset(name) for name in (spec.task.train, spec.task.test))
         split, found = self.data_cache.split(spec.task, spec.split, spec.repeat)
-        if found != spec.split_digest:
+        annotations = spec.annotations and self.data_cache.annotations(
+            spec.task, spec.split, spec.repeat
+        )
+        if (found, annotations) != (spec.split_digest, spec.annotations):
             raise DataError(
                 f"{spec.task.title}: the data changed after the run was planned; plan it again"
             )

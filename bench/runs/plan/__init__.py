@@ -133,11 +133,15 @@ class Planner:
             if pretrained not in pretrains:
                 pretrains[pretrained] = PretrainJob(spec, row.variant, task, repeat)
         protocol = self.protocol
+        annotations = None
+        if row.reads_annotations and not task.zero_shot:
+            annotations = self.data_cache.annotations(task, self.rule, repeat)
         return RunSpec(
             task=task,
             split=self.rule,
             split_digest=split_digest,
             repeat=repeat,
+            annotations=annotations,
             method=row.variant.method,
             method_version=row.variant.cls.version,
             settings=row.settings,
@@ -180,6 +184,10 @@ class _Row:
     @cached_property
     def corpora(self) -> Sequence[str]:
         return self.variant.build().corpora()
+
+    @cached_property
+    def reads_annotations(self) -> bool:
+        return self.variant.build().reads_annotations()
 
     def pretrain(self, corpora: dict[str, str]) -> tuple[PretrainSpec, str]:
         """The pre-trained state on these rows of corpora, and its key."""
