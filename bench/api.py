@@ -160,6 +160,9 @@ class Method(ABC):
     """Its settings; the default has none."""
     argument: ClassVar[str | None] = None
     """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
+    judges_images: ClassVar[bool] = True
+    """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
+    scores that are looked up."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
@@ -191,7 +194,11 @@ class Method(ABC):
         return False
 
     def trained_on(self) -> tuple[str, ...]:
-        """Datasets whose labels the loaded weights have seen before `fit` (contamination)."""
+        """Datasets whose labels the loaded weights have seen before `fit` (contamination).
+
+        `NAME`, or `NAME#SCHEME/K` where only the training side of a published split has been seen
+        (`bench.model.contamination`).
+        """
         return ()
 
     def oracle_of(self) -> str | None:
@@ -273,6 +280,12 @@ class Method(ABC):
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
         raise TypeError(f"{self.name} cannot be loaded")
+
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """Settings under which learning from eight images of 128 pixels takes seconds and shows:
+        what `bench conform` asks a method under. `argument` is that of NAME:ARGUMENT."""
+        return {}
 
     @classmethod
     def learns(cls) -> bool:

@@ -41,6 +41,11 @@ class MPIQE(Method):
             self._engine = Engine(self.settings, self.context)
         return self._engine
 
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """A few epochs, one crop a prediction."""
+        return {"epochs": 6, "batch_size": 4, "test_crops": 1}
+
     @property
     def policy(self) -> ImagePolicy:
         """Images as they are, unless set otherwise."""

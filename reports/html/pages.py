@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench.analysis.curves import cloud, diagnostic, loss, on_test, over_epochs
 from bench.analysis.grid import MARKS, metric_title, number, signed
 from bench.analysis.results import CellResult
+from bench.model.contamination import entry_title
 from bench.model.identity import digest
 from bench.model.records import Environment, Record
 from bench.util.errors import StoreError
@@ -40,7 +41,7 @@ def method(site: Site, label: str) -> dict[str, Any]:
         "name": cells[0].entry.method,
         "versions": sorted({run.spec.method_version for run in records}),
         "weights": _distinct(" ".join(run.spec.weights.values()) for run in records),
-        "trained_on": sorted({name for run in records for name in run.trained_on}),
+        "trained_on": sorted({entry_title(name) for run in records for name in run.trained_on}),
         "settings": sorted(common.items()),
         "facts": shared,
         "cells": [_cell(site, cell, common, shared, cell in last) for cell in cells],

@@ -13,7 +13,7 @@ from bench.store import Store
 from reports import latex
 from reports.render import render
 from reports.terminal import leaderboard
-from tests.reports.stores import maker, task
+from tests.fake_results import maker, task
 
 NOTES = ["a remark", "§ without L_scene / L_dist"]
 EVIL = "§ 100% <b>_odd_</b>"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.data.data_cache import DataCache
+from bench.model.contamination import saw_test_labels
 from bench.model.records import PretrainSpec, RunSpec, Task
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant
@@ -111,7 +112,7 @@ class Planner:
         for row in map(_Row, variants):
             variant = row.variant
             for task in self.protocol.tasks():
-                if exclude_contaminated and contaminated(variant, task):
+                if exclude_contaminated and contaminated(variant, task, self.protocol):
                     left_out.append((variant, task))
                     continue
                 runs = tuple(
@@ -198,10 +199,10 @@ class _Row:
         return self._states[known]
 
 
-def contaminated(variant: Variant, task: Task) -> bool:
-    """Whether the weights a method starts from have seen labels of the task's test dataset."""
-    seen = {name.partition("@")[0] for name in variant.build().trained_on()}
-    return task.test.partition("@")[0] in seen
+def contaminated(variant: Variant, task: Task, protocol: Protocol) -> bool:
+    """Whether the weights a method starts from have seen labels that one of the repeats tests."""
+    seen, rule = variant.build().trained_on(), protocol.split_rule()
+    return any(saw_test_labels(seen, task, rule, repeat) for repeat in range(protocol.repeats))
 
 
 def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:
