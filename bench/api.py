@@ -25,6 +25,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
+from bench.model.records import TABLE_NOTE
 from bench.util.errors import (
     BenchError,
     DataError,
@@ -159,6 +160,9 @@ class Method(ABC):
     """Its settings; the default has none."""
     argument: ClassVar[str | None] = None
     """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
+    judges_images: ClassVar[bool] = True
+    """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
+    scores that are looked up."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
@@ -174,13 +178,27 @@ class Method(ABC):
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
 
+    def note_at_table(self, text: str) -> None:
+        """Note what every table must say beside this method's numbers, e.g. a loss left out."""
+        note = TABLE_NOTE + text
+        if note not in self.notes:
+            self.notes.append(note)
+
     @property
     def policy(self) -> ImagePolicy:
         """How images are decoded for this method."""
         return ImagePolicy()
 
+    def reads_annotations(self) -> bool:
+        """Whether `fit` learns from scenes or distortions; they then enter the run's name."""
+        return False
+
     def trained_on(self) -> tuple[str, ...]:
-        """Datasets whose labels the loaded weights have seen before `fit` (contamination)."""
+        """Datasets whose labels the loaded weights have seen before `fit` (contamination).
+
+        `NAME`, or `NAME#SCHEME/K` where only the training side of a published split has been seen
+        (`bench.model.contamination`).
+        """
         return ()
 
     def oracle_of(self) -> str | None:
@@ -267,6 +285,12 @@ class Method(ABC):
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
         raise TypeError(f"{self.name} cannot be loaded")
+
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """Settings under which learning from eight images of 128 pixels takes seconds and shows:
+        what `bench conform` asks a method under. `argument` is that of NAME:ARGUMENT."""
+        return {}
 
     @classmethod
     def learns(cls) -> bool:

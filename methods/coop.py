@@ -90,6 +90,11 @@ class Coop(Method):
             self._prompts = self._build()
         return self._prompts
 
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """Steps that are few and large."""
+        return {"epochs": 40, "lr": 0.02, "batch_size": 4, "augment": False}
+
     @property
     def policy(self) -> ImagePolicy:
         """As the settings say."""
@@ -227,6 +232,11 @@ class ClipIqaPlus(Coop):
     name = "clipiqa_plus"
     Settings: ClassVar[type[ClipIqaPlusSettings]] = ClipIqaPlusSettings
     settings: ClipIqaPlusSettings
+
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """Steps that are few and large, and a short context."""
+        return {"epochs": 30, "lr": 0.1, "batch_size": 4, "n_context": 4}
 
 
 def _ends(labels: Tensor) -> Tensor:

@@ -72,6 +72,20 @@ class Deiqt(Regression):
     Settings: ClassVar[type[DeiqtSettings]] = DeiqtSettings
     settings: DeiqtSettings
 
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """A network of two blocks, small crops, fewer of them."""
+        return {
+            "backbone": None,
+            "vit": "test_vit",
+            "crop": 32,
+            "crops": 1,
+            "test_crops": 2,
+            "batch_size": 4,
+            "epochs": 6,
+            "lr": 3e-3,
+        }
+
     def build(self) -> nn.Module:
         """Encoder and decoder. BenchError where weights cannot be had."""
         own = self.settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -124,6 +124,11 @@ class LinearProbe(_Probe):
     name = "linear_probe"
     Settings: ClassVar[type[LinearProbeSettings]] = LinearProbeSettings
     settings: LinearProbeSettings
+
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """Fewer epochs."""
+        return {"epochs": 30}
 
     def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
         """AdamW from zero weights and the mean label."""

@@ -73,6 +73,33 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
 }
 
+_FEW: Mapping[str, Any] = {"batch_size": 4, "test_crops": 1, "loss": "mse"}
+_PLAIN: Mapping[str, Any] = {**_FEW, "epochs": 6, "lr": 1e-3, "crop": 96}
+# Running means of batch norms take some twenty steps to be near what they follow.
+_NORMED: Mapping[str, Any] = {**_PLAIN, "crop": 64, "epochs": 20}
+_LARGE: Mapping[str, Any] = {**_PLAIN, "crop": 224, "resize_mode": "short_side", "resize": 224}
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "cnniqa": {
+        **_FEW,
+        "lr": 1e-3,
+        "epochs": 14,
+        "crop": 32,
+        "crops": 6,
+        "test_crops": 2,
+        "batch_size": 8,
+    },
+    "metaiqa": _NORMED,
+    "nima": {**_PLAIN, "epochs": 16},
+    "nima-vgg16": {**_PLAIN, "crop": 64, "epochs": 8, "lr": 1e-4},
+    "paq2piq": _NORMED,
+    "topiq_nr": _NORMED,
+    "hyperiqa": {**_LARGE, "epochs": 12},
+    "maniqa": {**_LARGE, "epochs": 2, "lr": 1e-4},
+    "tres": _LARGE,
+    "musiq": {**_LARGE, "crop": 96, "resize": 96, "epochs": 4, "lr": 1e-4},
+}
+"""What makes a fit on eight small images short, where it is not `_PLAIN`."""
+
 NOT_TRAINED: dict[str, str] = {
     "liqe": "LIQE learns from scene and distortion labels together with quality, on the towers of "
     "OpenAI's ViT-B/32; pyiqa has its scoring only, with text features that stay fixed",
@@ -162,6 +189,11 @@ class PyiqaTrained(Regression):
     def __init__(self, settings: PyiqaTrainedSettings, context: Context) -> None:
         super().__init__(settings, context)
         self.architecture = ARCHITECTURES[settings.arch]
+
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """Few steps on small crops; networks that take 224 pixels take seconds an image."""
+        return dict(SMALL.get(argument or "", _PLAIN))
 
     @property
     def whole_images(self) -> bool:

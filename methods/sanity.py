@@ -25,6 +25,7 @@ class Constant(Method):
     """The same score for every image: correlations are undefined."""
 
     name = "constant"
+    judges_images = False
 
     def predict(self, images: Images) -> Scores:
         """Zeros, (n,)."""
@@ -35,6 +36,7 @@ class Random(Method):
     """A random score for every image: correlations scatter around zero."""
 
     name = "random"
+    judges_images = False
 
     def predict(self, images: Images) -> Scores:
         """Uniform draws in 0–1, (n,), each by the seed and the pixels of its image."""
@@ -46,6 +48,7 @@ class LabelMean(Method):
     """The mean of the training labels for every image: the RMSE to beat, no correlation."""
 
     name = "label_mean"
+    judges_images = False
 
     def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__(settings, context)
@@ -91,6 +94,7 @@ class Oracle(Method):
     """
 
     name = "oracle"
+    judges_images = False
     argument = "dataset"
     real_names = True
     Settings: ClassVar[type[OracleSettings]] = OracleSettings

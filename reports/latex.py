@@ -254,6 +254,8 @@ def _cell(cell: GridCell | None, style: Style, interval: bool) -> str:
     # Where rows are told apart by selection, the mark stands beside their name.
     if cell.selection == "best_test" and "selection" not in style.rows:
         text += r"$^\ddagger$"
+    if cell.noted:
+        text += r"$^\S$"
     if interval and cell.n:
         text += f" {_interval(cell)}"
     if not cell.complete:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.analysis.grid import Grid
+from bench.analysis.grid import Grid, table_notes
 from bench.analysis.published import BETWEEN, Printed, PublishedSource
 from reports.latex_text import escape
 from reports.latex_titles import dataset_title, levels, shown
@@ -85,7 +85,8 @@ def _remarks(summary: pd.DataFrame, style: Style) -> list[str]:
             r"Backbone \emph{tiny}: results of a small demonstration network.",
         ),
     ]
-    return [text for there, text in remarks if there]
+    texts = [text for there, text in remarks if there]
+    return [*texts, *(rf"$^\S${escape(note.rstrip('.'))}." for note in table_notes(summary))]
 
 
 def _published(summary: pd.DataFrame, arranged: Grid, printed: Printed) -> list[str]:

@@ -21,6 +21,7 @@ SPECIAL = {
     '"': "''",
     "†": r"$^\dagger$",
     "‡": r"$^\ddagger$",
+    "§": r"$^\S$",
     "→": r"$\rightarrow$",
     "←": r"$\leftarrow$",
     "×": r"$\times$",

@@ -11,7 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.embedding import RULE
-from bench.analysis.grid import Grid, GridCell, Key, grid, metric_title, number, row_title, signed
+from bench.analysis.grid import (
+    Grid,
+    GridCell,
+    Key,
+    grid,
+    metric_title,
+    number,
+    row_title,
+    signed,
+    table_notes,
+)
 from bench.analysis.published import NOTHING, Printed, mark
 
 if TYPE_CHECKING:
@@ -165,6 +175,7 @@ def _legend(summary: pd.DataFrame) -> list[str]:
         lines.append("† the method's weights had seen labels of the test dataset")
     if (summary["selection"] == "best_test").any():
         lines.append("‡ best epoch chosen on the test set: an upper bound, not a result")
+    lines += [f"§ {note}" for note in table_notes(summary)]
     if summary["demo"].any():
         lines.append("demo sets are rendered: for trying the harness, no reproduction")
     return lines

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 DIGITS = 3
 """Decimals of a correlation in tables; ties are judged as printed."""
-MARKS = {"best_test": "‡", "contaminated": "†"}
+MARKS = {"best_test": "‡", "contaminated": "†", "noted": "§"}
+NOTE_BREAK = "; "
+"""Between the notes of a cell in the summary."""
 COMPETITION = ["protocol", "dataset", "labels", "selection", "metric"]
 """Cells that agree in all of these compete: methods on one task, chosen by one rule."""
 
@@ -37,6 +39,8 @@ class GridCell:
     """1 for the best and for all that print like it, 2 for the next; None: not ranked."""
     contaminated: bool
     selection: str
+    noted: bool = False
+    """Whether its runs have notes that a table must show (`table_notes`)."""
     published: str = ""
     """The number that a paper prints for the same, '' for none."""
     published_in: str = ""
@@ -56,9 +60,14 @@ class GridCell:
 
     @property
     def marks(self) -> str:
-        """'†' where the method had seen the test dataset's labels, '‡' for the best test epoch."""
-        dagger = MARKS["contaminated"] if self.contaminated else ""
-        return dagger + (MARKS["best_test"] if self.selection == "best_test" else "")
+        """'†' where the method had seen the test dataset's labels, '‡' for the best test epoch, '§'
+        where a note stands below the table."""
+        there = {
+            "contaminated": self.contaminated,
+            "best_test": self.selection == "best_test",
+            "noted": self.noted,
+        }
+        return "".join(MARKS[name] for name, holds in there.items() if holds)
 
     @property
     def count(self) -> str:
@@ -195,6 +204,28 @@ def row_title(key: Key, keys: Sequence[str], several: bool) -> str:
     return f"{title} ({selection})" if several else title
 
 
+def table_notes(summary: pd.DataFrame) -> list[str]:
+    """What '§' means in tables of a summary: a line a row and note, with the datasets that it holds
+    for where it does not hold for all.
+
+    >>> import pandas as pd
+    >>> table_notes(pd.DataFrame({"label": ["a", "a", "b"], "dataset": ["x", "y", "x"],
+    ...                           "notes": ["no views", "", "from scratch"]}))
+    ['a on x: no views', 'b: from scratch']
+    """
+    lines = []
+    for label, rows in summary.groupby("label", sort=False):
+        found: dict[str, list[str]] = {}
+        for dataset, notes in zip(rows["dataset"], rows["notes"], strict=True):
+            for note in filter(None, str(notes).split(NOTE_BREAK)):
+                found.setdefault(note, []).append(str(dataset))
+        everywhere = set(rows["dataset"])
+        for note, datasets in found.items():
+            part = ", ".join(dict.fromkeys(datasets))
+            lines.append(f"{label}{'' if set(datasets) == everywhere else f' on {part}'}: {note}")
+    return lines
+
+
 def metric_title(name: str) -> str:
     """A metric as tables head it."""
     return METRICS[name].title if name in METRICS else name
@@ -214,6 +245,7 @@ def _cell(item: Mapping[Hashable, Any]) -> GridCell:
         rank=int(rank) if math.isfinite(rank) else None,
         contaminated=bool(item["contaminated"]),
         selection=str(item["selection"]),
+        noted=bool(item["notes"]),
         published=str(item["published"]),
         published_in=str(item["published_in"]),
         difference=float(item["difference"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.demo import DEMO_SETS
+from bench.model.contamination import saw_test_labels
 from bench.model.records import Record
 from bench.protocol import Protocol
 from bench.store import Store, manifest
@@ -53,8 +54,15 @@ class CellResult:
     @property
     def contaminated(self) -> bool:
         """Whether the method's weights had seen labels of the test dataset before `fit`."""
-        test = _name(self.entry.task.test)
-        return any(test in map(_name, run.trained_on) for run in self.records)
+        return any(
+            saw_test_labels(run.trained_on, run.spec.task, run.spec.fit.split, run.spec.repeat)
+            for run in self.records
+        )
+
+    @property
+    def table_notes(self) -> list[str]:
+        """What a table must say beside its numbers, each note of its done runs once."""
+        return list(dict.fromkeys(note for run in self.done for note in run.table_notes))
 
     @property
     def unlabelled(self) -> bool:

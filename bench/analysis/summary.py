@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.embedding import noise_counts
+from bench.analysis.grid import NOTE_BREAK
 from bench.analysis.published import beside
 from bench.analysis.results import CellResult, Results, load
 from bench.stats.median import MedianInterval, median_interval
@@ -53,6 +54,7 @@ COLUMNS = (
     "difference",
     "demo",
     "contaminated",
+    "notes",
     "seconds",
 )
 """Columns of the summary, in the order of the CSV file; `docs/reports.md` says what each holds."""
@@ -121,6 +123,7 @@ def row(cell: CellResult, metric: str) -> dict[str, Any]:
         "difference": math.nan,
         "demo": cell.demo,
         "contaminated": cell.contaminated,
+        "notes": NOTE_BREAK.join(cell.table_notes),
         "seconds": statistics.median(seconds) if seconds else math.nan,
     }
 

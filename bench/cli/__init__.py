@@ -118,6 +118,17 @@ def predict(
     )
 
 
+@app.command()
+def conform(
+    method: Annotated[str, typer.Argument(help="Method, with its argument where it takes one.")],
+    assignments: Assignments = None,
+) -> None:
+    """Check that a method keeps the contract: one line a rule, 1 where one is broken."""
+    from bench.cli import commands
+
+    raise typer.Exit(commands.conform(method, assignments or []))
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, datasets, protocols or backbones.")],

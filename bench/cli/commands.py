@@ -119,3 +119,22 @@ def predict(
     predicting.write_scores(out, paths, predicting.score(ready, paths))
     Console().print(f"{len(paths)} images scored by {method}: {out}", highlight=False, markup=False)
     return 0
+
+
+def conform(method: str, assignments: Sequence[str]) -> int:
+    """Ask a method about every rule of the contract, a line a rule; 1 where one is broken."""
+    from bench import registry
+    from bench.protocol.variants import parse_assignments
+    from bench.runs.conformance import conform as asked
+
+    own = f"{registry.split_name(registry.full_name(method))[0]}."
+    settings = {
+        key.removeprefix(own): value for key, value in parse_assignments(assignments).items()
+    }
+    marks = {"holds": "ok", "broken": "BROKEN", "inapplicable": "-"}
+    broken = 0
+    for outcome in asked(method, settings):
+        why = f": {outcome.why}" if outcome.why else ""
+        print(f"{marks[outcome.verdict]:8}{outcome.rule}{why}", flush=True)
+        broken += outcome.verdict == "broken"
+    return FAILED if broken else 0

@@ -96,13 +96,14 @@ def _seen(text: str, cls: type[Method]) -> list[str]:
     """What the weights were trained on, where the name alone says which weights they are."""
     from bench import registry
     from bench.api import Context
+    from bench.model.contamination import entry_title
 
     given = registry.split_name(registry.full_name(text))[1] is not None
     needed = {name for name, value in cls.Settings.model_fields.items() if value.is_required()}
     if needed - ({cls.argument} if given else set()):
         return []
     cls, settings = registry.settings_for(text, {})
-    seen = cls(settings, Context()).trained_on()
+    seen = [entry_title(entry) for entry in cls(settings, Context()).trained_on()]
     return ["", f"its weights have seen the labels of {', '.join(seen)}"] if seen else []
 
 

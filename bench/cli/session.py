@@ -136,7 +136,7 @@ def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool)
     wanted = dict.fromkeys(() if uncontaminated else chosen.specs())
     for variant in variants:
         if uncontaminated:
-            tasks = [task for task in chosen.tasks() if not contaminated(variant, task)]
+            tasks = [task for task in chosen.tasks() if not contaminated(variant, task, chosen)]
             wanted.update(dict.fromkeys(name for task in tasks for name in (task.train, task.test)))
             if not tasks:
                 continue

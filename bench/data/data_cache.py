@@ -68,6 +68,13 @@ class DataCache:
 
         return datasets.split_folder(rule.scheme, self.data_roots)
 
+    def annotations(self, task: Task, rule: SplitRule, repeat: int) -> str:
+        """The digest of the scenes and distortions that the training sides have."""
+        from bench.data import annotations
+
+        sides, _ = self.sources(task, rule, repeat)
+        return "/".join(annotations.digest(side.dataset, side.train) for side in sides)
+
     def images(self, spec: str, policy: ImagePolicy) -> Images:
         """All images of a dataset, decoded once under a policy and mapped from the cache."""
         key = (spec, policy)

@@ -1,5 +1,7 @@
 """What a run is and what it leaves behind. The order and meaning of fields are part of the format.
 
+A note that begins with `TABLE_NOTE` stands under every table that shows the run's cell.
+
 Schema changes raise `SCHEMA`; a reader refuses newer records by name and never guesses.
 """
 
@@ -18,6 +20,7 @@ from bench.model.identity import digest
 from bench.util.environment import Environment
 
 SCHEMA = 2
+TABLE_NOTE = "§ "
 
 Selection = Literal["last", "val", "best_test"]
 Status = Literal["done", "failed"]
@@ -142,6 +145,9 @@ class FitSpec(_Named):
     database. Of a record of schema 1, the one digest of its whole split."""
     repeat: int = Field(ge=0)
     """The k-th seeded split, from 0."""
+    annotations: str | None = None
+    """SHA-256 over scenes and distortions of the training images, for a method that learns from
+    them; None for others."""
     method: str
     """Full name, argument included: 'pyiqa:piqe'."""
     method_version: str
@@ -359,6 +365,12 @@ class Record(_Model):
     """Where it ran."""
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """When it was written, UTC."""
+
+    @property
+    def table_notes(self) -> list[str]:
+        """What a table must say beside the run's numbers: its notes that are marked so."""
+        marked = (note for note in self.notes if note.startswith(TABLE_NOTE))
+        return [note.removeprefix(TABLE_NOTE) for note in marked]
 
     @property
     def judged(self) -> bool:

@@ -40,6 +40,17 @@ class GRMP(Method):
             self._engine = Engine(self.settings, self.context)
         return self._engine
 
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """A few steps on the images alone."""
+        return {
+            "pretraining": False,
+            "epochs": 4,
+            "batch_size": 4,
+            "views": 1,
+            "lr": 3e-3,
+        }
+
     @property
     def policy(self) -> ImagePolicy:
         """Squashed to a square somewhat larger than the crop, unless set otherwise."""

@@ -12,16 +12,20 @@ FILE = Path(__file__).with_name("contamination.yaml")
 
 @cache
 def table() -> dict[str, dict[str, object]]:
-    """The file: metric -> `labels` (the project's dataset names), `other` (databases that the
-    project does not read), `source`, and `known: false` where nobody says."""
+    """The file: metric -> `labels` (the project's dataset names), `split` (the published split of
+    which those are training sides, where known), `other` (databases that the project does not
+    read), `source`, and `known: false` where nobody says."""
     found: dict[str, dict[str, object]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return found
 
 
 def pyiqa_trained_on(metric: str) -> tuple[str, ...]:
-    """Our names of the databases whose labels a pyiqa metric has seen; () where none is known."""
-    labels = table().get(metric, {}).get("labels", [])
-    return tuple(str(name) for name in labels) if isinstance(labels, list) else ()
+    """The databases whose labels a pyiqa metric has seen, as `Method.trained_on` names them; ()
+    where none is known."""
+    entry = table().get(metric, {})
+    labels, split = entry.get("labels", []), entry.get("split")
+    mark = f"#{split}" if split else ""
+    return tuple(f"{name}{mark}" for name in labels) if isinstance(labels, list) else ()
 
 
 def pyiqa_known(metric: str) -> bool:

@@ -20,7 +20,7 @@ from methods.kit.views import Crop
 from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.model import Answer, PromptedCLIP
 from methods.mpiqe.settings import MPIQESettings
-from methods.mpiqe.targets import targets
+from methods.mpiqe.targets import Targets
 from methods.mpiqe.training import Trainer
 
 FORMAT = "iqa-bench-mpiqe-1"
@@ -46,12 +46,8 @@ class Engine:
         seed = context.seed_for("model", settings.prompt_seed)
         self.model = PromptedCLIP(backbone.model, backbone.tokenizer, settings, seed).eval()
 
-    def fit(self, train: LabelledSet, notes: list[str]) -> Generator[Epoch, float | None, None]:
-        """Train on labelled images; what labels lacked is added to `notes`."""
-        found = targets(train, self.settings)
-        notes.extend(found.notes)
-        for note in found.notes:
-            self.context.say(note)
+    def fit(self, train: LabelledSet, found: Targets) -> Generator[Epoch, float | None, None]:
+        """Train on labelled images and the targets made of their annotations."""
         yield from Trainer(self.model, self.lens, self.settings, self.context, train, found).run()
 
     # -- answers ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bench import backbones
 from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
 from methods.mpiqe.settings import MPIQESettings
+from methods.mpiqe.targets import targets
 
 if TYPE_CHECKING:
     from methods.kit.gradcam import Evidence
@@ -40,6 +41,11 @@ class MPIQE(Method):
             self._engine = Engine(self.settings, self.context)
         return self._engine
 
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """A few epochs, one crop a prediction."""
+        return {"epochs": 6, "batch_size": 4, "test_crops": 1}
+
     @property
     def policy(self) -> ImagePolicy:
         """Images as they are, unless set otherwise."""
@@ -49,9 +55,22 @@ class MPIQE(Method):
         crop = backbones.resolve(own.backbone).image_size
         return ImagePolicy(own.resize_mode, own.resize or round(crop * SIDE_TO_CROP))
 
+    def reads_annotations(self) -> bool:
+        """Scenes and distortions, where the settings have prompts for them."""
+        return self.settings.uses_scenes or self.settings.uses_distortions
+
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
-        """Train prompts and multi-modal encoder on Eq. 15; the towers stay as they are."""
-        yield from self.engine.fit(train, self.notes)
+        """Train prompts and multi-modal encoder on Eq. 15; the towers stay as they are.
+
+        What annotations lacked is noted, and at every table which terms of Eq. 15 are left out.
+        """
+        found = targets(train, self.settings)
+        self.notes.extend(found.notes)
+        if found.left_out:
+            self.note_at_table(f"without {' / '.join(found.left_out)}")
+        for note in found.notes:
+            self.context.say(note)
+        yield from self.engine.fit(train, found)
 
     def predict(self, images: Images) -> Scores:
         """S of Eq. 14 averaged over `test_crops` crops, (n,), on the scale of the labels."""

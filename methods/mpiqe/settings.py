@@ -6,7 +6,6 @@ wins over its recipe.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -19,14 +18,10 @@ SMALL_BATCH = ("live", "csiq", "bid")
 
 
 class MPIQESettings(ModelSettings):
-    """The model, where its labels come from, and how it is trained."""
+    """The model, what its labels mean, and how it is trained."""
 
     recipe: RecipeName = "paper"
     """Named set of settings: 'paper', 'tiny' (for the tiny backbone, its default)."""
-    label_file: Path | None = None
-    """A label file as LIQE publishes them (`*_clip.txt`; several may be joined into one). Where it
-    knows an image, its scenes and distortion replace the database's own. The paper does not say
-    where its labels are from; its classes and databases are LIQE's."""
     several_scenes: Literal["uniform", "first", "multi_label"] = "uniform"
     """Target y of Eq. 9 for an image of several scenes: equal shares, the first one named, or a one
     for each. Unstated (Eq. 9 has one class). 'uniform': no label is left out, and y stays a

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import LabelledSet
-from methods.mpiqe import liqe_labels
 from methods.mpiqe.names import DISTORTIONS, SCENES, distortion_index, scene_index
 from methods.mpiqe.settings import MPIQESettings
 
@@ -27,39 +26,27 @@ class Targets:
     """(n, 11); None where the term is left out."""
     notes: tuple[str, ...]
     """What a reader of the record should know."""
+    left_out: tuple[str, ...]
+    """Terms of Eq. 15 that no training image has a label for, as a table names them."""
 
 
 def targets(train: LabelledSet, settings: MPIQESettings) -> Targets:
-    """The targets of the terms that the settings ask for.
-
-    DataError for a label file that cannot be read.
-    """
-    kinds, categories = _labels(train, settings)
+    """The targets of the terms that the settings ask for."""
     notes: list[str] = []
     scenes = distortions = None
     if settings.uses_scenes:
-        split = [_parts(names, settings.several_scenes) for names in categories]
+        split = [_parts(names, settings.several_scenes) for names in train.scenes]
         share = settings.several_scenes == "uniform"
         scenes = _rows(split, scene_index, len(SCENES), share, ("scene", "Eq. 9"), notes)
     if settings.uses_distortions:
-        split = [[kind] if kind else [] for kind in kinds]
+        split = [[kind] if kind else [] for kind in train.distortions]
         term = ("distortion", "Eq. 11")
         distortions = _rows(split, distortion_index, len(DISTORTIONS), True, term, notes)
-    return Targets(scenes, distortions, tuple(notes))
-
-
-def _labels(
-    train: LabelledSet, settings: MPIQESettings
-) -> tuple[list[str | None], list[str | None]]:
-    """Distortion and scenes of each image, from the label file where it knows the image."""
-    kinds, categories = list(train.distortions), list(train.scenes)
-    if settings.label_file is None:
-        return kinds, categories
-    known = liqe_labels.read(settings.label_file)
-    for row, name in enumerate(train.images.names):
-        if found := known.get(name):
-            kinds[row], categories[row] = found.distortion, "|".join(found.scenes)
-    return kinds, categories
+    terms = (
+        ("L_scene", settings.uses_scenes and scenes is None),
+        ("L_dist", settings.uses_distortions and distortions is None),
+    )
+    return Targets(scenes, distortions, tuple(notes), tuple(name for name, out in terms if out))
 
 
 def _parts(names: str | None, several: str) -> list[str]:

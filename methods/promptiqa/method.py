@@ -57,6 +57,16 @@ class PromptIQA(Method):
         self._loaded: Network | None = None
         self._prompt: Prompt | None = None
 
+    @classmethod
+    def small(cls, argument: str | None) -> dict[str, Any]:
+        """A few epochs of fine-tuning, three pairs a prompt."""
+        return {
+            "finetune_epochs": 6,
+            "finetune_part": "all",
+            "finetune_lr": 1e-3,
+            "ispp_size": 3,
+        }
+
     @property
     def policy(self) -> ImagePolicy:
         """Whole images, squashed to the encoder's square as the released code does."""

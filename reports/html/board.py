@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.curves import over_budgets
 from bench.analysis.embedding import RULE
-from bench.analysis.grid import Grid, GridCell, Key, grid, metric_title, number, row_title, signed
+from bench.analysis.grid import (
+    Grid,
+    GridCell,
+    Key,
+    grid,
+    metric_title,
+    number,
+    row_title,
+    signed,
+    table_notes,
+)
 from bench.analysis.published import mark
 from bench.analysis.results import CellResult
 from bench.metrics import METRICS
@@ -91,6 +101,7 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
         "incomplete": not summary["complete"].all(),
         "contaminated": bool(summary["contaminated"].any()),
         "best_test": bool((summary["selection"] == "best_test").any()),
+        "table_notes": table_notes(summary),
         "compared": next(
             (f"p{at}" for at, item in enumerate(site.comparisons) if item.protocol == protocol), ""
         ),

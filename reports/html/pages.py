@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench.analysis.curves import cloud, diagnostic, loss, on_test, over_epochs
 from bench.analysis.grid import MARKS, metric_title, number, signed
 from bench.analysis.results import CellResult
+from bench.model.contamination import entry_title
 from bench.model.identity import digest
 from bench.model.records import Environment, Record
 from bench.util.errors import StoreError
@@ -40,7 +41,7 @@ def method(site: Site, label: str) -> dict[str, Any]:
         "name": cells[0].entry.method,
         "versions": sorted({run.spec.fit.method_version for run in records}),
         "weights": _distinct(" ".join(run.spec.fit.weights.values()) for run in records),
-        "trained_on": sorted({name for run in records for name in run.trained_on}),
+        "trained_on": sorted({entry_title(name) for run in records for name in run.trained_on}),
         "settings": sorted(common.items()),
         "facts": shared,
         "cells": [_cell(site, cell, common, shared, cell in last) for cell in cells],
@@ -88,6 +89,7 @@ def _cell(
         "selection": SELECTIONS[cell.entry.selection],
         "mark": MARKS["best_test"] if cell.entry.selection == "best_test" else "",
         "dagger": cell.contaminated,
+        "table_notes": cell.table_notes,
         "charts": [*_scatter(site, cell), *_curves(site, cell)],
         "worst": worst_errors(site, cell, 6) if last else [],
         "runs": [_run(run, cell, repeat) for repeat, run in enumerate(cell.runs)],
@@ -145,6 +147,7 @@ def _row(site: Site, cell: CellResult, metrics: Sequence[str]) -> dict[str, Any]
         "labels": budget_title(task.budget),
         "order": task.labels or 0,
         "mark": (MARKS["contaminated"] if cell.contaminated else "") + double,
+        "table_notes": cell.table_notes,
         "values": [found.get(metric) for metric in metrics],
     }
 

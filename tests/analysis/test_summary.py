@@ -106,6 +106,21 @@ def test_demo_and_contamination_are_flagged(tmp_path: Path) -> None:
     assert summary["dataset"].iloc[2] == "livec → koniq10k"
 
 
+def test_weights_that_saw_one_side_of_a_published_split_are_clean_on_the_other(
+    tmp_path: Path,
+) -> None:
+    made = maker(tmp_path, split="liqe")
+    seen = ["livec#liqe/1"]
+    made.cell("first", task("livec"), [0.5], trained_on=seen)
+    made.cell("ten", task("livec"), [0.5, 0.5], trained_on=seen)
+    made.cell("across", task("livec", train="koniq10k", test="livec"), [0.5], trained_on=seen)
+    made.cell("whole", task("livec"), [0.5], trained_on=["livec"])
+    assert list(summarise(made.save())["contaminated"]) == [False, True, True, True]
+    other = maker(tmp_path / "random")
+    other.cell("random", task("livec"), [0.5], trained_on=seen)
+    assert list(summarise(other.save())["contaminated"]) == [True]
+
+
 def test_ranks_leave_incomplete_cells_out_and_ties_share(tmp_path: Path) -> None:
     made = maker(tmp_path)
     made.cell("best but incomplete", task(), [0.99], expected=2)

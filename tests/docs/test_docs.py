@@ -23,7 +23,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 def test_the_example_method_runs_as_one_file(bench: Bench) -> None:
     (example,) = blocks("docs/methods.md", "python")
-    assert len(example.splitlines()) <= 40
+    assert len(example.splitlines()) <= 48
     own = bench.folder / "own"
     own.mkdir()
     (own / "colour.py").write_text(example)
@@ -32,6 +32,16 @@ def test_the_example_method_runs_as_one_file(bench: Bench) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     (record,) = Store(bench.results).records()
     assert (record.spec.method, record.status, len(record.curve)) == ("colourfulness", "done", 20)
+
+
+def test_the_example_method_keeps_the_contract(bench: Bench) -> None:
+    (example,) = blocks("docs/methods.md", "python")
+    own = bench.folder / "own"
+    own.mkdir()
+    (own / "colour.py").write_text(example)
+    found = bench("conform", "colourfulness", IQA_BENCH_METHODS=str(own))
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "BROKEN" not in found.stdout
 
 
 def test_the_installed_package_is_found(bench: Bench) -> None:

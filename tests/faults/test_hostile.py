@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from bench.data import datasets
 from bench.data.images.decode import Unreadable, decode
 from bench.protocol import published
 from bench.registry import settings_for
+from bench.runs.conformance.unsafe import Unsafe, unsafe_weights
 from bench.runs.execute.predicting import load_weights
 from bench.store import Store
 from bench.store.manifest import read_all
@@ -28,7 +30,6 @@ from methods.kit import checkpoints
 from methods.promptiqa.encoder import _load_imagenet
 from tests.conftest import Bench
 from tests.fake_results import FakeSweep
-from tests.faults.evil import evil_weights, runs_when_trusted
 
 # -- weights ---------------------------------------------------------------------------------------
 
@@ -47,10 +48,17 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def runs_when_trusted(folder: Path) -> bool:
+    """Whether such a file does run code in a reader that trusts it (so that tests can fail)."""
+    marker = folder / "trusted ran"
+    pickle.loads(pickle.dumps(Unsafe(marker)))
+    return marker.is_dir()
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path, reader: str) -> None:
     assert runs_when_trusted(tmp_path)
-    for path, marker in evil_weights(tmp_path):
+    for path, marker in unsafe_weights(tmp_path):
         # A backbone's reader is wrapped by `load`, which names the file and what is expected.
         kind = Exception if reader == "a backbone" else BenchError
         with pytest.raises(kind):

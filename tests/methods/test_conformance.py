@@ -1,18 +1,15 @@
-"""The contract of `bench.api.Method`, asked of every registered method in its smallest form.
+"""The contract of `bench.api.Method`, asked of every registered method: `bench conform` for all.
 
-Which those are, and how they are made small, is in `conformance.py`; a new method is found by
-itself. docs/methods.md states the rules in words.
+Which those are is in `conformance.py`; a new method is found by itself.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,293 +18,133 @@ import numpy as np
 import pytest
 
 from bench import pyiqa_library, registry
-from bench.api import Context, LabelledSet, Method, Settings
-from bench.data.images.decode import decode
+from bench.api import BenchError, Context, Method, Settings
 from bench.metrics import srcc
-from bench.model.images import ArrayImages
-from bench.runs.execute.predicting import load_weights
-from bench.util.errors import BenchError, UsageError
+from bench.runs import conformance as asked
+from bench.runs.conformance import pictures as drawn
+from bench.runs.conformance import rules
+from bench.runs.conformance.subject import Broken, Inapplicable, Subject, refused, turned
 from methods.pyiqa_trained import ARCHITECTURES
-from tests.conftest import TOY_METHODS
-from tests.faults.evil import evil_weights
+from tests.conftest import TOY_METHODS, Bench
 from tests.methods import conformance, test_pyiqa
-from tests.methods.conformance import (
-    COUNT,
-    Array,
-    Pictures,
-    World,
-    asked,
-    cases,
-    names,
-    seen,
-    turned,
-)
-
-SETTLED = 2e-4
-"""Batches of other sizes round otherwise; orders and repetitions do not."""
-ROUNDING = 4e-5
-"""Of float32 in deep networks, where few steps leave scores close together."""
+from tests.methods.conformance import cases, names
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
-    return conformance.draw(tmp_path_factory.mktemp("images"))
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> drawn.Pictures:
+    """The pictures, and `given.csv` with scores of the graded ones."""
+    folder = tmp_path_factory.mktemp("images")
+    lines = ["image,score", *(f"{index:03}.png,{index}" for index in range(drawn.COUNT)), ""]
+    (folder / "given.csv").write_text("\n".join(lines))
+    return drawn.draw(folder)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> dict[str, Any]:
+def subjects() -> dict[str, Subject]:
+    """The case at hand only: a network can have hundreds of megabytes."""
     return {}
 
 
-@pytest.fixture
-def world(
-    pictures: Pictures, fitted: dict[str, Any], toy_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> World:
-    monkeypatch.setenv("IQA_DATA", str(toy_data))
-    monkeypatch.setenv("IQA_BENCH_SCORES", str(pictures.graded[0].parent.parent))
-    return World(pictures, fitted)
-
-
 @pytest.fixture(autouse=True)
-def _no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights count as had only where they are here already."""
+def _where_methods_look(
+    pictures: drawn.Pictures, toy_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """The methods of whoever started the suite, toy data, and no downloads: weights count as had
+    only where they are here already."""
 
-    def refused(url: str, *_: Any, **__: Any) -> None:
+    def no_download(url: str, *_: Any, **__: Any) -> None:
         raise OSError("no downloads in tests")
 
-    monkeypatch.setattr("pyiqa.utils.download_util.download_url_to_file", refused)
-    monkeypatch.setattr("torch.hub.download_url_to_file", refused)
+    monkeypatch.setenv("IQA_DATA", str(toy_data))
+    monkeypatch.setenv("IQA_BENCH_SCORES", str(pictures.graded[0].parent.parent))
+    monkeypatch.setattr("pyiqa.utils.download_util.download_url_to_file", no_download)
+    monkeypatch.setattr("torch.hub.download_url_to_file", no_download)
+    if conformance.OWN is None:
+        monkeypatch.delenv(registry.OWN_FOLDERS)
+    else:
+        monkeypatch.setenv(registry.OWN_FOLDERS, conformance.OWN)
+    registry.entries.cache_clear()
+    yield
+    registry.entries.cache_clear()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a method, or one a case; all questions to a case follow each other."""
-    if "name" in metafunc.fixturenames:
-        metafunc.parametrize("name", names())
+    """A test a case and rule; all rules for a case follow each other, so that it trains once."""
     if "case" in metafunc.fixturenames:
+        metafunc.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
         metafunc.parametrize("case", conformance.marked(), scope="module")
 
 
-def test_settings_are_described_and_strict(name: str) -> None:
-    cls = registry.load(name)
-    assert issubclass(cls.Settings, Settings)
-    properties = cls.Settings.model_json_schema(by_alias=False).get("properties", {})
-    bare = [key for key, value in properties.items() if not value.get("description")]
-    assert not bare, f"settings without a description: {bare}"
-    needed = {cls.argument: "x"} if cls.argument else {}
-    with pytest.raises(UsageError):
-        registry.validated(cls, {**needed, "no_such_setting": 1})
-
-
-def method_class(case: str) -> type[Method]:
-    return registry.load(registry.split_name(case)[0])
-
-
-def test_building_is_cheap_and_asks_for_nothing(world: World, case: str) -> None:
-    world.build(case)
-    start = time.process_time()
-    method = world.build(case)
-    corpora, seen, policy = method.corpora(), method.trained_on(), method.policy
-    assert time.process_time() - start < 0.2
-    assert isinstance(corpora, tuple)
-    assert isinstance(seen, tuple)
-    assert policy.resize in ("none", "squash", "short_side")
-    assert registry.entries()[registry.split_name(case)[0]].summary.endswith(".")
-
-
-def test_scores_have_shape_and_are_numbers(world: World, case: str) -> None:
-    method, train, scores = world.trained(case)
-    assert scores.shape == (len(train),)
-    assert np.issubdtype(scores.dtype, np.floating)
-    assert np.isfinite(scores).all()
-    assert method.predict(train.images.subset([2])).shape == (1,)
-
-
-def test_fit_reports_epochs_and_does_not_touch_the_labels(
-    world: World, case: str, monkeypatch: pytest.MonkeyPatch
+def test_contract(
+    case: str, rule: rules.Rule, pictures: drawn.Pictures, subjects: dict[str, Subject]
 ) -> None:
-    method = world.build(case)
-    train = world.labelled(method, conformance.count_for(case))
-    asked(world.trained(case)[0], train.images)
-    if not case.startswith("oracle:"):  # it declares that it knows the labels of its database
-        monkeypatch.setattr("bench.data.datasets.load", _no_labels)
-    epochs = list(method.fit(train))
-    assert bool(epochs) == type(method).learns()
-    assert np.isfinite([epoch.loss for epoch in epochs]).all()
-    assert train.scores.tolist() == np.linspace(0.1, 0.9, len(train)).tolist()
-    # Trained without a prediction in between, under the same seed: the same scores.
-    again = method.predict(train.images)
-    assert again == pytest.approx(world.trained(case)[2], abs=1e-6)
-
-
-def _no_labels(*_: Any, **__: Any) -> Any:
-    raise AssertionError("a method gets its labels from the harness and opens no database itself")
-
-
-def test_order_and_batches_do_not_matter(world: World, case: str) -> None:
-    method, train, scores = world.trained(case)
-    order = np.random.default_rng(1).permutation(len(train)).tolist()
-    spread = max(float(np.ptp(scores)), 1e-6)
-    method.context.batch_size = 3
+    if case not in subjects:
+        subjects.clear()
+        subjects[case] = Subject(case, pictures, **conformance.options(case))
     try:
-        shuffled = method.predict(train.images.subset(order))
-    finally:
-        method.context.batch_size = 64
-    allowed = SETTLED * spread + ROUNDING * np.abs(scores).max() + 1e-9
-    assert np.abs(shuffled - scores[order]).max() <= allowed
-
-
-def test_predicting_leaves_global_generators_to_training(world: World, case: str) -> None:
-    import torch
-
-    method, train, _ = world.trained(case)
-    if not type(method).learns():
-        pytest.skip(f"{case} does not learn")
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002
-    expected = torch.rand(2).tolist(), np.random.rand(2).tolist()  # noqa: NPY002
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002
-    method.predict(train.images)
-    assert (torch.rand(2).tolist(), np.random.rand(2).tolist()) == expected  # noqa: NPY002
-
-
-def test_what_is_saved_is_loaded(world: World, case: str, tmp_path: Path) -> None:
-    cls = method_class(case)
-    if cls.save is Method.save:
-        assert not cls.learns(), f"{case} learns, but what it learned cannot be saved"
-        pytest.skip(f"{case} has nothing to save")
-    method, train, scores = world.trained(case)
-    method.save(tmp_path / "state.safetensors")
-    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
-    again = world.build(case, seed=4)
-    again.load(tmp_path / "state.safetensors")
-    assert again.predict(train.images) == pytest.approx(scores, abs=1e-6)
-
-
-def test_weights_that_would_run_code_are_refused(world: World, case: str, tmp_path: Path) -> None:
-    if method_class(case).load is Method.load:
-        pytest.skip(f"{case} loads no weights")
-    world.trained(case)  # skips where its weights are not here
-    for path, marker in evil_weights(tmp_path):
-        with pytest.raises(BenchError):
-            load_weights(world.build(case), path)
-        assert not marker.exists()
-
-
-def test_features_have_a_row_an_image(world: World, case: str) -> None:
-    method, train, _ = world.trained(case)
-    for key, values in method.per_image(train.images).items():
-        assert np.asarray(values).shape == (len(train),), key
-    if type(method).embed is Method.embed:
-        return
-    features = np.asarray(method.embed(train.images))
-    assert features.shape[0] == len(train)
-    assert features.ndim == 2
-    assert np.isfinite(features).all()
-
-
-def test_attention_is_a_map_an_image(world: World, case: str) -> None:
-    method, train, scores = world.trained(case)
-    if type(method).attend is Method.attend:
-        pytest.skip(f"{case} has no attention maps")
-    maps = np.asarray(method.attend(train.images))
-    assert maps.shape[0] == len(train)
-    assert maps.ndim == 3
-    assert maps.min() >= 0
-    assert maps.max() <= 1
-    part = method.attend(train.images.subset([2, 0]))
-    assert np.allclose(part, maps[[2, 0]], atol=1e-4)
-    assert np.array_equal(method.predict(train.images), scores)
-
-
-def test_a_tiny_image_is_scored_or_refused(world: World, case: str, tmp_path: Path) -> None:
-    """Files that are no images are the harness's business; small ones are the method's."""
-    method, _, _ = world.trained(case)
-    conformance.save_png(tmp_path / "000.png", np.full((5, 4, 3), 90))
-    small = ArrayImages([decode(tmp_path / "000.png", method.policy)], ["000.png"])
-    try:
-        assert method.predict(small).shape == (1,)
+        rule(subjects[case])
+    except Inapplicable as reason:
+        pytest.skip(f"{case}: {reason}")
     except BenchError as error:
-        assert "'000.png'" in str(error)  # noqa: PT017  scoring it is as good
+        if refused(error):
+            pytest.skip(f"{case}: {error}")
+        raise
 
 
-def test_higher_is_better(world: World, case: str) -> None:
-    """Each method by what it does; `OTHERWISE` has those of which neither can be asked."""
-    name = registry.split_name(case)[0]
-    if name in OTHERWISE:
-        OTHERWISE[name](world, case)
-    elif not method_class(case).learns():
-        assert_prefers_clean(world.build(case), world.pictures)
-    else:
-        _, train, up = world.trained(case)
-        down = learnt(world.build(case), turned(train))
-        assert srcc(up - down, train.scores) > 0.5
-        if case not in conformance.LONG:  # their few steps only bend what they started with
-            assert_learns_upwards(up, down, train)
+def subject(case: str, pictures: drawn.Pictures, **given: Any) -> Subject:
+    return Subject(case, pictures, given)
 
 
-def learnt(method: Method, train: LabelledSet) -> Array:
-    """What a method says of its training images in the end."""
-    list(method.fit(train))
-    return asked(method, train.images)
+# -- what is asked of methods whose scores do not follow from pixels ---------------------------
 
 
-def assert_learns_upwards(up: Array, down: Array, train: LabelledSet) -> None:
-    """Scores go up with the labels, and `down`, learnt from labels turned round, go down."""
-    assert srcc(up, train.scores) > 0.5
-    assert srcc(down, train.scores) < -0.5
+def says_the_same_of_all(case: str, pictures: drawn.Pictures) -> None:
+    """No direction: one score for every image; where it learns, its level goes with the labels."""
+    found = subject(case, pictures).trained
+    assert np.ptp(found.scores) == 0
+    if found.method.learns():
+        lower = subject(case, pictures).build()
+        list(lower.fit(replace(found.train, scores=found.train.scores / 2)))
+        assert np.max(lower.predict(found.train.images)) < found.scores.min()
 
 
-def assert_prefers_clean(method: Method, pictures: Pictures) -> None:
-    """Without any training: most scenes score above themselves without detail."""
-    clean = asked(method, seen(method, pictures.clean))
-    blurred = asked(method, seen(method, pictures.blurred))
-    assert (clean > blurred).sum() >= 0.75 * COUNT
-
-
-def says_the_same_of_all(world: World, case: str) -> None:
-    """No direction: one score for every image."""
-    method, train, scores = world.trained(case)
-    assert np.ptp(scores) == 0
-    if method.learns():  # the level at least goes with the labels
-        lower = world.build(case)
-        list(lower.fit(replace(train, scores=train.scores / 2)))
-        assert lower.predict(train.images).max() < scores.min()
-
-
-def goes_up_as_often_as_down(world: World, case: str) -> None:
+def goes_up_as_often_as_down(case: str, pictures: drawn.Pictures) -> None:
     """No direction: over seeds the correlation is zero, and no seed's images are alike."""
-    found = []
-    for seed in range(60):
-        method = world.build(case, seed=seed)
-        train = world.labelled(method)
-        found.append(srcc(method.predict(train.images), train.scores))
-    standard_error = 1 / np.sqrt(COUNT - 1) / np.sqrt(len(found))
+    made = subject(case, pictures)
+    train = made.labelled(made.build())
+    found = [srcc(made.build(seed).predict(train.images), train.scores) for seed in range(60)]
+    standard_error = 1 / np.sqrt(drawn.COUNT - 1) / np.sqrt(len(found))
     assert abs(np.mean(found)) < 3 * standard_error
     assert min(found) < -0.3
     assert max(found) > 0.3
 
 
-def gives_back_what_is_known(world: World, case: str) -> None:
+def gives_back_what_is_known(case: str, pictures: drawn.Pictures) -> None:
     """Scores that the method looks up by the image's name."""
     with (Path(os.environ["IQA_DATA"]) / "toy" / "scores.csv").open(newline="") as file:
-        labels = [float(row["score"]) for row in csv.DictReader(file)][:COUNT]
-    known = labels if case == "oracle:toy" else list(range(COUNT))
-    _, _, scores = world.trained(case)
-    assert scores == pytest.approx(known)
+        labels = [float(row["score"]) for row in csv.DictReader(file)][: drawn.COUNT]
+    known = labels if case == "oracle:toy" else list(range(drawn.COUNT))
+    assert subject(case, pictures).trained.scores == pytest.approx(known)
 
 
-OTHERWISE: dict[str, Callable[[World, str], None]] = {
+OTHERWISE: dict[str, Callable[[str, drawn.Pictures], None]] = {
     "constant": says_the_same_of_all,
     "label_mean": says_the_same_of_all,
     "random": goes_up_as_often_as_down,
-    "oracle": gives_back_what_is_known,
-    "scores": gives_back_what_is_known,
+    "oracle:toy": gives_back_what_is_known,
+    "scores:given": gives_back_what_is_known,
 }
-"""What is expected of methods that neither learn from images nor look at them."""
 
 
-def test_no_method_needs_torch_to_be_planned(world: World) -> None:
+@pytest.mark.parametrize("blind", OTHERWISE)
+def test_scores_that_do_not_follow_from_pixels(blind: str, pictures: drawn.Pictures) -> None:
+    OTHERWISE[blind](blind, pictures)
+
+
+# -- the suite itself --------------------------------------------------------------------------
+
+
+def test_no_method_needs_torch_to_be_planned() -> None:
     """Planning builds methods and asks what they need; on a large plan torch would be felt."""
     code = (
         "import sys\n"
@@ -325,17 +162,13 @@ def test_no_registered_method_is_left_out() -> None:
 
     Of pyiqa's metrics, those with weights have their direction from test_pyiqa.py.
     """
-    entries = registry.entries().items()
     asked_of = {registry.split_name(case)[0] for case in cases()}
-    assert asked_of == {
-        registry.split_name(entry.stands_for or name)[0]
-        for name, entry in entries
-        if entry.source is None
-    }
-    assert set(OTHERWISE) <= asked_of
+    entries = registry.entries().items()
+    assert asked_of == {registry.split_name(entry.stands_for or name)[0] for name, entry in entries}
+    blind = {name for name in asked_of if not registry.load(name).judges_images}
+    assert {registry.split_name(case)[0] for case in OTHERWISE} == blind
     assert {f"pyiqa_trained:{arch}" for arch in ARCHITECTURES} <= set(cases())
     assert set(cases()) >= conformance.LONG
-    assert set(conformance.SMALL) <= {*cases(), *asked_of}
     assert set(conformance.ARGUMENTS) <= asked_of
     turned_round = test_pyiqa.test_every_metric_is_turned_upwards_and_shown_the_files_pixels
     metrics = {metric for mark in turned_round.pytestmark for metric in mark.args[1]}
@@ -343,40 +176,50 @@ def test_no_registered_method_is_left_out() -> None:
     assert set(registry.load("pyiqa").short_names) <= metrics
 
 
-def test_a_new_method_joins_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "methods"
-    folder.mkdir()
-    (folder / "mine.py").write_text(
+def test_a_method_of_ones_own_joins_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
         "from bench.api import Method\n\nclass Mine(Method):\n    name = 'mine'\n"
     )
-    monkeypatch.setattr(registry, "METHODS_FOLDER", folder)
+    monkeypatch.setenv(registry.OWN_FOLDERS, str(tmp_path))
     registry.entries.cache_clear()
-    try:
-        assert cases() == ["mine"]
-    finally:
-        registry.entries.cache_clear()
+    assert "mine" in cases()
+    monkeypatch.setattr(registry, "METHODS_FOLDER", tmp_path)
+    monkeypatch.delenv(registry.OWN_FOLDERS)
+    registry.entries.cache_clear()
+    assert names() == ["mine"]
 
 
-def test_scores_that_run_downwards_are_found(world: World) -> None:
-    """The checks themselves, on a learner and on a judge that are turned round."""
-    assert not {name for name in names() if name.startswith("toy_")}
-    assert TOY_METHODS.is_dir()
-    linear, luminance = registry.load("toy_linear"), registry.load("toy_luminance")
-    for cls, expected in (
-        (linear, contextlib.nullcontext()),
-        (downwards(linear), pytest.raises(AssertionError)),
-    ):
-        first, second = (
-            cls(registry.validated(cls, {"epochs": 200}), Context(seed=1)) for _ in range(2)
-        )
-        train = world.labelled(first)
-        up, down = learnt(first, train), learnt(second, turned(train))
-        with expected:
-            assert_learns_upwards(up, down, train)
-    judge = detail(luminance)
-    assert_prefers_clean(judge(Settings(), Context()), world.pictures)
-    with pytest.raises(AssertionError):
-        assert_prefers_clean(downwards(judge)(Settings(), Context()), world.pictures)
+def toy(name: str) -> type[Any]:
+    os.environ[registry.OWN_FOLDERS] = str(TOY_METHODS)
+    registry.entries.cache_clear()
+    return registry.load(name)
+
+
+def test_scores_that_run_downwards_are_found(
+    pictures: drawn.Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules themselves, on a learner and on a judge that are turned round."""
+    monkeypatch.setenv(registry.OWN_FOLDERS, str(TOY_METHODS))
+    learner, judge = toy("toy_linear"), detail(toy("toy_luminance"))
+    for cls, fails in ((learner, False), (downwards(learner), True)):
+        settings = registry.validated(cls, {"epochs": 200})
+        first, second = (cls(settings, Context(seed=1)) for _ in range(2))
+        train = subject("toy_linear", pictures).labelled(first)
+        other = turned(train)
+        for method, labels in ((first, train), (second, other)):
+            list(method.fit(labels))
+        up, down = first.predict(train.images), second.predict(train.images)
+        if fails:
+            with pytest.raises(Broken, match="do not turn scores"):
+                rules.follows_labels(up, down, train.scores)
+        else:
+            rules.follows_labels(up, down, train.scores)
+    made = subject("toy_luminance", pictures)
+    rules.prefers_clean(made, judge(Settings(), Context()))
+    with pytest.raises(Broken, match="above their blurred copy"):
+        rules.prefers_clean(made, downwards(judge)(Settings(), Context()))
 
 
 def downwards(cls: type[Any]) -> type[Any]:
@@ -397,3 +240,75 @@ def detail(cls: type[Any]) -> type[Any]:
             return np.array([np.diff(image.astype(float), axis=1).std() for image in images])
 
     return Detail
+
+
+# -- the command -------------------------------------------------------------------------------
+
+FAULTY = '''
+"""A method with most faults that a method can have."""
+
+import numpy as np
+import torch
+
+from bench.api import Epoch, Method, Settings
+
+
+class FaultySettings(Settings):
+    rate: float = 0.5
+
+
+class Faulty(Method):
+    """No sentence"""
+
+    name = "faulty"
+    Settings = FaultySettings
+
+    def fit(self, train):
+        self.level = train.scores.mean()
+        yield Epoch(loss=float("nan"))
+
+    def predict(self, images):
+        np.random.rand()
+        return np.array([-image.std() for image in images]) - images[0].mean()
+'''
+
+
+def test_the_command_says_what_holds_and_what_is_broken(bench: Bench) -> None:
+    own = bench.folder / "own"
+    own.mkdir()
+    (own / "faulty.py").write_text(FAULTY)
+    found = bench("conform", "faulty", IQA_BENCH_METHODS=str(own))
+    assert found.returncode == 1, found.stdout + found.stderr
+    lines = found.stdout.splitlines()
+    assert len(lines) == len(rules.RULES)
+    broken = [line for line in lines if line.startswith("BROKEN")]
+    for text in (
+        "settings without a description: rate",
+        "first line is no sentence",
+        "a loss is not finite",
+        "scores moved by",
+        "they stand elsewhere after a prediction",
+        "it learns, but has no save() and load()",
+        "labels turned round do not turn scores",
+    ):
+        assert any(text in line for line in broken), text
+    assert any(line.startswith("ok") and "finite number" in line for line in lines)
+    assert any(line.startswith("-") and "no attention maps" in line for line in lines)
+
+
+def test_the_command_takes_any_method_and_its_settings(bench: Bench) -> None:
+    found = bench("conform", "ridge", "--set", "ridge.penalties=[1.0]")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert not [line for line in found.stdout.splitlines() if not line.startswith(("ok", "-"))]
+    wrong = bench("conform", "rigde")
+    assert wrong.returncode == 2
+    assert "Did you mean 'ridge'" in wrong.stderr
+    assert bench("conform", "ridge", "--set", "penaltys=1").returncode == 2
+
+
+def test_an_outcome_is_given_for_every_rule() -> None:
+    found = list(asked.conform("label_mean", {}))
+    assert [outcome.verdict for outcome in found].count("inapplicable") == 3
+    assert not [outcome for outcome in found if outcome.verdict == "broken"]
+    assert isinstance(registry.load("label_mean").small(None), dict)
+    assert issubclass(registry.load("label_mean"), Method)

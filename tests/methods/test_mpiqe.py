@@ -268,6 +268,7 @@ def test_missing_labels_leave_a_term_out_and_say_so(labelled: LabelledSet) -> No
     fitted, epochs = trained(bare, epochs=1)
     assert set(epochs[0].diagnostics) == {"scene", "score"}
     assert any("the distortion loss (Eq. 11) was left out" in note for note in fitted.notes)
+    assert fitted.notes[-1] == "§ without L_dist"
     whole, epochs = trained(labelled, epochs=1)
     assert set(epochs[0].diagnostics) == {"scene", "distortion", "score"}
     assert whole.notes == []

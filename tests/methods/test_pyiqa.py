@@ -282,13 +282,11 @@ def test_what_each_metric_was_trained_on_has_a_source() -> None:
         labels = entry["labels"]
         assert isinstance(labels, list)
         assert set(labels) <= known, name
-    assert method("liqe_mix").trained_on() == (
-        "live",
-        "csiq",
-        "bid",
-        "livec",
-        "koniq10k",
-        "kadid10k",
-    )
+    six = ("live", "csiq", "bid", "livec", "koniq10k", "kadid10k")
+    assert method("liqe_mix").trained_on() == tuple(f"{name}#liqe/1" for name in six)
+    for name in ("qrealign", "qrealign-mini", "qrealign-lite", "qrealign-pro"):
+        assert method(name).trained_on() == ("koniq10k", "spaq", "kadid10k")
+        assert contamination.pyiqa_known(name)
+    assert method("afine_nr").trained_on() == ("kadid10k", "pipal", "tid2013")
     assert method("niqe").trained_on() == ()
     assert method("brisque").trained_on() == ("live",)

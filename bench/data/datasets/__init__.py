@@ -21,6 +21,8 @@ from bench.data.datasets._places import Roots, cache_folder, data_roots, folders
 from bench.util.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.data.datasets._config import Config
     from bench.data.datasets.base import Dataset, DatasetInfo, DatasetReader
 
@@ -117,13 +119,23 @@ def load(spec: str, roots: Roots = None) -> Dataset:
     described = _described(found.info, version)
     folder = image_folder(spec, root, roots)
     if version not in REQUIREMENTS:
-        return Dataset(described, folder, complete(found.read(root, version), described))
+        table = complete(found.read(root, version), described)
+        return Dataset(described, folder, _annotated(table, found.info.name, roots))
     from bench.data.relabel import relabelled
 
-    data = Dataset(described, folder, complete(found.read(root, ""), found.info))
+    table = _annotated(complete(found.read(root, ""), found.info), found.info.name, roots)
+    data = Dataset(described, folder, table)
     names = [str(name) for name in data.table["reference"]]
     files = _pristine(spec, found, root, names)
     return relabelled(data, [files[name] for name in names], version, cache_folder() / "labels")
+
+
+def _annotated(table: pd.DataFrame, name: str, roots: Roots) -> pd.DataFrame:
+    """The table with scenes and distortions from LIQE's files, where those are at hand."""
+    from bench.data import annotations
+
+    folder = split_folder("liqe", roots) if name in annotations.DATABASES else None
+    return annotations.completed(table, name, folder) if folder else table
 
 
 def _pristine(
@@ -159,7 +171,8 @@ def image_folder(spec: str, root: Path, roots: Roots = None) -> Path:
 
 
 def split_folder(scheme: str, roots: Roots = None) -> Path | None:
-    """The published files of split scheme 'liqe' or 'arniqa': configured, or in a data root."""
+    """The published files of 'liqe' (splits, scenes, distortions) or 'arniqa' (splits):
+    configured, or in a data root."""
     configured = _settings(roots).splits.get(scheme)
     if configured is not None:
         return configured

@@ -167,15 +167,30 @@ def export_name(spec: str, repeat: int) -> str:
     return f"{spec.replace('@', '-')}-{repeat:02d}.csv"
 
 
-def _published(dataset: Dataset, folder: Path, inside: str) -> Path:
-    """The dataset's folder among the published ones: `folder` itself or somewhere below it."""
-    wanted = _FOLDERS.get(dataset.info.name, (dataset.info.name,))
+def published_folder(name: str, folder: Path, inside: str) -> Path | None:
+    """`inside` in a database's folder among published ones: `folder` or one somewhere below it.
+
+    None where there is none; `DataError` where `folder` itself is not there.
+    """
+    wanted = _folder_names(name)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    for place in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
-        if plain(place.name) in wanted and (found := within(place, inside)):
-            return found
-    raise DataError(f"{folder}: no folder {' or '.join(wanted)} with '{inside}' below it")
+    places = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
+    found = (within(place, inside) for place in places if plain(place.name) in wanted)
+    return next(filter(None, found), None)
+
+
+def _published(dataset: Dataset, folder: Path, inside: str) -> Path:
+    name = dataset.info.name
+    found = published_folder(name, folder, inside)
+    if found is None:
+        wanted = " or ".join(_folder_names(name))
+        raise DataError(f"{folder}: no folder {wanted} with '{inside}' below it")
+    return found
+
+
+def _folder_names(name: str) -> tuple[str, ...]:
+    return _FOLDERS.get(name, (name,))
 
 
 def _rows(rows: dict[str, int], names: Iterable[str], file: Path) -> Rows:

@@ -36,7 +36,10 @@ class Sides:
         """The sides of a run. Raises `DataError` where the data changed since it was planned."""
         sources, found = cache.sources(spec.task, spec.fit.split, spec.repeat)
         sides = cls(spec, cache, policy, sources)
-        if found != spec.fit.split_digests or sides.tested(spec.tested)[2] != spec.test_digest:
+        fit, tested = spec.fit, sides.tested(spec.tested)[2]
+        annotations = fit.annotations and cache.annotations(spec.task, fit.split, spec.repeat)
+        now = (found, tested, annotations)
+        if now != (fit.split_digests, spec.test_digest, fit.annotations):
             raise DataError(
                 f"{spec.task.title}: the data changed after the run was planned; plan it again"
             )

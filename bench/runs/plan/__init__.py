@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bench import source
 from bench.data.data_cache import DataCache
+from bench.model.contamination import saw_test_labels
 from bench.model.records import FitSpec, PretrainSpec, RunSpec, Task
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant
@@ -122,7 +123,7 @@ class Planner:
                 tasks = tuple(
                     task
                     for task in training
-                    if not (exclude_contaminated and contaminated(row.variant, task))
+                    if not (exclude_contaminated and contaminated(row.variant, task, self.protocol))
                 )
                 left_out += [(row.variant, task) for task in training if task not in tasks]
                 if not tasks:
@@ -153,6 +154,9 @@ class Planner:
             spec, pretrained = row.pretrain(self._corpora(row, tasks, repeat))
             if pretrained not in pretrains:
                 pretrains[pretrained] = PretrainJob(spec, row.variant, tasks, repeat)
+        annotations = None
+        if row.reads_annotations and not task.zero_shot:
+            annotations = self.data_cache.annotations(task, self.rule, repeat)
         settings = row.settings
         return FitSpec(
             train=task.train,
@@ -164,6 +168,7 @@ class Planner:
             split=self.rule,
             split_digests=split_digests,
             repeat=repeat,
+            annotations=annotations,
             method=row.variant.method,
             method_version=row.variant.cls.version,
             code=row.code,
@@ -223,6 +228,10 @@ class _Row:
     def normalise(self) -> Literal["minmax_train", "range", "none"] | None:
         return self.variant.build().fit_normalise
 
+    @cached_property
+    def reads_annotations(self) -> bool:
+        return self.variant.build().reads_annotations()
+
     def pretrain(self, corpora: dict[str, str]) -> tuple[PretrainSpec, str]:
         """The pre-trained state on these rows of corpora, and its key."""
         known = tuple(corpora.items())
@@ -232,10 +241,10 @@ class _Row:
         return self._states[known]
 
 
-def contaminated(variant: Variant, task: Task) -> bool:
-    """Whether the weights a method starts from have seen labels of the task's test dataset."""
-    seen = {name.partition("@")[0] for name in variant.build().trained_on()}
-    return task.test.partition("@")[0] in seen
+def contaminated(variant: Variant, task: Task, protocol: Protocol) -> bool:
+    """Whether the weights a method starts from have seen labels that one of the repeats tests."""
+    seen, rule = variant.build().trained_on(), protocol.split_rule()
+    return any(saw_test_labels(seen, task, rule, repeat) for repeat in range(protocol.repeats))
 
 
 def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:

@@ -144,6 +144,6 @@ def test_published_splits_are_found_under_the_data_root(root, tmp_path):
     folder = root / "liqe" / "IQA_Database" / "koniq-10k" / "splits2" / "1"
     for part, names in (("train", [0, 1]), ("val", [2]), ("test", [3])):
         lines = [f"1024x768/{layouts.KONIQ[k]}\t3.2" for k in names]
-        layouts.text(folder / f"koniq10k_{part}_clip.txt", *lines)
+        layouts.text(folder / f"koniq10k_{part}.txt", *lines)
     out = tools.export_splits("koniq10k", [0], tmp_path / "out", root, scheme="liqe")
     assert (out[0].train, out[0].val, out[0].test) == (2, 1, 1)

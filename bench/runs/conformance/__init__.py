@@ -1,0 +1,58 @@
+"""Does a method keep the contract of `bench.api.Method`? (`bench conform`, and the test suite)
+
+`rules.py` has the rules, `subject.py` the method that is asked, `pictures.py` what it is shown.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.api import BenchError
+
+Verdict = Literal["holds", "broken", "inapplicable"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one rule."""
+
+    rule: str
+    verdict: Verdict
+    why: str = ""
+
+
+def conform(name: str, settings: Mapping[str, Any]) -> Iterator[Outcome]:
+    """Ask a method (NAME or NAME:ARGUMENT) about every rule, in its smallest form.
+
+    Raises `UsageError` for an unknown method or setting, and `BenchError` for weights that are not
+    on this machine: without them there is nothing to ask.
+    """
+    from bench.runs.conformance.pictures import draw
+    from bench.runs.conformance.rules import RULES
+    from bench.runs.conformance.subject import Subject
+
+    with tempfile.TemporaryDirectory(prefix="iqa-conform-") as folder:
+        subject = Subject(name, draw(Path(folder)), settings)
+        for rule in RULES:
+            yield _asked(rule, subject)
+
+
+def _asked(rule: Any, subject: Any) -> Outcome:
+    from bench.runs.conformance.subject import Broken, Inapplicable, refused
+
+    title = rule.__doc__
+    try:
+        rule(subject)
+    except Inapplicable as reason:
+        return Outcome(title, "inapplicable", str(reason))
+    except Broken as reason:
+        return Outcome(title, "broken", str(reason))
+    except Exception as error:  # whatever a method raises is the answer
+        if isinstance(error, BenchError) and refused(error):
+            raise
+        return Outcome(title, "broken", f"{type(error).__name__}: {error}")
+    return Outcome(title, "holds")
