@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.published import NOTHING, beside
 from bench.analysis.results import load
-from bench.analysis.summary import table
 from bench.store import Store
 from bench.util.errors import UsageError, unknown
 from reports import latex
@@ -60,7 +59,7 @@ def document(store: Store, choice: Choice) -> str:
     if choice.exclude_contaminated:
         results = results.uncontaminated()
     protocols = _protocols(results.protocols, choice)
-    summary, printed = table(results), NOTHING
+    summary, printed = results.summary, NOTHING
     if choice.published:
         summary, printed = beside(summary, protocols)
     summary = summary[summary["protocol"].isin([protocol.name for protocol in protocols])]

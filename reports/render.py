@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.published import NOTHING, Printed, beside, frame
 from bench.analysis.results import Results, load
 from bench.analysis.sanity import broken
-from bench.analysis.summary import table, write_csv
+from bench.analysis.summary import write_csv
 from bench.data import datasets
 from bench.data.data_cache import DataCache
 from bench.store import Store
@@ -68,13 +68,13 @@ def render(
     """
     out = out or default_folder(store)
     results = _read(store, exclude_contaminated)
-    summary = table(results)
+    summary = results.summary
     printed = NOTHING
     if published:
         summary, printed = beside(summary, results.protocols)
     notes = [*results.problems, *printed.problems, *results.exclusions()]
     rendered = Rendered(out, summary, printed, notes=notes)
-    rendered.warnings = broken(results.cells)
+    rendered.warnings = broken(results.runs)
     write_csv(rendered.summary, out / "summary.csv")
     text = latex.document(
         rendered.summary, results.protocols, printed=printed, excluded=results.excluded_from

@@ -23,11 +23,12 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.gmad import compete
-from bench.analysis.gmad_pools import Wanted, choose, pools, read
+from bench.analysis.gmad_pools import Pool, Wanted, choose, pools, read
 from bench.model.records import Record, RunSpec, SplitRule, Task
 from bench.protocol import GmadEntry, Protocol
 from bench.store import Store
-from bench.store.manifest import CellEntry, Manifest
+from bench.store import table as runs_table
+from bench.store.manifest import CellEntry, Manifest, read_all
 from reports.gmad import document, hold
 
 WATERLOO = 99_624
@@ -83,12 +84,17 @@ def write(root: Path, images: int, methods: int) -> Store:
 
 
 def _times(store: Store) -> list[tuple[float, float]]:
-    found, reading = _timed(lambda: choose(pools(store), Wanted()))
+    found, reading = _timed(lambda: choose(_pools(store), Wanted()))
     scores, rest = _timed(lambda: read(store, found, found.labels))
     settings = GmadEntry(levels=10, pairs=5)
     _, competing = _timed(lambda: compete(scores.scores, levels=10, top=5))
     _, judging = _timed(lambda: document(hold(scores, settings)))
     return [(reading[0] + rest[0], reading[1] + rest[1]), competing, judging]
+
+
+def _pools(store: Store) -> list[Pool]:
+    protocols = [found.protocol for found in read_all(store)]
+    return pools(runs_table.load(store), protocols)
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:

@@ -4,7 +4,7 @@
 50 epochs, 20 tasks, 10 repeats) and times, each in a process of its own:
 
 tables   `bench.store.table.load`: every run of every cell as a row
-summary  `bench.analysis.summary.summarise`: medians and intervals of every cell
+summary  `bench.analysis.summarise`: medians and intervals of every cell
 resume   run ids of all planned runs, and which of them are done
 plan     the same for a protocol of 200 runs inside the large folder
 
@@ -153,9 +153,9 @@ def _tables(folder: Path) -> object:
 
 
 def _summary(folder: Path) -> object:
-    from bench.analysis.summary import summarise
+    from bench.analysis import load
 
-    return summarise(Store(folder))
+    return load(folder).summary
 
 
 def _resume(folder: Path) -> object:

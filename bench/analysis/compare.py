@@ -13,8 +13,12 @@ from bench.util.errors import unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.analysis.results import Results
+    from bench.protocol import Protocol
     from bench.stats import CriticalDifference, SplitComparison
 
+SIGNIFICANT = 0.05
+"""Level that Holm's p-values are held against."""
 _TASK = ["protocol", "train", "test", "budget", "selection"]
 _GROUP = ["protocol", "budget", "selection"]
 
@@ -58,11 +62,12 @@ def within(
 ) -> list[WithinDataset]:
     """Every task's methods, pairwise or all against `reference`, over splits they share.
 
-    `runs` is a table as `export.load` gives it; `methods` are labels (all by default). A method
-    with missing runs or undefined values is left out and named, and so is a task with fewer than
-    two methods or two splits. Differences are first minus second in units of the metric, Holm's
-    correction is over the pairs of one task. Overlap between splits is corrected for by test and
-    pool images of a split, since a label budget changes neither (`bench.store.table.pool_size`).
+    `runs` is a table as `bench.store.table.load` gives it; `methods` are labels (all by default).
+    A method with missing runs or undefined values is left out and named. Tasks with fewer than two
+    methods or two splits, and datasets without labels, are not compared. Differences are first
+    minus second in units of the metric, Holm's correction is over the pairs of one task. Overlap
+    between splits is corrected for by the test and pool images of a split, since a label budget
+    changes neither (`bench.store.table.pool_size`).
 
     Raises `UsageError` for an unknown method or metric.
     """
@@ -85,6 +90,88 @@ def across(
     groups = chosen.groupby(_GROUP, sort=False)
     found = [_across(part, key, metric, alpha) for key, part in groups]
     return [item for item in found if item is not None]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What one protocol's results say of its methods under its first metric."""
+
+    protocol: Protocol
+    metric: str
+    tasks: list[WithinDataset]
+    ranks: list[AcrossDatasets]
+
+
+def compare_all(results: Results) -> list[Comparisons]:
+    """Every protocol with something to compare, by its first metric."""
+    found = (of_protocol(results, protocol) for protocol in results.protocols)
+    return [item for item in found if item is not None]
+
+
+def of_protocol(results: Results, protocol: Protocol) -> Comparisons | None:
+    """A protocol's comparisons, worked out once; None where there is nothing to compare."""
+    key = ("comparisons", protocol.name)
+    if key not in results.worked_out:
+        results.worked_out[key] = _compare(results, protocol)
+    found: Comparisons | None = results.worked_out[key]
+    return found
+
+
+def _compare(results: Results, protocol: Protocol) -> Comparisons | None:
+    metric = protocol.metrics[0]
+    runs = results.runs[results.runs["protocol"] == protocol.name]
+    tasks, ranks = within(runs, metric), across(runs, metric)
+    return Comparisons(protocol, metric, tasks, ranks) if tasks or ranks else None
+
+
+@dataclass(frozen=True)
+class Versus:
+    """One method as seen from another: `row` minus `column`, positive where `row` is better."""
+
+    difference: float
+    """Median over splits, in units of the metric."""
+    wins: int
+    losses: int
+    p: float
+    """Nadeau-Bengio after Holm; NaN where there is no test."""
+    reason: str
+    """Why there is none."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the two can be told apart."""
+        return self.p < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Every pair of methods on one task."""
+
+    task: WithinDataset
+    names: tuple[str, ...]
+    """Best first, by mean difference to all others."""
+    cells: dict[tuple[str, str], Versus]
+
+
+def matrix(task: WithinDataset, higher_is_better: bool) -> Matrix:
+    """The pairs of a task as a table that reads from its rows: better is positive."""
+    cells: dict[tuple[str, str], Versus] = {}
+    total: dict[str, float] = {}
+    sign = 1 if higher_is_better else -1
+    for pair in task.pairs:
+        cells[pair.first, pair.second] = _versus(pair, sign, task.same_test)
+        cells[pair.second, pair.first] = _versus(pair, -sign, task.same_test)
+        for name, side in ((pair.first, sign), (pair.second, -sign)):
+            total[name] = total.get(name, 0.0) + side * pair.corrected.mean
+    return Matrix(task, tuple(sorted(total, key=lambda name: -total[name])), cells)
+
+
+def _versus(pair: SplitComparison, sign: int, same_test: bool) -> Versus:
+    wins, losses = (pair.higher, pair.lower) if sign > 0 else (pair.lower, pair.higher)
+    p, reason = pair.corrected_holm, pair.corrected.reason
+    if same_test:
+        p, reason = float("nan"), "every repeat tests the same images"
+    return Versus(sign * pair.median, wins, losses, p, reason)
 
 
 def table(comparisons: Sequence[WithinDataset]) -> pd.DataFrame:
@@ -182,8 +269,10 @@ def _chosen(
             raise unknown("method in these results", name, labels)
     if metric not in runs:
         runs = runs.assign(**{metric: float("nan")})
-    wanted = {*methods, *([reference] if reference and methods else [])}
-    return runs[runs["label"].isin(wanted)] if wanted else runs
+    wanted = {*methods, *([reference] if reference and methods else [])} or labels
+    labelled = runs[runs["status"] == "done"].groupby("test")["labelled"].any()
+    unlabelled = labelled.index[~labelled.astype(bool)]
+    return runs[runs["label"].isin(wanted) & ~runs["test"].isin(unlabelled)]
 
 
 def _rows(item: WithinDataset) -> Iterator[dict[str, Any]]:

@@ -85,16 +85,18 @@ def semantic_noise(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return np.asarray(confident & (apart > WRONG))
 
 
-def noise_counts(results: Results, cell: CellResult) -> list[int]:
-    """How many test images are semantic noise, split by split, where the run kept what it takes.
+def noise_counts(results: Results, cell: CellResult) -> list[int | None]:
+    """How many test images are semantic noise, run by run; None where a run cannot say.
 
-    Worked out once for tables and figures; a run whose files cannot be read has no count.
+    Only a done run that kept the semantic confidence of its images can. Worked out once for tables
+    and figures.
     """
-    counts = (_noise_count(results, run) for run in cell.done)
-    return [count for count in counts if count is not None]
+    return [_noise_count(results, run) for run in cell.runs]
 
 
-def _noise_count(results: Results, run: Record) -> int | None:
+def _noise_count(results: Results, run: Record | None) -> int | None:
+    if run is None or run.status != "done":
+        return None
     key = ("noise", run.run_id)
     if key not in results.worked_out:
         results.worked_out[key] = _count_noise(results, run)

@@ -1,4 +1,4 @@
-"""Pools of images that several methods of a results folder have predicted, found in its manifests.
+"""Pools of images that several methods of a results folder have predicted, found in its table.
 
 A pool is what one repeat of one task tests: all of the dataset across datasets, the test side of
 the split within one. Every method of the task has the same pool, since splits are the same for all.
@@ -6,18 +6,18 @@ the split within one. Every method of the task has the same pool, since splits a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.model.records import Record, Selection, Task
+from bench.model.records import Selection, Task
 from bench.protocol import Protocol
-from bench.store import Store
-from bench.store.manifest import CellEntry, Manifest, read_all
+from bench.store import Store, read_parquet
+from bench.store.table import CELL
 from bench.util.errors import StoreError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Pool:
     protocol: Protocol
     task: Task
     selection: Selection
-    cells: tuple[CellEntry, ...]
-    """One a method, in the order of the protocol's table."""
+    runs: pd.DataFrame
+    """Their rows of the table of runs, in its order."""
 
     @property
     def title(self) -> str:
@@ -45,14 +45,26 @@ class Pool:
         return " ".join([*options, f"--budget {self.task.budget}", f"--selection {self.selection}"])
 
     @property
+    def methods(self) -> dict[str, str]:
+        """What tables call each of its methods, and the method's name, in the table's order."""
+        return dict(zip(self.runs["label"], self.runs["method"], strict=True))
+
+    @property
     def labels(self) -> list[str]:
         """What tables call its methods."""
-        return [cell.label for cell in self.cells]
+        return list(self.methods)
 
     @property
     def repeats(self) -> int:
         """How many repeats the protocol has."""
-        return max(len(cell.runs) for cell in self.cells)
+        return int(self.runs["repeat"].max()) + 1
+
+    def best_repeat(self) -> tuple[int, list[str]]:
+        """The first repeat that the most methods have done, and these methods."""
+        done = self.runs[self.runs["status"] == "done"]
+        counts = Counter(done["repeat"])
+        best = max(sorted(counts), key=lambda repeat: counts[repeat], default=0)
+        return int(best), done["label"][done["repeat"] == best].tolist()
 
 
 @dataclass(frozen=True)
@@ -90,13 +102,17 @@ class Scores:
     """Label of a method -> (n,) scores, higher is better."""
     quality: FloatArray | None
     """(n,) labels, higher is better; None for a dataset without labels."""
-    records: dict[str, Record]
-    """Label of a method -> the run."""
+    runs: dict[str, Mapping[str, Any]]
+    """Label of a method -> its row of the table of runs."""
 
 
-def pools(store: Store) -> list[Pool]:
-    """Every pool of a results folder. Raises `StoreError` where it holds no results."""
-    return [pool for found in read_all(store) for pool in _of(found)]
+def pools(runs: pd.DataFrame, protocols: Sequence[Protocol]) -> list[Pool]:
+    """Every pool of a table of runs (`bench.store.table`), protocol by protocol."""
+    return [
+        Pool(protocol, _task(part.iloc[0]), part["selection"].iloc[0], part)
+        for protocol in protocols
+        for _, part in runs[runs["protocol"] == protocol.name].groupby([*CELL[1:]], sort=False)
+    ]
 
 
 def choose(found: Sequence[Pool], wanted: Wanted) -> Pool:
@@ -117,8 +133,9 @@ def names(pool: Pool, asked: Sequence[str], option: str) -> list[str]:
 
     Raises `UsageError` for one that has no cell in this pool, with those that have.
     """
+    known = pool.methods.items()
     for name in asked:
-        if any(name in (cell.label, cell.method) for cell in pool.cells):
+        if any(name in names for names in known):
             continue
         near = nearest(name, pool.labels)
         hint = f"Did you mean '{near}'? " if near else ""
@@ -126,14 +143,8 @@ def names(pool: Pool, asked: Sequence[str], option: str) -> list[str]:
             f"{option} {name}: no predictions of this method on {pool.task.title}. {hint}There are "
             f"{', '.join(pool.labels)}; to add it: {command(pool, name)}"
         )
-    if not asked:
-        return pool.labels
-    return [
-        cell.label
-        for name in dict.fromkeys(asked)
-        for cell in pool.cells
-        if name in (cell.label, cell.method)
-    ]
+    wanted = list(dict.fromkeys(asked)) or pool.labels
+    return [label for name in wanted for label, method in known if name in (label, method)]
 
 
 def command(pool: Pool, method: str) -> str:
@@ -151,9 +162,8 @@ def read(store: Store, pool: Pool, labels: Sequence[str], repeat: int = 0) -> Sc
     """
     if not 0 <= repeat < pool.repeats:
         raise UsageError(f"--repeat {repeat}: {pool.protocol.name} has 0 to {pool.repeats - 1}")
-    cells = {cell.label: cell for cell in pool.cells}
-    records = {label: _record(store, pool, cells[label], repeat) for label in labels}
-    tables = {label: _table(store, record) for label, record in records.items()}
+    rows = {label: _done(pool, label, repeat) for label in labels}
+    tables = {label: _predictions(store, row) for label, row in rows.items()}
     images = {label: tuple(table["image"].astype(str)) for label, table in tables.items()}
     first = labels[0]
     for label in labels[1:]:
@@ -171,40 +181,39 @@ def read(store: Store, pool: Pool, labels: Sequence[str], repeat: int = 0) -> Sc
             label: table["prediction"].to_numpy(dtype=np.float64) for label, table in tables.items()
         },
         quality=quality if np.isfinite(quality).all() else None,
-        records=records,
+        runs=rows,
     )
 
 
-def _of(found: Manifest) -> list[Pool]:
-    groups: dict[tuple[Task, Selection], list[CellEntry]] = {}
-    for cell in found.cells:
-        groups.setdefault((cell.task, cell.selection), []).append(cell)
-    return [
-        Pool(found.protocol, task, selection, tuple(cells))
-        for (task, selection), cells in groups.items()
-    ]
+def _task(run: pd.Series) -> Task:
+    known = run[["labels", "ratio"]].dropna()
+    return Task(
+        train=str(run["train"]),
+        test=str(run["test"]),
+        labels=known.get("labels"),
+        ratio=known.get("ratio"),
+        zero_shot=run["budget"] == "zero-shot",
+    )
 
 
-def _record(store: Store, pool: Pool, cell: CellEntry, repeat: int) -> Record:
-    record = store.read(Path(cell.runs[repeat]), curve=False) if repeat < len(cell.runs) else None
-    if record is not None and record.status == "done":
-        return record
-    done = [
-        str(other)
-        for other, run in enumerate(cell.runs)
-        if (found := store.read(Path(run), curve=False)) is not None and found.status == "done"
-    ]
-    state = f"failed ({record.error})" if record is not None else "has not run"
+def _done(pool: Pool, label: str, repeat: int) -> Mapping[str, Any]:
+    """The run of a method on one repeat. Raises `StoreError` where it is not done."""
+    rows = pool.runs[pool.runs["label"] == label].set_index("repeat", drop=False)
+    status = rows["status"].get(repeat, "missing")
+    if status == "done":
+        return {str(name): value for name, value in rows.loc[repeat].items()}
+    done = [str(other) for other in rows.index[rows["status"] == "done"]]
+    state = f"failed ({rows['error'][repeat]})" if status == "failed" else "has not run"
     there = f"repeats {', '.join(done)} are done; --repeat takes one" if done else "no repeat is"
     raise StoreError(
-        f"{cell.label} on {pool.task.title}: repeat {repeat} {state}; {there}. "
-        f"To compute it: {command(pool, cell.label)} --retry-failed"
+        f"{label} on {pool.task.title}: repeat {repeat} {state}; {there}. "
+        f"To compute it: {command(pool, label)} --retry-failed"
     )
 
 
-def _table(store: Store, record: Record) -> pd.DataFrame:
-    table = store.predictions(record.spec)
+def _predictions(store: Store, run: Mapping[str, Any]) -> pd.DataFrame:
+    table = read_parquet((store.root / run["record"]).with_suffix(".parquet"))
     missing = {"image", "quality", "prediction"} - set(table.columns)
     if missing:
-        raise StoreError(f"predictions of {record.run_id} have no column {sorted(missing)[0]}")
+        raise StoreError(f"predictions of {run['run_id']} have no column {sorted(missing)[0]}")
     return table.sort_values("image", kind="stable")

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics import METRICS
+from bench.store.table import NOTE_BREAK
 from bench.util.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 DIGITS = 3
 """Decimals of a correlation in tables; ties are judged as printed."""
 MARKS = {"best_test": "‡", "contaminated": "†", "noted": "§"}
-NOTE_BREAK = "; "
-"""Between the notes of a cell in the summary."""
 COMPETITION = ["protocol", "dataset", "labels", "selection", "metric"]
 """Cells that agree in all of these compete: methods on one task, chosen by one rule."""
 

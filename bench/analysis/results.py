@@ -1,4 +1,4 @@
-"""What a report is made of: the cells that manifests name, each with the records of its runs."""
+"""A results folder that was read once: its table of runs, and the records for figures and pages."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.data.demo import DEMO_SETS
+import numpy as np
+
+from bench.analysis import embedding
+from bench.analysis.summary import base_name, on_demo, summarise
 from bench.model.contamination import saw_test_labels
 from bench.model.records import Record
 from bench.protocol import Protocol
 from bench.store import Store, manifest
+from bench.store import table as runs_table
 from bench.util.gc_paused import gc_paused
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEMO_NAMES = frozenset(DEMO_SETS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,12 @@ class CellResult:
     @property
     def demo(self) -> bool:
         """Whether rendered data are learnt from or predicted."""
-        return bool({_name(self.entry.task.train), _name(self.entry.task.test)} & DEMO_NAMES)
+        return on_demo(self.entry.task.train, self.entry.task.test)
+
+    @property
+    def backbone(self) -> str:
+        """The backbone of its runs, '' for methods without one."""
+        return next((run.spec.fit.weights.get("name", "") for run in self.records), "")
 
     @property
     def contaminated(self) -> bool:
@@ -74,11 +82,6 @@ class CellResult:
         """The protocol's metrics; none without labels."""
         return () if self.unlabelled else self.protocol.metrics
 
-    @property
-    def backbone(self) -> str:
-        """The backbone of its runs, '' for methods without one."""
-        return next((run.spec.fit.weights.get("name", "") for run in self.records), "")
-
     def values(self, metric: str, selection: str | None = None) -> list[float]:
         """The metric of all done runs where it is defined, repeat by repeat."""
         found = (run.value(metric, selection or self.entry.selection) for run in self.done)
@@ -99,7 +102,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Results:
-    """All cells of a results folder."""
+    """A results folder as it was when it was read."""
 
     store: Store
     cells: list[CellResult]
@@ -114,6 +117,29 @@ class Results:
     def protocols(self) -> list[Protocol]:
         """Every protocol, once."""
         return list({cell.protocol.name: cell.protocol for cell in self.cells}.values())
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The table of runs (`bench.store.table`) with a column `noise`: how many test images of a
+        run are semantic noise, NaN where it did not keep what that takes."""
+        found = ((cell.protocol, cell.entry, cell.runs) for cell in self.cells)
+        table = runs_table.tabulate(self.store, found)
+        counts = (
+            # Looking for a file of every run would take most of the time on large stores.
+            embedding.noise_counts(self, cell)
+            if "per_image" in cell.protocol.keep
+            else [None] * len(cell.runs)
+            for cell in self.cells
+        )
+        return table.assign(noise=np.array([*chain.from_iterable(counts)], dtype=float))
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row for every cell and metric of every protocol (`bench.analysis.summarise`).
+
+        `bench.analysis.published.beside` adds printed numbers.
+        """
+        return summarise(self.runs, self.protocols)
 
     def uncontaminated(self) -> Results:
         """The same without cells whose test dataset's labels the method's weights had seen."""
@@ -130,7 +156,7 @@ class Results:
         """What `uncontaminated` left out, a line for each row and dataset of a protocol."""
         lines = (
             f"{cell.protocol.name}: {cell.entry.label} on {cell.entry.task.title}: contaminated, "
-            f"its weights had seen labels of {_name(cell.entry.task.test)}"
+            f"its weights had seen labels of {base_name(cell.entry.task.test)}"
             for cell in self.excluded
         )
         return list(dict.fromkeys(lines))
@@ -154,23 +180,12 @@ class Results:
 
 
 @gc_paused()
-def load(store: Store) -> Results:
-    """Read every manifest and the records they name, each once and without its curve."""
-    known: dict[str, Record | None] = {}
-    cells = []
+def load(results: str | Path | Store) -> Results:
+    """Read every manifest and the records they name, each once and without its curve.
+
+    Raises `StoreError` where the folder holds no results.
+    """
+    store = results if isinstance(results, Store) else Store(Path(results))
     before = len(store.problems)
-
-    def record(run: str) -> Record | None:
-        if run not in known:
-            known[run] = store.read(run, curve=False)
-        return known[run]
-
-    for found in manifest.read_all(store):
-        for entry in found.cells:
-            records = tuple(record(run) for run in entry.runs)
-            cells.append(CellResult(found.protocol, entry, records))
+    cells = [CellResult(*found) for found in runs_table.cells(store)]
     return Results(store, cells, store.problems[before:])
-
-
-def _name(spec: str) -> str:
-    return spec.split("@", 1)[0]

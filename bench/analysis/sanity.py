@@ -6,15 +6,21 @@ chance, `oracle` without noise has all of it, and more noise never ranks above l
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from bench.analysis.grid import metric_title, number
-from bench.analysis.results import CellResult
 from bench.metrics import METRICS
+from bench.model.records import task_title
+from bench.store.table import CELL
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CORRELATIONS = ("srcc", "plcc", "krcc")
 CONSTANT = ("constant", "label_mean")
@@ -24,60 +30,82 @@ further once in 16,000 tables."""
 EXACT = 1e-6
 
 
-def broken(cells: Iterable[CellResult]) -> list[str]:
-    """A sentence for every sanity row that is not where it must be; [] for a sound table."""
-    columns: dict[tuple[str, ...], list[CellResult]] = defaultdict(list)
-    for cell in cells:
-        if cell.done and cell.entry.method.partition(":")[0] in (*CONSTANT, "random", "oracle"):
-            entry = cell.entry
-            key = (cell.protocol.name, entry.task.title, entry.task.budget, entry.selection)
-            columns[key].append(cell)
+@dataclass(frozen=True)
+class SanityRow:
+    """A method whose rank is known, on one task under one metric."""
+
+    label: str
+    method: str
+    values: list[float]
+    """Of its done runs, where defined; at least one."""
+    noise: float | None
+    """Of an oracle of the tested dataset; None for all other methods."""
+    chance: float
+    """How far from 0 chance may take a correlation over its test images."""
+
+    @property
+    def median(self) -> float:
+        """Over its runs."""
+        return statistics.median(self.values)
+
+
+def broken(runs: pd.DataFrame) -> list[str]:
+    """A sentence for every sanity row that is not where it must be; [] for a sound table.
+
+    `runs` is a table as `bench.store.table.load` gives it.
+    """
+    kinds = runs["method"].str.partition(":")[0]
+    known = runs[kinds.isin([*CONSTANT, "random", "oracle"]) & (runs["status"] == "done")]
     return [
-        f"{protocol} on {dataset}, {labels}: {text}"
-        for (protocol, dataset, labels, _), rows in columns.items()
+        f"{protocol} on {task_title(str(train), str(test))}, {budget}: {text}"
+        for (protocol, train, test, budget, _), part in known.groupby(
+            ["protocol", *CELL[1:]], sort=False
+        )
         for metric in CORRELATIONS
+        if metric in part
+        for rows in [list(_rows(part, metric))]
         for text in [*_alone(rows, metric), *_ordered(rows, metric)]
     ]
 
 
-def _alone(rows: list[CellResult], metric: str) -> Iterator[str]:
+def _rows(part: pd.DataFrame, metric: str) -> Iterator[SanityRow]:
+    for label, cell in part.groupby("label", sort=False):
+        values = cell[metric].dropna().tolist()
+        if values:
+            first = cell.iloc[0]
+            noise = _noise(first["method"], first["test"], json.loads(first["settings"]))
+            images = int(cell["n_test"].fillna(0).min())
+            chance = CHANCE / math.sqrt(images - 1) if images > 1 else math.inf
+            yield SanityRow(str(label), str(first["method"]), values, noise, chance)
+
+
+def _alone(rows: list[SanityRow], metric: str) -> Iterator[str]:
     """What a row's own value gives away."""
-    for cell in rows:
-        values = cell.values(metric)
-        if not values:
-            continue
-        method, found = cell.entry.method, statistics.median(values)
-        says = f"{cell.entry.label} has {metric_title(metric)} {number(found)}"
-        if method in CONSTANT:
+    for row in rows:
+        says = f"{row.label} has {metric_title(metric)} {number(row.median)}"
+        if row.method in CONSTANT:
             yield f"{says}, but predicts one value for all images"
-        elif method == "random" and abs(found) > _chance(cell):
-            yield f"{says}, beyond chance (±{number(_chance(cell))})"
-        elif _noise(cell) == 0 and min(values) < METRICS[metric].upper - EXACT:
+        elif row.method == "random" and abs(row.median) > row.chance:
+            yield f"{says}, beyond chance (±{number(row.chance)})"
+        elif row.noise == 0 and min(row.values) < METRICS[metric].upper - EXACT:
             yield f"{says}, but knows the labels"
 
 
-def _ordered(rows: list[CellResult], metric: str) -> Iterator[str]:
+def _ordered(rows: list[SanityRow], metric: str) -> Iterator[str]:
     """Oracles in the order of their noise, chance last; a later row must not pass an earlier."""
-    known = [cell for cell in rows if _noise(cell) is not None and cell.values(metric)]
-    known.sort(key=lambda cell: _noise(cell) or 0)
-    known += [cell for cell in rows if cell.entry.method == "random" and cell.values(metric)]
+    known = [row for row in rows if row.noise is not None]
+    known.sort(key=lambda row: row.noise or 0)
+    known += [row for row in rows if row.method == "random"]
     for better, worse in pairwise(known):
-        high, low = (statistics.median(cell.values(metric)) for cell in (better, worse))
-        if low > high + _chance(worse):
+        if worse.median > better.median + worse.chance:
             yield (
-                f"{worse.entry.label} ({metric_title(metric)} {number(low)}) stands above "
-                f"{better.entry.label} ({number(high)}), which knows more"
+                f"{worse.label} ({metric_title(metric)} {number(worse.median)}) stands above "
+                f"{better.label} ({number(better.median)}), which knows more"
             )
 
 
-def _noise(cell: CellResult) -> float | None:
+def _noise(method: str, test: str, settings: dict[str, object]) -> float | None:
     """An oracle's noise; None for other methods, and for an oracle of another database."""
-    settings = cell.done[0].spec.fit.settings
-    if not cell.entry.method.startswith("oracle") or settings["dataset"] != cell.entry.task.test:
+    if not method.startswith("oracle") or settings["dataset"] != test:
         return None
-    return float(settings["noise"])
-
-
-def _chance(cell: CellResult) -> float:
-    images = min(run.sizes.get("test", 0) for run in cell.done)
-    return CHANCE / math.sqrt(images - 1) if images > 1 else math.inf
+    return float(str(settings["noise"]))

@@ -1,25 +1,29 @@
-"""Records → one row a cell and metric: what every table, figure and page is drawn from."""
+"""The table of runs → one row a cell and metric: what tables, figures and pages show."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.embedding import noise_counts
-from bench.analysis.grid import NOTE_BREAK
-from bench.analysis.published import beside
-from bench.analysis.results import CellResult, Results, load
+import numpy as np
+import numpy.typing as npt
+
+from bench.data.demo import DEMO_SETS
+from bench.model.records import JOINT, task_title
+from bench.protocol import Protocol
 from bench.stats.median import MedianInterval, median_interval
-from bench.store import Store
+from bench.store.table import BEST_TEST, CELL, NOTE_BREAK, metrics_of
 from bench.util.atomic import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.model.records import Record
+    Runs = Mapping[str, npt.NDArray[Any]]
+    """Columns of the table of runs, cut to the runs of one cell."""
 
 COLUMNS = (
     "protocol",
@@ -63,75 +67,98 @@ FLAGS = ("complete", "demo", "contaminated")
 NOTHING = MedianInterval(math.nan, math.nan, math.nan, math.nan, 0)
 
 
-def summarise(store: Store) -> pd.DataFrame:
-    """One row for every cell and metric of every protocol in the store, incomplete ones included.
+def summarise(runs: pd.DataFrame, protocols: Sequence[Protocol] = ()) -> pd.DataFrame:
+    """One row for every cell and metric, in the order of the runs; incomplete cells included.
 
-    Cells on images without labels have no metrics and so no row.
-
-    Raises `StoreError` where the folder holds no results.
-    """
-    results = load(store)
-    return beside(table(results), results.protocols)[0]
-
-
-def table(results: Results) -> pd.DataFrame:
-    """The summary of results that were already read, without published numbers.
-
-    `bench.analysis.published.beside` fills those in.
+    `runs` is the table of runs (`bench.store.table.load`), or `Results.runs`, which counts semantic
+    noise. `protocols` say which metrics their cells show: all of the table without. Cells on images
+    without labels have no metrics and so no row. The columns of published numbers are empty;
+    `bench.analysis.published.beside` fills them in.
     """
     import pandas as pd
 
+    shown = {protocol.name: protocol.metrics for protocol in protocols}
+    known = metrics_of(runs.drop(columns="noise", errors="ignore"))
     rows = [
-        {**row(cell, metric), **noise}
-        for cell in results.cells
-        for noise in [_noise(results, cell)]
-        for metric in cell.metrics
+        row
+        for cell in _cells(runs)
+        for row in _rows(cell, shown.get(str(cell["protocol"][0]), known))
     ]
     # A table without rows has flags too.
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(FLAGS, bool))
 
 
-def row(cell: CellResult, metric: str) -> dict[str, Any]:
-    """The summary of one cell under one metric."""
-    task, entry = cell.entry.task, cell.entry
-    values = cell.values(metric)
-    best = _best_test(cell, metric, len(values))
-    found = median_interval(values) if values else NOTHING
-    seconds = [run.seconds["total"] for run in cell.done if "total" in run.seconds]
+def _cells(runs: pd.DataFrame) -> Iterator[Runs]:
+    """The runs of each cell, cells in the order of their first run."""
+    numbers = runs.groupby(["protocol", *CELL], sort=False, dropna=False).ngroup().to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    # Columns once as arrays: a data frame for each of thousands of cells takes most of the time.
+    columns = {str(name): runs[name].to_numpy()[order] for name in runs.columns}
+    ends = np.flatnonzero(np.diff(numbers[order], append=-1)) + 1
+    for start, end in zip([0, *ends], ends, strict=False):
+        yield {name: values[start:end] for name, values in columns.items()}
+
+
+def _rows(cell: Runs, metrics: Iterable[str]) -> Iterator[dict[str, Any]]:
+    done = cell["status"] == "done"
+    if done.any() and not cell["labelled"][done].any():
+        return
+    shared = {**_identity(cell), **_counts(cell), **_noise(cell)}
+    for metric in metrics:
+        yield {**shared, "metric": metric, **_values(cell, done, metric)}
+
+
+def _identity(cell: Runs) -> dict[str, Any]:
+    """What the cell is, and what is to be known of its data and weights."""
+    names = ("protocol", "label", "method", "train", "test", "budget", "selection")
+    first = {name: str(cell[name][0]) for name in names}
+    train, test, budget = (first[name] for name in ("train", "test", "budget"))
+    recorded = cell["status"] != "missing"
     return {
-        "protocol": cell.protocol.name,
-        "label": entry.label,
-        "method": entry.method,
-        "backbone": cell.backbone,
-        "train": task.train,
-        "test": task.test,
-        "dataset": task.title,
-        "labels": task.budget,
-        "selection": entry.selection,
-        "metric": metric,
-        **asdict(found),
-        "expected": len(cell.runs),
-        "complete": len(values) == len(cell.runs) > 0,
-        "failed": len(cell.failed),
-        "missing": len(cell.runs) - len(cell.records),
-        "undefined": len(cell.done) - len(values),
-        "mean": statistics.fmean(values) if values else math.nan,
-        "best_test_median": best,
-        "gap": best - found.median if all(map(selectable, cell.done)) else math.nan,
+        **first,
+        "backbone": next((name for name in cell["weights"][recorded] if isinstance(name, str)), ""),
+        "dataset": task_title(train, test),
+        "labels": budget,
         "published": "",
         "published_in": "",
         "difference": math.nan,
-        "demo": cell.demo,
-        "contaminated": cell.contaminated,
-        "notes": NOTE_BREAK.join(cell.table_notes),
+        "demo": on_demo(train, test),
+        "contaminated": bool((cell["contaminated"][recorded] == True).any()),  # noqa: E712
+        "notes": NOTE_BREAK.join(_distinct(cell["notes"][cell["status"] == "done"])),
+    }
+
+
+def _counts(cell: Runs) -> dict[str, Any]:
+    seconds = _finite(cell, "total_seconds", cell["status"] == "done")
+    return {
+        "expected": len(cell["status"]),
+        "failed": int((cell["status"] == "failed").sum()),
+        "missing": int((cell["status"] == "missing").sum()),
         "seconds": statistics.median(seconds) if seconds else math.nan,
     }
 
 
-def _noise(results: Results, cell: CellResult) -> dict[str, Any]:
+def _values(cell: Runs, done: npt.NDArray[np.bool_], metric: str) -> dict[str, Any]:
+    """The cell under one metric: its median over splits, and what another selection would give."""
+    values, best = _finite(cell, metric, done), _finite(cell, BEST_TEST + metric, done)
+    found = median_interval(values) if values else NOTHING
+    # A median over other runs than the cell's own would be no gap between selections.
+    best_median = statistics.median(best) if best and len(best) == len(values) else math.nan
+    choice = bool((cell["n_evaluated"][done] > 1).all())
+    return {
+        **asdict(found),
+        "complete": len(values) == len(done) > 0,
+        "undefined": int(done.sum()) - len(values),
+        "mean": statistics.fmean(values) if values else math.nan,
+        "best_test_median": best_median,
+        # Without a choice among epochs there is no gap.
+        "gap": best_median - found.median if choice else math.nan,
+    }
+
+
+def _noise(cell: Runs) -> dict[str, Any]:
     """How many test images are semantic noise: the median over splits, where runs can say."""
-    # Asked of the protocol first: looking for every run's file would cost large stores dear.
-    counts = noise_counts(results, cell) if "per_image" in cell.protocol.keep else []
+    counts = _finite(cell, "noise", cell["status"] == "done")
     found = median_interval(counts) if counts else NOTHING
     return {
         "noise": found.median,
@@ -141,22 +168,36 @@ def _noise(results: Results, cell: CellResult) -> dict[str, Any]:
     }
 
 
-def selectable(run: Record) -> bool:
-    """Whether there was more than one epoch to choose from; without a choice there is no gap.
+def _finite(cell: Runs, name: str, where: npt.NDArray[np.bool_]) -> list[float]:
+    """What is a number in a column; nothing of a column that is not there."""
+    if name not in cell:
+        return []
+    values = cell[name][where].astype(float)
+    return [float(value) for value in values[np.isfinite(values)]]
 
-    A run was evaluated every `evaluate_every` epochs and after the last one
-    (`bench.runs.execute.fitting`).
+
+def base_name(dataset: str) -> str:
+    """A dataset without its label version.
+
+    >>> base_name("tid2013@ssim")
+    'tid2013'
     """
-    return 0 < run.spec.fit.evaluate_every < run.chosen_epoch.get("last", 0)
+    return dataset.partition("@")[0]
+
+
+def on_demo(*datasets: str) -> bool:
+    """Whether one of these, or of several joined by '+', is rendered."""
+    names = (name for joined in datasets for name in joined.split(JOINT))
+    return not set(DEMO_SETS).isdisjoint(map(base_name, names))
+
+
+def _distinct(notes: Iterable[Any]) -> list[str]:
+    """Each note of a cell's runs once, in their order."""
+    texts = (note for text in notes if isinstance(text, str) for note in text.split(NOTE_BREAK))
+    return list(dict.fromkeys(filter(None, texts)))
 
 
 def write_csv(summary: pd.DataFrame, path: Path) -> None:
     """Write the summary; numbers keep six digits, what is undefined is an empty field."""
     with replacing(path) as temporary:
         summary.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-
-
-def _best_test(cell: CellResult, metric: str, n: int) -> float:
-    """Median under `best_test`; NaN unless it is over the same runs as the cell's own median."""
-    values = cell.values(metric, "best_test")
-    return statistics.median(values) if values and len(values) == n else math.nan

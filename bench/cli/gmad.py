@@ -59,7 +59,8 @@ def gmad(
 
     from bench.analysis import gmad_pools
     from bench.protocol import GmadEntry
-    from bench.store import Store
+    from bench.store import Store, manifest
+    from bench.store import table as runs_table
     from reports import gmad as reporting
     from reports.gmad.terminal import table
 
@@ -67,7 +68,8 @@ def gmad(
         raise unknown("spacing", spacing, SPACINGS)
     store = Store(results)
     wanted = gmad_pools.Wanted(protocol, dataset, train, budget, selection)
-    pool = gmad_pools.choose(gmad_pools.pools(store), wanted)
+    protocols = [found.protocol for found in manifest.read_all(store)]
+    pool = gmad_pools.choose(gmad_pools.pools(runs_table.load(store), protocols), wanted)
     roles = _roles(pool, attacker, defender, one_way)
     labels = [label for label in pool.labels if any(label in pair for pair in roles)]
     changes: dict[str, Any] = {"levels": levels, "pairs": pairs, "spacing": spacing}

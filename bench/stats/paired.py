@@ -93,10 +93,13 @@ def _t_test(differences: npt.ArrayLike, overlap: float, confidence: float) -> Pa
     mean, df = float(d.mean()), d.size - 1
     if _no_spread(d):
         return _without_spread(d, confidence)
-    error = math.sqrt((1 / d.size + overlap) * float(d.var(ddof=1)))
-    statistic = mean / error
+    # A power of two costs no digit, and keeps squares of tiny differences from becoming 0.
+    _, exponent = math.frexp(float(np.abs(d).max()))
+    scaled = np.ldexp(d, -exponent)
+    error = math.sqrt((1 / d.size + overlap) * float(scaled.var(ddof=1)))
+    statistic = float(scaled.mean()) / error
     p_value = 2 * float(stdtr(df, -abs(statistic)))
-    half = float(stdtrit(df, (1 + confidence) / 2)) * error
+    half = math.ldexp(float(stdtrit(df, (1 + confidence) / 2)) * error, exponent)
     return PairedT(mean, mean - half, mean + half, statistic, p_value, df, confidence, d.size, "")
 
 

@@ -87,7 +87,7 @@ def save(results: Path | Store, name: str, folder: Path = FOLDER) -> tuple[Path,
 
 
 def of_runs(runs: pd.DataFrame, name: str) -> Baseline:
-    """The baseline of a table as `export.load` gives it."""
+    """The baseline of a table as `bench.store.table.load` gives it."""
     done = runs[runs["status"] == "done"]
     metrics = [column for column in runs.columns if column not in runs_table.COLUMNS]
     splits: dict[tuple[Any, ...], int] = {}
@@ -128,7 +128,7 @@ def find(text: str) -> Path:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The runs of a baseline file, in columns of `export.load`; missing ones have no split.
+    """The runs of a baseline file, in columns of `bench.store.table`; missing ones have no split.
 
     Raises `UsageError` for a file that is no baseline, or a newer one than this version reads.
     """

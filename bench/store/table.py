@@ -1,4 +1,7 @@
-"""Stored results as one table: a row for every run of every cell, done or not.
+"""The one table of results: a row for every run of every cell, done or not.
+
+Everything that counts, compares or prints results reads this table; only figures and pages also
+look at the records themselves (`cells`).
 
 >>> from bench.store import table
 >>> runs = table.load("results")  # doctest: +SKIP
@@ -7,13 +10,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.model.contamination import saw_test_labels
 from bench.model.identity import canonical
 from bench.model.records import Record, Task
+from bench.protocol import Protocol
 from bench.store import Store
 from bench.store.manifest import CellEntry, read_all
 from bench.util.atomic import replacing
@@ -32,52 +38,24 @@ the same at every repeat."""
 COLUMNS = (
     *("protocol", "label", "method", "train", "test", "budget", "labels", "ratio", "selection"),
     *("repeat", "status", "run_id", "split_digest", "n_train", "n_val", "n_test", "n_pool"),
-    *("method_version", "settings", "weights", "pretrained", "trained_on"),
+    *("method_version", "code", "settings", "weights", "pretrained", "trained_on"),
+    *("contaminated", "notes"),
     *("fit_seconds", "predict_seconds", "total_seconds", "peak_memory_mb"),
-    *("device", "commit", "created", "error"),
+    *("device", "commit", "created", "error", "record", "labelled", "n_evaluated"),
 )
-"""Columns that a table always has, in this order; metrics follow."""
-_COUNTS = ("labels", "repeat", "n_train", "n_val", "n_test", "n_pool")
+"""Columns that a table always has, in this order. Metrics follow, each of the cell's selection as
+METRIC and of the best test epoch as best_test_METRIC."""
+BEST_TEST = "best_test_"
+NOTE_BREAK = "; "
+"""Between the notes that a table must show."""
+_COUNTS = ("labels", "repeat", "n_train", "n_val", "n_test", "n_pool", "n_evaluated")
 
-
-@dataclass
-class _Reader:
-    """Reads each record once, whichever cells mention it."""
-
-    store: Store
-    selection: str | None
-    metrics: Sequence[str]
-    seen: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def row(self, path: str, selection: str) -> dict[str, Any]:
-        if path not in self.seen:
-            record = self.store.read(path, curve=False)
-            self.seen[path] = self._values(record, selection) if record else {}
-        return self.seen[path]
-
-    def _values(self, record: Record, selection: str) -> dict[str, Any]:
-        chosen = self.selection or selection
-        row = describe(record)
-        values: Mapping[str, float | None] = record.metrics.get(chosen, {})
-        absent = [name for name in self.metrics if name not in values]
-        if record.judged and absent:
-            values = {**values, **self._recomputed(record, chosen, absent)}
-        row.update(values)
-        return row
-
-    def _recomputed(self, record: Record, selection: str, names: list[str]) -> dict[str, float]:
-        try:
-            return recompute(self.store, record, selection, names)
-        except (StoreError, ValueError) as error:
-            self.store.problems.append(f"{record.run_id}: {error}")
-            return {}
+CellRecords = tuple[Protocol, CellEntry, tuple[Record | None, ...]]
+"""A cell of a protocol with its runs, repeat by repeat; None where there is no readable record."""
 
 
 def load(
-    results: str | Path | Store,
-    *,
-    selection: str | None = None,
-    metrics: Sequence[str] = (),
+    results: str | Path | Store, *, selection: str | None = None, metrics: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Every run of every cell as one row, in the order of the protocols' tables.
 
@@ -89,36 +67,126 @@ def load(
     Raises `UsageError` where there is no such folder or metric. Records and predictions that
     cannot be read count as missing; pass a `Store` to find them in its `problems`.
     """
-    import pandas as pd
-
     _require_known(metrics)
     store = results if isinstance(results, Store) else Store(Path(results))
     if not store.root.is_dir():
         raise UsageError(f"no results folder '{store.root}'")
-    reader = _Reader(store, selection, metrics)
-    with gc_paused():
-        rows = [*_of_protocols(reader), *_of_no_protocol(reader)]
-        frame = pd.DataFrame(rows)
-    values = [column for column in frame.columns if column not in COLUMNS]
-    frame = frame.reindex(columns=[*COLUMNS, *values])
-    return frame.astype(dict.fromkeys(_COUNTS, "Int64"))
+    found = cells(store) if any((store.root / "protocols").glob("*.json")) else ()
+    return tabulate(store, found, selection, metrics, others=True)
 
 
-def recompute(
-    store: Store, record: Record, selection: str, names: Sequence[str]
-) -> dict[str, float]:
-    """Metrics of a done run from its stored predictions; NaN where undefined.
+def cells(store: Store) -> Iterator[CellRecords]:
+    """Every cell of every manifest with the records of its runs, without their curves.
 
-    Raises `StoreError` where the predictions cannot be read or hold none of this selection, and
-    `ValueError` for predictions that no metric accepts.
+    A record that several cells name is read once. Raises `StoreError` where there is no manifest.
     """
-    return judge(store.predictions(record.spec), record, selection, names)
+    manifests = read_all(store)
+    mentions = Counter(run for found in manifests for cell in found.cells for run in cell.runs)
+    # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
+    shared: dict[str, Record | None] = {}
+
+    def read(run: str) -> Record | None:
+        if run in shared:
+            return shared[run]
+        record = store.read(run, curve=False)
+        if mentions[run] > 1:
+            shared[run] = record
+        return record
+
+    for found in manifests:
+        for cell in found.cells:
+            yield found.protocol, cell, tuple(map(read, cell.runs))
+
+
+@gc_paused()
+def tabulate(
+    store: Store,
+    found: Iterable[CellRecords],
+    selection: str | None = None,
+    metrics: Sequence[str] = (),
+    others: bool = False,
+) -> pd.DataFrame:
+    """`load` for cells that were read already; with `others` also records that are in none."""
+    import pandas as pd
+
+    rows = _Rows(store, selection, metrics)
+    made: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for protocol, cell, records in found:
+        made += rows.of_cell(protocol.name, cell, records)
+        seen.update(cell.runs)
+    frame = pd.DataFrame([*made, *(rows.of_no_cell(seen) if others else ())])
+    values = [column for column in frame.columns if column not in COLUMNS]
+    values.sort(key=lambda column: column.startswith(BEST_TEST))
+    types = {**dict.fromkeys(_COUNTS, "Int64"), **dict.fromkeys(values, "float")}
+    return frame.reindex(columns=[*COLUMNS, *values]).astype({**types, "labelled": "boolean"})
+
+
+def metrics_of(runs: pd.DataFrame) -> list[str]:
+    """The metrics that a table has columns of."""
+    return [
+        str(name)
+        for name in runs.columns
+        if name not in COLUMNS and not str(name).startswith(BEST_TEST)
+    ]
+
+
+@dataclass
+class _Rows:
+    """Makes rows of records."""
+
+    store: Store
+    selection: str | None
+    metrics: Sequence[str]
+
+    def of_cell(
+        self, protocol: str, cell: CellEntry, records: Sequence[Record | None]
+    ) -> Iterator[dict[str, Any]]:
+        """A row for each run of a cell, with or without a record."""
+        keys = _keys(protocol, cell.label, cell.method, cell.task, cell.selection)
+        for repeat, (path, record) in enumerate(zip(cell.runs, records, strict=True)):
+            name = path.rpartition("/")[2].removesuffix(".json")
+            absent = {"run_id": name, "status": "missing", "repeat": repeat, "record": path}
+            yield {**keys, **absent, **(self._of(record, cell.selection) if record else {})}
+
+    def of_no_cell(self, seen: set[str]) -> Iterator[dict[str, Any]]:
+        """Records that no manifest names: copying the folder `records` alone leaves some."""
+        for path in self.store.names():
+            record = None if path in seen else self.store.read(path, curve=False)
+            if record is not None:
+                spec = record.spec
+                keys = _keys("", spec.method, spec.method, spec.task, spec.selection)
+                yield {**keys, "record": path, **self._of(record, spec.selection)}
+
+    def _of(self, record: Record, selection: str) -> dict[str, Any]:
+        best = record.metrics.get("best_test", {})
+        return {
+            **_described(record),
+            **self._values(record, self.selection or selection),
+            **{f"{BEST_TEST}{name}": value for name, value in best.items()},
+        }
+
+    def _values(self, record: Record, selection: str) -> Mapping[str, float | None]:
+        values = record.metrics.get(selection, {})
+        absent = [name for name in self.metrics if name not in values]
+        if not (record.judged and absent):
+            return values
+        try:
+            predictions = self.store.predictions(record.spec)
+            return {**values, **judge(predictions, record, selection, absent)}
+        except (StoreError, ValueError) as error:
+            self.store.problems.append(f"{record.run_id}: {error}")
+            return values
 
 
 def judge(
     table: pd.DataFrame, record: Record, selection: str, names: Sequence[str]
 ) -> dict[str, float]:
-    """`recompute` on predictions that are read already."""
+    """Metrics of a done run from its predictions; NaN where undefined.
+
+    Raises `StoreError` for predictions that hold none of this selection, `ValueError` for those
+    that no metric accepts.
+    """
     from bench.metrics import compute
 
     own = "prediction" if selection == record.spec.selection else ""
@@ -147,38 +215,11 @@ def write(results: str | Path | Store, out: Path, form: str, selection: str | No
     return path
 
 
-def _of_protocols(reader: _Reader) -> Iterator[dict[str, Any]]:
-    if not any((reader.store.root / "protocols").glob("*.json")):
-        return
-    for manifest in read_all(reader.store):
-        for cell in manifest.cells:
-            keys = _cell_keys(manifest.protocol.name, cell)
-            for repeat, path in enumerate(cell.runs):
-                name = path.rpartition("/")[2].removesuffix(".json")
-                absent = {"run_id": name, "status": "missing", "repeat": repeat}
-                yield {**keys, **absent, **reader.row(path, cell.selection)}
-
-
-def _of_no_protocol(reader: _Reader) -> Iterator[dict[str, Any]]:
-    """Records alone, as a merge by `cp` of the folder `records` leaves them."""
-    for name in reader.store.names():
-        if name in reader.seen:
-            continue
-        record = reader.store.read(name, curve=False)
-        if record is None:
-            continue
-        keys = _keys("", record.spec.method, record.spec.task, record.spec.selection)
-        yield {**keys, **reader._values(record, record.spec.selection)}
-
-
-def _cell_keys(protocol: str, cell: CellEntry) -> dict[str, Any]:
-    return {**_keys(protocol, cell.label, cell.task, cell.selection), "method": cell.method}
-
-
-def _keys(protocol: str, label: str, task: Task, selection: str) -> dict[str, Any]:
+def _keys(protocol: str, label: str, method: str, task: Task, selection: str) -> dict[str, Any]:
     return {
         "protocol": protocol,
         "label": label,
+        "method": method,
         "train": task.train,
         "test": task.test,
         "budget": task.budget,
@@ -188,7 +229,7 @@ def _keys(protocol: str, label: str, task: Task, selection: str) -> dict[str, An
     }
 
 
-def describe(record: Record) -> dict[str, Any]:
+def _described(record: Record) -> dict[str, Any]:
     """What a row says of a record, besides its cell and its metrics."""
     spec, sizes, seconds = record.spec, record.sizes, record.seconds
     return {
@@ -197,6 +238,7 @@ def describe(record: Record) -> dict[str, Any]:
         "repeat": spec.repeat,
         "method": spec.method,
         "method_version": spec.fit.method_version,
+        "code": spec.fit.code,
         "split_digest": spec.split_digest,
         "n_train": sizes.get("train"),
         "n_val": sizes.get("val"),
@@ -210,11 +252,24 @@ def describe(record: Record) -> dict[str, Any]:
         "weights": spec.fit.weights.get("name"),
         "pretrained": spec.fit.pretrained,
         "trained_on": ",".join(record.trained_on),
+        "contaminated": saw_test_labels(record.trained_on, spec.task, spec.fit.split, spec.repeat),
+        "notes": NOTE_BREAK.join(record.table_notes),
         "device": record.environment.device,
         "commit": record.environment.commit,
         "created": record.created,
         "error": record.error,
+        "labelled": record.judged if record.status == "done" else None,
+        "n_evaluated": _evaluations(record),
     }
+
+
+def _evaluations(record: Record) -> int:
+    """After how many epochs a run was evaluated; a selection chooses among these.
+
+    That is every `evaluate_every` epochs and after the last one (`bench.runs.execute.fitting`).
+    """
+    last, every = record.chosen_epoch.get("last", 0), record.spec.fit.evaluate_every
+    return math.ceil(last / every) if every else min(last, 1)
 
 
 def pool_size(record: Record) -> int | None:

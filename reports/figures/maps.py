@@ -88,7 +88,7 @@ def noise(view: View) -> Sheet:
     panels = []
     for cell, item in found:
         marked = semantic_noise(item.images)
-        counts = noise_counts(view.results, cell)
+        counts = [one for one in noise_counts(view.results, cell) if one is not None]
         text = f"{marked.sum()} of {len(marked)} marked"
         if len(counts) > 1:
             over = median_interval(counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench.analysis.comparisons import of_protocol
+from bench.analysis.compare import of_protocol
 from reports import ranks
 from reports.figures.sheet import LeftOut, Panel, Sheet, View
 

@@ -72,8 +72,8 @@ def document(contest: Contest) -> dict[str, Any]:
         "methods": [
             {
                 "label": label,
-                "method": scores.records[label].spec.method,
-                "run_id": scores.records[label].run_id,
+                "method": scores.runs[label]["method"],
+                "run_id": scores.runs[label]["run_id"],
                 "lowest": float(values.min()),
                 "highest": float(values.max()),
             }

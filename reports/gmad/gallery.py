@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.analysis.gmad_pools import Pool, pools, read
-from bench.analysis.results import CellResult, Results
+from bench.analysis.results import Results
 from bench.data.datasets import Roots
-from bench.model.records import Selection, Task
 from bench.protocol import GmadEntry
 from bench.util.errors import BenchError
 from reports.gmad import name, page, sheet
@@ -24,9 +22,6 @@ CAPTION = (
     "as the best and the worst of that level."
 )
 SMALL = Look(size=384, lossless=False)
-
-Key = tuple[str, Task, Selection]
-"""Protocol, task and selection: what names a pool."""
 
 
 @dataclass
@@ -49,15 +44,10 @@ class Gallery:
     def draw(self) -> None:
         """Make the pages that the store and the images on this machine allow."""
         albums: dict[str, Album] = {}
-        cells: dict[Key, list[CellResult]] = {}
-        for cell in self.results.cells:
-            key = (cell.protocol.name, cell.entry.task, cell.entry.selection)
-            cells.setdefault(key, []).append(cell)
-        for pool in _largest(pools(self.results.store)):
+        for pool in _largest(pools(self.results.runs, self.results.protocols)):
             album = albums.setdefault(pool.task.test, Album.of(pool.task.test, self.roots))
             try:
-                key = (pool.protocol.name, pool.task, pool.selection)
-                self._pool(pool, cells[key], album)
+                self._pool(pool, album)
             except BenchError as error:
                 self.notes.append(f"{_title(pool)}: {error}")
         if self.pages:
@@ -65,8 +55,8 @@ class Gallery:
                 page.copy_asset(source, self.out / "assets") for source in page.OWN_ASSETS
             ]
 
-    def _pool(self, pool: Pool, cells: Sequence[CellResult], album: Album) -> None:
-        repeat, labels = _ready(cells)
+    def _pool(self, pool: Pool, album: Album) -> None:
+        repeat, labels = pool.best_repeat()
         if len(labels) < 2:
             if pool.protocol.gmad is not None:
                 self.notes.append(f"{_title(pool)}: fewer than two methods have predictions")
@@ -117,21 +107,6 @@ def _largest(found: list[Pool]) -> Iterator[Pool]:
         for pool in found
     }
     yield from last.values()
-
-
-def _ready(cells: Sequence[CellResult]) -> tuple[int, list[str]]:
-    """The first repeat that the most methods have done, and these methods."""
-    done = {
-        cell.entry.label: {
-            repeat
-            for repeat, run in enumerate(cell.runs)
-            if run is not None and run.status == "done"
-        }
-        for cell in cells
-    }
-    counts = Counter(repeat for runs in done.values() for repeat in runs)
-    best = max(sorted(counts), key=lambda repeat: counts[repeat], default=0)
-    return best, [label for label, runs in done.items() if best in runs]
 
 
 def _title(pool: Pool) -> str:

@@ -91,7 +91,7 @@ def warning(scores: Scores) -> tuple[str, str] | None:
     """Heading and text of the banner on rendered data and the tiny backbone."""
     task = scores.pool.task
     demo = bool({task.train.partition("@")[0], task.test.partition("@")[0]} & set(DEMO_SETS))
-    tiny = any(run.spec.fit.weights.get("name") == "tiny" for run in scores.records.values())
+    tiny = any(run["weights"] == "tiny" for run in scores.runs.values())
     return BOTH if demo and tiny else DEMO if demo else TINY if tiny else None
 
 

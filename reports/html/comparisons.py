@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from bench.analysis import compare
-from bench.analysis.comparisons import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
+from bench.analysis.compare import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
 from bench.analysis.grid import metric_title
 from bench.metrics import METRICS
 from bench.model.records import task_title

@@ -9,7 +9,7 @@ from importlib import metadata
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
-from bench.analysis.comparisons import Comparisons, compare_all
+from bench.analysis.compare import Comparisons, compare_all
 from bench.analysis.grid import ranked
 from bench.analysis.published import NOTHING, Printed
 from bench.analysis.results import CellResult, Results

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from bench.analysis.embedding import embedded, images_of, semantic_noise
 from bench.analysis.results import load
-from bench.analysis.summary import table
 from bench.model.records import Record
 from bench.stats.median import median_interval
 from bench.store import artifacts, write_parquet
@@ -132,7 +131,7 @@ def test_semantic_noise_stands_in_tables(tmp_path: Path) -> None:
     keep_features(made, unsure[:3], semantic_confidence=0.1)
     made.cell("neither", task(), REPEATS)
     results = load(made.save())
-    summary = table(results)
+    summary = results.summary
     counts = [
         int(semantic_noise(images_of(results, run)).sum())
         for run in next(cell for cell in results.cells if cell.entry.label == "with QGR").done

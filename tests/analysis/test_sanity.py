@@ -27,7 +27,7 @@ def results(folder: Path, spreads: dict[str, float], **settings: Any) -> FakeSwe
 
 
 def found(made: FakeSweep) -> str:
-    return "\n".join(broken(load(made.store).cells))
+    return "\n".join(broken(load(made.store).runs))
 
 
 def test_a_sound_table_passes(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from bench.analysis.results import load
-from bench.analysis.summary import table
 from bench.data.data_cache import DataCache
 from bench.metrics import fit_logistic4, logistic4
 from bench.store import Store, artifacts
@@ -27,7 +26,7 @@ REPEATS = (0.50, 0.62, 0.57, 0.66)
 
 def view(store: Store, data_cache: DataCache | None = None) -> View:
     results = load(store)
-    return View(results, results.protocols[0], table(results), data_cache)
+    return View(results, results.protocols[0], results.summary, data_cache)
 
 
 def axes_of(sheet: Sheet) -> list[Axes]:

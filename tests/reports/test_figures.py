@@ -9,7 +9,6 @@ import pytest
 
 from bench.analysis.curves import cloud, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.results import load
-from bench.analysis.summary import summarise
 from reports.render import Rendered, render
 from tests.conftest import run_cli
 from tests.fake_results import maker, task
@@ -106,7 +105,7 @@ def test_lines_over_budgets_leave_incomplete_cells_out(tmp_path: Path) -> None:
     made.cell("a", task(labels=50), [0.5, 0.5])
     made.cell("a", task(labels=100), [0.6], expected=2)
     made.cell("a", task(labels=None), [0.9, 0.9])
-    line = over_budgets("a", summarise(made.save()))
+    line = over_budgets("a", load(made.save()).summary)
     assert line is not None
     assert (line.x, line.y) == ([50, 200], [0.5, 0.7])
 

@@ -14,7 +14,6 @@ import pytest
 from bench import protocol as protocols
 from bench.analysis.published import beside
 from bench.analysis.results import load
-from bench.analysis.summary import summarise, table
 from bench.util.errors import UsageError
 from reports import latex
 from reports.latex_style import Style, fitting
@@ -42,7 +41,7 @@ def marked(tmp_path: Path) -> pd.DataFrame:
     made.cell("c", task(), [0.7, 0.7], trained_on=["livec"])
     made.cell("d", task(), [0.9], expected=2)
     made.cell("e", task(), [-0.1, -0.1])
-    return summarise(made.save())
+    return load(made.save()).summary
 
 
 def test_best_second_ties_and_marks(marked: pd.DataFrame) -> None:
@@ -73,7 +72,7 @@ def test_best_test_rows_carry_a_double_dagger(tmp_path: Path) -> None:
     made = maker(tmp_path)
     made.cell("a", task(), [0.5, 0.6], selection="last")
     made.cell("a", task(), [0.5, 0.6], best=[0.6, 0.7], selection="best_test")
-    summary = summarise(made.save())
+    summary = load(made.save()).summary
     assert set(lines(summary)) == {"a (last)", r"a $^\ddagger$"}
     assert r"$^\ddagger$Epoch chosen on the test set" in latex.table(summary, "t", "x")
     alone = summary[summary["selection"] == "best_test"]
@@ -85,7 +84,7 @@ def test_headers_span_budgets_and_metrics(tmp_path: Path) -> None:
     for dataset in ("livec", "csiq"):
         for labels in (50, 100):
             made.cell("a", task(dataset, labels), [0.5, 0.6])
-    text = latex.table(summarise(made.save()), "t", "x")
+    text = latex.table(load(made.save()).summary, "t", "x")
     assert r" & \multicolumn{4}{c}{LIVEC} & \multicolumn{4}{c}{CSIQ} \\" in text
     assert r"Labels & \multicolumn{2}{c}{50} & \multicolumn{2}{c}{100}" in text
     assert "Method & SRCC & PLCC" in text
@@ -98,7 +97,7 @@ def test_training_ratios_are_called_so(tmp_path: Path) -> None:
     made = maker(tmp_path)
     for ratio in (0.2, 0.8):
         made.cell("a", task(labels=None, ratio=ratio), [0.5, 0.6])
-    assert r"Training ratio & 20\% & 80\%" in latex.table(summarise(made.save()), "t", "x")
+    assert r"Training ratio & 20\% & 80\%" in latex.table(load(made.save()).summary, "t", "x")
 
 
 def test_intervals_on_request(marked: pd.DataFrame) -> None:
@@ -111,7 +110,7 @@ def test_any_keys_make_rows_and_columns(tmp_path: Path) -> None:
     for name, value in (("a", 0.5), ("b", 0.7)):
         made.cell(name, task(), [value])
         made.cell(name, task(labels=100), [value + 0.1])
-    summary = summarise(made.save())
+    summary = load(made.save()).summary
     turned = lines(summary, rows=("dataset", "labels"), columns=("label",))
     row = turned["LIVEC $\\cdot$ 50 labels"]
     assert row == r"LIVEC $\cdot$ 50 labels & \underline{0.500} & \textbf{0.700} \\"
@@ -125,7 +124,7 @@ def test_intervals_stand_below_where_columns_are_many(tmp_path: Path) -> None:
     made = maker(tmp_path)
     for labels in range(2, 9):
         made.cell("a", task(labels=labels), [0.5, 0.5])
-    text = latex.table(summarise(made.save()), "t", "x", Style(interval=True))
+    text = latex.table(load(made.save()).summary, "t", "x", Style(interval=True))
     body = text.split(r"\midrule")[1].splitlines()[1:3]
     assert body[0] == " & ".join(["a"] + ["0.500"] * 7) + r" \\"
     assert body[1] == " & ".join([""] + [r"{\scriptsize [0.500, 0.500]}"] * 7) + r" \\"
@@ -137,7 +136,7 @@ def test_ratios_head_blocks_of_rows_as_in_the_papers_second_table(tmp_path: Path
         for dataset, small in (("livec", 0.2), ("koniq10k", 0.3)):
             for ratio in (small, 0.8):
                 made.cell(name, task(dataset, None, ratio=ratio), [ratio / 2 + shift])
-    summary = summarise(made.save())
+    summary = load(made.save()).summary
     text = latex.table(summary, "t", "x", fitting(summary))
     body = text.split(r"\midrule")
     assert r" & \multicolumn{2}{c}{LIVEC} & \multicolumn{2}{c}{KonIQ-10k} \\" in body[0]
@@ -155,7 +154,7 @@ def test_pairs_stand_under_training_and_testing(tmp_path: Path) -> None:
     made = maker(tmp_path)
     for train, test in (("livefb", "livec"), ("livefb", "koniq10k"), ("live", "csiq")):
         made.cell("a", task(train=train, test=test, labels=None), [0.5])
-    summary = summarise(made.save())
+    summary = load(made.save()).summary
     text = latex.table(summary, "t", "x", fitting(summary))
     assert r"Training & \multicolumn{2}{c}{LIVEFB} & LIVE \\" in text
     assert r"Testing & LIVEC & KonIQ-10k & CSIQ \\" in text
@@ -165,7 +164,7 @@ def test_a_table_too_wide_for_a_page_becomes_one_a_metric(tmp_path: Path) -> Non
     made = maker(tmp_path, metrics=("srcc", "plcc"))
     for labels in range(2, 11):
         made.cell("a", task(labels=labels), [0.5])
-    text = latex.document(summarise(made.save()), [made.protocol])
+    text = latex.document(load(made.save()).summary, [made.protocol])
     assert re.findall(r"\\label\{(.*?)\}", text) == ["tab:few-shot", "tab:few-shot-plcc"]
     assert text.count(r"\caption{Few-shot (") == 2
 
@@ -200,7 +199,7 @@ def _like_the_papers(root: Path) -> str:
         for each in made.protocol.tasks():
             made.cell("grmp", each, [-0.5, 0.9], trained_on=["live"])
         results = load(made.save())
-        summary, printed = beside(table(results), results.protocols)
+        summary, printed = beside(results.summary, results.protocols)
         texts.append(latex.document(summary, results.protocols, printed=printed))
         style = replace(fitting(summary), interval=True, notes=True)
         texts += latex.tables(summary, name, f"again-{name}", style, printed)
@@ -213,7 +212,7 @@ def test_tables_compile(report: Rendered, tmp_path: Path) -> None:
     made = maker(tmp_path / "nasty", title=NASTY, name="nasty & worse")
     made.cell(NASTY, task(NASTY), [0.5, 0.6])
     made.cell("b", task(NASTY), [None, "Error: x"])
-    nasty = latex.document(summarise(made.save()), [made.protocol], Style(interval=True))
+    nasty = latex.document(load(made.save()).summary, [made.protocol], Style(interval=True))
     (tmp_path / "nasty.tex").write_text(nasty + _like_the_papers(tmp_path / "papers"))
     shutil.copy(report.out / "table.tex", tmp_path / "table.tex")
     packages = re.search(r"\\usepackage\{.*\}", nasty)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import protocol as protocols
-from bench.analysis.summary import summarise
+from bench.analysis import load
 from bench.util.errors import UsageError
 from bench.util.validation import validated
 from reports.parts import parts
@@ -26,7 +26,7 @@ def mixed(root: Path, **changes: object) -> FakeResults:
 
 def test_cells_stand_in_the_table_that_names_their_dataset(tmp_path: Path) -> None:
     made = mixed(tmp_path)
-    summary = summarise(made.save())
+    summary = load(made.save()).summary
     found = [(heading, set(rows["dataset"])) for heading, rows in parts(summary, made.protocol)]
     assert found == [
         ("Synthetic distortion", {"tid2013"}),

@@ -16,7 +16,6 @@ from bench import protocol as protocols
 from bench.analysis.grid import grid, ranked
 from bench.analysis.published import NOTHING, Printed, beside
 from bench.analysis.results import load
-from bench.analysis.summary import table
 from bench.protocol import Protocol, published
 from bench.store import Store
 from reports import latex
@@ -36,7 +35,7 @@ def few_shot(root: Path, **changes: Any) -> FakeResults:
 
 def read(made: FakeResults) -> tuple[pd.DataFrame, Printed]:
     results = load(made.save())
-    return beside(table(results), results.protocols)
+    return beside(results.summary, results.protocols)
 
 
 def names(printed: Printed) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.analysis.summary import summarise
+from bench.analysis import load
 from reports.render import Rendered
 from reports.terminal import leaderboard
 from tests.fake_results import maker, task
@@ -48,5 +48,5 @@ def test_markup_in_names_is_text(tmp_path: Path, width: int) -> None:
     made = maker(tmp_path)
     made.cell("[bold]x[/bold]", task(), [0.5])
     console = Console(width=width, record=True, file=_Nowhere())
-    leaderboard(summarise(made.save()), console)
+    leaderboard(load(made.save()).summary, console)
     assert "[bold]x" in console.export_text()

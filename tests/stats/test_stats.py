@@ -161,6 +161,16 @@ class TestPairedT:
         turned = stats.nadeau_bengio(-d, 80, 20)
         assert (turned.statistic, turned.p_value) == (-corrected.statistic, corrected.p_value)
 
+    @pytest.mark.parametrize("power", [-1000, -600, 600])
+    def test_units_do_not_matter_however_small(self, power: int) -> None:
+        d = np.array([0.02, 0.01, -0.03, 0.0, 0.02])
+        known, found = (stats.nadeau_bengio(np.ldexp(d, by), 80, 20) for by in (0, power))
+        assert (found.statistic, found.p_value) == (known.statistic, known.p_value)
+        assert (found.low, found.high) == (
+            math.ldexp(known.low, power),
+            math.ldexp(known.high, power),
+        )
+
     def test_without_spread(self) -> None:
         same = stats.nadeau_bengio(np.zeros(10), 80, 20)
         assert (same.statistic, same.p_value, same.low, same.high) == (0, 1, 0, 0)

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from bench.analysis.results import load
-from bench.analysis.summary import table
 from bench.store import Store
 from bench.store import table as runs_table
 from reports import latex
@@ -38,7 +37,7 @@ def stores(root: Path) -> dict[str, Store]:
 def tables(store: Store) -> dict[str, str]:
     """The store's run table and cell table as CSV, and its LaTeX tables."""
     results = load(store)
-    cells = table(results)
+    cells = results.summary
     runs = runs_table.load(store).drop(columns=MOMENTS)
     return {
         "runs.csv": runs.to_csv(index=False, float_format="%.9g", lineterminator="\n"),

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.store import Store
 from bench.store import table as runs_table
 from bench.util.errors import UsageError
 from tests.conftest import run_cli
-from tests.fake_results import SWEEP_IMAGES, FakeSweep
+from tests.fake_results import SWEEP_IMAGES, FakeSweep, maker, task
 
 FULL = 2 * 2 * 10
 
@@ -44,6 +45,53 @@ def test_the_pool_is_what_a_split_leaves_whatever_the_budget(tmp_path: Path) -> 
     spec = record.spec.model_copy(update={"test": "koniq10k", "side": "whole"})
     across = record.model_copy(update={"spec": spec})
     assert runs_table.pool_size(across) == 10
+
+
+def test_a_row_says_what_a_choice_of_epochs_could_gain(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    made.cell("a", task(), [0.5, None], best=[0.7, 0.6])
+    made.cell("once", task(), [0.5], chosen_epoch={"last": 5, "best_test": 5})
+    made.cell("none", task(), [0.5], chosen_epoch={"last": 0, "best_test": 0})
+    runs = runs_table.load(made.save())
+    assert runs["n_evaluated"].tolist() == [4, 4, 1, 0]
+    assert runs["best_test_srcc"].tolist() == [0.7, 0.6, 0.5, 0.5]
+    assert runs["srcc"].isna().tolist() == [False, True, False, False]
+    assert runs_table.metrics_of(runs) == ["srcc", "plcc"]
+
+
+def test_a_row_leads_to_its_record_and_predictions(tmp_path: Path) -> None:
+    sweep = FakeSweep(tmp_path, datasets=("livec",), absent=frozenset({("fair", 2)}))
+    store = sweep.write()
+    for row in runs_table.load(store).to_dict("records"):
+        there = (tmp_path / row["record"]).with_suffix(".parquet").exists()
+        assert there == (row["status"] == "done")
+        assert store.path(sweep.spec(row["label"], "livec", row["repeat"])) == (
+            tmp_path / row["record"]
+        )
+
+
+def test_images_without_labels_are_marked(tmp_path: Path) -> None:
+    made = maker(tmp_path)
+    made.cell("a", task(), [0.5, "ValueError: no"], expected=3)
+    made.cell("a", task("koniq10k"), [0.5], metrics={"last": {}})
+    labelled = runs_table.load(made.save())["labelled"]
+    assert labelled.isna().tolist() == [False, True, True, False]
+    assert labelled.dropna().tolist() == [True, False]
+
+
+def test_a_run_that_two_protocols_share_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for protocol in ("one", "two"):
+        store = FakeSweep(tmp_path, datasets=("livec",), protocol=protocol).write()
+    read: list[str] = []
+    known = Store.read
+    monkeypatch.setattr(
+        Store, "read", lambda self, path, curve=True: read.append(path) or known(self, path, curve)
+    )
+    runs = runs_table.load(store)
+    assert runs["run_id"].value_counts().tolist() == [2] * 20
+    assert len(read) == len(set(read)) == 20
 
 
 def test_a_metric_that_records_lack_comes_from_predictions(tmp_path: Path) -> None:

@@ -44,9 +44,10 @@ def pair(
 ) -> list[PairedRuns]:
     """Every cell of `old` with the runs of `new` on the same splits, in the order of `old`.
 
-    Both are tables as `export.load` gives them. A cell is known by its label, task and selection,
-    and by its protocol where both sets have one of that name. With `reference`, every method of
-    `new` meets that method of `old` instead. Raises `UsageError` where `old` has no such method.
+    Both are tables as `bench.store.table.load` gives them. A cell is known by its label, task and
+    selection, and by its protocol where both sets have one of that name. With `reference`, every
+    method of `new` is paired with that method of `old` instead. Raises `UsageError` where `old` has
+    no such method.
     """
     fresh, stored = _cells(new), _cells(old)
     if reference is None:
