@@ -1,35 +1,48 @@
-"""How figures look: one style, series told apart by colour, marker and dash."""
+"""How charts look, in print and on pages: series differ in colour, marker and dash."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.analysis.curves import Cloud, Line
+from bench.util.atomic import replacing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999")
 """Okabe and Ito's palette, without the yellow that vanishes in print."""
+INK = "#1d1c1a"
+"""Lines and text that belong to no series."""
 GREY = "0.72"
 """What is not told apart."""
 INTERVAL_MAP = "viridis"
 """Colours of score intervals, dark to light: ordered without colour too."""
 HEAT_MAP = "inferno"
+FINEST = 100
+"""Cells of a heat map on its longer side, about."""
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":")
+MANY_EPOCHS = 12
+"""A line with more points carries a marker at some of them only."""
+MANY_IMAGES = 600
+"""A scatter with more points is a bitmap in a PDF: as shapes it would be slow to show."""
 STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
     "axes.linewidth": 0.6,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "0.9",
     "grid.linewidth": 0.5,
     "legend.frameon": False,
@@ -39,7 +52,7 @@ STYLE: dict[Any, Any] = {
     "ytick.major.width": 0.6,
     # Editable text, and fonts that publishers' checks accept.
     "pdf.fonttype": 42,
-    "savefig.dpi": 160,
+    "figure.dpi": 160,
     # A dollar sign in a name starts no formula.
     "text.parse_math": False,
 }
@@ -49,12 +62,18 @@ Numbered = tuple[int, Line]
 """A line with the number of its series."""
 
 
+def series_marks(number: int) -> tuple[int, int]:
+    """Places of a series' colour in `COLOURS` and of its marker in `MARKERS`."""
+    # From the ninth series on, colours meet other markers and dashes than before.
+    return number % len(COLOURS), (number + 3 * (number // len(COLOURS))) % len(MARKERS)
+
+
 def series_look(number: int) -> dict[str, Any]:
     """Colour, marker and dash of a series: among eight, any one of the first two tells it apart."""
+    colour, marker = series_marks(number)
     return {
-        "color": COLOURS[number % len(COLOURS)],
-        # From the ninth series on, colours meet other markers and dashes than before.
-        "marker": MARKERS[(number + 3 * (number // len(COLOURS))) % len(MARKERS)],
+        "color": COLOURS[colour],
+        "marker": MARKERS[marker],
         "linestyle": DASHES[(number + number // len(COLOURS)) % len(DASHES)],
     }
 
@@ -63,6 +82,15 @@ def class_look(number: int) -> dict[str, Any]:
     """Colour and marker of a class: a series' without the grey that stands for no class."""
     grey = COLOURS.index("#999999")
     return series_look(number + (number >= grey)) | {"linestyle": "none"}
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text of at most `longest` letters.
+
+    >>> shortened("GRMP-IQA", 8), shortened("GRMP-IQA", 6)
+    ('GRMP-IQA', 'GRMP-…')
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def handle(number: int, name: str) -> Line2D:
@@ -110,28 +138,50 @@ def draw_lines(
     level: float | None = None,
 ) -> None:
     """Medians with their bands; `level` is a horizontal line to compare with."""
-    for number, line in lines:
-        look = series_look(number)
-        axes.fill_between(line.x, line.low, line.high, color=look["color"], alpha=0.15, lw=0)
-        if len(line.x) > 12:
-            look["markevery"] = len(line.x) // 6
-        axes.plot(line.x, line.y, **look)
+    import seaborn
+
+    # Before the lines: seaborn would work out every tick to see whether its axis needs a title.
     axes.set_xlabel(axis.title)
     axes.set_ylabel(y_title)
-    axes.set_xscale(axis.scale)
+    for number, line in lines:
+        look = series_look(number)
+        if len(line.x) > MANY_EPOCHS:
+            look["markevery"] = len(line.x) // 6
+        # Of the three values at each x seaborn draws the median, and their range as the band.
+        seaborn.lineplot(
+            x=[*line.x] * 3,
+            y=[*line.low, *line.y, *line.high],
+            estimator=np.median,
+            errorbar=_range,
+            err_kws={"alpha": 0.15, "linewidth": 0},
+            markeredgewidth=0,
+            ax=axes,
+            **look,
+        )
+    if axis.scale == "log":
+        axes.set_xscale("log")
     if axis.ticks:
         ticks = sorted({x for _, line in lines for x in line.x})
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
+    elif axis.scale == "linear":
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if level is not None:
         axes.axhline(level, color="0.4", lw=0.7, zorder=1)
 
 
+def _range(values: pd.Series[float]) -> tuple[float, float]:
+    return values.min(), values.max()
+
+
 def draw_cloud(axes: Axes, points: Cloud, y_title: str = "MOS") -> None:
     """Predictions of one run against quality, with the fitted logistic."""
-    axes.scatter(
-        points.prediction, points.quality, s=7, color=COLOURS[0], alpha=0.55, lw=0, rasterized=True
-    )
+    import matplotlib as mpl
+
+    x, y = points.prediction, points.quality
+    many = len(x) > MANY_IMAGES
+    size = (0.66 * mpl.rcParams["lines.markersize"]) ** 2
+    axes.scatter(x, y, size, color=COLOURS[0], alpha=0.55, lw=0, rasterized=many)
     if points.curve is not None:
         axes.plot(*points.curve, color=COLOURS[1])
     axes.set_xlabel("prediction")
@@ -145,32 +195,41 @@ def draw_boxes(
 
     The whiskers reach the smallest and the largest value.
     """
-    groups = list(dict.fromkeys(group for _, boxes in series for group, _ in boxes))
-    width = 0.8 / max(len(series), 1)
-    for place, (number, boxes) in enumerate(series):
-        look = series_look(number)
-        for group, values in boxes:
-            x = groups.index(group) + (place - (len(series) - 1) / 2) * width
-            drawn = axes.boxplot(
-                [list(values)],
-                positions=[x],
-                widths=width * 0.8,
-                whis=(0, 100),
-                showfliers=False,
-                patch_artist=True,
-                manage_ticks=False,
-                boxprops={"facecolor": "white", "edgecolor": look["color"]},
-                whiskerprops={"color": look["color"]},
-                capprops={"color": look["color"]},
-                medianprops={"color": look["color"], "lw": 1.8},
-            )
-            drawn["medians"][0].set_gid(f"median {number} {group}")
-            dots = np.full(len(values), x)
-            axes.plot(dots, list(values), look["marker"], color=look["color"], ms=3, alpha=0.6)
-    axes.set_xticks(range(len(groups)), groups)
-    axes.set_xlim(-0.5, len(groups) - 0.5)
+    import pandas as pd
+    import seaborn
+
+    rows = [
+        (group, value, number)
+        for number, boxes in series
+        for group, values in boxes
+        for value in values
+    ]
+    table = pd.DataFrame(rows, columns=["group", "value", "series"])
+    numbers = [number for number, _ in series]
+    shared: dict[str, Any] = {
+        "x": "group",
+        "y": "value",
+        "hue": "series",
+        "hue_order": numbers,
+        "order": list(dict.fromkeys(table["group"])),
+        "palette": [series_look(number)["color"] for number in numbers],
+        "legend": False,
+        "ax": axes,
+    }
+    seaborn.boxplot(
+        table,
+        **shared,
+        fill=False,
+        gap=0.2,
+        whis=(0, 100),
+        linewidth=1.0,
+        medianprops={"linewidth": 2},
+    )
+    for number in numbers:
+        own, marker = table[table["series"] == number], series_look(number)["marker"]
+        seaborn.stripplot(own, **shared, marker=marker, size=3, alpha=0.6, dodge=True, jitter=False)
     axes.grid(False, axis="x")
-    axes.set_ylabel(y_title)
+    axes.set(xlabel="", ylabel=y_title)
 
 
 def draw_intervals(
@@ -235,17 +294,21 @@ def draw_overlay(
     side: str = "",
 ) -> None:
     """A map (h, w) in 0-1 stretched over an image (H, W, 3), which is shown in grey below it."""
-    height, width = image.shape[:2]
-    axes.imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=255)
-    axes.imshow(
-        heat,
-        cmap=HEAT_MAP,
-        vmin=0,
-        vmax=1,
-        alpha=0.6,
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        interpolation="bilinear",
+    import seaborn
+    from scipy import ndimage
+
+    # Cells too small to be seen, an odd number for each of the map's, so that its values stay.
+    finer = (FINEST // max(heat.shape)) | 1
+    fine = ndimage.zoom(heat, finer, order=1, mode="nearest", grid_mode=True)
+    rows, columns = fine.shape
+    seaborn.heatmap(
+        fine, cmap=HEAT_MAP, vmin=0, vmax=1, alpha=0.6, cbar=False, rasterized=True, ax=axes
     )
+    height, width = image.shape[:2]
+    extent = (0, columns, rows, 0)
+    grey = image.mean(axis=2)
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=extent, zorder=0, aspect="auto")
+    axes.set_aspect(height / width * columns / rows)
     _plane(axes)
     axes.set_xlabel(text)
     axes.set_ylabel(side)
@@ -257,3 +320,19 @@ def _plane(axes: Axes) -> None:
     axes.set_yticks([])
     axes.grid(False)
     axes.spines[:].set_visible(False)
+
+
+def save(canvas: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write a figure as `stem`.png and `stem`.pdf; equal figures give equal files."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    png, pdf = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "pdf"))
+    # A canvas draws once; `Figure.savefig` would draw everything twice.
+    with replacing(png) as temporary:
+        FigureCanvasAgg(canvas).print_png(temporary)
+    # The first drawing has worked out the layout.
+    canvas.set_layout_engine("none")
+    with replacing(pdf) as temporary:
+        FigureCanvasPdf(canvas).print_pdf(temporary, metadata={"CreationDate": None})
+    return png, pdf

@@ -1,4 +1,4 @@
-"""A critical-difference diagram: where its names, lines and bars go, and its look in print.
+"""A critical-difference diagram: where its names, lines and bars go, and how it is drawn.
 
 Demsar, JMLR 7, 2006, Figure 1: methods on an axis of average ranks, best on the left; a bar joins
 methods of which no two differ significantly.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.compare import AcrossDatasets
+from reports.drawing import INK, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +65,16 @@ class Diagram:
         """Rows that names take."""
         return 1 + max(name.row for name in self.names)
 
+    @property
+    def first(self) -> float:
+        """Depth of the first row of names below the axis."""
+        return 0.55 + 0.3 * self.bar_rows
+
+    @property
+    def height(self) -> float:
+        """From the top of the ticks' numbers to below the last name."""
+        return 0.8 + self.first + 0.55 * self.name_rows
+
 
 def diagram(found: AcrossDatasets) -> Diagram:
     """Names of the better half at the left, of the worse half at the right, nearest outermost."""
@@ -87,11 +98,6 @@ def _bars(found: AcrossDatasets) -> list[Bar]:
     return bars
 
 
-def budget(found: AcrossDatasets) -> str:
-    """A label budget as titles say it."""
-    return f"{found.budget} labels" if found.budget.isdigit() else found.budget
-
-
 def caption(found: AcrossDatasets) -> str:
     """What the diagram shows and how far it can be trusted, in a sentence or two."""
     result = found.result
@@ -105,30 +111,33 @@ def caption(found: AcrossDatasets) -> str:
     return text
 
 
-def draw(axes: Axes, found: AcrossDatasets) -> None:
-    """Draw with matplotlib."""
+def draw(axes: Axes, found: AcrossDatasets, longest: int = 100) -> None:
+    """Draw the diagram; names beyond `longest` letters are cut."""
     shape = diagram(found)
-    first = 0.55 + 0.3 * shape.bar_rows
     edge = 0.04 * (shape.last - 1)
     axes.set_axis_off()
     axes.set_xlim(1 - edge, shape.last + edge)
-    axes.set_ylim(first + 0.55 * shape.name_rows, -0.8)
-    line: dict[str, Any] = {"color": "black", "lw": 0.8, "clip_on": False}
+    axes.set_ylim(shape.height - 0.8, -0.8)
+    line: dict[str, Any] = {"color": INK, "lw": 0.8, "clip_on": False}
     axes.plot([1, shape.last], [0, 0], **line)
     for tick in range(1, shape.last + 1):
         axes.plot([tick, tick], [0, -0.12], **line)
-        axes.text(tick, -0.2, str(tick), ha="center", va="bottom")
+        axes.text(tick, -0.2, str(tick), ha="center", va="bottom", color=INK)
     for name in shape.names:
-        down = first + 0.55 * name.row
+        down = shape.first + 0.55 * name.row
         end = 1 - edge if name.left else shape.last + edge
         axes.plot([name.rank, name.rank, end], [0, down, down], **line)
-        text, side = f"{name.text} ({name.rank:.2f})", "right" if name.left else "left"
-        shift = -3 if name.left else 3
         axes.annotate(
-            text, (end, down), (shift, 0), textcoords="offset points", ha=side, va="center"
+            f"{shortened(name.text, longest)} ({name.rank:.2f})",
+            (end, down),
+            (-3 if name.left else 3, 0),
+            textcoords="offset points",
+            ha="right" if name.left else "left",
+            va="center",
+            color=INK,
         )
     for bar in shape.bars:
         down = 0.3 + 0.3 * bar.row
         reach = 0.012 * (shape.last - 1)
-        axes.plot([bar.low - reach, bar.high + reach], [down, down], color="black", lw=2.6)
-        axes.plot(bar.members, [down] * len(bar.members), "o", color="black", ms=3.5)
+        axes.plot([bar.low - reach, bar.high + reach], [down, down], color=INK, lw=2.6)
+        axes.plot(bar.members, [down] * len(bar.members), "o", color=INK, ms=3.5)

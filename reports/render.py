@@ -17,7 +17,7 @@ from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
 from reports import html, latex
-from reports.figures import Gallery
+from reports.figures.gallery import Gallery
 from reports.gmad.gallery import Gallery as Contests
 from reports.html.site import Site
 from reports.worst import Thumbnails

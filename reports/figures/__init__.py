@@ -3,7 +3,3 @@
 `gallery.py` draws and saves them; each other module turns a protocol's records into some kinds of
 figures (`sheet.Sheet`), or says why it cannot.
 """
-
-from reports.figures.gallery import Figure, Gallery
-
-__all__ = ["Figure", "Gallery"]

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 from bench.analysis.results import Results
 from bench.protocol import Protocol
 from bench.store import slug
-from bench.util.atomic import replacing
-from reports.drawing import STYLE
+from bench.util.gc_paused import gc_paused
+from reports.drawing import STYLE, save
 from reports.figures import boxes, lines, maps, overlays, points, ranks
-from reports.figures.sheet import LeftOut, Sheet, View, compose
+from reports.figures.sheet import FigureData, LeftOut, Sheet, compose
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure as Canvas
 
     from bench.data.data_cache import DataCache
 
-Maker = Callable[[View], Sheet]
+Maker = Callable[[FigureData], Sheet]
 KINDS: dict[str, tuple[str, Maker]] = {
     "few-shot": ("few-shot curves", lines.few_shot),
     "ratios": ("curves over training ratios", lines.ratios),
@@ -40,7 +39,7 @@ KINDS: dict[str, tuple[str, Maker]] = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class DrawnFigure:
     """One drawn figure."""
 
     title: str
@@ -57,7 +56,7 @@ class Gallery:
     summary: pd.DataFrame
     folder: Path
     data_cache: DataCache | None = None
-    figures: list[Figure] = field(default_factory=list)
+    figures: list[DrawnFigure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Figures that were left out, each with its reason."""
 
@@ -88,27 +87,17 @@ class Gallery:
 
     def _draw(self, protocol: Protocol) -> list[tuple[str, str]]:
         """Draw a protocol's figures; kinds that are left out, each group with its reason."""
-        view = View(self.results, protocol, self.summary, self.data_cache, self.notes)
+        data = FigureData(self.results, protocol, self.summary, self.data_cache, self.notes)
         reasons: dict[str, list[str]] = {}
         for kind, (title, make) in KINDS.items():
             try:
-                sheet = make(view)
+                sheet = make(data)
             except LeftOut as reason:
                 reasons.setdefault(str(reason), []).append(kind)
                 continue
-            png, pdf = self._save(compose(sheet), f"{slug(protocol.name)}-{kind}")
+            # A figure is thousands of objects that all live until it is saved.
+            with gc_paused():
+                png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
             heading = f"{protocol.title or protocol.name}: {title}"
-            self.figures.append(Figure(heading, sheet.caption, png, pdf))
+            self.figures.append(DrawnFigure(heading, sheet.caption, png, pdf))
         return [(", ".join(map(repr, kinds)), text) for text, kinds in reasons.items()]
-
-    def _save(self, canvas: Canvas, stem: str) -> tuple[Path, Path]:
-        # The layout is worked out once, not anew for every format.
-        canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")
-        paths = [self.folder / f"{stem}.{suffix}" for suffix in ("png", "pdf")]
-        for path in paths:
-            with replacing(path) as temporary:
-                # Without a date the same records give the same file.
-                date = {"CreationDate": None} if path.suffix == ".pdf" else {}
-                canvas.savefig(temporary, format=path.suffix[1:], metadata=date)
-        return paths[0], paths[1]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.analysis.curves import Line, Reading, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.grid import metric_title
+from bench.model.records import budget_title
 from reports.drawing import Axis, Numbered, draw_lines, handle
-from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, key
+from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, key, panel_title
 from reports.sweeps import ParameterSweep, over_values, sweeps
 
 if TYPE_CHECKING:
@@ -19,36 +20,36 @@ BAND = "Median over splits; the band is its order-statistic interval."
 RIGHT_ANGLE = 90.0
 
 
-def few_shot(view: View) -> Sheet:
+def few_shot(data: FigureData) -> Sheet:
     """The first metric by number of labels, a panel a dataset."""
     reason = "no method has complete cells for two label budgets"
-    return _budgets(view, Axis("labels", "log", ticks=True), "", reason)
+    return _budgets(data, Axis("labels", "log", ticks=True), "", reason)
 
 
-def ratios(view: View) -> Sheet:
+def ratios(data: FigureData) -> Sheet:
     """The first metric by training ratio (MP-IQE, Table 5), a panel a dataset."""
     reason = "no method has complete cells for two training ratios"
-    return _budgets(view, Axis("training images (% of all)", ticks=True), "%", reason)
+    return _budgets(data, Axis("training images (% of all)", ticks=True), "%", reason)
 
 
-def epochs(view: View) -> Sheet:
+def epochs(data: FigureData) -> Sheet:
     """The first metric on the test images over training, a panel a task."""
-    panels = _trained(view, on_test(view.metric))
+    panels = _trained(data, on_test(data.metric))
     reason = "no run was evaluated at two epochs"
-    return _sheet(panels, Axis("epoch"), metric_title(view.metric), reason)
+    return _sheet(panels, Axis("epoch"), metric_title(data.metric), reason)
 
 
-def angle(view: View) -> Sheet:
+def angle(data: FigureData) -> Sheet:
     """The angle between the gradients of quality and semantics (GRMP-IQA, Fig. 4b)."""
-    panels = _trained(view, diagnostic("angle"))
+    panels = _trained(data, diagnostic("angle"))
     reason = "no method reports the angle between its gradients"
     return _sheet(panels, Axis("epoch"), "gradient angle (degrees)", reason, level=RIGHT_ANGLE)
 
 
-def settings(view: View) -> Sheet:
+def settings(data: FigureData) -> Sheet:
     """The first metric by each setting that takes several values, a panel a dataset and setting."""
-    found = sweeps(view.cells)
-    lines = [(sweep, over_values(sweep, view.metric)) for sweep in found]
+    found = sweeps(data.cells)
+    lines = [(sweep, over_values(sweep, data.metric)) for sweep in found]
     drawn = [(sweep, line) for sweep, line in lines if line is not None]
     if not drawn:
         raise LeftOut(
@@ -67,36 +68,36 @@ def settings(view: View) -> Sheet:
         ]
         scale = _scale([x for _, line in own for x in line.x])
         axis = Axis(_setting_title(setting), scale, ticks=True)
-        draw = partial(draw_lines, lines=own, axis=axis, y_title=metric_title(view.metric))
+        draw = partial(draw_lines, lines=own, axis=axis, y_title=metric_title(data.metric))
         panels.append(Panel(dataset, draw))
     legend = [handle(number, text) for number, text in enumerate(names)] if any(names) else []
-    return Sheet(view.cut(panels, "results by setting"), legend, BAND)
+    return Sheet(data.cut(panels, "results by setting"), legend, BAND)
 
 
-def _budgets(view: View, axis: Axis, unit: str, reason: str) -> Sheet:
-    table = view.rows
+def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
+    table = data.rows
     panels = []
     for dataset in dict.fromkeys(table["dataset"]):
         rows = table[table["dataset"] == dataset]
         lines = [
             (number, over_budgets(name, rows[_is(rows, own)], unit))
-            for number, (own, name) in enumerate(view.names())
+            for number, (own, name) in enumerate(data.names())
         ]
         panels.append((dataset, lines))
-    return _sheet(panels, axis, metric_title(view.metric), reason)
+    return _sheet(panels, axis, metric_title(data.metric), reason)
 
 
-def _trained(view: View, reading: Reading) -> list[tuple[str, list[tuple[int, Line | None]]]]:
-    names = view.names()
+def _trained(data: FigureData, reading: Reading) -> list[tuple[str, list[tuple[int, Line | None]]]]:
+    names = data.names()
     panels = []
-    for task in view.tasks():
+    for task in data.tasks():
         lines = [
-            (number, over_epochs(name, view.results.trained(cell), reading))
+            (number, over_epochs(name, data.results.trained(cell), reading))
             for number, (own, name) in enumerate(names)
-            for cell in view.cells
+            for cell in data.cells
             if cell.entry.task == task and key(cell) == own
         ]
-        panels.append((f"{task.title}, {budget(task)}", lines))
+        panels.append((panel_title(task), lines))
     return panels
 
 
@@ -128,8 +129,8 @@ def _sheet(
 def _sweep_name(every: Sequence[ParameterSweep], sweep: ParameterSweep) -> str:
     """What tells a sweep from the others: its budget, method and fixed settings, where they do."""
     parts = []
-    if len({budget(other.task) for other in every}) > 1:
-        parts.append(budget(sweep.task))
+    if len({other.task.budget for other in every}) > 1:
+        parts.append(budget_title(sweep.task.budget))
     if len({(other.method, other.selection) for other in every}) > 1:
         parts.append(sweep.method)
     rivals = [

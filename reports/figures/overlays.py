@@ -16,19 +16,11 @@ from bench.data import datasets
 from bench.data.images.decode import decode
 from bench.data.images.files import Tree
 from bench.metrics import fit_logistic4, logistic4
-from bench.model.records import Record, Task
+from bench.model.records import Record, Task, budget_title
 from bench.store import artifacts
 from bench.util.errors import BenchError
 from reports.drawing import draw_image, draw_overlay
-from reports.figures.sheet import (
-    LeftOut,
-    Panel,
-    Sheet,
-    View,
-    budget,
-    quality_title,
-    together,
-)
+from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, quality_title, together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +35,9 @@ MOST_TASKS = 3
 SIZE = (1.45, 1.5)
 
 
-def attention(view: View) -> Sheet:
+def attention(data: FigureData) -> Sheet:
     """For each task a row of images, worst first, and below it a row of maps for each method."""
-    chosen = _chosen(view)
+    chosen = _chosen(data)
     if not chosen:
         raise LeftOut("no run kept attention maps; a protocol asks for them with keep: [attention]")
     panels: list[Panel | None] = []
@@ -53,15 +45,15 @@ def attention(view: View) -> Sheet:
     tasks = list(chosen)
     for task in tasks[:MOST_TASKS]:
         try:
-            panels += _block(view, task, chosen[task])
+            panels += _block(data, task, chosen[task])
         except BenchError as error:
             reasons.append(f"{task.title}: {str(error).splitlines()[0]}")
     if not panels:
         raise LeftOut("; ".join(reasons))
-    view.notes.extend(f"{view.protocol.name}: no attention maps on {text}" for text in reasons)
+    data.notes.extend(f"{data.protocol.name}: no attention maps on {text}" for text in reasons)
     if len(tasks) > MOST_TASKS:
-        view.notes.append(
-            f"{view.protocol.name}: attention maps of the first {MOST_TASKS} of {len(tasks)} tasks"
+        data.notes.append(
+            f"{data.protocol.name}: attention maps of the first {MOST_TASKS} of {len(tasks)} tasks"
         )
     caption = (
         "Maps as the runs stored them, each scaled to its own maximum: light is where the score "
@@ -71,20 +63,20 @@ def attention(view: View) -> Sheet:
     return Sheet(panels, caption=caption, across=artifacts.SHOWN, panel_size=SIZE)
 
 
-def _chosen(view: View) -> dict[Task, list[tuple[CellResult, Record]]]:
+def _chosen(data: FigureData) -> dict[Task, list[tuple[CellResult, Record]]]:
     """Runs with maps by task, all of a task's on one split."""
-    store = view.results.store
+    store = data.results.store
 
     def has(run: Record) -> bool:
         return artifacts.path(store, run.spec, artifacts.ATTENTION).exists()
 
     found = {}
-    for task in view.tasks():
-        runs = together((cell for cell in view.cells if cell.entry.task == task), has)
+    for task in data.tasks():
+        runs = together((cell for cell in data.cells if cell.entry.task == task), has)
         # The images are the same on one split only.
         shown = [pair for pair in runs if pair[1].spec.split_digest == runs[0][1].spec.split_digest]
         others = [cell.entry.label for cell, run in runs if (cell, run) not in shown]
-        view.notes.extend(
+        data.notes.extend(
             f"{label} on {task.title}: no attention maps: its runs share no split with those shown"
             for label in others
         )
@@ -93,29 +85,29 @@ def _chosen(view: View) -> dict[Task, list[tuple[CellResult, Record]]]:
     return found
 
 
-def _block(view: View, task: Task, runs: list[tuple[CellResult, Record]]) -> list[Panel | None]:
+def _block(
+    data: FigureData, task: Task, runs: list[tuple[CellResult, Record]]
+) -> list[Panel | None]:
     first = runs[0][1]
-    shown = _maps(view, first).rows
-    images = images_of(view.results, first).iloc[shown]
-    pixels = read_images(view.data_cache, first, list(images["image"]))
+    shown = _maps(data, first).rows
+    images = images_of(data.results, first).iloc[shown]
+    pixels = read_images(data.data_cache, first, list(images["image"]))
     labels = [f"{quality_title(task.test)} {value:.3g}" for value in images["quality"]]
     panels = _row(
         partial(draw_image, image=image, text=text, side=side)
-        for image, text, side in zip(pixels, labels, _side(_title(task), shown), strict=True)
+        for image, text, side in zip(
+            pixels, labels, _side(f"{task.title}\n{budget_title(task.budget)}", shown), strict=True
+        )
     )
     for cell, run in runs:
-        found = _maps(view, run)
-        texts = predicted(images_of(view.results, run))[found.rows]
+        found = _maps(data, run)
+        texts = predicted(images_of(data.results, run))[found.rows]
         sides = _side(cell.entry.label, shown)
         panels += _row(
             partial(draw_overlay, image=image, heat=heat, text=f"predicted {value:.3g}", side=side)
             for image, heat, value, side in zip(pixels, found.maps, texts, sides, strict=True)
         )
     return panels
-
-
-def _title(task: Task) -> str:
-    return f"{task.title}\n{budget(task)}"
 
 
 def _side(title: str, shown: npt.NDArray[Any]) -> list[str]:
@@ -128,8 +120,8 @@ def _row(draws: Iterable[Callable[[Axes], None]]) -> list[Panel | None]:
     return panels + [None] * (artifacts.SHOWN - len(panels))
 
 
-def _maps(view: View, run: Record) -> artifacts.Attention:
-    found = artifacts.attention(view.results.store, run.spec)
+def _maps(data: FigureData, run: Record) -> artifacts.Attention:
+    found = artifacts.attention(data.results.store, run.spec)
     assert found is not None
     return found
 

@@ -8,16 +8,16 @@ from bench.analysis.curves import Cloud, cloud
 from bench.analysis.results import CellResult
 from bench.util.errors import StoreError
 from reports.drawing import draw_cloud
-from reports.figures.sheet import LeftOut, Panel, Sheet, View, budget, key, quality_title
+from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, cell_title, key, quality_title
 
 
-def scatter(view: View) -> Sheet:
+def scatter(data: FigureData) -> Sheet:
     """A panel a row and dataset, under the largest budget: the run nearest the median."""
-    last = {(*key(cell), cell.entry.task.title): cell for cell in view.cells}
-    found = [(cell, _points(view, cell)) for cell in last.values()]
+    last = {(*key(cell), cell.entry.task.title): cell for cell in data.cells}
+    found = [(cell, _points(data, cell)) for cell in last.values()]
     panels = [
         Panel(
-            f"{cell.entry.label}\n{cell.entry.task.title}, {budget(cell.entry.task)}",
+            cell_title(cell),
             partial(draw_cloud, points=points, y_title=quality_title(cell.entry.task.test)),
         )
         for cell, points in found
@@ -26,13 +26,13 @@ def scatter(view: View) -> Sheet:
     if not panels:
         raise LeftOut("no run has predictions with labels")
     caption = "The run nearest the median of its splits; the line is the fitted logistic."
-    return Sheet(view.cut(panels, "scatter"), caption=caption)
+    return Sheet(data.cut(panels, "scatter"), caption=caption)
 
 
-def _points(view: View, cell: CellResult) -> Cloud | None:
-    run = None if cell.unlabelled else cell.typical(view.metric)
+def _points(data: FigureData, cell: CellResult) -> Cloud | None:
+    run = None if cell.unlabelled else cell.typical(data.metric)
     try:
-        return cloud(view.results, run) if run is not None else None
+        return cloud(data.results, run) if run is not None else None
     except (StoreError, ValueError, KeyError) as error:
-        view.notes.append(f"{cell.entry.label} on {cell.entry.task.title}: no scatter: {error}")
+        data.notes.append(f"{cell.entry.label} on {cell.entry.task.title}: no scatter: {error}")
         return None

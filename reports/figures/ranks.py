@@ -5,19 +5,22 @@ from __future__ import annotations
 from functools import partial
 
 from bench.analysis.compare import of_protocol
+from bench.model.records import budget_title
 from reports import ranks
-from reports.figures.sheet import LeftOut, Panel, Sheet, View
+from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
 
 
-def across(view: View) -> Sheet:
+def across(data: FigureData) -> Sheet:
     """A diagram for every label budget (and rule of selection) with two datasets or more."""
-    found = of_protocol(view.results, view.protocol)
+    found = of_protocol(data.results, data.protocol)
     if found is None or not found.ranks:
         raise LeftOut("ranks take two methods that are complete on two datasets")
     several = len({item.selection for item in found.ranks}) > 1
     panels = [
         Panel(
-            f"{ranks.budget(item)}, {item.selection}" if several else ranks.budget(item),
+            f"{budget_title(item.budget)}, {item.selection}"
+            if several
+            else budget_title(item.budget),
             partial(ranks.draw, found=item),
         )
         for item in found.ranks
@@ -26,4 +29,4 @@ def across(view: View) -> Sheet:
     caption = captions[0] if len(captions) == 1 else ranks.WHAT
     tallest = max(ranks.diagram(item).name_rows for item in found.ranks)
     size = (5.6, 0.85 + 0.2 * tallest)
-    return Sheet(view.cut(panels, "ranks"), caption=caption, across=1, panel_size=size)
+    return Sheet(data.cut(panels, "ranks"), caption=caption, across=1, panel_size=size)

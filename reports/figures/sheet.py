@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from bench.analysis.grid import row_title
 from bench.analysis.results import CellResult, Results
 from bench.data import datasets
-from bench.model.records import Record, Task
+from bench.model.records import Record, Task, budget_title
 from bench.protocol import Protocol
 from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     from bench.data.data_cache import DataCache
@@ -56,7 +57,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class View:
+class FigureData:
     """What the figures of one protocol are made from."""
 
     results: Results
@@ -111,9 +112,14 @@ def key(cell: CellResult) -> tuple[str, str]:
     return cell.entry.label, cell.entry.selection
 
 
-def budget(task: Task) -> str:
-    """A task's label budget as titles say it."""
-    return f"{task.budget} labels" if task.labels is not None else task.budget
+def panel_title(task: Task) -> str:
+    """A task as titles of panels say it."""
+    return f"{task.title}, {budget_title(task.budget)}"
+
+
+def cell_title(cell: CellResult) -> str:
+    """A row and its task, in two lines."""
+    return f"{cell.entry.label}\n{panel_title(cell.entry.task)}"
 
 
 def quality_title(spec: str) -> str:
@@ -142,9 +148,9 @@ def together(
     return [(cell, runs[min(shared or runs)]) for cell, runs in able]
 
 
-def compose(sheet: Sheet) -> Canvas:
+def compose(sheet: Sheet) -> Figure:
     """Draw a sheet. Needs the style in force (`reports.drawing.STYLE`)."""
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure
 
     across = min(sheet.across, len(sheet.panels))
     down = -(-len(sheet.panels) // across)
@@ -152,18 +158,16 @@ def compose(sheet: Sheet) -> Canvas:
     names = [str(handle.get_label()) for handle in sheet.legend]
     longest = HANDLE + LETTER * max(map(len, names), default=0)
     wide = max(width * across + 0.3, longest)
-    canvas = Canvas(figsize=(wide, height * down + 0.35), layout="constrained")
-    grid = list(canvas.subplots(down, across, squeeze=False).flat)
-    for axes, panel in zip(grid, sheet.panels, strict=False):
+    figure = Figure(figsize=(wide, height * down + 0.35), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False).flat
+    for axes, panel in zip_longest(grid, sheet.panels):
         if panel is None:
             axes.set_visible(False)
             continue
         axes.set_title(panel.title)
         panel.draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
-    for axes in grid[len(sheet.panels) :]:
-        axes.set_visible(False)
     if sheet.legend:
         columns = min(4, len(names), int(wide / longest))
-        canvas.legend(handles=list(sheet.legend), loc="outside lower center", ncols=columns)
-    return canvas
+        figure.legend(handles=list(sheet.legend), loc="outside lower center", ncols=columns)
+    return figure

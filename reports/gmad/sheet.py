@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.store import slug
-from bench.util.atomic import replacing
-from reports.drawing import COLOURS, STYLE
+from reports.drawing import COLOURS, STYLE, save, shortened
 from reports.pictures import Album
 
 if TYPE_CHECKING:
@@ -63,17 +62,8 @@ def draw(
     shown = columns(document, *duel)
     if not shown:
         return None
-    with mpl.rc_context({**STYLE, "font.size": 7}):
-        canvas = _draw(shown, document["levels"], album)
-        paths = []
-        for suffix in ("png", "pdf"):
-            path = stem.with_name(f"{stem.name}.{suffix}")
-            # Without a date the same records give the same file.
-            date = {"CreationDate": None} if suffix == "pdf" else {}
-            with replacing(path) as temporary:
-                canvas.savefig(temporary, format=suffix, dpi=250, metadata=date)
-            paths.append(path)
-    return paths[0], paths[1]
+    with mpl.rc_context({**STYLE, "font.size": 7, "figure.dpi": 250}):
+        return save(_draw(shown, document["levels"], album), stem)
 
 
 def place(folder: Path, prefix: str, duel: tuple[str, str]) -> Path:
@@ -146,7 +136,7 @@ def _caption(column: Column, side: str) -> str:
 
 def _short(label: str) -> str:
     """A label that fits above a quarter of the page; pages have it whole."""
-    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
+    return shortened(label, LONGEST)
 
 
 def _score(value: float) -> str:

@@ -21,9 +21,11 @@ from bench.analysis.grid import (
 from bench.analysis.published import mark
 from bench.analysis.results import CellResult
 from bench.metrics import METRICS
+from bench.model.records import Record, budget_title
 from bench.protocol import Protocol
+from reports.drawing import Axis, series_marks
+from reports.html.charts import WIDE, line_chart
 from reports.html.site import Site, banner
-from reports.html.svg import line_chart
 from reports.parts import parts
 
 if TYPE_CHECKING:
@@ -222,11 +224,6 @@ def numbers(cell: GridCell) -> dict[str, Any]:
     }
 
 
-def budget_title(labels: str) -> str:
-    """A label budget as headers say it."""
-    return f"{labels} labels" if labels.isdigit() else labels
-
-
 def _charts(protocol: Protocol, summary: pd.DataFrame) -> list[dict[str, Any]]:
     """Few-shot curves: one a dataset, where at least one method has two budgets."""
     charts = []
@@ -246,8 +243,9 @@ def _charts(protocol: Protocol, summary: pd.DataFrame) -> list[dict[str, Any]]:
             drawn += [(position, line)] if line is not None else []
         if drawn:
             title = f"{metric_title(metric)} on {dataset} by number of labels"
-            chart = line_chart(drawn, title, "labels", metric_title(metric), budgets=True)
-            legend = [(position, line.title) for position, line in drawn]
+            axis = Axis("labels", "log", ticks=True)
+            chart = line_chart(drawn, title, axis, metric_title(metric), WIDE)
+            legend = [(*series_marks(position), line.title) for position, line in drawn]
             charts.append({"title": dataset, "svg": chart, "legend": legend})
     return charts
 
@@ -290,7 +288,7 @@ def _noise(summary: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
     ]
 
 
-def _failure(site: Site, cell: CellResult, run: Any) -> dict[str, Any]:
+def _failure(site: Site, cell: CellResult, run: Record) -> dict[str, Any]:
     return {
         "label": cell.entry.label,
         "href": site.place(cell),

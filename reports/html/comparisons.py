@@ -6,19 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup, escape
-
 from bench.analysis import compare
 from bench.analysis.compare import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
 from bench.analysis.grid import metric_title
 from bench.metrics import METRICS
-from bench.model.records import task_title
+from bench.model.records import budget_title, task_title
 from reports import ranks
-from reports.html.board import SELECTIONS, budget_title
+from reports.html.board import SELECTIONS
+from reports.html.charts import rank_diagram
 from reports.html.site import Site, banner
-
-WIDTH, ROW, EDGE = 640, 22, 170
-"""Pixels: width of a diagram, height of a row of names, room for names at either side."""
 
 
 def context(site: Site) -> dict[str, Any]:
@@ -101,7 +97,7 @@ def _diagram(
         where += f", {SELECTIONS[found.selection]}"
     return {
         "title": where[0].upper() + where[1:],
-        "svg": _svg(ranks.diagram(found), f"Critical-difference diagram, {where}"),
+        "svg": rank_diagram(found, f"Critical-difference diagram, {where}"),
         "caption": ranks.caption(found),
         "rows": [
             (name, f"{rank:.2f}")
@@ -113,35 +109,3 @@ def _diagram(
         "datasets": ", ".join(found.datasets),
         "left_out": list(found.left_out.items()),
     }
-
-
-def _svg(shape: ranks.Diagram, name: str) -> Markup:
-    axis = 34
-    first = axis + 16 + 10 * shape.bar_rows
-    height = first + ROW * shape.name_rows
-
-    def across(rank: float) -> float:
-        return EDGE + (WIDTH - 2 * EDGE) * (rank - 1) / (shape.last - 1)
-
-    body = [f'<path class="axis" d="M{EDGE} {axis}H{WIDTH - EDGE}"/>']
-    for tick in range(1, shape.last + 1):
-        x = across(tick)
-        body.append(f'<path class="axis" d="M{x:.1f} {axis}v-5"/>')
-        body.append(f'<text class="x" x="{x:.1f}" y="{axis - 10}">{tick}</text>')
-    for item in shape.names:
-        down = first + ROW * item.row
-        end = EDGE - 8 if item.left else WIDTH - EDGE + 8
-        side, at = ("y", end - 5) if item.left else ("left", end + 5)
-        text = item.text if len(item.text) <= 22 else item.text[:21] + "…"
-        body.append(f'<path class="axis" d="M{across(item.rank):.1f} {axis}V{down}H{end}"/>')
-        body.append(f'<text class="{side} t" x="{at}" y="{down + 4}">{escape(text)}</text>')
-    for bar in shape.bars:
-        y = axis + 10 + 10 * bar.row
-        start, stop = across(bar.low) - 4, across(bar.high) + 4
-        body.append(f'<path class="tie" d="M{start:.1f} {y}H{stop:.1f}"/>')
-        dots = "".join(f"M{across(rank):.1f} {y}h0" for rank in bar.members)
-        body += [f'<path class="tie dot" d="{dots}"/>'] if dots else []
-    return Markup(
-        f'<svg class="chart ranks" role="img" viewBox="0 0 {WIDTH} {height}">'
-        f"<title>{escape(name)}</title>{''.join(body)}</svg>"
-    )

@@ -13,12 +13,13 @@ from bench.analysis.grid import MARKS, metric_title, number, signed
 from bench.analysis.results import CellResult
 from bench.model.contamination import entry_title
 from bench.model.identity import digest
-from bench.model.records import Environment, Record
+from bench.model.records import Environment, Record, budget_title
 from bench.util.errors import StoreError
-from reports.html.board import SELECTIONS, budget_title
+from reports.drawing import Axis
+from reports.html.board import SELECTIONS
+from reports.html.charts import line_chart, scatter
 from reports.html.errors import worst_errors
 from reports.html.site import Site, banner
-from reports.html.svg import line_chart, scatter
 
 UNITS = {
     "angle": "angle in degrees",
@@ -175,10 +176,14 @@ def _scatter(site: Site, cell: CellResult) -> list[dict[str, Any]]:
     except (StoreError, ValueError, KeyError) as error:
         site.notes.append(f"{cell.entry.label} on {cell.entry.task.title}: no scatter: {error}")
         return []
+    key = ("scatter", run.run_id)  # on the method's page and on the dataset's
     name = f"Prediction against MOS, {cell.entry.label} on {cell.entry.task.title}"
     fit = "with the fitted logistic" if points.curve else f"no logistic: {points.reason}"
     text = f"split {run.spec.repeat}, the median one; {fit}"
-    return [{"title": "Prediction against MOS", "svg": scatter(points, name), "text": text}]
+    if key not in site.results.worked_out:
+        site.results.worked_out[key] = scatter(points, name)
+    svg: Markup = site.results.worked_out[key]
+    return [{"title": "Prediction against MOS", "svg": svg, "text": text}]
 
 
 def _curves(site: Site, cell: CellResult) -> list[dict[str, Any]]:
@@ -195,7 +200,7 @@ def _curves(site: Site, cell: CellResult) -> list[dict[str, Any]]:
         line = over_epochs(title, runs, reading)
         if line is not None:
             name = f"{title} by epoch, {cell.entry.label} on {cell.entry.task.title}"
-            svg: Markup = line_chart([(0, line)], name, "epoch", y_title)
+            svg: Markup = line_chart([(0, line)], name, Axis("epoch"), y_title)
             charts.append({"title": title[0].upper() + title[1:], "svg": svg, "text": ""})
     if charts:
         charts[0]["text"] = f"median and interval over {len(cell.done)} splits"
