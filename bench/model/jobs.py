@@ -6,16 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task
+from bench.util.strict import StrictModel
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RunJob(_Model):
+class RunJob(StrictModel):
     """One run and what it takes to compute it."""
 
     spec: RunSpec
@@ -27,7 +24,7 @@ class RunJob(_Model):
     of another time is another process's result, and stays."""
 
 
-class Pretraining(_Model):
+class Pretraining(StrictModel):
     """One pre-trained state to compute."""
 
     spec: PretrainSpec
@@ -46,7 +43,7 @@ class Pretraining(_Model):
     """Whether corpora are split alike and give their training sides (`Protocol.split_corpora`)."""
 
 
-class Job(_Model):
+class Job(StrictModel):
     """What one worker process does: a pre-training, or all runs of a method on a dataset."""
 
     title: str
@@ -82,7 +79,7 @@ class Job(_Model):
         return self.model_copy(update={"runs": left})
 
 
-class Event(_Model):
+class Event(StrictModel):
     """One line that a worker prints."""
 
     kind: Literal[

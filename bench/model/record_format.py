@@ -10,7 +10,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from bench.model.records import SCHEMA, Record, RunSpec, Status
+from bench.model.records import SCHEMA, Record, RunSpec, Status, refuse_newer
 from bench.util.validation import first_reason
 
 # Lines inside an object or list are indented deeper than its brackets, and JSON strings hold no
@@ -39,9 +39,9 @@ def from_text(text: bytes, curve: bool = True) -> Record:
         record = _validated(text)
     except ValidationError as error:
         # A newer schema is likely to have other fields: that is the cause to name.
-        _refuse_newer(_schema_of(text))
+        refuse_newer(_schema_of(text))
         raise ValueError(first_reason(error, Record)) from None
-    _refuse_newer(record.schema_version)
+    refuse_newer(record.schema_version)
     if record.run_id != record.spec.run_id:
         raise ValueError("its name does not match its content")
     return record
@@ -85,8 +85,3 @@ def _schema_of(text: bytes) -> object:
     except ValueError:
         return None
     return value.get("schema_version") if isinstance(value, dict) else None
-
-
-def _refuse_newer(schema: object) -> None:
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise ValueError(f"schema {schema} is newer than this iqa-bench reads ({SCHEMA})")

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.model.identity import digest
 from bench.util.environment import Environment
+from bench.util.strict import StrictModel
 
 SCHEMA = 1
 
@@ -21,11 +22,13 @@ Selection = Literal["last", "val", "best_test"]
 Status = Literal["done", "failed"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+def refuse_newer(schema: object) -> None:
+    """Raise `ValueError` for a file whose `schema_version` this version cannot read."""
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ValueError(f"schema {schema} is newer than this iqa-bench reads ({SCHEMA})")
 
 
-class Task(_Model):
+class Task(StrictModel):
     """What is learnt from and what is predicted."""
 
     train: str
@@ -74,7 +77,7 @@ def budget_title(budget: str) -> str:
     return {"all": "all labels", "zero-shot": "zero-shot"}.get(budget, f"{budget} for training")
 
 
-class SplitRule(_Model):
+class SplitRule(StrictModel):
     """How images are divided; with the dataset and the repeat it fixes every split."""
 
     scheme: str = "random"
@@ -87,7 +90,7 @@ class SplitRule(_Model):
     """Share of the labelled training side held out for selection; 0 unless `selection: val`."""
 
 
-class RunSpec(_Model):
+class RunSpec(StrictModel):
     """All that defines a run's result, and nothing else (no path, device, batch size or label)."""
 
     schema_version: int = SCHEMA
@@ -135,7 +138,7 @@ class RunSpec(_Model):
         return int(digest(own, 15), 16)
 
 
-class PretrainSpec(_Model):
+class PretrainSpec(StrictModel):
     """All that defines a pre-trained state; `key` names its file."""
 
     schema_version: int = SCHEMA
@@ -162,7 +165,7 @@ class PretrainSpec(_Model):
         return int(digest([self.key, "pretrain"], 15), 16)
 
 
-class CurvePoint(_Model):
+class CurvePoint(StrictModel):
     """One epoch of training."""
 
     epoch: int
@@ -179,7 +182,7 @@ class CurvePoint(_Model):
     """Metrics on the validation images, where there are any."""
 
 
-class Record(_Model):
+class Record(StrictModel):
     """One finished run, written once and whole."""
 
     schema_version: int = SCHEMA

@@ -128,7 +128,7 @@ def _row(draws: Iterable[Callable[[Axes], None]]) -> list[Panel | None]:
     return panels + [None] * (artifacts.SHOWN - len(panels))
 
 
-def _maps(view: View, run: Record) -> artifacts.Attention:
+def _maps(view: View, run: Record) -> artifacts.AttentionMaps:
     found = artifacts.attention(view.results.store, run.spec)
     assert found is not None
     return found
