@@ -12,7 +12,6 @@ Seconds, and seconds of CPU in brackets, which a busy machine leaves alone.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from bench.store import Store
 from bench.store import table as runs_table
 from bench.store.manifest import CellEntry, Manifest, read_all
 from reports.gmad import document, hold
+from tools import command_line
 
 WATERLOO = 99_624
 TASK = Task(train="live", test="waterloo")
@@ -37,13 +37,13 @@ TASK = Task(train="live", test="waterloo")
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line("gmad_scale", __doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, WATERLOO])
     parser.add_argument("--methods", type=int, nargs="+", default=[2, 5, 10])
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     print(f"{'images':>8} {'methods':>8} {'matches':>8} {'read':>16} {'compete':>16} {'judge':>16}")
-    for size in arguments.sizes:
-        for methods in arguments.methods:
+    for size in options.sizes:
+        for methods in options.methods:
             with tempfile.TemporaryDirectory() as folder:
                 times = _times(write(Path(folder), size, methods))
             cells = " ".join(f"{wall:8.2f} ({cpu:5.2f})" for wall, cpu in times)

@@ -30,6 +30,7 @@ from methods.grmp.method import GRMP
 from methods.grmp.reuse import NOTHING, Reuse
 from methods.grmp.settings import GrmpSettings
 from methods.kit.trainer import At
+from tools import command_line
 
 KONIQ_TEST = 2015
 TOLERANCE = 1e-4
@@ -225,7 +226,7 @@ def difference(options: argparse.Namespace) -> float:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = command_line("grmp_cost", __doc__)
     parser.add_argument("--backbone", default="ViT-B-16:random")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")

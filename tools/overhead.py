@@ -14,7 +14,6 @@ It uses the demo sets, which are rendered on first use.
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
@@ -37,6 +36,7 @@ from bench.runs.execute import RunExecutor
 from bench.runs.execute.labels import normalise
 from bench.runs.plan import Plan, Planner
 from bench.store import Store
+from tools import command_line
 
 DATASET = "demo_authentic"
 TRAINED = "coop"
@@ -177,7 +177,7 @@ def _children() -> float:
 
 def main() -> None:
     """Print the lines."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = command_line("overhead", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10, help="of the training run")
     parser.add_argument("--only", nargs="+", choices=("start", "training", "scoring"))

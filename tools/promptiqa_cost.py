@@ -7,7 +7,6 @@ ways of choosing the prompt, with and without kept features, and compares the sc
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -24,6 +23,7 @@ from methods.promptiqa.method import PromptIQA
 from methods.promptiqa.model import ModelSize, PromptIQANet
 from methods.promptiqa.network import Network
 from methods.promptiqa.settings import PromptIQASettings
+from tools import command_line
 
 SIZES = (3, 5, 7, 8, 10)
 STRATEGIES = ("interval", "random")
@@ -198,7 +198,7 @@ def _reduced() -> PromptIQASettings:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the measurements; 1 where scores disagree."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("promptiqa_cost", __doc__)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--reduced-images", type=int, default=20, help="images for ViT-B/8")

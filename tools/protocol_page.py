@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from bench import protocol as protocols
 from bench.protocol import GmadEntry, MethodEntry, Protocol, published
+from tools import command_line
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocols.md"
 COMMAND = "python -m tools.protocol_page"
@@ -83,11 +84,14 @@ def page() -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def main(arguments: list[str]) -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Write the page, or compare it under `--check`; the exit status."""
+    parser = command_line("protocol_page", __doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if it is old")
+    options = parser.parse_args(given)
     wanted = page()
     current = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
-    if "--check" not in arguments:
+    if not options.check:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(wanted, encoding="utf-8")
         return 0
@@ -182,4 +186,4 @@ _WORDS: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "t
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

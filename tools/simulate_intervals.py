@@ -11,7 +11,6 @@ test parts, as a benchmark does.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from bench.stats.bootstrap import bootstrap_srcc_difference
 from bench.stats.median import median_interval
 from bench.stats.paired import nadeau_bengio, paired_t, wilcoxon_signed_rank
+from tools import command_line
 
 FloatArray = npt.NDArray[np.float64]
 TESTS = ("Nadeau-Bengio", "Wilcoxon", "paired t")
@@ -153,8 +153,7 @@ def _row(cells: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table for the settings given on the command line."""
     default = Setting()
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate_intervals", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("simulate_intervals", __doc__)
     parser.add_argument("--trials", type=int, default=default.trials)
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--images", type=int, default=default.images)

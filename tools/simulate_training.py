@@ -13,7 +13,6 @@ split does not test, or those with labels.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.stats.paired import nadeau_bengio, paired_t, wilcoxon_signed_rank
+from tools import command_line
 
 FloatArray = npt.NDArray[np.float64]
 TESTS = ("n_train = all left", "n_train = labels", "Wilcoxon", "paired t")
@@ -132,11 +132,7 @@ def table(setting: Setting, rates: dict[int, dict[str, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table for the settings given on the command line."""
     default = Setting()
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.simulate_training",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("simulate_training", __doc__)
     for name in ("trials", "seed", "images", "repeats"):
         parser.add_argument(f"--{name}", type=int, default=getattr(default, name))
     parser.add_argument("--labels", type=int, nargs="+", default=list(default.labels))

@@ -32,6 +32,7 @@ from bench.protocol import Protocol
 from bench.store import Store
 from bench.store.manifest import CellEntry, Manifest
 from bench.util.gc_paused import gc_paused
+from tools import command_line
 
 DATASETS = ("livec", "koniq10k", "spaq", "kadid10k", "agiqa3k")
 BUDGETS = (50, 100, 200, 500)
@@ -42,7 +43,7 @@ METRICS = ("srcc", "plcc", "plcc_logistic4", "plcc_logistic5", "krcc", "rmse")
 
 def main() -> None:
     """Print the table; `--measure` is what it starts in processes of their own."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = command_line("store_scale", __doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--epochs", type=int, default=50, help="length of the curves")
     parser.add_argument("--folder", type=Path, help="where to write; default a temporary folder")

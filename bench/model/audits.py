@@ -7,19 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from bench.model.identity import digest
 from bench.util.atomic import write_text
+from bench.util.strict import StrictModel
 
 FOLDER = "audits"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Property(_Model):
+class Property(StrictModel):
     """One thing that must hold of every honest method."""
 
     name: str
@@ -30,7 +25,7 @@ class Property(_Model):
     """The first image and value that moved, or the error; '' where it holds."""
 
 
-class Audit(_Model):
+class Audit(StrictModel):
     """All properties of one method with one setting and code."""
 
     method: str

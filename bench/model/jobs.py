@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task, TestSide
+from bench.util.strict import StrictModel
 
 EventKind = Literal[
     "start", "epoch", "done", "failed", "skipped", "elsewhere", "waiting", "note", "ended", "fatal"
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RunJob(_Model):
+class RunJob(StrictModel):
     """One run and what it takes to compute it."""
 
     spec: RunSpec
@@ -33,12 +30,11 @@ class RunJob(_Model):
 
     @model_validator(mode="after")
     def _tests_itself(self) -> Self:
-        if not self.tests:
-            self.tests = [self.spec.tested]
+        self.tests.extend([] if self.tests else [self.spec.tested])
         return self
 
 
-class Pretraining(_Model):
+class Pretraining(StrictModel):
     """One pre-trained state to compute."""
 
     spec: PretrainSpec
@@ -57,7 +53,7 @@ class Pretraining(_Model):
     """Whether corpora are split alike and give their training sides (`Protocol.split_corpora`)."""
 
 
-class Job(_Model):
+class Job(StrictModel):
     """What one worker process does: a pre-training, or all runs of a method on a dataset."""
 
     title: str
@@ -99,7 +95,7 @@ class Job(_Model):
         return self.model_copy(update={"runs": runs})
 
 
-class Event(_Model):
+class Event(StrictModel):
     """One line that a worker prints."""
 
     kind: EventKind

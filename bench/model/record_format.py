@@ -10,7 +10,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from bench.model.records import SCHEMA, Record, RunSpec, Status
+from bench.model.records import SCHEMA, Record, RunSpec, Status, refuse_newer
 from bench.util.validation import first_reason
 
 # Lines inside an object or list are indented deeper than its brackets, and JSON strings hold no
@@ -83,7 +83,6 @@ def _schema_of(text: bytes) -> object:
 
 
 def _refuse_other(schema: object) -> None:
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise ValueError(f"schema {schema} is newer than this iqa-bench reads ({SCHEMA})")
+    refuse_newer(schema)
     if isinstance(schema, int) and schema < SCHEMA:
         raise ValueError(f"schema {schema} is older; `bench upgrade RESULTS` rewrites the folder")

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.model.identity import digest
 from bench.util.environment import Environment
+from bench.util.strict import StrictModel
 
 SCHEMA = 2
 TABLE_NOTE = "§ "
@@ -26,15 +27,17 @@ Selection = Literal["last", "val", "best_test"]
 Status = Literal["done", "failed"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+def refuse_newer(schema: object) -> None:
+    """Raise `ValueError` for a file whose `schema_version` this version cannot read."""
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ValueError(f"schema {schema} is newer than this iqa-bench reads ({SCHEMA})")
 
 
 JOINT = "+"
 """Between the names of databases that one fit learns from together."""
 
 
-class Task(_Model):
+class Task(StrictModel):
     """What is learnt from and what is predicted: one column of a table."""
 
     train: str
@@ -92,7 +95,7 @@ def budget_title(budget: str) -> str:
     return {"all": "all labels", "zero-shot": "zero-shot"}.get(budget, f"{budget} for training")
 
 
-class SplitRule(_Model):
+class SplitRule(StrictModel):
     """How images are divided; with the dataset and the repeat it fixes every split."""
 
     scheme: str = "random"
@@ -107,7 +110,7 @@ class SplitRule(_Model):
     """Share of the labelled training side held out for selection; 0 unless `selection: val`."""
 
 
-class _Named(_Model):
+class _Named(StrictModel):
     """A specification whose name is a hash of its content."""
 
     @cached_property
@@ -184,7 +187,7 @@ class FitSpec(_Named):
         return int(digest(self.model_dump(mode="json", include=include), 15), 16)
 
 
-class TestSide(_Model):
+class TestSide(StrictModel):
     """What one run of a fit predicts."""
 
     __test__ = False  # no test of pytest's
@@ -279,7 +282,7 @@ class RunSpec(_Named):
         return self.fit.seed
 
 
-class PretrainSpec(_Model):
+class PretrainSpec(StrictModel):
     """All that defines a pre-trained state; `key` names its file."""
 
     schema_version: int = SCHEMA
@@ -308,7 +311,7 @@ class PretrainSpec(_Model):
         return int(digest([self.key, "pretrain"], 15), 16)
 
 
-class CurvePoint(_Model):
+class CurvePoint(StrictModel):
     """One epoch of training."""
 
     epoch: int
@@ -325,7 +328,7 @@ class CurvePoint(_Model):
     """Metrics on the validation images, where there are any."""
 
 
-class Record(_Model):
+class Record(StrictModel):
     """One finished run, written once and whole."""
 
     schema_version: int = SCHEMA

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, nearest, unknown
+from bench.util.strict import StrictModel
 from bench.util.validation import validated
 from bench.util.yaml_files import Document
 
@@ -24,10 +25,8 @@ DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
 Keep = Literal["embeddings", "per_image", "attention"]
 
 
-class MethodEntry(BaseModel):
+class MethodEntry(StrictModel):
     """One row of the result: a method with its settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     method: str
     """Method name, with its argument where it takes one ('pyiqa:piqe')."""
@@ -45,10 +44,8 @@ class MethodEntry(BaseModel):
         return self.label or self.method
 
 
-class GmadEntry(BaseModel):
+class GmadEntry(StrictModel):
     """How the methods compete by gMAD on the images they predict (`bench.analysis.gmad`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     levels: int = Field(default=10, ge=2)
     """Levels of quality that the defender's scores are divided into."""
@@ -58,10 +55,8 @@ class GmadEntry(BaseModel):
     """Levels with equally many images, or equally wide in the defender's scores."""
 
 
-class Protocol(BaseModel):
+class Protocol(StrictModel):
     """One experiment: the cells of a table, and how each is measured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = ""
     """Short name; the file's name by default."""

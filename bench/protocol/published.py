@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
@@ -25,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from bench.util.errors import unknown
+from bench.util.strict import StrictModel
 from bench.util.yaml_files import load_yaml
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocols" / "published"
@@ -92,11 +91,7 @@ class PublishedCell:
         return _OURS.sub("", self.method) or self.paper
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Column(_Model):
+class Column(StrictModel):
     """One dataset, pair or average, under one or several budgets."""
 
     dataset: str = ""
@@ -120,7 +115,7 @@ class Column(_Model):
         return self
 
 
-class Row(_Model):
+class Row(StrictModel):
     """One printed row; a row that is just a list means its values."""
 
     values: tuple[float | None, ...]
@@ -146,7 +141,7 @@ class Row(_Model):
         return values
 
 
-class Block(_Model):
+class Block(StrictModel):
     """Rows that share their columns; most tables have one block."""
 
     part: str = ""
@@ -159,7 +154,7 @@ class Block(_Model):
     """Printed name -> row."""
 
 
-class PublishedTable(_Model):
+class PublishedTable(StrictModel):
     """One table of a paper."""
 
     paper: Paper

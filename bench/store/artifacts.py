@@ -1,8 +1,7 @@
-"""What a run stores beside its record and predictions, where its protocol asks for it.
+"""What a run stores beside its record and predictions if its protocol asks for it (`keep`).
 
-Features of the test images, what is known of each of them, and maps of where a few of their scores
-come from: each is a file of its own, so that a protocol that asks for one more thing loses none of
-the others.
+Features of the test images, a table of what is known about each image, and attention maps of a few
+of them. Each kind is a file of its own, so that a protocol can ask for one more kind later.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from bench.api import Method
 from bench.model.records import RunSpec
-from bench.store import Store
+from bench.store import Store, read_parquet
 from bench.util.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,30 +27,30 @@ SUFFIXES = {EMBEDDINGS: ".npy", PER_IMAGE: ".images.parquet", ATTENTION: ".npz"}
 """What a protocol may ask for, and the suffix of its file beside the record."""
 TITLES = {EMBEDDINGS: "features", PER_IMAGE: "numbers an image", ATTENTION: "attention maps"}
 HOOKS = {EMBEDDINGS: "embed", ATTENTION: "attend"}
-"""The part of the method contract that it needs; without it a run keeps nothing of the kind."""
+"""The method's function that computes it; a method without this function stores none."""
 KNOWN = ("reference", "distortion", "level", "scene")
-"""Columns of a dataset's table that are kept, where the dataset knows them."""
+"""Columns of a dataset's table that `per_image` copies, as far as the dataset has them."""
 SHOWN = 6
-"""Test images whose maps a run keeps."""
+"""Number of test images whose attention maps a run stores."""
 
 
 @dataclass(frozen=True)
-class Attention:
-    """Where the scores of a few test images come from."""
+class AttentionMaps:
+    """Which parts of a few test images their scores depend on."""
 
     rows: npt.NDArray[np.int64]
-    """(k,) places of the images among the predictions, the worst image first."""
+    """(k,) row numbers of the images in the predictions, the image of lowest quality first."""
     maps: npt.NDArray[np.float32]
-    """(k, h, w) in 0-1, each stretched over the whole image."""
+    """(k, h, w) in 0-1; each map covers the whole image."""
 
 
 def path(store: Store, spec: RunSpec, kind: str) -> Path:
-    """Where a run keeps one kind of thing."""
+    """The file in which a run stores one kind of artifact."""
     return store.path(spec).with_suffix(SUFFIXES[kind])
 
 
 def able(method: type[Method]) -> frozenset[str]:
-    """The kinds of things that a method can give."""
+    """The kinds of artifacts that a method can compute."""
     return frozenset(
         kind
         for kind in SUFFIXES
@@ -60,12 +59,12 @@ def able(method: type[Method]) -> frozenset[str]:
 
 
 def complete(store: Store, spec: RunSpec, keep: Iterable[str]) -> bool:
-    """Whether a finished run has all of `keep`: what is asked for and its method can give."""
+    """Whether a finished run has stored every kind in `keep`."""
     return all(path(store, spec, kind).exists() for kind in keep)
 
 
 def embeddings(store: Store, spec: RunSpec) -> npt.NDArray[np.float32] | None:
-    """Features of a run's test images, (n, d); None where it kept none."""
+    """Features of a run's test images, (n, d); None if it stored none."""
     file = path(store, spec, EMBEDDINGS)
     try:
         return np.load(file, allow_pickle=False) if file.exists() else None
@@ -74,24 +73,21 @@ def embeddings(store: Store, spec: RunSpec) -> npt.NDArray[np.float32] | None:
 
 
 def per_image(store: Store, spec: RunSpec) -> pd.DataFrame | None:
-    """What is known of a run's test images: image, those of `KNOWN` that the dataset has, and the
-    method's own numbers. None where the run kept none."""
-    import pandas as pd
+    """A row for each of a run's test images; None if it stored none.
 
+    Columns: image, those of `KNOWN` that the dataset has, and numbers that the method gives.
+    """
     file = path(store, spec, PER_IMAGE)
-    try:
-        return pd.read_parquet(file) if file.exists() else None
-    except Exception as error:  # pyarrow raises its own family for truncated files
-        raise StoreError(f"'{file}' cannot be read: {error}") from error
+    return read_parquet(file) if file.exists() else None
 
 
-def attention(store: Store, spec: RunSpec) -> Attention | None:
-    """A run's maps; None where it kept none."""
+def attention(store: Store, spec: RunSpec) -> AttentionMaps | None:
+    """A run's attention maps; None if it stored none."""
     file = path(store, spec, ATTENTION)
     if not file.exists():
         return None
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return Attention(arrays["rows"], arrays["maps"])
-    except Exception as error:  # a damaged archive raises zipfile's and zlib's errors too
+            return AttentionMaps(arrays["rows"], arrays["maps"])
+    except Exception as error:  # A damaged archive raises errors of zipfile and zlib, too.
         raise StoreError(f"attention maps '{file}' cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""A result set as one small file fit for git: what `bench check` needs of it and nothing else."""
+"""Baselines: the part of a result set that `bench check` needs, as one small file fit for git."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from bench.model.records import SCHEMA, Selection
+from bench.model.records import SCHEMA, Selection, refuse_newer
 from bench.store import Store, slug
 from bench.store import table as runs_table
 from bench.util.atomic import write_text
-from bench.util.errors import StoreError, UsageError, nearest
+from bench.util.errors import StoreError, UsageError, hint
+from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
 
 if TYPE_CHECKING:
@@ -21,18 +22,16 @@ if TYPE_CHECKING:
 
 FOLDER = Path("baselines")
 DECIMALS = 6
-"""Digits after the point that a file keeps, and that `bench check` compares at."""
+"""Decimals of stored metrics, and those that `bench check` compares."""
 _CELL = ("protocol", "label", "method", "train", "test", "budget", "selection")
 _SPLIT = ("split_digest", "repeat", "n_train", "n_val", "n_test", "n_pool")
 
 
-class BaselineCell(BaseModel):
+class BaselineCell(StrictModel):
     """One cell of a table with its finished runs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     protocol: str
-    """Protocol that asked for it, '' for none."""
+    """Name of its protocol, '' if it belongs to none."""
     label: str
     """What tables call the method."""
     method: str
@@ -42,40 +41,38 @@ class BaselineCell(BaseModel):
     test: str
     """Dataset that is predicted."""
     budget: str
-    """How much is learnt from, as tables write it."""
+    """Label budget or training ratio, as `Task.budget` writes it."""
     selection: Selection
     """Which epoch counts."""
     missing: int = 0
-    """Runs that were asked for and are not here."""
+    """Number of runs that the protocol asks for and that are not done."""
     runs: list[list[float | None]] = Field(default_factory=list)
-    """A row a run: index of its split, then its metrics in the file's order."""
+    """One row for each run: index of its split, then its metrics in the order of `metrics`."""
 
 
-class Baseline(BaseModel):
-    """A whole file. Equal results give equal bytes, so that git shows what changed."""
-
-    model_config = ConfigDict(extra="forbid")
+class Baseline(StrictModel):
+    """The content of a file. Equal results give equal bytes, so that git shows what changed."""
 
     schema_version: int = SCHEMA
     """Version of this format."""
     name: str
-    """What it is called."""
+    """Name of the baseline."""
     newest: str = ""
     """When its newest run was written, UTC."""
     commits: list[str] = Field(default_factory=list)
     """Commits of the project that computed it."""
     metrics: list[str]
-    """Metrics of every row, in order."""
+    """Names of the metrics in each row, in order."""
     splits: list[tuple[str, int, int | None, int | None, int | None, int | None]]
-    """Digest, repeat, and the images that train, validate, test and form the training pool."""
+    """Digest, repeat, and numbers of images: training, validation, test and training pool."""
     cells: list[BaselineCell]
     """In the order of the tables."""
 
 
 def save(results: Path | Store, name: str, folder: Path = FOLDER) -> tuple[Path, Baseline]:
-    """Keep a result set as FOLDER/NAME.json; replaces what is there.
+    """Write a result set as FOLDER/NAME.json, over an older file of this name.
 
-    Raises `StoreError` where no run of it is done.
+    Raises `StoreError` if none of its runs is done.
     """
     store = results if isinstance(results, Store) else Store(results)
     baseline = of_runs(runs_table.load(store), name)
@@ -87,7 +84,7 @@ def save(results: Path | Store, name: str, folder: Path = FOLDER) -> tuple[Path,
 
 
 def of_runs(runs: pd.DataFrame, name: str) -> Baseline:
-    """The baseline of a table as `bench.store.table.load` gives it."""
+    """The baseline of a table of runs (`bench.store.table.load`)."""
     done = runs[runs["status"] == "done"]
     metrics = [column for column in runs.columns if column not in runs_table.COLUMNS]
     splits: dict[tuple[Any, ...], int] = {}
@@ -116,21 +113,19 @@ def of_runs(runs: pd.DataFrame, name: str) -> Baseline:
 def find(text: str) -> Path:
     """The results folder or baseline file that a command line names.
 
-    Raises `UsageError` where there is neither, with the nearest name there is.
+    Raises `UsageError` if there is neither, with the most similar name of a baseline.
     """
     for path in (Path(text), FOLDER / f"{slug(text)}.json"):
         if path.exists():
             return path
     known = [path.stem for path in FOLDER.glob("*.json")]
-    near = nearest(text, known)
-    hint = f" Did you mean '{near}'?" if near else ""
-    raise UsageError(f"no results folder, file or baseline '{text}'.{hint}")
+    raise UsageError(f"no results folder, file or baseline '{text}'.{hint(text, known)}")
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The runs of a baseline file, in columns of `bench.store.table`; missing ones have no split.
+    """The runs of a baseline file in columns of `bench.store.table`; missing runs have no split.
 
-    Raises `UsageError` for a file that is no baseline, or a newer one than this version reads.
+    Raises `UsageError` for a file that is not a baseline, or that a newer version wrote.
     """
     import pandas as pd
 
@@ -151,9 +146,7 @@ def read(path: Path) -> pd.DataFrame:
 def _parse(path: Path) -> Baseline:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        version = value.get("schema_version") if isinstance(value, dict) else None
-        if isinstance(version, int) and version > SCHEMA:
-            raise ValueError(f"schema {version} is newer than this iqa-bench reads ({SCHEMA})")
+        refuse_newer(value.get("schema_version") if isinstance(value, dict) else None)
         baseline = Baseline.model_validate(value)
         _check(baseline)
     except ValidationError as error:

@@ -1,21 +1,21 @@
-"""Who is computing what in a results folder that several processes and machines share.
+"""Claims: which process computes which run, in a results folder that many processes may share.
 
-A claim is one small file, `claims/NAME.json`, that names its holder. It needs no file locks, which
-network file systems implement unevenly, only three things that NFS and every local file system do
-atomically or by the server's own clock:
+A claim is a small file, `claims/NAME.json`, that names its holder. Claims use no file locks, since
+network file systems implement them unevenly. They rely on three operations that work alike on NFS
+and on local file systems:
 
-- giving a finished file a second name (a hard link) that must not exist succeeds for one process
-  only, and nobody ever sees half a claim (where there are no hard links, `O_EXCL` does);
-- by the same means one process at a time evicts a dead holder, having looked again that it is the
-  one it took for dead;
-- a holder touches its claim every `BEAT` seconds, and whoever asks compares that time with the
-  modification time of a file it has just made in the same folder: both are the file server's, so
-  that clocks of machines that disagree do no harm.
+- Taking a claim is creating a hard link to a finished file. It succeeds for one process only, and
+  no reader sees half a claim. Without hard links, a file opened with `O_EXCL` takes its place.
+- Evicting a dead holder is guarded by a second link of this kind. The process that holds the guard
+  reads the claim again, and removes it only if it still names the dead holder.
+- Every `BEAT` seconds a holder updates the modification time of its claim. Other processes compare
+  it with the modification time of a file that they create in the same folder. Both times come from
+  the file server, so the clocks of the machines do not matter.
 
-A claim is dead when its holder was a process of this machine that is gone, when it is held for the
-same group of runs (the dispatcher starts a group again only after it ended), or when it was not
-touched for `STALE` seconds. At worst, after a network failure longer than that, two machines
-compute one run: records are written whole and named by their content, so that nothing is spoiled.
+A claim is dead if its holder was a process of this machine that no longer exists, if it belongs to
+the group of runs that asks (a group is started again only after its worker has ended), or if it was
+not updated for `STALE` seconds. After a longer network failure two machines may compute the same
+run; this costs time but no result, since records are written whole and named by their content.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bench.util.atomic import writing
 
 BEAT = 20.0
-"""Seconds between two touches of a claim."""
+"""Seconds between two updates of a claim by its holder."""
 STALE = 300.0
-"""Seconds without a touch after which a holder on another machine counts as dead; well above
-`BEAT` and the minute for which NFS clients may show an old time."""
+"""Seconds without an update after which a holder on another machine counts as dead: well above
+`BEAT`, and above the minute for which NFS clients may show an old time."""
 POLL = 2.0
-"""Seconds between two looks at a claim that is waited for."""
+"""Seconds between two attempts to take a claim that another process holds."""
 GUARD_POLL = 0.01
-"""Seconds between two looks while another process evicts a dead holder."""
+"""Seconds to wait while another process evicts a dead holder."""
 
 
 class Holder(BaseModel):
-    """Who holds a claim."""
+    """The process that holds a claim."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     token: str
-    """Unique."""
+    """Unique to this claim."""
     machine: str
-    """Host, boot and process namespace: within one of these, process ids mean something."""
+    """Host, boot and process namespace; process ids are comparable only within one of these."""
     host: str
-    """For messages."""
+    """Host name, for messages."""
     pid: int
     """Process id."""
     group: str = ""
-    """The group of runs it is at work on; '' for none."""
+    """The group of runs that the process computes; '' for none."""
 
 
 class Claims:
@@ -71,10 +71,10 @@ class Claims:
         self.group = group
         self._held: dict[str, Holder] = {}
         self._lock = threading.Lock()
-        self._heart: threading.Thread | None = None
+        self._heartbeat: threading.Thread | None = None
 
     def take(self, name: str) -> bool:
-        """Claim `name`; False where another live process holds it.
+        """Claim `name`. False if another live process holds it.
 
         Raises `StoreError` where the results folder cannot be written.
         """
@@ -95,11 +95,11 @@ class Claims:
                     _evict(path, other)
         with self._lock:
             self._held[name] = holder
-        self._beat_from_now_on()
+        self._start_heartbeat()
         return True
 
     def release(self, name: str) -> None:
-        """Give a claim back; nothing where another process has taken it over."""
+        """Give a claim back. Does nothing if another process has taken it over."""
         with self._lock:
             mine = self._held.pop(name, None)
         if mine is not None and _read(self._path(name)) == mine:
@@ -107,19 +107,19 @@ class Claims:
                 self._path(name).unlink(missing_ok=True)
 
     def holder(self, name: str) -> Holder | None:
-        """The live holder of a claim, this process included; None where it is free."""
+        """The live holder of a claim, which may be this process. None if the claim is free."""
         path = self._path(name)
         other = _read(path)
         return other if other is not None and self._alive(path, other) else None
 
     def holders(self) -> dict[str, Holder]:
-        """All claims that live processes hold."""
+        """The holders of all claims whose holder is alive, by name of the claim."""
         names = [path.stem for path in self.folder.glob("[!.]*.json")]
         found = {name: self.holder(name) for name in names}
         return {name: holder for name, holder in found.items() if holder is not None}
 
     def forget(self, pid: int) -> None:
-        """Remove what a process of this machine held that has ended."""
+        """Remove the claims of a process of this machine that has ended."""
         for path in self.folder.glob("[!.]*.json"):
             holder = _read(path)
             if holder is not None and (holder.machine, holder.pid) == (machine(), pid):
@@ -134,9 +134,10 @@ class Claims:
         waiting: Callable[[Holder], None] = lambda holder: None,
         poll: float = POLL,
     ) -> Iterator[bool]:
-        """Wait until `name` is ours (True) or `ready` says that it needs nobody any more (False).
+        """Hold `name` inside a `with` block. Yields whether this process is to do the work.
 
-        `waiting` is called at every look while another holds it, and may raise to give up.
+        Waits while another process holds the claim, and calls `waiting` before each attempt, which
+        may raise an exception to give up. Yields False once `ready` says that the work is done.
         """
         mine = False
         while not ready() and not (mine := self.take(name)):
@@ -145,7 +146,7 @@ class Claims:
                 waiting(holder)
                 time.sleep(poll)
         try:
-            # Whoever held it may have finished between the two looks.
+            # The previous holder may have finished after `ready` was asked and before `take`.
             yield mine and not ready()
         finally:
             if mine:
@@ -170,10 +171,10 @@ class Claims:
         touched = _touched(path)
         return touched is not None and _server_time(path.parent) - touched < STALE
 
-    def _beat_from_now_on(self) -> None:
-        if self._heart is None:
-            self._heart = threading.Thread(target=self._beat, daemon=True, name="claims")
-            self._heart.start()
+    def _start_heartbeat(self) -> None:
+        if self._heartbeat is None:
+            self._heartbeat = threading.Thread(target=self._beat, daemon=True, name="claims")
+            self._heartbeat.start()
 
     def _beat(self) -> None:
         while True:
@@ -181,13 +182,13 @@ class Claims:
             with self._lock:
                 names = list(self._held)
             for name in names:
-                with contextlib.suppress(OSError):  # a server that is away for a moment
+                with contextlib.suppress(OSError):  # the file server may be away for a moment
                     os.utime(self._path(name))
 
 
 @cache
 def machine() -> str:
-    """A name for everything within which a process id means one process."""
+    """Identifies this host, its boot and its process namespace: the scope of a process id."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
@@ -197,20 +198,20 @@ def machine() -> str:
 
 
 def _link(path: Path, text: str) -> bool:
-    """Make `path` with this content, whole; False where it is there already."""
+    """Create `path` with this content in one step. False if it exists already."""
     own = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
     try:
         own.write_text(text, encoding="utf-8")
         return _link_to(own, path) or _write_new(path, text)
     except FileExistsError:
-        # Over NFS the answer to a link that succeeded may be lost, and the repetition refused.
+        # NFS may lose the reply to a successful link and then refuse the retry.
         return own.stat().st_nlink == 2
     finally:
         own.unlink(missing_ok=True)
 
 
 def _link_to(own: Path, path: Path) -> bool:
-    """False on a file system without hard links; raises where `path` is there already."""
+    """False on a file system without hard links. Raises `FileExistsError` if `path` exists."""
     try:
         os.link(own, path)
     except FileExistsError:
@@ -228,16 +229,16 @@ def _write_new(path: Path, text: str) -> bool:
     try:
         with file:
             file.write(text)
-    except OSError:  # a full disk; an empty claim would be taken for another machine's
+    except OSError:  # The disk is full. An empty claim would count as another machine's.
         path.unlink(missing_ok=True)
         raise
     return True
 
 
 def _read(path: Path) -> Holder | None:
-    """The holder that a claim file names; None where there is no file.
+    """The holder of a claim, None if there is no claim.
 
-    A file that cannot be read stands for an unknown process on another machine.
+    A claim that cannot be read counts as held by an unknown machine until it is stale.
     """
     try:
         return Holder.model_validate_json(path.read_text(encoding="utf-8"))
@@ -248,14 +249,14 @@ def _read(path: Path) -> Holder | None:
 
 
 def _evict(path: Path, holder: Holder) -> None:
-    """Remove the claim of a dead holder, and nobody else's.
+    """Remove the claim of a dead holder, and no other holder's.
 
-    One process at a time: without the guard, a second one that had seen the dead holder as well
-    would remove the claim that the first has made in the meantime.
+    The guard admits one process at a time. Without it, a second process that saw the same dead
+    holder could remove the claim that the first process has taken since.
     """
     guard = path.with_name(f".{path.stem}.evicting")
     if not _link(guard, ""):
-        if _expired(guard):  # its maker was killed within these few lines
+        if _expired(guard):  # Its process was killed before it could remove the guard.
             guard.unlink(missing_ok=True)
         time.sleep(GUARD_POLL)
         return
@@ -273,7 +274,7 @@ def _expired(path: Path) -> bool:
 
 def _touched(path: Path) -> float | None:
     try:
-        # Opening asks the server; a bare stat may answer from the client's cache.
+        # Opening a file asks the server; `stat` may answer from the client's cache.
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_mtime
     except OSError:
@@ -284,12 +285,12 @@ def _server_time(folder: Path) -> float:
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-", suffix=".tmp") as file:
             return os.fstat(file.fileno()).st_mtime
-    except OSError:  # somebody who may only look; our own clock is the next best
+    except OSError:  # Without write permission, this machine's clock is the best there is.
         return time.time()
 
 
 def _process_exists(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is not a question
+    if os.name != "posix":  # On Windows `os.kill` would end the process.
         return True
     try:
         os.kill(pid, 0)

@@ -1,4 +1,4 @@
-"""Which runs make up which cell of which protocol: written by `bench run`, read by reports."""
+"""Manifests: which runs belong to which cell of a protocol. Written by `bench run` for reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from bench.model.records import SCHEMA, Selection, Task
 from bench.protocol import Protocol
@@ -14,24 +14,28 @@ from bench.store import Store, slug
 from bench.store.claims import Claims
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError
+from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
 
 
-class CellEntry(BaseModel):
-    """One cell: a method on a task, with the runs that it is the median of."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class CellEntry(StrictModel):
+    """One cell of a protocol's table: a method on a task, and the runs that it summarises."""
 
     label: str
     """What tables call the method."""
     method: str
     """Method name, argument included."""
     task: Task
-    """What is learnt from and predicted."""
+    """Training and test dataset, and the label budget."""
     selection: Selection
     """Which epoch counts."""
     runs: tuple[str, ...]
-    """Expected runs, repeat by repeat: paths of records under the results folder."""
+    """The runs of the cell, one for each repeat: paths of records under the results folder."""
+
+    @property
+    def key(self) -> tuple[str, Task, str]:
+        """What tells the cells of a protocol apart."""
+        return self.label, self.task, self.selection
 
     @field_validator("runs")
     @classmethod
@@ -43,26 +47,24 @@ class CellEntry(BaseModel):
         return value
 
 
-class Manifest(BaseModel):
-    """All cells of a protocol that were ever asked for in this results folder."""
-
-    model_config = ConfigDict(extra="forbid")
+class Manifest(StrictModel):
+    """All cells of a protocol that any command has asked for in this results folder."""
 
     schema_version: int = SCHEMA
     """Version of this format."""
     protocol: Protocol
-    """The protocol as it was last run."""
+    """The protocol of the last command."""
     cells: list[CellEntry] = Field(default_factory=list)
-    """In the order of first mention."""
+    """In the order in which they were first asked for."""
 
 
 def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
-    """Reading, changing and writing a manifest: one process at a time."""
+    """A lock for reading, changing and writing a manifest."""
     return Claims(store.root).holding(f"protocol-{path.stem}", poll=0.05)
 
 
 def read_all(store: Store) -> list[Manifest]:
-    """Every protocol's manifest, by name. Raises `StoreError` where there is none at all."""
+    """The manifests of all protocols, by name. Raises `StoreError` if there are none."""
     paths = sorted((store.root / "protocols").glob("*.json"))
     if not paths:
         raise StoreError(
@@ -73,18 +75,14 @@ def read_all(store: Store) -> list[Manifest]:
 
 
 def add(store: Store, protocol: Protocol, entries: Sequence[CellEntry]) -> Path:
-    """Add cells to a protocol's manifest; a cell that was there already is replaced."""
+    """Add cells to a protocol's manifest, in place of earlier entries for the same cells."""
     path = store.root / "protocols" / f"{slug(protocol.name)}.json"
     with editing(store, path):
-        known = {_key(cell): cell for cell in _read(path).cells} if path.exists() else {}
-        known.update({_key(entry): entry for entry in entries})
+        known = {cell.key: cell for cell in _read(path).cells} if path.exists() else {}
+        known.update({entry.key: entry for entry in entries})
         manifest = Manifest(protocol=protocol, cells=list(known.values()))
         write_text(path, manifest.model_dump_json(indent=1) + "\n")
     return path
-
-
-def _key(cell: CellEntry) -> tuple[str, Task, str]:
-    return cell.label, cell.task, cell.selection
 
 
 def _read(path: Path) -> Manifest:

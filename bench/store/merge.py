@@ -1,7 +1,7 @@
-"""Results folders brought together: identical files meet, conflicts are named, nothing is lost.
+"""Merging results folders: equal files are copied once, conflicts are reported, nothing is lost.
 
-Two records of one run are the same when they differ only in when, where and how fast they were
-computed. A run that failed in one folder gives way to the same run finished in another.
+Two records of a run are equal if they differ only in when, where and how fast they were computed. A
+failed run is replaced by the same run if that is done in another folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from bench.model.records import Record
 from bench.store import Store, slug
 from bench.store.artifacts import SUFFIXES, TITLES
-from bench.store.manifest import CellEntry, Manifest, editing, read_all
+from bench.store.manifest import Manifest, editing, read_all
 from bench.util.atomic import replacing, write_text
 from bench.util.errors import StoreError, UsageError
 
@@ -30,7 +30,7 @@ _CIRCUMSTANCES: dict[str, Any] = {
 }
 
 _BESIDE = {".parquet": "predictions"} | {SUFFIXES[kind]: TITLES[kind] for kind in SUFFIXES}
-"""What lies beside a record, by suffix."""
+"""Files beside a record, by suffix."""
 
 
 @dataclass
@@ -38,25 +38,25 @@ class Merged:
     """What a merge did, or why it did nothing."""
 
     copied: int = 0
-    """Files that the target did not have."""
+    """Number of files that the target did not have."""
     same: int = 0
-    """Files that it had already, or that two sources share."""
+    """Number of files that the target had already, or that two sources share."""
     conflicts: list[str] = field(default_factory=list)
-    """Each names both files and what differs."""
+    """One text for each conflict, with both files and what differs."""
     problems: list[str] = field(default_factory=list)
-    """Files of the sources that cannot be read, left behind."""
+    """Files of the sources that cannot be read; they are not copied."""
 
 
 @dataclass
 class _Merge:
-    """Decides everything before anything is written."""
+    """A merge in two steps: `add` decides what to copy, `write` copies it."""
 
     into: Store
     result: Merged = field(default_factory=Merged)
     chosen: dict[str, Path] = field(default_factory=dict)
-    """Path under the target -> file to copy there."""
+    """Path under the target -> the file that is copied to it."""
     replacing: set[str] = field(default_factory=set)
-    """Those of `chosen`, without suffix, that take the place of a failed run."""
+    """Paths of `chosen`, without suffix, that replace a failed run."""
     manifests: dict[str, Manifest] = field(default_factory=dict)
 
     def add(self, source: Store) -> None:
@@ -99,7 +99,7 @@ class _Merge:
                 self.chosen[_with_suffix(name, suffix)] = beside
 
     def _choose_beside(self, path: Path, name: str, current: Path) -> None:
-        """Predictions and features that only the second of two equal records has."""
+        """Choose predictions and artifacts that only the second of two equal records has."""
         for suffix in _BESIDE:
             found, there = path.with_suffix(suffix), current.with_suffix(suffix)
             if found.exists() and not there.exists():
@@ -124,7 +124,7 @@ class _Merge:
         self.result.conflicts.append(f"{first} and {second}: {reason}")
 
     def write(self) -> None:
-        # Records go last: one implies its predictions.
+        # Records are copied last, since a record promises that its predictions are there.
         for name in sorted(self.chosen, key=lambda name: (name.endswith(".json"), name)):
             target, source = self.into.root / name, self.chosen[name]
             replaceable = _stem(name) in self.replacing
@@ -137,24 +137,25 @@ class _Merge:
         for name, manifest in self.manifests.items():
             path = self.into.root / "protocols" / f"{name}.json"
             with editing(self.into, path):
-                # Read again: a run may have added cells since.
+                # Read the manifest again: another command may have added cells in the meantime.
                 there = [item for item in _manifests(self.into) if slug(item.protocol.name) == name]
                 joined = _join(there[0], manifest)[0] if there else manifest
                 write_text(path, joined.model_dump_json(indent=1) + "\n")
 
 
 def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merged:
-    """Copy everything of `sources` that `into` lacks; a conflict stops it before it writes a file.
+    """Copy all that `into` lacks from `sources`. If there is a conflict, nothing is written.
 
-    With `keep_first` conflicts are named but do not stop it: what `into` has stays, and of two
-    sources the first one counts. Protocols of one name are joined cell by cell; of one cell with
-    more repeats in one folder than in another, the larger. Logs are not copied.
+    With `keep_first`, conflicts are reported but do not stop the merge: files of `into` stay as
+    they are, and the first source takes precedence over later ones. Manifests of protocols with the
+    same name are joined cell by cell; if a cell has more repeats in one folder than in another, the
+    larger one is kept. Logs are not copied.
 
-    Raises `UsageError` for a source that is no results folder.
+    Raises `UsageError` for a source that is not a results folder.
     """
     for source in sources:
         if not any((source / name).is_dir() for name in ("records", "protocols")):
-            raise UsageError(f"'{source}' is no results folder")
+            raise UsageError(f"'{source}' is not a results folder")
     work = _Merge(Store(into))
     for manifest in _manifests(work.into):
         work.manifests[slug(manifest.protocol.name)] = manifest
@@ -182,12 +183,15 @@ def _manifests(store: Store) -> list[Manifest]:
 
 
 def _join(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:
-    """Cells of both; of one cell the one with more repeats. Conflicts keep the first's."""
-    cells, conflicts = {_key(cell): cell for cell in first.cells}, []
+    """The cells of both manifests, and the conflicts, in which the first manifest's cell stays.
+
+    Of two entries for the same cell, the one with more repeats is kept.
+    """
+    cells, conflicts = {cell.key: cell for cell in first.cells}, []
     for cell in second.cells:
-        known = cells.setdefault(_key(cell), cell)
+        known = cells.setdefault(cell.key, cell)
         if set(known.runs) < set(cell.runs):
-            cells[_key(cell)] = cell
+            cells[cell.key] = cell
         elif not set(cell.runs) <= set(known.runs):
             what = f"'{cell.label}' on {cell.task.title} ({cell.task.budget})"
             name = second.protocol.name
@@ -195,12 +199,8 @@ def _join(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:
     return first.model_copy(update={"cells": list(cells.values())}), conflicts
 
 
-def _key(cell: CellEntry) -> tuple[Any, ...]:
-    return cell.label, cell.task, cell.selection
-
-
 def _stem(name: str) -> str:
-    """A file's path without its suffixes; run ids hold no dots, folders may."""
+    """A file's path without its suffixes. Names of folders may contain dots, run ids do not."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + file.partition(".")[0]
 
@@ -210,7 +210,7 @@ def _with_suffix(name: str, suffix: str) -> str:
 
 
 def _difference(first: Path, one: Record, second: Path, two: Record) -> str:
-    """What differs between two records of a finished run; '' where nothing that counts does."""
+    """What differs between two records of a finished run; '' if only circumstances differ."""
     here, there = (record.model_dump(exclude=_CIRCUMSTANCES) for record in (one, two))
     fields = [name for name in here if here[name] != there[name]]
     if fields:
@@ -225,7 +225,7 @@ def _difference(first: Path, one: Record, second: Path, two: Record) -> str:
 def _same_pretraining(first: Path, second: Path) -> bool:
     """Whether two notes on a pre-training differ only in when, where and how fast it ran.
 
-    The state itself lies beside each and is compared byte by byte, as every file.
+    The state itself is a file beside its note and compared byte by byte, like every other file.
     """
     if first.suffix != ".json" or first.parent.name != "pretrained":
         return False
@@ -239,7 +239,7 @@ def _same_pretraining(first: Path, second: Path) -> bool:
 
 
 def _without_circumstances(note: Any) -> Any:
-    """A note on a pre-training without what `_CIRCUMSTANCES` names."""
+    """A note on a pre-training without the fields that `_CIRCUMSTANCES` names."""
     if not isinstance(note, dict):
         return note
     kept = {key: value for key, value in note.items() if _CIRCUMSTANCES.get(key) is not True}
@@ -260,5 +260,5 @@ def _same_content(first: Path, second: Path) -> bool:
 
     try:
         return bool(pd.read_parquet(first).equals(pd.read_parquet(second)))
-    except Exception as error:  # pyarrow raises its own family for truncated files
+    except Exception as error:  # pyarrow has its own exceptions for truncated files.
         raise StoreError(f"'{first}' or '{second}' cannot be read: {error}") from error

@@ -10,17 +10,16 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.util import determinism
+from bench.util.strict import StrictModel
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
 
 
-class Environment(BaseModel):
+class Environment(StrictModel):
     """Where a run was computed; part of its record."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     commit: str = ""
     """Git commit of the project, '' outside a checkout."""

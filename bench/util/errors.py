@@ -42,16 +42,25 @@ def ran_out(error: BaseException) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None when nothing comes near."""
+    """The known name that is most like `name`; None if no name is similar."""
     lowered = {item.lower(): item for item in known}
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
     return lowered[found[0]] if found else None
 
 
+def hint(name: str, known: Iterable[str]) -> str:
+    """What a user may have meant, as the end of a message; '' if no name is similar.
+
+    >>> hint("labls", ["labels", "ratios"])
+    " Did you mean 'labels'?"
+    """
+    near = nearest(name, known)
+    return f" Did you mean '{near}'?" if near else ""
+
+
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> UsageError:
-    """A `UsageError` for a name that does not exist, with the nearest one that does."""
+    """A `UsageError` for a name that does not exist; it suggests a similar name that does."""
     options = sorted(known)
-    near = nearest(name, options)
-    hint = f" Did you mean '{near}'?" if near else f" Known: {', '.join(options) or 'none'}."
+    meant = hint(name, options) or f" Known: {', '.join(options) or 'none'}."
     place = f"{where}: " if where else ""
-    return UsageError(f"{place}unknown {what} '{name}'.{hint}")
+    return UsageError(f"{place}unknown {what} '{name}'.{meant}")

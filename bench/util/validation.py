@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bench.util.errors import UsageError, nearest
+from bench.util.errors import UsageError, hint
 
 Location = tuple[int | str, ...]
 """Keys and list indices from the top of a file to a value."""
@@ -106,8 +106,8 @@ def _reason(items: list[ErrorDetails], location: Location, holder: type[BaseMode
     item = items[0]
     if item["type"] == "extra_forbidden":
         known = [] if holder is None else _keys(holder)
-        near = nearest(str(location[-1]), known)
-        return "unknown key" + (f". Did you mean '{near}'?" if near else _listed(known))
+        listed = f" Known: {', '.join(known)}." if known else ""
+        return _joined("unknown key", hint(str(location[-1]), known) or listed)
     if item["type"] == "missing":
         return "is missing"
     if item["type"] == "json_invalid":
@@ -116,9 +116,12 @@ def _reason(items: list[ErrorDetails], location: Location, holder: type[BaseMode
     if None in wanted:
         return item["msg"].removeprefix("Value error, ")
     options = re.findall(r"'([^']*)'", str(item.get("ctx", {}).get("expected", "")))
-    near = nearest(item["input"], options) if isinstance(item["input"], str) else None
-    hint = f". Did you mean '{near}'?" if near else ""
-    return f"expected {' or '.join(map(str, wanted))}, not {_shown(item)}{hint}"
+    meant = hint(item["input"], options) if isinstance(item["input"], str) else ""
+    return _joined(f"expected {' or '.join(map(str, wanted))}, not {_shown(item)}", meant)
+
+
+def _joined(fault: str, advice: str) -> str:
+    return f"{fault}.{advice}" if advice else fault
 
 
 def _wanted(item: ErrorDetails) -> str | None:
@@ -145,10 +148,6 @@ def _shown(item: ErrorDetails) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _listed(known: list[str]) -> str:
-    return f". Known: {', '.join(known)}." if known else ""
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -120,7 +120,7 @@ def _row(draws: Iterable[Callable[[Axes], None]]) -> list[Panel | None]:
     return panels + [None] * (artifacts.SHOWN - len(panels))
 
 
-def _maps(data: FigureData, run: Record) -> artifacts.Attention:
+def _maps(data: FigureData, run: Record) -> artifacts.AttentionMaps:
     found = artifacts.attention(data.results.store, run.spec)
     assert found is not None
     return found

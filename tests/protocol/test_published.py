@@ -21,7 +21,7 @@ from bench.protocol import published
 from bench.protocol.published import PublishedCell
 from bench.protocol.variants import choose
 from bench.util.errors import UsageError
-from tools import protocol_page as protocol_docs
+from tools import protocol_page
 
 SECOND_READING = {
     "grmp_table1": (153, "113.173"),
@@ -247,6 +247,6 @@ def test_printed_rows_find_their_protocol_rows(name: str) -> None:
 
 
 def test_the_page_on_protocols_is_current() -> None:
-    assert protocol_docs.page() == protocol_docs.PAGE.read_text(encoding="utf-8"), (
-        f"run `{protocol_docs.COMMAND}`"
+    assert protocol_page.page() == protocol_page.PAGE.read_text(encoding="utf-8"), (
+        f"run `{protocol_page.COMMAND}`"
     )

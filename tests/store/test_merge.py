@@ -203,7 +203,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (ended.returncode, "nothing was copied" in ended.text) == (1, True)
     assert run_cli("merge", a, b, "--into", c, "--keep-first").returncode == 1
     assert run_cli("merge", tmp_path / "none", "--into", c).returncode == 2
-    with pytest.raises(UsageError, match="is no results folder"):
+    with pytest.raises(UsageError, match="is not a results folder"):
         merge([tmp_path / "none"], c)
 
 

@@ -6,7 +6,6 @@ prompts ("Good photo." against "Bad photo.") ranks the pictures before anything 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -20,6 +19,7 @@ from bench.backbones import load
 from bench.backbones._load import Backbone
 from bench.data.demo import CATEGORIES, DEMO_SETS
 from bench.data.demo.render import samples
+from tools import command_line
 from tools.tiny.corpus import HELD_OUT_SEED, pristine
 
 SCENE_PROMPT = "a photo of a {}."
@@ -92,7 +92,7 @@ def zero_shot_srcc(backbone: Backbone, name: str, limit: int | None = None) -> d
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tiny.evaluate", __doc__)
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--scenes", type=int, default=900)
     options = parser.parse_args()

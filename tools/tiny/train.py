@@ -12,7 +12,6 @@ large CLIPs see quality in hundreds of millions of captions that no project coul
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from bench.backbones import TINY_WEIGHTS
 from bench.backbones._load import empty_model, tokenizer_for
 from bench.data.demo.distortions import DISTORTIONS
 from bench.data.demo.noise import generator
+from tools import command_line
 from tools.tiny.captions import DEFAULT, Opinions, caption, long_caption
 from tools.tiny.corpus import Picture, render_corpus
 
@@ -217,7 +217,7 @@ def save(model: CLIP, path: Path) -> None:
 
 def main() -> None:
     """Parse, render, train, save; prints how long each took."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tiny.train", __doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--first", type=int, default=1, help="stage to begin with, from 1")
     parser.add_argument("--init", type=Path, help="weights to begin with, for a later stage")

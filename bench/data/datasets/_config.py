@@ -23,19 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.util.errors import UsageError
+from bench.util.strict import StrictModel
 from bench.util.yaml_files import load_yaml
 
 FILE = "iqa-data.yaml"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Place(_Strict):
+class DatabaseFolder(StrictModel):
     """Where one database lies."""
 
     root: Path
@@ -43,7 +40,7 @@ class Place(_Strict):
     """The folder of its images, relative to `root`, where it is not the usual one."""
 
 
-class UserDatabase(_Strict):
+class UserDatabase(StrictModel):
     """A database of the user's own: one table, one folder of images."""
 
     root: Path
@@ -92,8 +89,8 @@ class UserDatabase(_Strict):
         return self
 
 
-class _File(_Strict):
-    folders: dict[str, Place] = Field(default_factory=dict)
+class _File(StrictModel):
+    folders: dict[str, DatabaseFolder] = Field(default_factory=dict)
     databases: dict[str, UserDatabase] = Field(default_factory=dict)
     splits: dict[Literal["liqe", "arniqa"], Path] = Field(default_factory=dict)
 
@@ -109,7 +106,7 @@ class _File(_Strict):
 class Config:
     """All configuration files together; the first to name a database counts."""
 
-    folders: dict[str, Place] = field(default_factory=dict)
+    folders: dict[str, DatabaseFolder] = field(default_factory=dict)
     databases: dict[str, UserDatabase] = field(default_factory=dict)
     splits: dict[str, Path] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
@@ -126,7 +123,7 @@ def read_config(roots: tuple[Path, ...]) -> Config:
         if not Path(named).is_file():
             raise UsageError(f"IQA_DATA_CONFIG names '{named}', which is not a file")
         files.insert(0, Path(named))
-    places: dict[str, Place] = {}
+    places: dict[str, DatabaseFolder] = {}
     databases: dict[str, UserDatabase] = {}
     splits: dict[str, Path] = {}
     for file in files:
