@@ -113,6 +113,9 @@ class Epoch:
     """Named numbers that the record keeps and figures draw (GRMP: 'angle', 'kl', ...)."""
     total: int | None = None
     """How many epochs there will be, where known; for the progress display."""
+    start: bool = False
+    """No epoch yet, but the state before the first update, where a method wants it judged too: it
+    is evaluated as epoch 0 if there are evaluations between epochs, and can be chosen."""
 
 
 @dataclass

@@ -26,12 +26,10 @@ import torch
 from bench.api import Context, LabelledSet
 from bench.model.images import ArrayImages
 from methods.grmp.engine import Engine
-from methods.grmp.finetune import Finetuner
 from methods.grmp.method import GRMP
 from methods.grmp.reuse import NOTHING, Reuse
-from methods.grmp.sampling import Sampler
 from methods.grmp.settings import GrmpSettings
-from methods.kit.views import Crop
+from methods.kit.trainer import At
 
 KONIQ_TEST = 2015
 TOLERANCE = 1e-4
@@ -53,21 +51,25 @@ class Way:
 
     title: str
     engine: Engine
-    trainer: Finetuner
-    batches: list[list[Crop]]
-    labels: torch.Tensor
-    total: int
+    train: LabelledSet
+    steps: int
+    """Batches timed of an epoch."""
+
+    def __post_init__(self) -> None:
+        self.finetuner = self.engine.finetuner(self.train)
 
     def epoch(self) -> float:
         """Seconds of a training epoch, scaled up from the timed batches."""
+        trainer = self.finetuner.trainer
+        batches = trainer.batches(0)[: self.steps]
         start = now()
-        for number, batch in enumerate(self.batches):
-            self.trainer.step(batch, self.labels, 0, number)
-        return (now() - start) * self.total / sum(len(batch) for batch in self.batches)
+        for number, batch in enumerate(batches):
+            trainer.step(batch, At(0, number))
+        return (now() - start) * len(self.train) / sum(len(batch) for batch in batches)
 
     def first_epoch(self) -> float:
         """Seconds of a training epoch in which every view is new."""
-        self.trainer = self.engine.finetuner()
+        self.finetuner = self.engine.finetuner(self.train)
         return self.epoch()
 
     def evaluation(self, images: ArrayImages) -> float:
@@ -95,29 +97,23 @@ def noise(count: int, side: int) -> ArrayImages:
 
 def engine_of(reuse: Reuse, options: argparse.Namespace, **settings: Any) -> Engine:
     """A model of random weights that keeps what `reuse` says."""
-    own = {"backbone": options.backbone, "recipe": "paper", "pretraining": False, **settings}
+    own = {"backbone": options.backbone, "recipe": "default", "pretraining": False, **settings}
     context = Context(device=options.device, seed=0, batch_size=options.batch)
     return Engine(GrmpSettings(**own), context, reuse)
 
 
 def side_of(backbone: str) -> int:
     """Pixels of the squashed images."""
-    method = GRMP(GrmpSettings(backbone=backbone, recipe="paper"), Context())
+    method = GRMP(GrmpSettings(backbone=backbone, recipe="default"), Context())
     assert method.policy.size is not None
     return method.policy.size
 
 
 def ways(rungs: Sequence[tuple[str, Reuse]], count: int, options: argparse.Namespace) -> list[Way]:
     """A trainer for each rung on the same images and batches."""
-    images = noise(count, side_of(options.backbone))
-    labels = torch.linspace(0, 1, count, device=options.device)
-    found = []
-    for title, reuse in rungs:
-        engine = engine_of(reuse, options, views=1)
-        batches = Sampler(images, engine.settings, engine.context).epoch(0)
-        kept = batches[: options.steps] if options.steps else batches
-        found.append(Way(title, engine, engine.finetuner(), kept, labels, count))
-    return found
+    train = labelled(noise(count, side_of(options.backbone)))
+    steps = options.steps or count
+    return [Way(title, engine_of(reuse, options, views=1), train, steps) for title, reuse in rungs]
 
 
 def ladder() -> list[tuple[str, Reuse]]:

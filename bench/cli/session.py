@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -134,14 +135,12 @@ def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
 def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:
     """The databases that some row reads, each once; none that only cells left out would read."""
     wanted = dict.fromkeys(() if uncontaminated else chosen.specs())
-    for variant in variants:
-        if uncontaminated:
-            tasks = [task for task in chosen.tasks() if not contaminated(variant, task, chosen)]
-            wanted.update(dict.fromkeys(name for task in tasks for name in (task.train, task.test)))
-            if not tasks:
-                continue
-        corpora = variant.build().corpora()
-        wanted.update(dict.fromkeys(name for name in corpora if name != OWN))
+    for variant, task in itertools.product(variants, chosen.tasks()):
+        here = variant.on(task.train)
+        if uncontaminated and contaminated(here, task, chosen):
+            continue
+        names = (*task.sources, task.test, *here.build().corpora())
+        wanted.update(dict.fromkeys(name for name in names if name != OWN))
     return list(wanted)
 
 

@@ -312,7 +312,7 @@ class CurvePoint(_Model):
     """One epoch of training."""
 
     epoch: int
-    """From 1."""
+    """From 1; 0 is the state before training, where a method has it judged."""
     loss: float | None
     """Mean training loss; None where it was not finite."""
     diagnostics: dict[str, float | None] = Field(default_factory=dict)
@@ -340,7 +340,7 @@ class Record(_Model):
     """Selection -> metric -> value on the test images. None: undefined (a constant prediction);
     no metric at all where the test images have no labels."""
     chosen_epoch: dict[str, int] = Field(default_factory=dict)
-    """Selection -> epoch whose predictions it reports; 0 for methods that do not train."""
+    """Selection -> epoch whose predictions it reports; 0 is the state before training."""
     curve: list[CurvePoint] = Field(default_factory=list)
     """Training, epoch by epoch."""
     sizes: dict[str, int] = Field(default_factory=dict)

@@ -35,6 +35,9 @@ class MethodEntry(BaseModel):
     """What tables call it; the method's name by default."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method."""
+    set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of the method where it learns from one dataset: NAME, or NAME@VERSION for that
+    version alone -> settings, beside and before those of `set`."""
 
     @property
     def title(self) -> str:
@@ -119,6 +122,8 @@ class Protocol(BaseModel):
     """Rows of the table; `--methods` replaces them."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings for every method that has them, as `--set` gives them."""
+    set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The same for one dataset that is learnt from: NAME, or NAME@VERSION -> settings."""
     gmad: GmadEntry | None = None
     """What the protocol is for is a gMAD competition: reports draw its contact sheets, with these
     settings."""

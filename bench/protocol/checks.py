@@ -23,7 +23,10 @@ def check_file(text: str, roots: Sequence[Path]) -> None:
     _methods(placed("methods", (entry.method for entry in protocol.methods)))
     _metrics(placed("metrics", protocol.metrics))
     pairs = [placed("pairs", (pair[side] for pair in protocol.pairs)) for side in (0, 1)]
-    _datasets([*placed("datasets", protocol.datasets), *pairs[0], *pairs[1]], roots)
+    own = [(name, document.place(("set_for", name))) for name in protocol.set_for]
+    for index, entry in enumerate(protocol.methods):
+        own += [(name, document.place(("methods", index))) for name in entry.set_for]
+    _datasets([*placed("datasets", protocol.datasets), *pairs[0], *pairs[1], *own], roots)
 
 
 def check(protocol: Protocol, roots: Sequence[Path]) -> None:

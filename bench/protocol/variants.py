@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,13 @@ class Variant:
     """Full name, argument included."""
     cls: type[Method]
     settings: Settings
+    settings_for: Mapping[str, Settings] = field(default_factory=dict)
+    """Its settings on datasets that it learns from under others, by NAME or NAME@VERSION."""
+
+    def on(self, dataset: str) -> Variant:
+        """The row as it learns from a dataset: itself where no other settings are given for it."""
+        own = self.settings_for.get(dataset) or self.settings_for.get(_base(dataset))
+        return self if own is None else replace(self, settings=own, settings_for={})
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -108,11 +115,13 @@ def choose(
     entries = _entries(protocol, methods)
     if not entries:
         raise UsageError(f"protocol '{protocol.name}' names no methods; give --methods")
-    merged = {**protocol.settings, **settings}
     known = {entry.method: registry.load(registry.split_name(entry.method)[0]) for entry in entries}
     # A protocol may carry settings for rows that --methods leaves out; --set may not.
-    _refuse_unused(settings, known)
-    return [_variant(entry, known[entry.method], merged) for entry in entries]
+    _refuse_unused(settings, known, "--set ")
+    if not methods:
+        for dataset, own in protocol.set_for.items():
+            _refuse_unused(own, known, f"set_for.{dataset}.")
+    return [_variant(entry, known[entry.method], protocol, settings) for entry in entries]
 
 
 def _entries(protocol: Protocol, names: Sequence[str]) -> list[MethodEntry]:
@@ -133,20 +142,47 @@ def _entries(protocol: Protocol, names: Sequence[str]) -> list[MethodEntry]:
     return chosen
 
 
-def _variant(entry: MethodEntry, cls: type[Method], settings: Mapping[str, Any]) -> Variant:
+def _variant(
+    entry: MethodEntry, cls: type[Method], protocol: Protocol, settings: Mapping[str, Any]
+) -> Variant:
+    def validated(dataset: str | None) -> Settings:
+        shared = [protocol.settings, *_given_for(protocol.set_for, dataset), settings]
+        merged = {key: value for one in shared for key, value in one.items()}
+        given = {key: value for key, value in merged.items() if key in fields}
+        # A row's own settings define the row; only one addressed to the method overrides them.
+        for one in (entry.set, *_given_for(entry.set_for, dataset)):
+            given.update(one)
+        for key, value in merged.items():
+            owner, dot, name = key.rpartition(".")
+            if dot and owner in (cls.name, entry.method):
+                given[name] = value
+        return registry.settings_for(entry.method, given)[1]
+
     fields = registry.setting_names(cls)
-    given = {key: value for key, value in settings.items() if key in fields}
-    # A row's own settings define the row; only a setting addressed to the method overrides them.
-    given.update(entry.set)
-    for key, value in settings.items():
-        owner, dot, field = key.rpartition(".")
-        if dot and owner in (cls.name, entry.method):
-            given[field] = value
-    cls, validated = registry.settings_for(entry.method, given)
-    return Variant(entry.title, registry.full_name(entry.method), cls, validated)
+    return Variant(
+        entry.title,
+        registry.full_name(entry.method),
+        cls,
+        validated(None),
+        {dataset: validated(dataset) for dataset in {**protocol.set_for, **entry.set_for}},
+    )
 
 
-def _refuse_unused(settings: Mapping[str, Any], known: Mapping[str, type[Method]]) -> None:
+def _given_for(
+    set_for: Mapping[str, Mapping[str, Any]], dataset: str | None
+) -> list[Mapping[str, Any]]:
+    """What is set for a dataset, first for all of its versions, then for the one."""
+    names = [] if dataset is None else dict.fromkeys([_base(dataset), dataset])
+    return [set_for[name] for name in names if name in set_for]
+
+
+def _base(dataset: str) -> str:
+    return dataset.partition("@")[0]
+
+
+def _refuse_unused(
+    settings: Mapping[str, Any], known: Mapping[str, type[Method]], where: str
+) -> None:
     everything: set[str] = set()
     for method, cls in known.items():
         names = registry.setting_names(cls)
@@ -157,4 +193,4 @@ def _refuse_unused(settings: Mapping[str, Any], known: Mapping[str, type[Method]
             continue
         near = nearest(key, everything | set(Protocol.model_fields))
         hint = f" Did you mean '{near}'?" if near else ""
-        raise UsageError(f"--set {key}: none of the methods has this setting.{hint}")
+        raise UsageError(f"{where}{key}: none of the methods has this setting.{hint}")

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet, UsageError
-from methods.grmp.finetune import Finetuner
+from methods.grmp.finetune import Finetuner, labels_of
 from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
 from methods.grmp.pipeline import Pipeline, Teacher
 from methods.grmp.pretrain import Pretrainer
 from methods.grmp.reuse import Reuse
+from methods.grmp.sampling import Sampler
 from methods.grmp.settings import GrmpSettings
 from methods.kit import checkpoints
 from methods.kit import gradcam as gradcam
@@ -56,6 +57,8 @@ class Engine:
         self.model = QualityCLIP(self.clip, backbone.tokenizer, settings).eval()
         self.model.initialise(context.seed_for("prompts", settings.prompt_seed), settings)
         self.ready = not settings.pretraining
+        self.moved = 0.0
+        """‖θ − θ₀‖ / ‖θ₀‖ of the prompts in pre-training."""
         if settings.weights is not None:
             self.load(settings.weights)
         self.pipeline = self._idle_pipeline()
@@ -67,7 +70,9 @@ class Engine:
         names = prompt_names(self.model)
         parameters = self.model.train_only(names)
         pipeline = Pipeline(self.model, self.lens, live_prompts=True, chunk=self.context.batch_size)
-        yield from Pretrainer(pipeline, names, parameters, self.settings, self.context).run(corpora)
+        trainer = Pretrainer(pipeline, parameters, self.settings, self.context)
+        yield from trainer.run(corpora)
+        self.moved = trainer.moved()
         self.model.requires_grad_(False)
         self.ready = True
         self.pipeline = self._idle_pipeline()
@@ -75,9 +80,9 @@ class Engine:
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Fine-tuning from the model's present state."""
         self._warn()
-        yield from self.finetuner().run(train)
+        yield from self.finetuner(train).run()
 
-    def finetuner(self) -> Finetuner:
+    def finetuner(self, train: LabelledSet) -> Finetuner:
         """A trainer of the last blocks; from here on, predictions share what it keeps."""
         own = self.settings
         names = finetuned_names(self.model, own.trained_blocks, own.train_visual_prompts)
@@ -86,7 +91,7 @@ class Engine:
                 "grmp: nothing to train with trained_blocks=0 and text_prompts=false; "
                 "finetuning=false says so"
             )
-        parameters = self.model.train_only(names)
+        self.model.train_only(names)
         towers = (self.model.image_encoder, self.model.text_encoder)
         image, text = (max(tower.n_layers - own.trained_blocks, 0) for tower in towers)
         live = own.train_visual_prompts and own.visual_prompts
@@ -94,7 +99,8 @@ class Engine:
             self.model, self.lens, (image, text), self.reuse, live, self.context.batch_size
         )
         teacher = Teacher(self.model, self.clip, self.lens, self.reuse)
-        return Finetuner(self.pipeline, teacher, parameters, own, self.context)
+        batches = Sampler(train.images, own, self.context).epoch
+        return Finetuner(self.pipeline, teacher, labels_of(train, own), batches, own, self.context)
 
     def _idle_pipeline(self) -> Pipeline:
         return Pipeline(
@@ -165,11 +171,13 @@ class Engine:
         """What pre-training trained."""
         state = self.model.state_dict()
         prompts = {name: state[name] for name in prompt_names(self.model)}
-        checkpoints.write(path, prompts, format=FORMAT)
+        checkpoints.write(path, prompts, format=FORMAT, moved=repr(self.moved))
 
     def load_prompts(self, path: Path) -> None:
         """Read what `save_prompts` wrote."""
-        self._put(checkpoints.read(path).tensors, prompt_names(self.model), path)
+        found = checkpoints.read(path)
+        self._put(found.tensors, prompt_names(self.model), path)
+        self.moved = float(found.header["moved"])
 
     def save(self, path: Path) -> None:
         """Every tensor that is not the backbone's."""

@@ -1,20 +1,27 @@
-"""Bi-level updates of §3.3 (Eq. 4–6) on any list of parameters.
-
-A task is a sequence of pairs of losses, one on support and one on query images, each a function
-that computes the loss at the parameters' present values.
-"""
+"""Bi-level updates of §3.3 (Eq. 4–6) on any list of parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-Loss = Callable[[], Tensor]
-Steps = Iterable[tuple[Loss, Loss]]
+B = TypeVar("B")
+"""A batch: whatever `MetaLearner.loss` takes."""
 Inner = Literal["adam", "sgd"]
+
+
+@dataclass(frozen=True)
+class Visit(Generic[B]):
+    """One task within an outer update."""
+
+    corpus: str
+    """The corpus that the task is of."""
+    pairs: Iterable[tuple[B, B]]
+    """Batches of support (Eq. 4) and query images (Eq. 5), by turns."""
 
 
 def inner_optimiser(
@@ -27,16 +34,15 @@ def inner_optimiser(
 
 
 def descend(
-    loss: Loss, parameters: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer
+    loss: Tensor, parameters: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer
 ) -> float:
-    """One step on one loss; returns the loss before it."""
-    value = loss()
-    gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+    """One step down a loss; returns its value."""
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return float(value.detach())
+    return float(loss.detach())
 
 
 def snapshot(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -51,43 +57,65 @@ def restore(parameters: Iterable[Tensor], values: Iterable[Tensor]) -> None:
         parameter.copy_(value)
 
 
-class MetaLearner:
-    """Meta-parameters θ beside the parameters that inner steps move.
+@torch.no_grad()
+def moved(values: Iterable[Tensor], start: Iterable[Tensor]) -> float:
+    """‖θ − θ₀‖ / ‖θ₀‖ with all tensors joined: how far training has come from its start."""
+    distance = size = 0.0
+    for value, first in zip(values, start, strict=True):
+        distance += float((value.double() - first.double()).square().sum())
+        size += float(first.double().square().sum())
+    return (distance / size) ** 0.5 if size else 0.0
 
-    `theta` are the meta-parameters. With `reset` every task starts from θ; without it the inner
-    parameters go on from where the last task left them, as in the released code.
-    """
 
-    def __init__(
-        self,
-        parameters: Sequence[nn.Parameter],
-        inner: Inner,
-        inner_rate: float,
-        outer_rate: float,
-        reset: bool = True,
-    ) -> None:
-        self.parameters = list(parameters)
-        self.theta = snapshot(parameters)
-        self.inner = inner
-        self.inner_rate = inner_rate
-        self.outer_rate = outer_rate
-        self.reset = reset
+@dataclass
+class MetaLearner(Generic[B]):
+    """Meta-parameters θ beside the `parameters` θ' that inner steps move."""
 
-    def update(self, tasks: Sequence[Steps]) -> list[float]:
-        """One outer update from a mini-batch of tasks; the losses of all inner steps."""
-        losses: list[float] = []
-        moved = [torch.zeros_like(value) for value in self.theta]
-        for steps in tasks:
+    loss: Callable[[B], Tensor]
+    """Eq. 3 on a batch at the present values of `parameters`."""
+    parameters: Sequence[nn.Parameter]
+    inner: Inner
+    inner_rate: float
+    """α of Eq. 4–5."""
+    outer_rate: float
+    """β of Eq. 6."""
+    reset: bool = True
+    """Every task starts from θ, as Eq. 4 is written. False: θ' goes on from task to task and from
+    update to update, as in the released code."""
+    carried: frozenset[str] = frozenset()
+    """Corpora whose tasks go on with the inner optimiser that is there, moments and step count
+    included; every other task gets a new one."""
+    theta: list[Tensor] = field(init=False)
+    """The meta-parameters."""
+    optimiser: torch.optim.Optimizer = field(init=False)
+    """The inner optimiser of the last task."""
+
+    def __post_init__(self) -> None:
+        self.theta = snapshot(self.parameters)
+        self.optimiser = self._new_optimiser()
+
+    def update(self, visits: Sequence[Visit[B]]) -> list[list[tuple[float, float]]]:
+        """One outer update; the losses before each pair of inner steps, task by task."""
+        losses = []
+        distances = [torch.zeros_like(value) for value in self.theta]
+        for visit in visits:
             if self.reset:
                 restore(self.parameters, self.theta)
-            losses += self.adapt(steps)
-            for total, value, parameter in zip(moved, self.theta, self.parameters, strict=True):
-                total += value - parameter.detach()
-        for value, total in zip(self.theta, moved, strict=True):  # Eq. 6
-            value -= self.outer_rate * total / len(tasks)
+            if visit.corpus not in self.carried:
+                self.optimiser = self._new_optimiser()
+            losses.append([self.adapt(support, query) for support, query in visit.pairs])
+            for distance, value, inner in zip(distances, self.theta, self.parameters, strict=True):
+                distance += value - inner.detach()
+        for value, distance in zip(self.theta, distances, strict=True):
+            value -= self.outer_rate * distance / len(visits)  # Eq. 6
         return losses
 
-    def adapt(self, steps: Steps) -> list[float]:
-        """Eq. 4 on support, then Eq. 5 on query, for every pair, with a fresh optimiser."""
-        optimiser = inner_optimiser(self.parameters, self.inner, self.inner_rate)
-        return [descend(loss, self.parameters, optimiser) for pair in steps for loss in pair]
+    def adapt(self, support: B, query: B) -> tuple[float, float]:
+        """A step on support, one on query images; the loss before each."""
+        # Eq. 5's gradient is taken at θ', where the released code takes it; ∇θ, as printed, would
+        # be Eq. 4 once more on other images.
+        first = descend(self.loss(support), self.parameters, self.optimiser)  # Eq. 4
+        return first, descend(self.loss(query), self.parameters, self.optimiser)  # Eq. 5
+
+    def _new_optimiser(self) -> torch.optim.Optimizer:
+        return inner_optimiser(self.parameters, self.inner, self.inner_rate)

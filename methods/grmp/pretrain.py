@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from bench.api import Context, Epoch, LabelledSet
 from methods.grmp import meta
 from methods.grmp.pipeline import Pipeline
-from methods.grmp.progress import Progress, read_progress, write_progress
 from methods.grmp.prompt_settings import PretrainSettings
 from methods.grmp.qgr import quality_loss
-from methods.grmp.tasks import Task, hold_out, tasks_of
-from methods.kit.views import CENTRE, Crop, View, draw
+from methods.grmp.tasks import Indices, Task, hold_out, tasks_of
+from methods.kit.resume import Checkpoint
+from methods.kit.views import CENTRE, Crop, draw
+
+
+class Batch(NamedTuple):
+    """What one inner step sees."""
+
+    crops: Sequence[Crop]
+    labels: npt.NDArray[np.float64]
+    """(n,) in 0–1."""
+    seed: int = 0
+    """Of the step's dropout."""
+
+
+class Learner(Protocol):
+    """What trains the parameters: by meta-learning, or on all images alike."""
+
+    @property
+    def optimiser(self) -> torch.optim.Optimizer: ...
+
+    @property
+    def theta(self) -> list[Tensor]: ...
+
+    def epoch(self, number: int, tasks: Sequence[Task]) -> list[float]:
+        """One pass over the tasks; the loss before each step."""
 
 
 @dataclass
@@ -25,77 +49,93 @@ class Pretrainer:
     """Trains `parameters` (the prompts) of a pipeline's model; ends with the chosen θ in them."""
 
     pipeline: Pipeline
-    names: Sequence[str]
     parameters: Sequence[nn.Parameter]
     settings: PretrainSettings
     context: Context
     best: tuple[float, list[Tensor]] | None = field(default=None, init=False)
+    start: list[Tensor] = field(init=False)
+    """θ₀, the random prompts."""
+
+    def __post_init__(self) -> None:
+        self.start = meta.snapshot(self.parameters)
+        wanted = set(PretrainSettings.model_fields)
+        identity = self.settings.model_dump(mode="json", include=wanted)
+        self._kept = Checkpoint(self.context, "grmp-pretraining", identity)
 
     def run(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
         """Train from scratch, or from the checkpoint that a killed process left."""
-        tasks = tasks_of(corpora)
+        tasks = tasks_of(corpora, self.settings.types_per_corpus)
         held: list[Task] = []
         if self.settings.checkpoint == "held_out":
             tasks, held = hold_out(tasks, self.settings.held_out, self.context.rng("held_out"))
-        learner: MetaTraining | PlainTraining = (
-            MetaTraining(self) if self.settings.meta else PlainTraining(self)
-        )
-        first = self._resume(learner)
-        for epoch in range(first, self.settings.meta_epochs):
+        learner: Learner = MetaTraining(self) if self.settings.meta else PlainTraining(self)
+        for epoch in range(self._resume(learner), self.settings.meta_epochs):
             losses = learner.epoch(epoch, tasks)
-            diagnostics = self._judge(learner, held)
+            diagnostics = {"moved": meta.moved(learner.theta, self.start)}
+            diagnostics |= self._judge(learner.theta, held)
             self._write(epoch + 1, learner)
             yield Epoch(float(np.mean(losses)), diagnostics, self.settings.meta_epochs)
         meta.restore(self.parameters, self.best[1] if self.best else learner.theta)
 
-    def loss(self, task: Task, crops: Sequence[Crop], places: Sequence[int], seed: int) -> Tensor:
-        """Eq. 3 on some of a task's images at the parameters' present values."""
-        rate = self.settings.pretrain_dropout
-        generator = torch.Generator().manual_seed(seed) if rate else None
-        features = self.pipeline.image_features(crops, rate, generator)
-        labels = torch.tensor(task.scores[list(places)], dtype=torch.float32)
-        logits = self.pipeline.model.logits(features, self.pipeline.quality_texts())
-        return quality_loss(logits, labels.to(logits.device))
+    def moved(self) -> float:
+        """‖θ − θ₀‖ / ‖θ₀‖ of the parameters as they are."""
+        return meta.moved(self.parameters, self.start)
 
-    def _judge(
-        self, learner: MetaTraining | PlainTraining, held: Sequence[Task]
-    ) -> dict[str, float]:
+    def loss(self, batch: Batch) -> Tensor:
+        """Eq. 3 on a batch at the parameters' present values."""
+        rate = self.settings.pretrain_dropout
+        generator = torch.Generator().manual_seed(batch.seed) if rate else None
+        features = self.pipeline.image_features(batch.crops, rate, generator)
+        logits = self.pipeline.model.logits(features, self.pipeline.quality_texts())
+        return quality_loss(
+            logits, torch.tensor(batch.labels, dtype=logits.dtype).to(logits.device)
+        )
+
+    def _judge(self, theta: list[Tensor], held: Sequence[Task]) -> dict[str, float]:
         """Mean SRCC over the held-out part of the tasks at θ; remembers the best θ."""
         if not held:
             return {}
         inner = meta.snapshot(self.parameters)
-        meta.restore(self.parameters, learner.theta)
+        meta.restore(self.parameters, theta)
         value = float(np.mean([self._srcc(task) for task in held]))
         meta.restore(self.parameters, inner)
         if self.best is None or value > self.best[0]:
-            self.best = (value, meta.snapshot(learner.theta))
+            self.best = (value, meta.snapshot(theta))
         return {"held_out_srcc": value}
 
     @torch.no_grad()
     def _srcc(self, task: Task) -> float:
-        crops = crops_of(task, range(len(task)), None)
-        logits = self.pipeline.model.logits(
-            self.pipeline.image_features(crops), self.pipeline.quality_texts()
-        )
-        scores = logits.softmax(dim=-1)[:, 0].cpu().numpy()
-        return rank_correlation(scores, task.scores)
+        from scipy.stats import spearmanr
 
-    def _resume(self, learner: MetaTraining | PlainTraining) -> int:
-        if self.context.scratch is None:
-            return 0
-        found = read_progress(self.context.scratch, self.names, self.settings)
+        features = self.pipeline.image_features(crops_of(task, range(len(task)), None))
+        logits = self.pipeline.model.logits(features, self.pipeline.quality_texts())
+        scores = logits.softmax(dim=-1)[:, 0].cpu().numpy()
+        if not np.ptp(scores) or not np.ptp(task.scores):
+            return 0.0
+        return float(spearmanr(scores, task.scores).statistic)
+
+    def _write(self, epoch: int, learner: Learner) -> None:
+        self._kept.write(
+            {
+                "epoch": epoch,
+                "theta": list(learner.theta),
+                "inner": meta.snapshot(self.parameters),
+                "optimiser": learner.optimiser.state_dict(),
+                "best": self.best,
+            }
+        )
+
+    def _resume(self, learner: Learner) -> int:
+        """The epoch to begin with."""
+        found = self._kept.read()
         if found is None:
             return 0
-        self.best = found.best
-        learner.load(found)
-        self.context.say(f"pre-training goes on after epoch {found.epoch}")
-        return found.epoch
-
-    def _write(self, epoch: int, learner: MetaTraining | PlainTraining) -> None:
-        if self.context.scratch is None:
-            return
-        progress = Progress(epoch, learner.theta, *learner.state(), best=self.best)
-        write_progress(self.context.scratch, self.names, self.settings, progress)
+        self.best = found["best"]
+        meta.restore(learner.theta, found["theta"])
+        meta.restore(self.parameters, found["inner"])
+        learner.optimiser.load_state_dict(found["optimiser"])
+        self.context.say(f"pre-training goes on after epoch {found['epoch']}")
+        return int(found["epoch"])
 
 
 class MetaTraining:
@@ -103,9 +143,15 @@ class MetaTraining:
 
     def __init__(self, trainer: Pretrainer) -> None:
         own = trainer.settings
-        self.trainer = trainer
+        self.context, self.settings = trainer.context, own
         self.learner = meta.MetaLearner(
-            trainer.parameters, own.inner_optimiser, own.inner_lr, own.outer_lr, own.reset_inner
+            trainer.loss,
+            trainer.parameters,
+            own.inner_optimiser,
+            own.inner_lr,
+            own.outer_lr,
+            own.reset_inner,
+            frozenset(own.corpora[:1] if own.inner_state == "carried" else ()),
         )
 
     @property
@@ -113,53 +159,47 @@ class MetaTraining:
         """The meta-parameters."""
         return self.learner.theta
 
-    def state(self) -> tuple[list[Tensor], list[Tensor], list[Tensor], int]:
-        """What has to be kept beside θ to go on: the inner parameters."""
-        return meta.snapshot(self.trainer.parameters), [], [], 0
-
-    def load(self, progress: Progress) -> None:
-        """Go on from a checkpoint."""
-        meta.restore(self.learner.theta, progress.theta)
-        meta.restore(self.trainer.parameters, progress.inner)
+    @property
+    def optimiser(self) -> torch.optim.Optimizer:
+        """The last task's, which the next one may go on with."""
+        return self.learner.optimiser
 
     def epoch(self, number: int, tasks: Sequence[Task]) -> list[float]:
-        """Visit every task once; the losses of all inner steps."""
-        rng = self.trainer.context.rng("tasks", number)
+        """Visit every task once, in an order drawn anew; the losses of all inner steps."""
+        rng = self.context.rng("tasks", number)
         losses: list[float] = []
         for group in self._groups(tasks, rng):
-            losses += self.learner.update([self._steps(task, number, rng) for task in group])
+            visits = [meta.Visit(task.corpus, self.pairs(task, number, rng)) for task in group]
+            losses += [one for task in self.learner.update(visits) for pair in task for one in pair]
         return losses
 
     def _groups(self, tasks: Sequence[Task], rng: np.random.Generator) -> list[list[Task]]:
-        size = self.trainer.settings.tasks_per_update
+        order = [tasks[i] for i in rng.permutation(len(tasks))]
+        size = self.settings.tasks_per_update
         if size is None:
             names = dict.fromkeys(task.corpus for task in tasks)
-            return [[task for task in tasks if task.corpus == name] for name in names]
-        order = [tasks[i] for i in rng.permutation(len(tasks))]
+            return [[task for task in order if task.corpus == name] for name in names]
         return [order[i : i + size] for i in range(0, len(order), size)]
 
-    def _steps(self, task: Task, epoch: int, rng: np.random.Generator) -> meta.Steps:
-        own, trainer = self.trainer.settings, self.trainer
-        rescale = own.task_labels == "rescaled"
+    def pairs(
+        self, task: Task, epoch: int, rng: np.random.Generator
+    ) -> Iterator[tuple[Batch, Batch]]:
+        """Support and query batches of one visit: full ones and a rest, those of which there are
+        fewer (the query's, mostly) come round again."""
+        own = self.settings
         parts = task.split(own.query_fraction, own.query_by == "reference", rng)
-        support, query = (part.labelled(rescale) for part in parts)
-        batches = -(-len(support) // own.support_batch)
-        draws = np.array_split(rng.permutation(len(support)), batches)
-        for step in range(own.inner_steps or batches):
-            places = draws[step % batches].tolist()
-            asked = rng.permutation(len(query))[: own.query_batch].tolist()
-            learn, check = crops_of(support, places, rng), crops_of(query, asked, None)
+        support, query = (part.labelled(own.task_labels == "rescaled") for part in parts)
+        supports = _chunks(rng.permutation(len(support)), own.support_batch)
+        queries = _chunks(rng.permutation(len(query)), own.query_batch)
+        for step in range(own.inner_steps or len(supports)):
             seeds = [
-                trainer.context.seed_for("dropout", epoch, task.corpus, task.distortion, step, side)
+                self.context.seed_for("dropout", epoch, task.corpus, task.distortion, step, side)
                 for side in ("support", "query")
             ]
+            learnt, asked = supports[step % len(supports)], queries[step % len(queries)]
             yield (
-                lambda crops=learn, at=places, seed=seeds[0]: trainer.loss(  # type: ignore[misc]
-                    support, crops, at, seed
-                ),
-                lambda crops=check, at=asked, seed=seeds[1]: trainer.loss(  # type: ignore[misc]
-                    query, crops, at, seed
-                ),
+                Batch(crops_of(support, learnt, rng), support.scores[learnt], seeds[0]),
+                Batch(crops_of(query, asked, None), query.scores[asked], seeds[1]),
             )
 
 
@@ -168,81 +208,43 @@ class PlainTraining:
 
     def __init__(self, trainer: Pretrainer) -> None:
         self.trainer = trainer
-        self.optimiser = torch.optim.Adam(trainer.parameters, trainer.settings.inner_lr)
+        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(
+            trainer.parameters, trainer.settings.inner_lr
+        )
 
     @property
     def theta(self) -> list[Tensor]:
         """The parameters themselves."""
         return meta.snapshot(self.trainer.parameters)
 
-    def state(self) -> tuple[list[Tensor], list[Tensor], list[Tensor], int]:
-        """Parameters and Adam's two moments and step count."""
-        states = [self.optimiser.state[parameter] for parameter in self.trainer.parameters]
-        return (
-            meta.snapshot(self.trainer.parameters),
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            int(states[0]["step"]),
-        )
-
-    def load(self, progress: Progress) -> None:
-        """Go on from a checkpoint."""
-        meta.restore(self.trainer.parameters, progress.inner)
-        moments = zip(self.trainer.parameters, progress.first, progress.second, strict=True)
-        for parameter, first, second in moments:
-            self.optimiser.state[parameter] = {
-                "step": torch.tensor(float(progress.steps)),
-                "exp_avg": first.to(parameter),
-                "exp_avg_sq": second.to(parameter),
-            }
-
     def epoch(self, number: int, tasks: Sequence[Task]) -> list[float]:
         """One pass over all images; the loss of every step."""
-        own, trainer = self.trainer.settings, self.trainer
-        rng = trainer.context.rng("images", number)
+        own, context = self.trainer.settings, self.trainer.context
+        rng = context.rng("images", number)
         pool = [task.labelled(own.task_labels == "rescaled") for task in tasks]
-        pairs = [(which, place) for which, task in enumerate(pool) for place in range(len(task))]
-        order = rng.permutation(len(pairs))
-        losses = []
-        for start in range(0, len(order), own.support_batch):
-            batch = [pairs[i] for i in order[start : start + own.support_batch]]
-            crops = [crops_of(pool[which], [place], rng)[0] for which, place in batch]
-            joined = _joined(pool, batch)
-            seed = trainer.context.seed_for("dropout", number, start)
-            losses.append(
-                meta.descend(
-                    lambda task=joined, crops=crops, seed=seed: trainer.loss(  # type: ignore[misc]
-                        task, crops, range(len(crops)), seed
-                    ),
-                    trainer.parameters,
-                    self.optimiser,
-                )
+        places = [(task, place) for task in pool for place in range(len(task))]
+        losses: list[float] = []
+        for chunk in _chunks(rng.permutation(len(places)), own.support_batch):
+            drawn = [places[i] for i in chunk]
+            batch = Batch(
+                [crops_of(task, [place], rng)[0] for task, place in drawn],
+                np.array([task.scores[place] for task, place in drawn]),
+                context.seed_for("dropout", number, len(losses)),
             )
+            loss = self.trainer.loss(batch)
+            losses.append(meta.descend(loss, self.trainer.parameters, self.optimiser))
         return losses
 
 
-def _joined(pool: Sequence[Task], batch: Sequence[tuple[int, int]]) -> Task:
-    """A task that holds only the labels of a mixed batch; its pixels come from the crops."""
-    scores = np.array([pool[which].scores[place] for which, place in batch])
-    first = pool[0]
-    return Task("mixed", "mixed", first.images, scores, (), np.arange(len(batch)))
-
-
-def crops_of(task: Task, places: Sequence[int], rng: np.random.Generator | None) -> list[Crop]:
+def crops_of(
+    task: Task, places: Sequence[int] | Indices, rng: np.random.Generator | None
+) -> list[Crop]:
     """Random crops of some of a task's images, or their centres where there is no `rng`."""
+    return [
+        Crop(task.images, int(task.rows[place]), CENTRE if rng is None else draw(rng), None)
+        for place in places
+    ]
 
-    def view() -> View:
-        return CENTRE if rng is None else draw(rng)
 
-    return [Crop(task.images, int(task.rows[place]), view(), None) for place in places]
-
-
-def rank_correlation(left: np.ndarray, right: np.ndarray) -> float:
-    """Spearman's ρ with mean ranks for ties; 0 where one side is constant."""
-    from scipy.stats import rankdata
-
-    ranks = np.stack([rankdata(left), rankdata(right)])
-    if not ranks.std(axis=1).all():
-        return 0.0
-    value = float(np.corrcoef(ranks)[0, 1])
-    return 0.0 if math.isnan(value) else value
+def _chunks(order: Indices, size: int) -> list[Indices]:
+    return [order[i : i + size] for i in range(0, len(order), size)]

@@ -63,8 +63,9 @@ class PromptSettings(Settings):
     words: tuple[str, str] = ("high quality.", "low quality.")
     """The quality words behind the context, high first. Paper and code: these; the full stop is the
     code's."""
-    hard_template: str = "a photo of {}"
-    """Around the words where there is no text context. Paper: unstated. Not in the code."""
+    hard_template: str = "a photo with {}"
+    """Around the words where there is no text context (Table 4). Paper: unstated. Code: this, of
+    its zero-shot CLIP."""
     scenes: tuple[str, ...] = Field(default=SCENES, min_length=2)
     """Scene categories of the semantic loss. Paper and code: the nine of LIVEFB."""
     scene_template: str = "a photo of a {}"
@@ -91,7 +92,11 @@ class PromptSettings(Settings):
 
 
 class PretrainSettings(PromptSettings):
-    """Meta-prompt pre-training (§3.3). These and the model's define the pre-trained prompts."""
+    """Meta-prompt pre-training (§3.3). These and the model's define the pre-trained prompts.
+
+    Defaults are the released code's: what the paper's numbers were made with. Recipe `paper` has
+    Eq. 4–6 as printed.
+    """
 
     pretraining: bool = True
     """Pre-train on distortion tasks at all (Table 5, row 1: false)."""
@@ -99,18 +104,22 @@ class PretrainSettings(PromptSettings):
     """Meta-learning by Eq. 4–6; false trains on all images alike (ERM: Table 4 row 5, Table 5 row
     2)."""
     corpora: tuple[str, ...] = Field(default=REAL_CORPORA, min_length=1)
-    """Where the tasks come from. Paper: TID2013 and KADID-10k. Code: 24 types of each; KADID's 25th
-    is never used. Default of `tiny`: the demo set."""
+    """Where the tasks come from. Paper and code: TID2013 and KADID-10k. Default of `tiny`: the demo
+    set."""
+    types_per_corpus: int | None = Field(default=24, ge=1)
+    """Distortion types of each corpus that make tasks, the first ones by number; none: all. Paper:
+    all, presumably. Code: 24, which are TID2013's and all of KADID's but the last, contrast
+    change."""
     meta_epochs: int = Field(default=50, ge=1)
     """Passes over all tasks. Paper and code: 50."""
-    tasks_per_update: int | None = Field(default=5, ge=1)
+    tasks_per_update: int | None = Field(default=None, ge=1)
     """Tasks k averaged in one outer update (Eq. 6), mixed over the corpora; none: all tasks of one
     corpus, one corpus after the other. Paper: k unstated. Code: all of one corpus (an option of 5
     is never read)."""
     query_fraction: float = Field(default=0.2, gt=0, lt=1)
     """Share of a task held out as its query set, drawn anew at each visit. Paper: unstated. Code:
     0.2."""
-    query_by: Literal["reference", "image"] = "reference"
+    query_by: Literal["reference", "image"] = "image"
     """What is held out. Paper: unstated. Code: images, so that support and query share
     references."""
     inner_steps: int | None = Field(default=None, ge=1)
@@ -118,23 +127,26 @@ class PretrainSettings(PromptSettings):
     batch. Paper: one of each is written. Code: one for each support batch (2 for TID, 5 for
     KADID)."""
     inner_optimiser: Literal["adam", "sgd"] = "adam"
-    """What applies Eq. 4–5. Paper: written as SGD, 'using Adam' in §4.2. Code: Adam. Its state is
-    fresh at every visit."""
+    """What applies Eq. 4–5. Paper: written as SGD, 'using Adam' in §4.2. Code: Adam."""
+    inner_state: Literal["fresh", "carried"] = "carried"
+    """What the inner optimiser knows when a task begins: nothing, or, for tasks of the first
+    corpus, the moments and step count of the task before. Paper: unstated. Code: carried, since
+    only KADID's loop makes a new Adam for each task."""
     inner_lr: float = Field(default=1e-4, gt=0)
     """α of Eq. 4–5. Paper and code: 1e-4."""
     outer_lr: float = Field(default=1e-2, gt=0)
     """β of Eq. 6. Paper and code: 1e-2."""
-    reset_inner: bool = True
+    reset_inner: bool = False
     """Start every task from θ. Paper: yes, as Eq. 4 is written. Code: no, one inner model drifts
     over all tasks and epochs, and θ follows it as a moving average."""
     support_batch: int = Field(default=75, ge=1)
-    """Images a support step. Code: 75."""
+    """Images a support step; the last one of a visit takes the rest. Code: 75."""
     query_batch: int = Field(default=50, ge=1)
-    """Images a query step. Code: 50."""
-    task_labels: Literal["as_given", "rescaled"] = "as_given"
+    """Images a query step, likewise. Code: 50."""
+    task_labels: Literal["as_given", "rescaled"] = "rescaled"
     """Labels of a task: the set's, or stretched to 0–1 within support and within query. Paper:
     'rescaled to 0-1'. Code: stretched, each part by itself."""
-    pretrain_dropout: float = Field(default=0.0, ge=0, lt=1)
+    pretrain_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of visual prompts in pre-training. Paper: unstated. Code: 0.1."""
     checkpoint: Literal["last", "held_out"] = "last"
     """Which epoch is kept. Paper: unstated. Code: the best on LIVEC, the target set itself, which

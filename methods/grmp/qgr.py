@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.api import BenchError
+
 Scope = Literal["global", "per_tensor"]
 
 
@@ -50,26 +52,30 @@ def regulate(
 
     `quality` and `semantic` hold the gradients of the same parameters in the same order; None in
     `semantic` stands for a zero gradient. `scope` "global" treats all tensors as one vector, as
-    the paper writes it, "per_tensor" each by itself, as the released code does.
+    the paper writes it, "per_tensor" each by itself, as the released code does. Products are taken
+    in float64: float32 has no square of a gradient below 1e-23. `BenchError` where a gradient is
+    not finite.
     """
-    present = [index for index, gradient in enumerate(semantic) if gradient is not None]
     dots, squares = _products(quality, semantic)
+    length, size = _length(quality), float(squares.sum()) ** 0.5
+    if not math.isfinite(length) or not math.isfinite(size):
+        raise BenchError(
+            "grmp: a gradient is not finite, so that Eq. 8 says nothing; a smaller lr, or "
+            "autocast=off where training runs in half precision"
+        )
     if scope == "global":
         factors = _factor(dots.sum(), squares.sum(), strength).expand(len(dots))
     else:
         factors = _factor(dots, squares, strength)
-    gradients = list(quality)
-    for index in present:
-        direction = semantic[index]
-        assert direction is not None
-        factor = factors[index].to(direction.dtype)
-        gradients[index] = quality[index] - factor * direction
+    gradients = [
+        a if b is None else (a.double() - factor * b.double()).to(a.dtype)
+        for a, b, factor in zip(quality, semantic, factors, strict=True)
+    ]
     after, _ = _products(gradients, semantic)
     changed = int(((factors != 0) & (squares > 0)).sum())
-    size = float(squares.sum()) ** 0.5
     return Regulated(
         gradients,
-        _angle(float(dots.sum()), _length(quality), size),
+        _angle(float(dots.sum()), length, size),
         _angle(float(after.sum()), _length(gradients), size),
         changed / max(len(gradients), 1),
     )
@@ -83,10 +89,13 @@ def angle(quality: Sequence[Tensor], semantic: Sequence[Tensor | None]) -> float
 
 def _products(left: Sequence[Tensor], right: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
     """Per tensor: left · right and ‖right‖², both (n,) float64; zero where right is None."""
-    zero = left[0].new_zeros(())
-    dots = [zero if b is None else (a * b).sum() for a, b in zip(left, right, strict=True)]
-    squares = [zero if b is None else b.square().sum() for b in right]
-    return torch.stack(dots).double(), torch.stack(squares).double()
+    zero = left[0].new_zeros((), dtype=torch.float64)
+    dots = [
+        zero if b is None else torch.dot(a.flatten().double(), b.flatten().double())
+        for a, b in zip(left, right, strict=True)
+    ]
+    squares = [zero if b is None else b.double().square().sum() for b in right]
+    return torch.stack(dots), torch.stack(squares)
 
 
 def _factor(dot: Tensor, square: Tensor, strength: float) -> Tensor:
@@ -95,7 +104,7 @@ def _factor(dot: Tensor, square: Tensor, strength: float) -> Tensor:
 
 
 def _length(gradients: Sequence[Tensor]) -> float:
-    return float(torch.stack([g.square().sum() for g in gradients]).double().sum()) ** 0.5
+    return float(torch.stack([g.double().square().sum() for g in gradients]).sum()) ** 0.5
 
 
 def _angle(dot: float, left: float, right: float) -> float:

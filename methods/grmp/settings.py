@@ -54,11 +54,19 @@ class GrmpSettings(PretrainSettings):
     schedule: Literal["cosine", "plateau", "step", "constant"] = "cosine"
     """Learning rate over epochs. Paper: CoOp's cosine. Code: 'plateau', times `decay` after
     `patience` scores without improvement; without scores, a cosine over `unscored_epochs`. 'step'
-    multiplies by `decay` every `decay_epochs`."""
+    (DEIQT's) multiplies by `decay` every `decay_epochs` after the warm-up."""
     warmup_epochs: int = Field(default=1, ge=0)
-    """Epochs at `warmup_lr` first. CoOp: 1. Code: 0."""
+    """Epochs in which the rate rises from `warmup_lr` to `lr`; the schedule counts from their end.
+    CoOp: 1, which at one rate an epoch is one epoch at `warmup_lr`. Supervised (DEIQT's): 3. Code:
+    0."""
     warmup_lr: float = Field(default=1e-5, gt=0)
-    """CoOp: 1e-5."""
+    """Where the rise begins. CoOp: 1e-5. Supervised: a thousandth of `lr`, as in DEIQT."""
+    decay_all: bool = True
+    """Weight decay on biases, norms and learned tokens too. CoOp and code: yes; supervised
+    (DEIQT's): no."""
+    clip: float | None = Field(default=None, gt=0)
+    """Largest norm of the gradient that is applied. CoOp and code: none; supervised (DEIQT's):
+    5."""
     decay: float = Field(default=0.3, gt=0, lt=1)
     """Code: 0.3."""
     decay_epochs: int = Field(default=3, ge=1)
@@ -67,8 +75,13 @@ class GrmpSettings(PretrainSettings):
     """Code: 6 evaluations, one every 5 epochs."""
     min_lr: float = Field(default=5e-7, ge=0)
     """A plateau schedule stops below it. Code: 5e-7."""
-    epochs: int = Field(default=50, ge=1)
-    """Epochs at most. Paper: CoOp's (50 to 200); supervised 9. Code: 2000."""
+    epochs: int = Field(default=200, ge=1)
+    """Epochs at most. Paper: CoOp's schedule, which has 50 epochs for one shot a class, 100 for two
+    or four and 200 from eight on; 50 labels are about 25 for each of two classes. Supervised 9.
+    Code: 2000."""
+    evaluate_start: bool = False
+    """The state before training is a candidate of `selection` `best_test` and `val`, and the first
+    score that a plateau schedule sees. Paper: unstated. Code: yes."""
     unscored_epochs: int = Field(default=200, ge=1)
     """Epochs of a plateau schedule that gets no scores. Not in the code."""
     batch_size: int = Field(default=32, ge=1)

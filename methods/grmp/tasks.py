@@ -69,9 +69,12 @@ def _share(count: int, fraction: float) -> int:
     return min(max(round(count * fraction), 1), count - 1)
 
 
-def tasks_of(corpora: Sequence[LabelledSet]) -> list[Task]:
-    """One task a distortion type. DataError where a corpus does not say which type an image has,
-    or a type has too few images to be split."""
+def tasks_of(corpora: Sequence[LabelledSet], most: int | None = None) -> list[Task]:
+    """One task a distortion type, of each corpus the first `most` types (all by default).
+
+    DataError where a corpus does not say which type an image has, or a type has too few images to
+    be split.
+    """
     tasks = []
     for corpus in corpora:
         if any(kind is None for kind in corpus.distortions):
@@ -79,7 +82,7 @@ def tasks_of(corpora: Sequence[LabelledSet]) -> list[Task]:
                 f"pre-training needs distortion types, and '{corpus.dataset}' has images without"
             )
         kinds = np.array([str(kind) for kind in corpus.distortions])
-        for kind in sorted(set(kinds.tolist())):
+        for kind in sorted(set(kinds.tolist()))[:most]:
             rows = np.flatnonzero(kinds == kind)
             if len(rows) < FEWEST:
                 raise DataError(

@@ -95,20 +95,22 @@ class Trainer(Generic[T]):
         clip: float | None = None,
         arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext,
         train_mode: Callable[[], object] | None = None,
+        diagnose: Callable[[], Mapping[str, float]] = dict,
         splits: bool = True,
         name: str = "fit",
         identity: object = None,
     ) -> None:
         """`weight` counts the samples that a batch's mean is over, `clip` is the largest norm of
         the whole gradient, `arithmetic` an autocast around `loss`, `train_mode` what to do before
-        each epoch (by default `model.train`; after it the model is in evaluation mode). With an
-        `identity` of what is trained (`resume.Checkpoint`) and a scratch folder, a killed training
-        goes on after its last whole epoch; `name` keeps several apart."""
+        each epoch (by default `model.train`; after it the model is in evaluation mode), `diagnose`
+        gives more numbers of an epoch at its end. With an `identity` of what is trained
+        (`resume.Checkpoint`) and a scratch folder, a killed training goes on after its last whole
+        epoch; `name` keeps several apart."""
         self.model, self.optimiser, self.schedule = model, optimiser, schedule
         self.batches, self.loss, self.context = batches, loss, context
         self.weight, self.combine, self.clip = weight, combine, clip
         self.arithmetic, self.train_mode = arithmetic, train_mode or model.train
-        self.splits, self.name = splits, name
+        self.diagnose, self.splits, self.name = diagnose, splits, name
         if all(group["lr"] != schedule.lr for group in optimiser.param_groups):
             raise ValueError("the optimiser was not built with the schedule's base rate")
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -136,7 +138,7 @@ class Trainer(Generic[T]):
                 means.add(*self.step(batch, At(epoch, number)))
             self.model.eval()
             self._save(epoch + 1)
-            diagnostics = {**means.of_all(), "lr": rate}
+            diagnostics = {**means.of_all(), "lr": rate, **self.diagnose()}
             loss = diagnostics.pop("loss", math.nan)
             score = yield Epoch(loss, diagnostics, self.schedule.epochs)
             self.schedule.tell(epoch, score)

@@ -185,7 +185,7 @@ def _curves(site: Site, cell: CellResult) -> list[dict[str, Any]]:
     metric = cell.protocol.metrics[0]
     runs = site.results.trained(cell)
     names = dict.fromkeys(
-        name for run in runs for point in run.curve[:1] for name in point.diagnostics
+        name for run in runs for point in run.curve[:2] for name in point.diagnostics
     )
     wanted = [(f"{metric_title(metric)} on the test images", metric_title(metric), on_test(metric))]
     wanted += [("Training loss", "loss", loss)]

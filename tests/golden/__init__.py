@@ -1,7 +1,7 @@
-"""Golden cases: what the authors' released model classes compute on weights made by `recipe.py`.
+"""Golden cases: what the authors' released code computes on weights and images of `recipe.py`.
 
-`python -m tests.golden grmp CASE.json` checks any case file of the same format. `resize.json` holds
-OpenCV's own values.
+`python -m tests.golden KIND CASE.json` checks any case file of the format of `KIND.json`.
+`resize.json` holds OpenCV's own values.
 """
 
 from __future__ import annotations

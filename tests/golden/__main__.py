@@ -7,31 +7,27 @@ import json
 import sys
 from pathlib import Path
 
-from tests.golden import Comparison
+from tests.golden import FOLDER, Comparison
 
-METHODS = (
-    "grmp",
-    "promptiqa",
-    "promptiqa_steps",
-    "promptiqa_two_sets",
-    "promptiqa_labels",
-    "resize",
+CASES = tuple(
+    sorted(path.stem for path in FOLDER.glob("*.json") if path.with_suffix(".py").exists())
 )
+"""Kinds of case, each with a module `tests.golden.KIND` whose `check` computes our numbers."""
 
 
 def main(arguments: list[str]) -> int:
-    """`METHOD CASE.json`: print the worst entry and the verdict."""
-    if len(arguments) != 2 or arguments[0] not in METHODS:
-        print(f"usage: python -m tests.golden {{{','.join(METHODS)}}} CASE.json", file=sys.stderr)
+    """`KIND CASE.json`: print the worst entry and the verdict."""
+    if len(arguments) != 2 or arguments[0] not in CASES:
+        print(f"usage: python -m tests.golden {{{','.join(CASES)}}} CASE.json", file=sys.stderr)
         return 2
-    method, path = arguments
-    module = importlib.import_module(f"tests.golden.{method}")
+    kind, path = arguments
+    module = importlib.import_module(f"tests.golden.{kind}")
     case = json.loads(Path(path).read_text())
     comparisons: list[Comparison] = module.check(case)
     worst = max(comparisons, key=lambda item: item.error / item.tolerance)
     wrong = [item for item in comparisons if not item.ok]
     print(
-        f"{method}: {len(comparisons) - len(wrong)} of {len(comparisons)} entries agree; worst "
+        f"{kind}: {len(comparisons) - len(wrong)} of {len(comparisons)} entries agree; worst "
         f"{worst.entry}: expected {worst.expected:.8g}, got {worst.actual:.8g} "
         f"({'relative' if worst.relative else 'absolute'} error {worst.error:.2g}, "
         f"tolerance {worst.tolerance:g})"

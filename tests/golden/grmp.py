@@ -22,6 +22,11 @@ TOKENS = ("prompt_learner2.token_prefix", "prompt_learner2.token_suffix")
 
 @cache
 def recipe_model() -> QualityCLIP:
+    """`new_model`, once."""
+    return new_model()
+
+
+def new_model() -> QualityCLIP:
     """The model at full ViT-B/16 size, every weight from `recipe.py`.
 
     The fixed tokens of the quality prompts are embedded anew: they hang on the token embedding.

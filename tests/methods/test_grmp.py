@@ -143,12 +143,14 @@ def test_diagnostics_of_an_epoch(labelled: LabelledSet) -> None:
     _, epochs = trained(labelled, scope="per_tensor")
     assert [epoch.total for epoch in epochs] == [2, 2]
     for epoch in epochs:
-        assert set(epoch.diagnostics) == {"kl", "angle", "angle_regulated", "clipped"}
+        names = {"kl", "angle", "angle_regulated", "clipped", "lr", "moved"}
+        assert set(epoch.diagnostics) == names
         assert 0 < epoch.diagnostics["angle"] < 180
         assert epoch.diagnostics["angle_regulated"] >= epoch.diagnostics["angle"]
         assert 0 <= epoch.diagnostics["clipped"] <= 1
     _, plain = trained(labelled, qgr=False)
-    assert set(plain[0].diagnostics) == {"kl", "angle"}
+    assert set(plain[0].diagnostics) == {"kl", "angle", "lr", "moved"}
+    assert 0 < epochs[0].diagnostics["moved"] < epochs[1].diagnostics["moved"]
 
 
 def test_only_the_last_blocks_train_and_the_backbone_stays(labelled: LabelledSet) -> None:
@@ -208,7 +210,33 @@ def test_plateau_reads_scores_and_does_without(labelled: LabelledSet) -> None:
     told = [next(generator)]
     while (epoch := _tell(generator, 1.0)) is not None:
         told.append(epoch)
-    assert len(told) == 12  # nothing decays in the first ten epochs; two decays end it
+    assert len(told) == 13  # nothing decays in the first eleven epochs; two decays end it
+
+
+def test_the_state_before_training_competes(labelled: LabelledSet) -> None:
+    settings: dict[str, Any] = {"schedule": "plateau", "patience": 1, "epochs": 2}
+    generator = method(evaluate_start=True, **settings).fit(labelled)
+    start = next(generator)
+    assert start.start
+    assert start.diagnostics == {}
+    rates = [_tell(generator, score).diagnostics["lr"] for score in (1.0, 0.5)]  # type: ignore[union-attr]
+    assert rates == [1e-3, 1e-3]  # constant from the first score on, no cosine
+    assert not next(method(**settings).fit(labelled)).start
+
+
+def test_prompts_that_hardly_moved_are_noted(labelled: LabelledSet, tmp_path: Path) -> None:
+    for settings, notes in (({}, 0), ({"outer_lr": 1e-6}, 1)):
+        trained = method(**settings)
+        epochs = list(trained.pretrain([labelled]))
+        moved = [epoch.diagnostics["moved"] for epoch in epochs]
+        assert 0 < moved[0] < moved[1]
+        path = tmp_path / f"{notes}.safetensors"
+        trained.save_pretrained(path)
+        loaded = method(seed=2, **settings)
+        loaded.load_pretrained(path)
+        assert loaded.notes == trained.notes
+        assert len(loaded.notes) == notes
+        assert all("% of their size" in note for note in loaded.notes)
 
 
 def _tell(generator: Generator[Epoch, float | None, None], score: float) -> Epoch | None:

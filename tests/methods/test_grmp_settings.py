@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from bench.api import Context
 from methods.grmp.method import GRMP
+from methods.grmp.prompt_settings import PretrainSettings
 from methods.grmp.recipes import RECIPES
 from methods.grmp.settings import GrmpSettings
 
@@ -18,7 +19,7 @@ def grmp(**settings: Any) -> GRMP:
 
 
 def test_the_backbone_chooses_the_recipe() -> None:
-    assert GrmpSettings().recipe == "paper"
+    assert GrmpSettings().recipe == "default"
     assert GrmpSettings(backbone="tiny").recipe == "tiny"
     assert GrmpSettings(backbone="tiny").corpora == ("demo_pretrain",)
     assert GrmpSettings(backbone="tiny", recipe="paper").corpora == ("demo_pretrain",)
@@ -33,6 +34,20 @@ def test_a_recipe_fills_in_its_settings_and_no_others(name: Any) -> None:
         if field != "recipe":
             wanted = RECIPES[name].get(field, getattr(plain, field))
             assert getattr(filled, field) == wanted
+
+
+PRETRAINING = set(PretrainSettings.model_fields) - {"recipe"}
+
+
+def test_the_default_pretrains_as_released_and_fine_tunes_as_printed() -> None:
+    default, official, paper = (
+        GrmpSettings(recipe=name).model_dump() for name in ("default", "official", "paper")
+    )
+    changed = {key for key in default if default[key] != official[key]} - {"recipe"}
+    assert not changed & PRETRAINING
+    assert {key for key in default if default[key] != paper[key]} - {"recipe"} <= PRETRAINING
+    assert grmp(recipe="official").pretrain_settings() == grmp().pretrain_settings()
+    assert (paper["reset_inner"], default["reset_inner"]) == (True, False)
 
 
 def test_explicit_settings_win() -> None:

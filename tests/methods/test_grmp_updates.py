@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from methods.grmp.meta import Loss, MetaLearner
+from bench.util.errors import BenchError
+from methods.grmp.meta import MetaLearner, Visit, moved
 from methods.grmp.qgr import Scope, quality_loss, regulate, semantic_loss
 
 SCOPES: tuple[Scope, ...] = ("global", "per_tensor")
@@ -83,6 +85,26 @@ def test_what_is_left_never_agrees_with_the_semantic_direction(
         assert float(found @ direction) <= 1e-6 * (1 + float(direction @ direction))
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("size", [1e-24, 1e-38])
+def test_tiny_gradients_are_projected_like_any_other(scope: Scope, size: float) -> None:
+    """Their squares vanish in float32."""
+    semantic = torch.tensor([size, 0.0])
+    found = regulate([torch.tensor([3.0, 4.0])], [semantic], 1.0, scope)
+    assert found.gradients[0].tolist() == pytest.approx([0.0, 4.0])
+    assert found.angle_before == pytest.approx(math.degrees(math.acos(3 / 5)))
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["quality", "semantic", "quality alone"])
+def test_a_gradient_that_is_not_finite_is_an_error(broken: float, where: str) -> None:
+    good, bad = vector(1.0, 2.0), vector(1.0, broken)
+    quality = [good if where == "semantic" else bad]
+    semantic = [{"quality": good, "semantic": bad, "quality alone": None}[where]]
+    with pytest.raises(BenchError, match="not finite"):
+        regulate(quality, semantic, 5.0, "per_tensor")
+
+
 def test_losses_by_hand() -> None:
     logits = torch.log(torch.tensor([[0.8, 0.2], [0.5, 0.5]]))
     wanted = -(0.9 * math.log(0.8) + 0.1 * math.log(0.2) + math.log(0.5)) / 2
@@ -92,32 +114,40 @@ def test_losses_by_hand() -> None:
     assert float(semantic_loss(logits[:1], teacher)) == pytest.approx(wanted)
 
 
-def quadratic(parameter: nn.Parameter, target: float) -> Loss:
-    """(θ − target)² / 2, whose gradient is θ − target."""
-    return lambda: 0.5 * (parameter - target).square().sum()
+def learner(parameter: nn.Parameter, inner: Any, rate: float, outer: float, **how: Any) -> Any:
+    """On (θ − target)² / 2, whose gradient is θ − target; a batch is a target."""
+
+    def loss(target: float) -> Tensor:
+        return 0.5 * (parameter - target).square().sum()
+
+    return MetaLearner(loss, [parameter], inner, rate, outer, **how)
+
+
+def visit(*pairs: tuple[float, float], corpus: str = "a") -> Visit[float]:
+    return Visit(corpus, pairs)
 
 
 def test_eq_4_to_6_on_a_quadratic() -> None:
     theta, alpha, beta = 1.0, 0.1, 0.5
-    parameter = nn.Parameter(vector(theta))
-    learner = MetaLearner([parameter], "sgd", alpha, beta)
     tasks = [(3.0, 5.0), (-2.0, 0.0)]
-    learner.update([[(quadratic(parameter, s), quadratic(parameter, q))] for s, q in tasks])
-    moved = []
+    meta = learner(nn.Parameter(vector(theta)), "sgd", alpha, beta)
+    losses = meta.update([visit(pair) for pair in tasks])
+    ends = []
     for support, query in tasks:
         inner = theta - alpha * (theta - support)  # Eq. 4
-        moved.append(inner - alpha * (inner - query))  # Eq. 5
-    wanted = theta - beta * sum(theta - value for value in moved) / 2  # Eq. 6
-    assert learner.theta[0].item() == pytest.approx(wanted)
+        ends.append(inner - alpha * (inner - query))  # Eq. 5
+    wanted = theta - beta * sum(theta - value for value in ends) / 2  # Eq. 6
+    assert meta.theta[0].item() == pytest.approx(wanted)
+    assert losses[0][0] == pytest.approx((2.0, (1.2 - 5) ** 2 / 2))  # each before its step
 
 
 def test_without_reset_the_inner_parameters_drift() -> None:
     theta, alpha, beta = 1.0, 0.1, 0.5
     parameter = nn.Parameter(vector(theta))
-    learner = MetaLearner([parameter], "sgd", alpha, beta, reset=False)
+    meta = learner(parameter, "sgd", alpha, beta, reset=False)
     targets = [3.0, -2.0]
     for _ in range(2):
-        learner.update([[(quadratic(parameter, t), quadratic(parameter, t))] for t in targets])
+        meta.update([visit((target, target)) for target in targets])
     inner, outer = theta, theta
     for _ in range(2):
         ends = []
@@ -126,14 +156,28 @@ def test_without_reset_the_inner_parameters_drift() -> None:
                 inner -= alpha * (inner - target)
             ends.append(inner)
         outer -= beta * sum(outer - end for end in ends) / 2
-    assert learner.theta[0].item() == pytest.approx(outer)
+    assert meta.theta[0].item() == pytest.approx(outer)
     assert parameter.item() == pytest.approx(inner)
 
 
-def test_adam_inside_starts_afresh_with_every_task() -> None:
-    parameter = nn.Parameter(vector(0.0))
-    learner = MetaLearner([parameter], "adam", 0.01, 1.0)
-    steps = [(quadratic(parameter, 4.0), quadratic(parameter, 4.0))]
-    learner.update([steps, steps])
-    # A fresh Adam's steps are of the size of its rate, whatever the gradient.
-    assert learner.theta[0].item() == pytest.approx(0.02, rel=1e-3)
+def test_a_fresh_adam_starts_with_every_task_but_those_of_carried_corpora() -> None:
+    steps = ((4.0, 4.0),)
+    fresh = learner(nn.Parameter(vector(0.0)), "adam", 0.01, 1.0)
+    fresh.update([visit(*steps), visit(*steps)])
+    # A new Adam's steps are of the size of its rate, whatever the gradient.
+    assert fresh.theta[0].item() == pytest.approx(0.02, rel=1e-3)
+    assert fresh.optimiser.state_dict()["state"][0]["step"] == 2
+    carried = learner(nn.Parameter(vector(0.0)), "adam", 0.01, 1.0, carried=frozenset("a"))
+    carried.update([visit(*steps), visit(*steps)])
+    assert carried.optimiser.state_dict()["state"][0]["step"] == 4
+    carried.update([visit(*steps, corpus="b"), visit(*steps, corpus="b")])
+    assert carried.optimiser.state_dict()["state"][0]["step"] == 2
+    carried.update([visit(*steps)])  # with what the last task of 'b' has left
+    assert carried.optimiser.state_dict()["state"][0]["step"] == 4
+
+
+def test_how_far_parameters_have_moved() -> None:
+    start = [vector(3.0, 0.0), vector(4.0)]
+    assert moved([vector(3.0, 0.5), vector(4.0)], start) == pytest.approx(0.1)
+    assert moved(start, start) == 0
+    assert moved([vector(1.0)], [vector(0.0)]) == 0

@@ -8,7 +8,8 @@ import pytest
 
 from bench import protocol as protocols
 from bench.model.records import Task
-from bench.protocol.variants import apply_assignments, choose, parse_assignments
+from bench.protocol.checks import check_file
+from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
 from bench.util.errors import UsageError
 
 
@@ -125,6 +126,73 @@ def test_methods_choose_rows_by_label_or_method_or_add_others(tmp_path: Path) ->
     assert list(settings_of(path, ("slow",))) == ["slow"]
     assert list(settings_of(path, ("toy_linear",))) == ["toy_linear", "slow"]
     assert list(settings_of(path, ("toy_constant", "slow"))) == ["toy_constant", "slow"]
+
+
+SET_FOR = """
+datasets: [toy]
+settings: {epochs: 7}
+set_for: {toy: {epochs: 8, strength: 1}, toy2: {epochs: 9}}
+methods:
+- toy_linear
+- method: toy_linear
+  label: own
+  set: {rate: 0.1}
+  set_for: {toy: {epochs: 3}, toy@2: {rate: 0.2}}
+- toy_luminance
+"""
+
+
+def on(rows: dict[str, Variant], label: str, dataset: str) -> tuple[object, ...]:
+    raw = rows[label].on(dataset).raw
+    return tuple(raw[name] for name in ("epochs", "rate", "strength"))
+
+
+def test_settings_for_one_dataset(tmp_path: Path) -> None:
+    protocol = protocols.load(str(written(tmp_path, SET_FOR)))
+    rows = {row.title: row for row in choose(protocol, (), {})}
+    plain = rows["toy_linear"].raw["strength"]
+    assert on(rows, "toy_linear", "elsewhere") == (7, 0.5, plain)
+    assert on(rows, "toy_linear", "toy") == on(rows, "toy_linear", "toy@9") == (8, 0.5, 1.0)
+    assert on(rows, "toy_linear", "toy2") == (9, 0.5, plain)
+    # The row's own win; those of a version come on top of those of its dataset.
+    assert on(rows, "own", "toy") == (3, 0.1, 1.0)
+    assert on(rows, "own", "toy@2") == (3, 0.2, 1.0)
+    assert rows["own"].on("toy").title == "own"
+    assert rows["toy_luminance"].on("toy").raw == {}
+    # What a command sets stands over the protocol's, not over a row's, unless it names the method.
+    rows = {row.title: row for row in choose(protocol, (), {"epochs": 1})}
+    assert (on(rows, "toy_linear", "toy")[0], on(rows, "own", "toy")[0]) == (1, 3)
+    rows = {row.title: row for row in choose(protocol, (), {"toy_linear.epochs": 1})}
+    assert (on(rows, "toy_linear", "toy")[0], on(rows, "own", "toy")[0]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("set_for: {toy: {epoch: 3}}\nmethods: [toy_linear]\n", "set_for.toy.epoch: .*'epochs'"),
+        (
+            "methods: [{method: toy_linear, set_for: {toy: {rates: 1}}}]\n",
+            "'toy_linear.rates'.*Did you mean 'rate'",
+        ),
+        ("set_for: {toy: 3}\nmethods: [toy_linear]\n", ":1: 'set_for.toy'"),
+    ],
+)
+def test_wrong_settings_for_a_dataset_are_named(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        choose(protocols.load(str(written(tmp_path, text))), (), {})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "methods: [toy_linear]\nset_for: {koniq: {epochs: 1}}\n",
+        "methods:\n- {method: toy_linear, set_for: {koniq: {epochs: 1}}}\n",
+    ],
+)
+def test_a_misspelt_dataset_of_settings_is_named(tmp_path: Path, rows: str) -> None:
+    path = written(tmp_path, f"datasets: [koniq10k]\n{rows}")
+    with pytest.raises(UsageError, match=r":3: unknown dataset 'koniq'\. Did you mean 'koniq10k'"):
+        check_file(str(path), [])
 
 
 @pytest.mark.parametrize(

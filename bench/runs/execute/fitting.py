@@ -112,15 +112,16 @@ class Fitting:
         while True:
             start = time.perf_counter()
             try:
-                epoch = generator.send(reply) if number else next(generator)
+                epoch = generator.send(reply)  # of None at first, which is `next`
             except StopIteration:
                 trajectory.fit_seconds += time.perf_counter() - start
                 break
             trajectory.fit_seconds += time.perf_counter() - start
-            number += 1
+            number += not epoch.start
             due = self._judges() and bool(self.every) and number % self.every == 0
-            reply = self._reply(self._note(trajectory, number, epoch, due))
-            self.on_epoch(number, epoch)
+            if due or not epoch.start:
+                reply = self._reply(self._note(trajectory, number, epoch, due))
+                self.on_epoch(number, epoch)
             if self.stopping():
                 generator.close()
                 raise Interrupted

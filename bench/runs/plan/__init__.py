@@ -118,8 +118,10 @@ class Planner:
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
         left_out: list[tuple[Variant, Task]] = []
-        for row in map(_Row, variants):
+        for chosen in variants:
+            rows: dict[str, _Row] = {}
             for training in self.protocol.trainings_of_tasks():
+                row = rows.setdefault(training[0].train, _Row(chosen.on(training[0].train)))
                 tasks = tuple(
                     task
                     for task in training

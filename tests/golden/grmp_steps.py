@@ -1,0 +1,143 @@
+"""Whole optimiser steps of GRMP-IQA's fine-tuning against the authors' `train()`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.api import Context
+from methods.grmp.finetune import Finetuner
+from methods.grmp.model import QualityCLIP, finetuned_names
+from methods.grmp.pipeline import Pipeline, Teacher
+from methods.grmp.reuse import Reuse
+from methods.grmp.settings import GrmpSettings
+from methods.kit.trainer import At
+from tests.golden import Comparison, recipe, state_dict_shapes
+from tests.golden.grmp import new_model
+from tests.golden.inputs import crops_of, lens, movement, probe_of, refuse
+
+SCALARS, COUNT = 1e-5, 0.5
+NORM, PROBE, FIRST = 1e-4, 2e-3, 5e-3
+BLOCKS = 4
+
+
+class GivenTeacher(Teacher):
+    """Scene probabilities that a case states, in place of a network's."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.known = logits.softmax(dim=-1)
+
+    def probabilities(self, crops: Any) -> Tensor:
+        """(B, 9)."""
+        return self.known[[crop.index for crop in crops]]
+
+
+def check(case: dict[str, Any], most: int | None = None) -> list[Comparison]:
+    """Every number of the case against ours; `most` stops after so many steps.
+
+    The case's own p_high of the end is left out then.
+    """
+    refuse(case, temperature=1.0, dropout=0.0)
+    model = new_model()
+    crops = crops_of(case["images"])
+    found = _teacher(case, model)
+    ours = finetuner(case, model)
+    trained = ours.trainer.parameters
+    found += _high("p_high_before", case["p_high_before"], ours.pipeline, crops)
+    start = {name: value.detach().clone() for name, value in trained.items()}
+    probes = {name: probe_of(name, value.shape) for name, value in start.items()}
+    for number, expected in enumerate(case["steps"][:most]):
+        _, means = ours.trainer.step(crops, At(0, number))
+        entry, table = f"steps/{number}", expected["per_tensor"]
+        found += _scalars(entry, expected, means, len(trained))
+        found += [
+            Comparison(f"{entry}/{name}", 1.0, float("nan"), NORM)
+            for name in set(table) ^ set(trained)
+        ]
+        for name in table.keys() & trained.keys():
+            delta = trained[name].detach().double() - start[name].double()
+            found += _tensor(f"{entry}/{name}", table[name], delta, probes[name])
+    if most is None:
+        found += _high("p_high", case["p_high"], ours.pipeline, crops)
+    return found
+
+
+def finetuner(case: Mapping[str, Any], model: QualityCLIP) -> Finetuner:
+    """The method's own trainer under recipe `official`, with the case's optimiser."""
+    optimiser = case["optimiser"]
+    settings = GrmpSettings(
+        recipe="official",
+        optimiser=optimiser["kind"],
+        lr=optimiser["lr"],
+        momentum=optimiser["momentum"],
+        weight_decay=optimiser["weight_decay"],
+        scope=case["scope"],
+        dropout=0.0,
+        **{"lambda": case["lambda"]},
+    )
+    model.train_only(finetuned_names(model, BLOCKS, visual_prompts=False))
+    frozen = model.image_encoder.n_layers - BLOCKS, model.text_encoder.n_layers - BLOCKS
+    teacher = GivenTeacher(torch.tensor(case["teacher_logits"]))
+    pipeline = Pipeline(model, lens(), frozen)
+    labels = torch.tensor(case["labels"])
+    return Finetuner(pipeline, teacher, labels, lambda epoch: [], settings, Context())
+
+
+def _teacher(case: Mapping[str, Any], model: QualityCLIP) -> list[Comparison]:
+    """Untouched CLIP's scene probabilities: the method's teacher on a network of its own."""
+    import open_clip
+
+    clip = open_clip.create_model("ViT-B-16-quickgelu", pretrained=None)
+    names = {
+        name.replace("image_encoder.", "visual.").replace("text_encoder.", ""): shape
+        for name, shape in state_dict_shapes("grmp").items()
+        if "prompt" not in name
+    }
+    clip.load_state_dict(
+        {name: torch.as_tensor(recipe.tensor(name, shape)) for name, shape in names.items()}
+    )
+    teacher = Teacher(model, clip.eval(), lens(), Reuse())
+    ours = teacher.probabilities(crops_of(case["images"])).tolist()
+    given = torch.tensor(case["teacher_logits"]).softmax(dim=-1).tolist()
+    return [
+        Comparison(f"teacher/{i}/{j}", value, ours[i][j], SCALARS)
+        for i, row in enumerate(given)
+        for j, value in enumerate(row)
+    ]
+
+
+def _scalars(
+    entry: str, expected: Mapping[str, Any], means: Mapping[str, float], tensors: int
+) -> list[Comparison]:
+    return [
+        Comparison(f"{entry}/ce", expected["ce"], means["loss"], SCALARS),
+        Comparison(f"{entry}/kl", expected["kl"], means["kl"], SCALARS),
+        Comparison(f"{entry}/clipped", expected["clipped"], means["clipped"] * tensors, COUNT),
+    ]
+
+
+def _tensor(
+    entry: str, expected: Mapping[str, Any], delta: Tensor, probe: Tensor
+) -> list[Comparison]:
+    wide = FIRST * expected["norm"] / delta.numel() ** 0.5
+    first = delta.flatten()[: len(expected["first4"])].tolist()
+    return [
+        *movement(entry, expected, delta, probe, NORM, PROBE),
+        *(
+            Comparison(f"{entry}/first4/{place}", value, ours, wide)
+            for place, (value, ours) in enumerate(zip(expected["first4"], first, strict=True))
+        ),
+    ]
+
+
+@torch.no_grad()
+def _high(name: str, expected: list[float], pipeline: Pipeline, crops: Any) -> list[Comparison]:
+    logits = pipeline.model.logits(pipeline.image_features(crops), pipeline.quality_texts())
+    ours = logits.softmax(dim=-1)[:, 0].tolist()
+    return [
+        Comparison(f"{name}/{place}", value, got, SCALARS)
+        for place, (value, got) in enumerate(zip(expected, ours, strict=True))
+    ]
