@@ -44,8 +44,9 @@ class Unlearner(Method):
 def fitted(every: int, selection: Any, first: bool = True) -> tuple[Unlearner, Trajectory]:
     method = Unlearner()
     method.first = first
+    here: Any = method  # as its own process answers
     side = EvalSet(IMAGES, QUALITY)
-    return method, Fitting(method, side, side, selection, every).run(TRAIN)
+    return method, Fitting(here, side, (side,), selection, every).run(TRAIN)
 
 
 @pytest.mark.parametrize("selection", ["best_test", "val"])
