@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.data import DataRoot
+
+if TYPE_CHECKING:
+    from bench.model.audits import Property
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +49,7 @@ def audit(
     chosen = protocols.override(chosen, {"methods": (), "datasets": [datasets], "pairs": []})
     (variant,) = choose(chosen, (method,), settings)
 
-    def show(item: auditing.Property) -> None:
+    def show(item: Property) -> None:
         mark = "holds" if item.holds else "FAILS"
         typer.echo(f"{mark}  {item.name}" + (f": {item.detail}" if item.detail else ""))
 

@@ -102,7 +102,7 @@ def _tallest(shown: list[Column], rows: int, album: Album) -> float:
         for side in ("best", "worst")
     }
     shapes = [album.pixels(name, PIXELS).shape for name in names]
-    return max(height / width for height, width, _ in shapes)
+    return float(max(height / width for height, width, _ in shapes))
 
 
 def _show(axes: Axes, album: Album, column: Column, pair: dict[str, Any], side: str) -> None:

@@ -13,7 +13,8 @@ from bench.analysis.grid import MARKS, metric_title, number, signed
 from bench.analysis.results import CellResult
 from bench.model.contamination import entry_title
 from bench.model.identity import digest
-from bench.model.records import Environment, Record, budget_title
+from bench.model.records import Record, budget_title
+from bench.util.environment import Environment
 from bench.util.errors import StoreError
 from reports.drawing import Axis
 from reports.html.board import SELECTIONS

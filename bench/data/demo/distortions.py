@@ -76,7 +76,7 @@ def _pink_noise(pixels: Array, sigma: float, rng: np.random.Generator) -> Array:
     frequency[0, 0] = 1.0
     spectrum = np.fft.rfft2(rng.standard_normal((height, width))) / frequency
     field = np.fft.irfft2(spectrum, s=(height, width))
-    return pixels + sigma * ((field - field.mean()) / field.std())[..., None]
+    return np.asarray(pixels + sigma * ((field - field.mean()) / field.std())[..., None])
 
 
 def _sensor_noise(pixels: Array, gain: float, rng: np.random.Generator) -> Array:
@@ -102,7 +102,7 @@ def _jpeg2000(pixels: Array, step: float, rng: np.random.Generator) -> Array:
 
 def _contrast(pixels: Array, gain: float, rng: np.random.Generator) -> Array:
     mean = pixels.mean()
-    return mean + gain * (pixels - mean)
+    return np.asarray(mean + gain * (pixels - mean))
 
 
 def _overexposure(pixels: Array, gain: float, rng: np.random.Generator) -> Array:

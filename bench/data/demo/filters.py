@@ -41,7 +41,7 @@ _LIFTING_SCALE = 1.149604398
 
 def to_ycc(pixels: Array) -> Array:
     """sRGB in [0, 1] to luma in [0, 1] and two chroma planes in [-0.5, 0.5]."""
-    return pixels @ _TO_YCC.T
+    return np.asarray(pixels @ _TO_YCC.T)
 
 
 def from_ycc(planes: Array) -> Array:
@@ -51,7 +51,7 @@ def from_ycc(planes: Array) -> Array:
 
 def luma(pixels: Array) -> Array:
     """The luma plane (h, w) of an sRGB image, in [0, 1]."""
-    return pixels @ _TO_YCC[0]
+    return np.asarray(pixels @ _TO_YCC[0])
 
 
 @lru_cache(maxsize=64)
@@ -75,9 +75,11 @@ def gaussian(image: Array, sigma: float) -> Array:
     rounded = round(float(sigma), 6)
     down = _gaussian_matrix(image.shape[0], rounded)
     across = _gaussian_matrix(image.shape[1], rounded)
-    return np.einsum(
-        "ij,j...->i...", across, np.swapaxes(np.tensordot(down, image, 1), 0, 1)
-    ).swapaxes(0, 1)
+    return np.asarray(
+        np.einsum(
+            "ij,j...->i...", across, np.swapaxes(np.tensordot(down, image, 1), 0, 1)
+        ).swapaxes(0, 1)
+    )
 
 
 def convolve(image: Array, kernel: Array) -> Array:
@@ -96,7 +98,7 @@ def disc_kernel(radius: float) -> Array:
     axis = np.arange(-reach, reach + 1)
     distance = np.sqrt(axis[:, None] ** 2 + axis[None, :] ** 2)
     kernel = np.clip(radius + 0.5 - distance, 0.0, 1.0)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 def line_kernel(length: float, angle: float) -> Array:
@@ -107,7 +109,7 @@ def line_kernel(length: float, angle: float) -> Array:
     beside = axis[:, None] * np.cos(angle) - axis[None, :] * np.sin(angle)
     inside = np.clip(length / 2 + 0.5 - np.abs(along), 0.0, 1.0)
     kernel = inside * np.clip(1.0 - np.abs(beside), 0.0, 1.0)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 @lru_cache(maxsize=1)

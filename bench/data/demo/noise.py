@@ -59,7 +59,7 @@ def fractal_noise(
         columns = min(size, max(1, round(count / stretch**0.5)))
         total += gain**octave * value_noise(rng, size, rows, columns)
     low, high = total.min(), total.max()
-    return (total - low) / max(high - low, 1e-9)
+    return np.asarray((total - low) / max(high - low, 1e-9))
 
 
 def ridge(
@@ -72,4 +72,4 @@ def ridge(
         where = np.linspace(0.0, count, size)
         total += gain**octave * np.interp(where, np.arange(count + 1), rng.random(count + 1))
     low, high = total.min(), total.max()
-    return (total - low) / max(high - low, 1e-9)
+    return np.asarray((total - low) / max(high - low, 1e-9))

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench.model.records import Environment, PretrainSpec, Record, RunSpec
+from bench.model.records import PretrainSpec, Record, RunSpec
 from bench.store import Store, slug
-from bench.util.environment import on_gpu
+from bench.util.environment import Environment, on_gpu
 
 if TYPE_CHECKING:
     from bench.data.data_cache import DataCache

@@ -54,7 +54,8 @@ class DaskExecutor(Executor):
         task = self._dask.submit(supervise, job, self._monitor.folder, self._options.threads)
         self._running.add(task)
         try:
-            return task.result()
+            outcome: Outcome = task.result()
+            return outcome
         finally:
             self._running.discard(task)
 

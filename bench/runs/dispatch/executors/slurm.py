@@ -71,7 +71,10 @@ class SlurmExecutor(Executor):
         job = self._monitor.follow(job, self._options.device)
         future: Future[Outcome] = Future()
         self._batch[future] = self._slurm.submit(
-            Supervision(), job, self._monitor.folder, self._options.threads
+            Supervision(),  # type: ignore[no-untyped-call]  # its base class is submitit's
+            job,
+            self._monitor.folder,
+            self._options.threads,
         )
         return future
 
@@ -159,4 +162,5 @@ def minutes(text: str) -> int:
     parts = [int(part) for part in clock.split(":")]
     # Hours come first after days, and where there are three numbers.
     first = 60 if days or len(parts) == 3 else 1
-    return 1440 * int(days or 0) + math.ceil(sum(n * first / 60**i for i, n in enumerate(parts)))
+    minutes: float = sum(n * first / 60**i for i, n in enumerate(parts))
+    return 1440 * int(days or 0) + math.ceil(minutes)
