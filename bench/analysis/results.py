@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.analysis import embedding
-from bench.analysis.summary import base_name, on_demo, summarise
+from bench.analysis.summary import base_name, column_title, on_demo, summarise
 from bench.model.contamination import saw_test_labels
 from bench.model.records import Record
 from bench.protocol import Protocol
@@ -48,6 +48,11 @@ class CellResult:
     def records(self) -> list[Record]:
         """All runs that left a record."""
         return [run for run in self.runs if run is not None]
+
+    @property
+    def column(self) -> str:
+        """What tables call its column."""
+        return column_title(self.protocol, self.entry.task.train, self.entry.task.test)
 
     @property
     def demo(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.analysis import means
 from bench.data.demo import DEMO_SETS
 from bench.model.records import JOINT, task_title
 from bench.protocol import Protocol
@@ -77,15 +78,28 @@ def summarise(runs: pd.DataFrame, protocols: Sequence[Protocol] = ()) -> pd.Data
     """
     import pandas as pd
 
-    shown = {protocol.name: protocol.metrics for protocol in protocols}
+    named = {protocol.name: protocol for protocol in protocols}
+    shown = {name: protocol.metrics for name, protocol in named.items()}
     known = metrics_of(runs.drop(columns="noise", errors="ignore"))
     rows = [
-        row
-        for cell in _cells(runs)
+        {**row, "dataset": column_title(named.get(row["protocol"]), row["train"], row["test"])}
+        for cell in _cells(means.with_means(runs, named))
         for row in _rows(cell, shown.get(str(cell["protocol"][0]), known))
     ]
     # A table without rows has flags too.
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(FLAGS, bool))
+
+
+def column_title(protocol: Protocol | None, train: str, test: str) -> str:
+    """What tables call the column of a task: of a suite, the test set or the mean alone."""
+    if protocol is None or not protocol.test:
+        return task_title(train, test)
+    names = [base_name(name) for name in train.split(JOINT)]
+    own = [base_name(name) in names for name in protocol.test]
+    counts = {"_all": len(own), "_own": sum(own), "": len(own) - sum(own)}
+    count = next(number for suffix, number in counts.items() if test.endswith(suffix))
+    title = f"{test} (test side)" if base_name(test) in names else test
+    return means.title(test, count) or title
 
 
 def _cells(runs: pd.DataFrame) -> Iterator[Runs]:

@@ -111,6 +111,10 @@ class Options:
             "--slurm", help="KEY=VALUE for sbatch: partition, time, gpus, cpus, mem, account, ..."
         ),
     ] = None
+    accept_code: Annotated[
+        list[str] | None,
+        typer.Option(help="Take stored runs of a method's older code, by its digest."),
+    ] = None
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = (
         False
     )

@@ -47,7 +47,11 @@ def show(
     text = f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do"
     if counts_all["elsewhere"]:
         text += f", {counts_all['elsewhere']} at work in another process"
+    if len(plan.fits) < len(plan.runs):
+        text += f"; {len(plan.fits)} fits serve {len(plan.runs)} runs"
     say(text)
+    for line in plan.older_code(store):
+        say(line)
     if found.guesses:
         say(_total(found, options))
         say(_basis(found.guesses))

@@ -15,7 +15,7 @@ from bench.cli.options import Options
 from bench.data import datasets
 from bench.data.data_cache import DataCache
 from bench.data.images.files import find_files
-from bench.protocol import DEMO, Protocol, checks
+from bench.protocol import DEMO, DEMO_SUITE, Protocol, checks
 from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
 from bench.runs import dispatch
 from bench.runs.dispatch import executors
@@ -52,7 +52,7 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     data_cache = DataCache(roots)
     _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), data_cache)
     store = Store(options.results)
-    planner = Planner(chosen, data_cache)
+    planner = Planner(chosen, data_cache, options.accept_code or ())
     plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
     if plan.contaminated and not plan.cells:
         raise UsageError(
@@ -121,6 +121,8 @@ def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
 
     'demo' stands for the rendered sets that suit the protocol.
     """
+    if chosen.test:
+        return _suite(names, chosen)
     named = [one for name in names for one in (chosen.demo_sets() if name == DEMO else [name])]
     parts = [name.split(":") for name in dict.fromkeys(named)]
     for part in parts:
@@ -130,6 +132,17 @@ def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
         "datasets": [part[0] for part in parts if len(part) == 1],
         "pairs": [part for part in parts if len(part) == 2],
     }
+
+
+def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
+    """`--datasets` of a protocol with `test`: the test sets; 'demo' also learns from rendered ones.
+
+    A zero-shot suite stays one.
+    """
+    if DEMO not in names:
+        return {"test": list(dict.fromkeys(names))}
+    learns = any(chosen.source_lists())
+    return {"train": [DEMO_SUITE[0]] if learns else [], "trainings": {}, "test": list(DEMO_SUITE)}
 
 
 def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:
@@ -176,14 +189,18 @@ def _missing_images(name: str, data_cache: DataCache) -> str:
 def _announce(console: Console, plan: Plan, store: Store) -> None:
     counts = plan.counts()
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
-    text = (
-        f"{plan.protocol.name}: {len(plan.runs)} runs ({', '.join(parts)}), results in {store.root}"
-    )
+    text = f"{plan.protocol.name}: {_counted(plan)} ({', '.join(parts)}), results in {store.root}"
     console.print(text, markup=False, highlight=False)
-    for line in plan.left_out():
+    for line in [*plan.left_out(), *plan.older_code(store)]:
         console.print(line, markup=False, highlight=False)
     for problem in store.problems:
         console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
+
+
+def _counted(plan: Plan) -> str:
+    """How many runs there are, and fits where one serves several."""
+    runs, fits = len(plan.runs), len(plan.fits)
+    return f"{runs} runs of {fits} fits" if fits < runs else f"{runs} runs"
 
 
 def _count_failed(plan: Plan, store: Store) -> int:

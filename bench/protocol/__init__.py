@@ -21,6 +21,8 @@ DEMO = "demo"
 """The word by which `--datasets` asks for a protocol's rendered sets."""
 DEMO_SETS = ("demo_authentic", "demo_synthetic")
 DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
+DEMO_SUITE = ("demo_authentic", "demo_synthetic", "demo_pretrain")
+"""Of a suite: the first is learnt from, and all are tested on."""
 
 Keep = Literal["embeddings", "per_image", "attention"]
 

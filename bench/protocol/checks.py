@@ -62,10 +62,12 @@ def _datasets(names: Iterable[tuple[str, str]], roots: Sequence[Path]) -> None:
 def _labels(protocol: Protocol, roots: Sequence[Path]) -> None:
     """A dataset without labels can be predicted; it cannot be learnt from or choose an epoch."""
     for task in protocol.tasks():
-        if not task.zero_shot and not datasets.info(task.train, roots).labelled:
+        for source in () if task.zero_shot else task.sources:
+            if datasets.info(source, roots).labelled:
+                continue
             raise UsageError(
-                f"{task.train} has no labels to learn from; it can be predicted: by methods "
-                f"trained elsewhere (pairs: [[livec, {task.train}]]) or with zero_shot: true"
+                f"{source} has no labels to learn from; it can be predicted: by methods "
+                f"trained elsewhere (pairs: [[livec, {source}]]) or with zero_shot: true"
             )
         if protocol.selection == "best_test" and not datasets.info(task.test, roots).labelled:
             raise UsageError(

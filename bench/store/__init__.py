@@ -38,6 +38,7 @@ class Store:
     root: Path
     problems: list[str] = field(default_factory=list)
     """Files that were set aside while reading, each with its reason."""
+    _siblings: dict[str, list[Record]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         # Manifests name records relative to the root; a working folder must not come between.
@@ -144,6 +145,18 @@ class Store:
         if problem not in self.problems:
             self.problems.append(problem)
         return True
+
+    def siblings(self, spec: RunSpec) -> list[Record]:
+        """Records of the same method on the same task, the run's own left out."""
+        own = self.path(spec)
+        folder = own.parent
+        if not folder.is_dir():
+            return []
+        key = str(folder)
+        if key not in self._siblings:
+            found = (self.read(path, curve=False) for path in sorted(folder.glob("[!.]*.json")))
+            self._siblings[key] = [record for record in found if record is not None]
+        return [record for record in self._siblings[key] if record.run_id != spec.run_id]
 
     def predictions(self, spec: RunSpec) -> pd.DataFrame:
         """Per-image predictions of a done run: image, quality, prediction (one per selection).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.curves import over_budgets
@@ -72,7 +72,7 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
     cells = site.results.of(protocol)
     summary = site.summary[site.summary["protocol"] == protocol.name]
     places: Places = {
-        (cell.entry.label, cell.entry.selection, cell.entry.task.title, cell.entry.task.budget): (
+        (cell.entry.label, cell.entry.selection, cell.column, cell.entry.task.budget): (
             site.place(cell)
         )
         for cell in cells
@@ -201,7 +201,7 @@ def _cell(
     kind = {1: "best", 2: "second"}.get(cell.rank or 0, "") if cell.complete else "part"
     return {
         **numbers(cell),
-        "href": places[place],
+        "href": places.get(place, "#"),
         "kind": " ".join(name for name in (kind, "edge" if edge else "") if name),
         "strip": [f"{value:.0f}" for value in strip] if cell.n else None,
     }
@@ -250,12 +250,18 @@ def _charts(protocol: Protocol, summary: pd.DataFrame) -> list[dict[str, Any]]:
     return charts
 
 
+def _place(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    return str(row["label"]), str(row["selection"]), str(row["dataset"]), str(row["labels"])
+
+
 def _gaps(summary: pd.DataFrame, metric: str, places: Places) -> list[dict[str, Any]]:
     shown = summary[(summary["metric"] == metric) & summary["gap"].notna()]
     return [
         {
             "label": row["label"],
-            "href": places[(row["label"], row["selection"], row["dataset"], row["labels"])],
+            "href": places.get(
+                (row["label"], row["selection"], row["dataset"], row["labels"]), "#"
+            ),
             "dataset": row["dataset"],
             "labels": budget_title(row["labels"]),
             "chosen": number(row["median"], minus="−"),
@@ -276,7 +282,9 @@ def _noise(summary: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
     return [
         {
             "label": row["label"],
-            "href": places[(row["label"], row["selection"], row["dataset"], row["labels"])],
+            "href": places.get(
+                (row["label"], row["selection"], row["dataset"], row["labels"]), "#"
+            ),
             "dataset": row["dataset"],
             "labels": budget_title(row["labels"]),
             "median": f"{row['noise']:g}",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from bench import source
 from bench.data.data_cache import DataCache
 from bench.model.contamination import saw_test_labels
-from bench.model.records import FitSpec, PretrainSpec, RunSpec, Task
+from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, Task
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant
 from bench.runs.plan.pretraining import pretrain_spec
@@ -67,7 +67,7 @@ class Plan:
         """The cells as a manifest lists them."""
         return [
             CellEntry(
-                label=cell.variant.title,
+                label=self._label(cell),
                 method=cell.variant.method,
                 task=cell.task,
                 selection=self.protocol.selection,
@@ -75,6 +75,28 @@ class Plan:
             )
             for cell in self.cells
         ]
+
+    def older_code(self, store: Store) -> list[str]:
+        """A line for each method of which runs with other code stay stored."""
+        found: Counter[tuple[str, str]] = Counter()
+        for run in self.runs.values():
+            if self.states[run.run_id] == "done":
+                continue
+            for record in store.siblings(run):
+                current = record.spec.learning(code=run.fit.code, pretrained=run.fit.pretrained)
+                if record.spec.fit.code != run.fit.code and current == run:
+                    found[run.method, record.spec.fit.code] += 1
+        return [
+            f"{count} runs of an older version of {method} stay stored (code {code}); "
+            f"--accept-code {code} takes them as they are"
+            for (method, code), count in found.items()
+        ]
+
+    def _label(self, cell: Cell) -> str:
+        """A row of a table: a method, with the name of its training where there are several."""
+        named = {JOINT.join(sources): name for name, sources in self.protocol.trainings.items()}
+        training = named.get(cell.task.train)
+        return f"{cell.variant.title} ({training})" if training else cell.variant.title
 
     @cached_property
     def fits(self) -> dict[str, list[RunSpec]]:
@@ -101,8 +123,12 @@ class Plan:
 class Planner:
     """Builds plans. Datasets and splits are read once however many methods share them."""
 
-    def __init__(self, protocol: Protocol, data_cache: DataCache) -> None:
+    def __init__(
+        self, protocol: Protocol, data_cache: DataCache, accepted: Sequence[str] = ()
+    ) -> None:
         self.protocol = protocol
+        self.accepted = tuple(accepted)
+        """Digests of older code whose stored runs are taken as they are."""
         self.data_cache = data_cache
         self.rule = protocol.split_rule()
 
@@ -115,6 +141,7 @@ class Planner:
         exclude_contaminated: bool = False,
     ) -> Plan:
         """The plan for these rows; failed runs count as to do when they are to be retried."""
+        self._store = store
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
         left_out: list[tuple[Variant, Task]] = []
@@ -143,8 +170,17 @@ class Planner:
         runs = []
         for repeat, fit in enumerate(fits):
             _, tested = self.data_cache.tested(task, self.rule, repeat)
-            runs.append(RunSpec(fit=fit, test=task.test, side=task.side, test_digest=tested))
+            run = RunSpec(fit=fit, test=task.test, side=task.side, test_digest=tested)
+            runs.append(self._stored(run) or run)
         return Cell(variant, task, tuple(runs))
+
+    def _stored(self, run: RunSpec) -> RunSpec | None:
+        """The same run by older code, where that is accepted and has a record."""
+        for record in self._store.siblings(run) if self.accepted else ():
+            current = record.spec.learning(code=run.fit.code, pretrained=run.fit.pretrained)
+            if record.spec.fit.code in self.accepted and current == run:
+                return record.spec
+        return None
 
     def _fit(
         self, row: _Row, tasks: tuple[Task, ...], repeat: int, pretrains: dict[str, PretrainJob]

@@ -1,0 +1,88 @@
+"""Means over the test sets of one fit: per split first, then summarised like any cell.
+
+Databases that the fit learnt from (their own test sides) and databases that it never saw are
+averaged apart, since a mean over both says neither. A mean is absent where one of its sets is
+incomplete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.model.records import JOINT
+from bench.protocol import Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIT = ["protocol", "label", "train", "budget", "selection"]
+"""Columns that tell fits apart, whatever they are tested on."""
+TITLES = {"": "{n} unseen sets", "_own": "{n} own sets", "_all": "{n} sets, seen and unseen"}
+
+
+def with_means(runs: pd.DataFrame, protocols: Mapping[str, Protocol]) -> pd.DataFrame:
+    """The table of runs with a row a split for each mean that its protocol asks for.
+
+    The rows' `test` is `mean` or `mean_by_images` over databases that were not learnt from, with
+    `_own` for those that were, and with `_all` for both together.
+    """
+    import pandas as pd
+
+    asked = {name: item for name, item in protocols.items() if item.means}
+    if runs.empty or not asked:
+        return runs
+    means = [
+        row
+        for key, part in runs[runs["protocol"].isin(list(asked))].groupby(FIT, sort=False)
+        for row in _of_fit(part, asked[str(key[0])])
+    ]
+    if not means:
+        return runs
+    return pd.concat([runs, pd.DataFrame(means, columns=runs.columns)], ignore_index=True)
+
+
+def _of_fit(part: pd.DataFrame, protocol: Protocol) -> Iterator[dict[str, Any]]:
+    sources = {name.partition("@")[0] for name in str(part["train"].iloc[0]).split(JOINT)}
+    own = part["test"].str.partition("@")[0].isin(list(sources))
+    groups = {"": part[~own], "_own": part[own]}
+    if "all" in protocol.means:
+        groups["_all"] = part
+    for suffix, group in groups.items():
+        if group["test"].nunique() < 2 or not (group["status"] == "done").all():
+            continue
+        weighted = ["by_images"] if "by_images" in protocol.means else []
+        plain = ["plain"] if {"plain", "all"} & set(protocol.means) else []
+        for kind in [*plain, *weighted]:
+            yield from _rows(group, suffix, kind)
+
+
+def _rows(group: pd.DataFrame, suffix: str, kind: str) -> Iterator[dict[str, Any]]:
+    """A row a split."""
+    name = ("mean" if kind == "plain" else "mean_by_images") + suffix
+    numbers = group.select_dtypes("number").columns
+    for _, split in group.groupby("repeat", sort=False):
+        weights = None if kind == "plain" else split["n_test"].astype(float).to_numpy()
+        row: dict[str, Any] = {**split.iloc[0], "test": name, "record": None, "run_id": name}
+        for column in numbers:
+            if column not in ("repeat", "labels", "ratio", "n_train", "n_val", "n_evaluated"):
+                values = split[column].astype(float).to_numpy()
+                row[column] = float(np.average(values, weights=weights))
+        row["contaminated"] = bool((split["contaminated"] == True).any())  # noqa: E712
+        row["n_test"] = int(split["n_test"].sum())
+        yield row
+
+
+def title(test: str, n: int) -> str | None:
+    """What a column of means is called; None for a database.
+
+    >>> title("mean", 6), title("mean_by_images_own", 2), title("livec", 1)
+    ('mean of 6 unseen sets', 'mean by images of 2 own sets', None)
+    """
+    for kind in ("mean_by_images", "mean"):
+        suffix = test.removeprefix(kind)
+        if test.startswith(kind) and suffix in TITLES:
+            return f"{kind.replace('_', ' ')} of {TITLES[suffix].format(n=n)}"
+    return None
