@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from bench import backbones
 from bench.api import (
     Context,
     Epoch,
@@ -98,6 +99,7 @@ class Coop(Method):
     @property
     def policy(self) -> ImagePolicy:
         """As the settings say."""
+        backbones.require_text(self.settings.backbone)  # here, where plans ask first
         return self.settings.policy
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:

@@ -59,7 +59,7 @@ class DeiqtSettings(TrainingSettings):
         name = given.get("backbone") if isinstance(given, dict) else None
         if not isinstance(name, str):
             return given
-        size = backbones.resolve(name).image_size
+        size = backbones.resolve_vit(name).image_size
         if given.get("crop", size) != size:
             raise ValueError(f"crop: {name} takes crops of {size} pixels")
         return {"crop": size, **(TINY if name == "tiny" else {}), **given}
@@ -175,7 +175,7 @@ def _tower(backbone: str) -> nn.Module:
     from torch import nn
 
     loaded = backbones.load(backbone, "cpu")
-    info = loaded.info
+    info = backbones.resolve_vit(backbone)
 
     class Tower(nn.Module):
         """Tokens of the last block, normalised; text and projection are left out."""

@@ -1,19 +1,24 @@
 """CLIP backbones by name, all of them open_clip models.
 
-A name is `tiny`, `ViT-B-16:openai`, `ViT-B-16:random` or `ViT-B-16:PATH` with a weights file
-(`.safetensors`, `.pt`, `.pth` or `.bin`). Nothing here imports torch before `load` is called.
+A name is `tiny`, or MODEL:WEIGHTS with any architecture of open_clip's. Weights are a tag of
+open_clip's (`ViT-L-14:openai`, `ViT-B-16-SigLIP:webli`), a file (`ViT-B-16:PATH`, ending in
+`.safetensors`, `.pt`, `.pth` or `.bin`), a file of a tag's weights, whose normalisation and
+activation then hold (`ViT-B-16:laion2b_s34b_b88k:PATH`), or `random`. Nothing here imports torch
+before `load` is called, except for names with a tag other than OpenAI's.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import json
-from dataclasses import dataclass, replace
-from functools import lru_cache
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.backbones import architectures
+from bench.backbones.architectures import TINY_CONFIG, Config, Preprocessing, Tower
 from bench.util.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
@@ -23,20 +28,24 @@ __all__ = [
     "BackboneError",
     "BackboneInfo",
     "UnknownBackboneError",
+    "ViTInfo",
+    "families",
     "identity",
     "list_backbones",
     "load",
+    "require_text",
     "resolve",
+    "resolve_vit",
     "shared",
 ]
 
-TINY_CONFIG = Path(__file__).parent / "tiny" / "iqa-bench-tiny.json"
 TINY_WEIGHTS = TINY_CONFIG.with_name("iqa-bench-tiny.safetensors")
 RANDOM_SEED = 0
+OPENAI_NAME = "ViT-B-16:openai"
 
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+_WITH_FILE = re.compile(r"(?:([\w-]{2,}):)?(.+)")
+"""A tag, if any, and a path. A single letter in front of a colon is a drive of Windows."""
 
 
 class BackboneError(BenchError, RuntimeError):
@@ -44,30 +53,38 @@ class BackboneError(BenchError, RuntimeError):
 
 
 class UnknownBackboneError(UsageError, ValueError):
-    """A name that no backbone has."""
+    """A name that no backbone has, or one of a backbone that does not do what is asked of it."""
 
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """What is known of a backbone without loading it.
-
-    `model` is the open_clip model name; `pretrained` an open_clip tag, the path of a weights
-    file, or None for random weights. `image_size` and `patch_size` are in pixels, `layers` and
-    `width` those of the image tower, `embed_dim` is the length of the joint features. `mean` and
-    `std` normalise RGB in [0, 1].
-    """
+    """What is known of a backbone without loading it."""
 
     name: str
     model: str
+    """open_clip's name of the architecture."""
     pretrained: str | None
+    """A tag of open_clip's, the path of a weights file, or None for random weights."""
     image_size: int
-    patch_size: int
-    layers: int
-    width: int
+    """Side of the square that the image tower sees, in pixels."""
     embed_dim: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    """Length of the joint features."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Normalise RGB in 0-1, with `mean`."""
+    quick_gelu: bool
+    """Whether the activation is OpenAI's approximate one."""
     description: str
+
+    @cached_property
+    def config(self) -> Config:
+        """open_clip's own description of the architecture."""
+        return architectures.config(self.model)
+
+    @property
+    def tower(self) -> Tower:
+        """What kind of image tower it has."""
+        return architectures.tower_of(self.config)
 
     @property
     def file(self) -> Path | None:
@@ -76,49 +93,65 @@ class BackboneInfo:
         return Path(self.pretrained) if named and self.pretrained else None
 
 
-def _vit(weights: str | None, name: str, description: str) -> BackboneInfo:
-    return BackboneInfo(
-        name=name,
-        # OpenAI trained with QuickGELU; open_clip's plain ViT-B-16 has another activation.
-        model="ViT-B-16-quickgelu",
-        pretrained=weights,
-        image_size=224,
-        patch_size=16,
-        layers=12,
-        width=768,
-        embed_dim=512,
-        mean=_MEAN,
-        std=_STD,
-        description=description,
-    )
+@dataclass(frozen=True)
+class ViTInfo:
+    """Sizes of an image tower that is open_clip's own vision transformer."""
+
+    image_size: int
+    patch_size: int
+    layers: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @lru_cache(maxsize=1)
 def _tiny() -> BackboneInfo:
-    config = json.loads(TINY_CONFIG.read_text(encoding="utf-8"))
-    vision = config["vision_cfg"]
+    return _described(
+        "tiny",
+        TINY_CONFIG.stem,
+        str(TINY_WEIGHTS),
+        Preprocessing(),
+        "a small CLIP trained on rendered scenes, for trying and testing the harness",
+    )
+
+
+def _described(
+    name: str, model: str, weights: str | None, expected: Preprocessing, description: str
+) -> BackboneInfo:
+    quick = f"{model}-quickgelu"
+    if expected.quick_gelu and quick in architectures.names():
+        model = quick
+    found = architectures.config(model)
     return BackboneInfo(
-        name="tiny",
-        model=TINY_CONFIG.stem,
-        pretrained=str(TINY_WEIGHTS),
-        image_size=vision["image_size"],
-        patch_size=vision["patch_size"],
-        layers=vision["layers"],
-        width=vision["width"],
-        embed_dim=config["embed_dim"],
-        mean=_MEAN,
-        std=_STD,
-        description="a small CLIP trained on rendered scenes, for trying and testing the harness",
+        name=name,
+        model=model,
+        pretrained=weights,
+        image_size=found["vision_cfg"]["image_size"],
+        embed_dim=found["embed_dim"],
+        mean=expected.mean,
+        std=expected.std,
+        quick_gelu=expected.quick_gelu,
+        description=description,
     )
 
 
 def list_backbones() -> list[BackboneInfo]:
-    """The backbones that have a name of their own (weights files come on top)."""
-    return [
-        _tiny(),
-        _vit("openai", "ViT-B-16:openai", "CLIP ViT-B/16 as OpenAI released it"),
-        _vit(None, "ViT-B-16:random", "CLIP ViT-B/16 with seeded random weights, for timing"),
-    ]
+    """The backbones that the defaults and the docs name; `families` has all the others."""
+    named = (_tiny(), resolve(OPENAI_NAME), resolve("ViT-B-16:random"))
+    return list(named)
+
+
+def families() -> list[tuple[str, str]]:
+    """Open_clip's architectures by kind, each with what can be done with it."""
+    uses = {
+        "clip": "every method",
+        "vit": "features and texts; `bench describe MODEL:TAG` says what else",
+        "resnet": "features, texts, CLIP-IQA, learned text contexts",
+        "timm": "features and texts",
+    }
+    found = architectures.families()
+    return [(f"MODEL:TAG ({kind})", f"{uses[kind]}: {', '.join(found[kind])}") for kind in found]
 
 
 def resolve(name: str) -> BackboneInfo:
@@ -126,21 +159,77 @@ def resolve(name: str) -> BackboneInfo:
 
     Raises UnknownBackboneError (a ValueError) that names the nearest right name.
     """
-    for info in list_backbones():
-        if info.name == name:
-            return info
+    if name == "tiny":
+        return _tiny()
     model, _, weights = name.partition(":")
-    if model == "ViT-B-16" and weights.endswith(_SUFFIXES):
-        where = str(Path(weights).expanduser())
-        info = _vit(where, name, f"CLIP ViT-B/16 from {Path(weights).name}")
-        return replace(info, pretrained=where)
-    known = [info.name for info in list_backbones()]
+    if not weights or model not in architectures.names():
+        raise _unknown(name)
+    if weights == "random":
+        expected = architectures.preprocessing(model, None)
+        assert expected is not None
+        return _described(
+            name, model, None, expected, f"CLIP {model} with seeded random weights, for timing"
+        )
+    tag: str | None = weights
+    path = None
+    if weights.endswith(_SUFFIXES):
+        match = _WITH_FILE.fullmatch(weights)
+        assert match is not None
+        tag, path = match[1], str(Path(match[2]).expanduser())
+    expected = architectures.preprocessing(model, tag)
+    if expected is None:
+        raise _unknown(name, [f"{model}:{known}" for known in architectures.tags(model)])
+    whose = "as OpenAI released it" if tag == "openai" else f"with the weights '{tag}'"
+    where = f"from {Path(path).name}" if path else whose
+    return _described(name, model, path or tag, expected, f"CLIP {model} {where}")
+
+
+def _unknown(name: str, tags: list[str] | None = None) -> UnknownBackboneError:
+    known = tags or ["tiny", OPENAI_NAME, *(f"{model}:TAG" for model in architectures.names())]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UnknownBackboneError(
-        f"unknown backbone {name!r}: {hint}Known: {', '.join(known)}, "
-        f"ViT-B-16:PATH with a file ending in {', '.join(_SUFFIXES)}"
+    rest = ", ".join(tags) if tags else "`bench list backbones` names them all"
+    return UnknownBackboneError(
+        f"unknown backbone {name!r}: {hint}Known: tiny, {OPENAI_NAME}, and MODEL:TAG, MODEL:PATH "
+        f"or MODEL:TAG:PATH with a file ending in {', '.join(_SUFFIXES)} ({rest})"
     )
+
+
+def resolve_vit(name: str, text: bool = False) -> ViTInfo:
+    """Sizes of a backbone whose image tower can be taken apart into blocks.
+
+    That is open_clip's own vision transformer in CLIP's form. With `text` the text tower has to be
+    CLIP's too, so that a learned context can stand in front of words. Raises UnknownBackboneError
+    that says what stands in the way, and as `resolve`.
+    """
+    info = resolve(name)
+    problem = architectures.why_no_plain_vit(info.config)
+    if problem:
+        raise UnknownBackboneError(
+            f"backbone {name!r} serves for features and texts only, not for this method: "
+            f"{problem}; take one of open_clip's own vision transformers, e.g. {OPENAI_NAME}"
+        )
+    if text:
+        require_text(name)
+    vision = info.config["vision_cfg"]
+    return ViTInfo(
+        info.image_size,
+        vision["patch_size"],
+        vision["layers"],
+        vision["width"],
+        info.mean,
+        info.std,
+    )
+
+
+def require_text(name: str) -> None:
+    """Raises UnknownBackboneError where the text tower takes no learned context."""
+    problem = architectures.why_no_plain_text(resolve(name).config)
+    if problem:
+        raise UnknownBackboneError(
+            f"backbone {name!r} takes no learned text context: {problem}; take one with CLIP's own "
+            f"text tower, e.g. {OPENAI_NAME}"
+        )
 
 
 @lru_cache(maxsize=64)
@@ -157,6 +246,9 @@ def identity(name: str) -> dict[str, str]:
     """
     info = resolve(name)
     architecture = name.partition(":")[0]
+    tagged = _WITH_FILE.fullmatch(name.partition(":")[2]) if info.file else None
+    if tagged and tagged[1]:
+        architecture += f":{tagged[1]}"  # one file under another tag gives other features
     if info.pretrained is None:
         return {"name": architecture, "weights": f"random:{RANDOM_SEED}"}
     if info.file is None:
@@ -177,7 +269,8 @@ def existing(info: BackboneInfo) -> Path:
     advice = (
         "reinstall iqa-bench, or make them with: python -m tools.tiny.train"
         if info.name == "tiny"
-        else "put an open_clip or OpenAI checkpoint of ViT-B/16 there, or use ViT-B-16:openai"
+        else f"put an open_clip or OpenAI checkpoint of {info.model} there, or name a tag of "
+        f"open_clip's, e.g. {OPENAI_NAME}"
     )
     raise BackboneError(f"backbone {info.name!r}: no weights file at {path}; {advice}")
 

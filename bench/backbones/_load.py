@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from bench.backbones import (
     RANDOM_SEED,
-    TINY_CONFIG,
     BackboneError,
     BackboneInfo,
     existing,
     resolve,
     weight_files,
 )
+from bench.backbones.architectures import TINY_CONFIG
 
 # Entries of OpenAI's archives that describe the model instead of holding weights.
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
@@ -34,11 +34,18 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded CLIP: open_clip's module, frozen, and its tokenizer, texts to (n, 77) int64."""
+    """A loaded CLIP: open_clip's module, frozen, and its tokenizer."""
 
     info: BackboneInfo
     model: Any
-    tokenizer: Tokenizer
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Made at first use: some models' tokenizers come from the hub, and features need none.
+
+        BackboneError where it cannot be had.
+        """
+        return tokenizer_for(self.info.name)
 
 
 @lru_cache(maxsize=1)
@@ -57,7 +64,13 @@ def _architecture(info: BackboneInfo, **options: Any) -> Any:
     # open_clip warns that the weights are random; here they are filled in next, or meant to be.
     logging.disable(logging.WARNING)
     try:
-        return open_clip.create_model(info.model, load_weights=False, **options)
+        return open_clip.create_model(
+            info.model,
+            load_weights=False,
+            pretrained_text=False,
+            force_quick_gelu=info.quick_gelu,
+            **options,
+        )
     finally:
         logging.disable(before)
 
@@ -65,7 +78,15 @@ def _architecture(info: BackboneInfo, **options: Any) -> Any:
 def tokenizer_for(name: str) -> Tokenizer:
     """open_clip's tokenizer for a backbone: texts to int64 tokens (n, 77)."""
     _register()
-    tokenizer: Tokenizer = open_clip.get_tokenizer(resolve(name).model)
+    try:
+        tokenizer: Tokenizer = open_clip.get_tokenizer(resolve(name).model)
+    except Exception as error:  # of transformers or the hub's client, in many classes
+        detail = " ".join(str(error).split())[:160]
+        raise BackboneError(
+            f"backbone {name!r}: its tokenizer could not be had ({type(error).__name__}: "
+            f"{detail}); it comes from the Hugging Face hub and needs the package transformers. "
+            "Methods on image features alone (ridge, svr, linear_probe) work without it"
+        ) from error
     return tokenizer
 
 
@@ -83,12 +104,12 @@ def load_backbone(info: BackboneInfo, device: str) -> Backbone:
             model = _from_file(info, existing(info))
     model = model.float().eval().to(device)
     model.requires_grad_(False)
-    return Backbone(info, model, tokenizer_for(info.name))
+    return Backbone(info, model)
 
 
 def _from_tag(info: BackboneInfo, tag: str) -> Any:
     try:
-        return open_clip.create_model(info.model, pretrained=tag)
+        return open_clip.create_model(info.model, pretrained=tag, force_quick_gelu=info.quick_gelu)
     # The hub's client raises errors of many unrelated kinds; none is worth a traceback.
     except Exception as error:
         detail = " ".join(str(error).split())[:160]
@@ -97,7 +118,7 @@ def _from_tag(info: BackboneInfo, tag: str) -> Any:
             f"backbone {info.name!r}: could not fetch {info.model} / {tag} through open_clip "
             f"({type(error).__name__}: {detail}). Without a network, copy the file "
             f"open_clip_model.safetensors of {hub or tag} from a machine that has it, and name it: "
-            "ViT-B-16:FOLDER/open_clip_model.safetensors"
+            f"{info.name}:FOLDER/open_clip_model.safetensors"
         ) from error
 
 

@@ -24,6 +24,7 @@ def describe(name: str) -> str:
     """A description of anything by its name. Raises `UsageError` with the nearest name."""
     from bench import protocol as protocols
     from bench import registry
+    from bench.backbones import architectures
     from bench.data import datasets
 
     if name == "protocol":
@@ -34,8 +35,8 @@ def describe(name: str) -> str:
         return _describe_dataset(name)
     if name in protocols.available():
         return protocols.available()[name].read_text(encoding="utf-8")
-    if name in dict(_backbones()):
-        return f"{name}\n{dict(_backbones())[name]}"
+    if name == "tiny" or name.partition(":")[0] in architectures.names():
+        return _describe_backbone(name)
     known = [entry for what in _LISTS for entry, _ in rows(what)]
     raise unknown("name", name, known)
 
@@ -62,9 +63,9 @@ def _protocols() -> Rows:
 
 
 def _backbones() -> Rows:
-    from bench.backbones import list_backbones
+    from bench.backbones import families, list_backbones
 
-    return [(info.name, info.description) for info in list_backbones()]
+    return [*((info.name, info.description) for info in list_backbones()), *families()]
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
@@ -105,6 +106,29 @@ def _seen(text: str, cls: type[Method]) -> list[str]:
     cls, settings = registry.settings_for(text, {})
     seen = [entry_title(entry) for entry in cls(settings, Context()).trained_on()]
     return ["", f"its weights have seen the labels of {', '.join(seen)}"] if seen else []
+
+
+def _describe_backbone(name: str) -> str:
+    from bench.backbones import architectures, resolve
+
+    info = resolve(name)
+    lacks = [
+        f"  not for   {what}: {problem}"
+        for what, problem in (
+            ("visual prompts", architectures.why_no_plain_vit(info.config)),
+            ("learned text contexts", architectures.why_no_plain_text(info.config)),
+        )
+        if problem
+    ]
+    return "\n".join(
+        [
+            f"{info.name}: {info.description}",
+            f"  model     {info.model} of open_clip",
+            f"  sees      {info.image_size} x {info.image_size} pixels",
+            f"  features  {info.embed_dim}",
+            *lacks,
+        ]
+    )
 
 
 def _describe_dataset(spec: str) -> str:

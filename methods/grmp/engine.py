@@ -45,7 +45,7 @@ class Engine:
         self.reuse = reuse or Reuse()
         backbone = backbones.load(settings.backbone, context.device)
         self.clip: Any = backbone.model
-        info = backbone.info
+        info = backbones.resolve_vit(settings.backbone, text=True)
         clip_own = settings.normalisation == "clip"
         self.lens = Lens(
             info.image_size,

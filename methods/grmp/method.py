@@ -58,9 +58,9 @@ class GRMP(Method):
     def policy(self) -> ImagePolicy:
         """Squashed to a square somewhat larger than the crop, unless set otherwise."""
         own = self.settings
+        crop = backbones.resolve_vit(own.backbone, text=True).image_size
         if own.resize_mode == "none":
             return ImagePolicy()
-        crop = backbones.resolve(own.backbone).image_size
         return ImagePolicy(own.resize_mode, own.resize or round(crop * CROP_TO_SIDE))
 
     def trained_on(self) -> tuple[str, ...]:

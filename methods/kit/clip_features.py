@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from bench import backbones
-from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Settings
+from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Settings, UsageError
 from methods.kit.batches import same_shape
 from methods.kit.views import CENTRE, Crop, titled
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CROP_TO_SIDE = 244 / 224
 """How much larger than its crop a resized image is, as in GRMP-IQA's code."""
+RESNET_STRIDE = 32
+"""Pixels of an image that become one position in front of a CLIP ResNet's pooling."""
 
 
 class ImageSettings(Settings):
@@ -44,7 +46,9 @@ class ImageSettings(Settings):
 
     @property
     def policy(self) -> ImagePolicy:
-        """How images are decoded."""
+        """How images are decoded. `UsageError` for a backbone that cannot see them so."""
+        if not self.positions:
+            smallest_side(self.backbone)
         if self.resize_mode == "none":
             return ImagePolicy()
         side = self.resize or round(backbones.resolve(self.backbone).image_size * CROP_TO_SIDE)
@@ -64,7 +68,7 @@ class Encoder:
         self.backbone: Any = backbones.shared(settings.backbone, context.device)
         info = self.backbone.info
         self.size: int | None = info.image_size if settings.positions else None
-        self.patch: int = info.patch_size
+        self.smallest = 1 if settings.positions else smallest_side(settings.backbone)
         self.mean = torch.tensor(info.mean, device=context.device)[:, None, None]
         self.std = torch.tensor(info.std, device=context.device)[:, None, None]
         self._kept = cache.shared(context.device).shelf()
@@ -103,10 +107,12 @@ class Encoder:
         if self.size is not None:
             return shown.pixels(self.size)
         image = shown.images[shown.index]
-        if min(image.shape[:2]) < self.patch:
+        if min(image.shape[:2]) < self.smallest:
             height, width = image.shape[:2]
             name = titled(shown.images.names[shown.index])
-            raise BenchError(f"{name} of {width} x {height} is smaller than a patch of CLIP")
+            raise BenchError(
+                f"{name} of {width} x {height} is smaller than a patch of CLIP ({self.smallest})"
+            )
         return image[:, ::-1] if shown.view.flip else image
 
     def _encode(self, pixels: Sequence[Pixels]) -> Tensor:
@@ -120,22 +126,31 @@ class Encoder:
             return self._forward(batch)
 
     def _features_of(self, batch: Tensor) -> Tensor:
+        import torch
+
+        from methods.kit.clip_tower import without_positions
+
         if self.size is None:
-            return self._without_positions(batch)
+            features = without_positions(self.backbone.model.visual, batch)
+            return torch.nn.functional.normalize(features, dim=-1)
         found: Tensor = self.backbone.model.encode_image(batch, normalize=True)
         return found
 
-    def _without_positions(self, batch: Tensor) -> Tensor:
-        import torch
 
-        from methods.kit.clip_tower import VisualTower
+def smallest_side(backbone: str) -> int:
+    """The shortest side of an image that a CLIP takes without positional embeddings, in pixels.
 
-        tower = VisualTower(self.backbone.model.visual)
-        patches = tower.conv1(batch).flatten(2).transpose(1, 2)
-        first = tower.class_embedding.expand(len(patches), 1, -1)
-        tokens = tower.ln_pre(torch.cat([first, patches], dim=1))
-        features = tower.head(tower.run(tokens, tower.prompts()))
-        return torch.nn.functional.normalize(features, dim=-1)
+    A `UsageError` for image towers that cannot leave them out.
+    """
+    tower = backbones.resolve(backbone).tower
+    if tower == "resnet":
+        return RESNET_STRIDE
+    if tower == "timm":
+        raise UsageError(
+            f"backbone '{backbone}': towers of timm keep their positional embeddings; set "
+            "positions=true and resize_mode=squash or short_side"
+        )
+    return backbones.resolve_vit(backbone).patch_size
 
 
 def as_array(features: Tensor) -> npt.NDArray[np.float64]:

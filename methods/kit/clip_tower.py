@@ -190,6 +190,42 @@ class VisualTower(nn.Module):
         )
 
 
+def without_positions(visual: Any, pixels: Tensor) -> Tensor:
+    """An image tower of open_clip without positional embeddings (CLIP-IQA), on any image size.
+
+    Normalised pixels (B, 3, H, W) to features (B, e), not of length one. `visual` is a vision
+    transformer in CLIP's form, or a ResNet, whose pooling alone has positions.
+    """
+    if hasattr(visual, "attnpool"):
+        return _pooled(visual.attnpool, _resnet_maps(visual, pixels))
+    tower = VisualTower(visual)
+    patches = tower.conv1(pixels).flatten(2).transpose(1, 2)
+    first = tower.class_embedding.expand(len(patches), 1, -1)
+    tokens = tower.ln_pre(torch.cat([first, patches], dim=1))
+    return tower.head(tower.run(tokens, tower.prompts()))
+
+
+def _resnet_maps(visual: Any, pixels: Tensor) -> Tensor:
+    """What a ResNet's last stage gives, (B, C, h, w)."""
+    x: Tensor = visual.stem(pixels)
+    for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+        x = layer(x)
+    return x
+
+
+def _pooled(pool: Any, maps: Tensor) -> Tensor:
+    """CLIP's attention pooling of (B, C, h, w) without its positions: the mean asks, (B, e)."""
+    positions = maps.flatten(2).transpose(1, 2)
+    tokens = torch.cat([positions.mean(dim=1, keepdim=True), positions], dim=1)
+    query, key, value = pool.q_proj(tokens[:, :1]), pool.k_proj(tokens), pool.v_proj(tokens)
+    heads = pool.num_heads
+    mixed = F.scaled_dot_product_attention(
+        _heads(query, heads), _heads(key, heads), _heads(value, heads)
+    )
+    pooled: Tensor = pool.c_proj(mixed.transpose(1, 2).flatten(2))[:, 0]
+    return pooled
+
+
 def _dropped(layer: Tensor, batch: int, rate: float, generator: torch.Generator | None) -> Tensor:
     mask = torch.rand((batch, *layer.shape), generator=generator) >= rate
     return layer * mask.to(layer) / (1 - rate)

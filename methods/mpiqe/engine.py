@@ -34,7 +34,7 @@ class Engine:
         self.settings = settings
         self.context = context
         backbone = backbones.load(settings.backbone, context.device)
-        info = backbone.info
+        info = backbones.resolve_vit(settings.backbone, text=True)
         self.lens = Lens(
             info.image_size, info.mean, info.std, torch.device(context.device), settings.autocast
         )

@@ -50,9 +50,9 @@ class MPIQE(Method):
     def policy(self) -> ImagePolicy:
         """Images as they are, unless set otherwise."""
         own = self.settings
+        crop = backbones.resolve_vit(own.backbone, text=True).image_size
         if own.resize_mode == "none":
             return ImagePolicy()
-        crop = backbones.resolve(own.backbone).image_size
         return ImagePolicy(own.resize_mode, own.resize or round(crop * SIDE_TO_CROP))
 
     def reads_annotations(self) -> bool:

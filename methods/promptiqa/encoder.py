@@ -108,9 +108,9 @@ def encoder_info(backbone: str | None, image_size: int | None = None, pool: int 
             raise UsageError("promptiqa.map_pool: only a CLIP tower's maps are pooled")
         size = image_size or 224
         return EncoderInfo(size, size // 8, 768, HALF, HALF)
-    from bench.backbones import resolve
+    from bench.backbones import resolve_vit
 
-    found = resolve(backbone)
+    found = resolve_vit(backbone)
     if image_size not in (None, found.image_size):
         raise UsageError(
             f"promptiqa.image_size: {backbone} takes images of {found.image_size} pixels"
@@ -128,10 +128,10 @@ def build_encoder(
     `UsageError` where weights cannot be had.
     """
     if backbone is not None:
-        from bench.backbones import load, resolve
+        from bench.backbones import load, resolve_vit
 
         visual = copy.deepcopy(load(backbone, "cpu").model.visual)
-        return ClipTower(visual, resolve(backbone).layers, pool)
+        return ClipTower(visual, resolve_vit(backbone).layers, pool)
     module = TapTransformer(info.image_size, 8, info.width, 12, 12)
     if imagenet:
         _load_imagenet(module, weights)

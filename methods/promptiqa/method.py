@@ -177,9 +177,9 @@ class PromptIQA(Method):
         settings = self.settings
         if settings.backbone is None:
             return settings.image_size or 224
-        from bench.backbones import resolve
+        from bench.backbones import resolve_vit
 
-        return int(resolve(settings.backbone).image_size)
+        return resolve_vit(settings.backbone).image_size
 
     def _network(self, path: Path | None = None) -> Network:
         """The network, built at first use; `path` replaces its weights."""

@@ -10,11 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from bench import backbones
-from bench.backbones import BackboneError, load, resolve
+from bench.backbones import BackboneError, load, resolve, resolve_vit
 from bench.backbones._load import Backbone, empty_model
 from tools.tiny.train import encode_text
-
-_SMALL_VIT = {"model": "iqa-bench-tiny"}
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +23,9 @@ def tiny() -> Backbone:
 def test_tiny_is_an_open_clip_model(tiny: Backbone) -> None:
     assert "iqa-bench-tiny" in open_clip.list_models()
     assert isinstance(tiny.model, open_clip.CLIP)
-    assert len(tiny.model.visual.transformer.resblocks) == tiny.info.layers >= 6
+    assert len(tiny.model.visual.transformer.resblocks) == resolve_vit("tiny").layers >= 6
     assert len(tiny.model.transformer.resblocks) >= 6
-    assert tiny.model.visual.conv1.weight.shape[0] == tiny.info.width
+    assert tiny.model.visual.conv1.weight.shape[0] == resolve_vit("tiny").width
     assert tiny.model.visual.image_mean == tiny.info.mean
 
 
@@ -103,16 +101,14 @@ def test_random_weights_are_seeded_and_leave_the_generator_alone() -> None:
 
 def _as_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ViT-B-16 stand for the small architecture, so that files can be written in a moment."""
-    from bench import backbones
-
-    original = backbones._vit
+    original = backbones._described
 
     def small(*args: object) -> backbones.BackboneInfo:
         from dataclasses import replace
 
-        return replace(original(*args), **_SMALL_VIT)  # type: ignore[arg-type]
+        return replace(original(*args), model="iqa-bench-tiny", quick_gelu=False)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(backbones, "_vit", small)
+    monkeypatch.setattr(backbones, "_described", small)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "state dict", "wrapped"])
@@ -150,3 +146,37 @@ def test_a_hub_that_does_not_answer_is_explained(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(open_clip, "create_model", unreachable)
     with pytest.raises(BackboneError, match=r"ViT-B-16:openai.*no route to host.*copy the file"):
         load("ViT-B-16:openai")
+
+
+@pytest.mark.parametrize("name", ["ViT-S-32-alt:random", "RN50:random", "convnext_tiny:random"])
+def test_other_architectures_load_and_give_features(name: str) -> None:
+    loaded = load(name)
+    size = loaded.info.image_size
+    with torch.no_grad():
+        features = loaded.model.encode_image(torch.zeros(1, 3, size, size))
+        texts = loaded.model.encode_text(loaded.tokenizer(["a photo."]))
+    assert features.shape == texts.shape == (1, loaded.info.embed_dim)
+    visual = loaded.model.visual
+    if loaded.info.tower == "vit":
+        info = resolve_vit(name)
+        assert visual.conv1.weight.shape[0] == info.width
+        assert visual.patch_size == (info.patch_size, info.patch_size)
+        assert len(visual.transformer.resblocks) == info.layers
+
+
+def test_the_activation_is_the_weights_own() -> None:
+    def activation(name: str) -> str:
+        block = empty_model(name).visual.transformer.resblocks[0]
+        return type(block.mlp.gelu).__name__
+
+    assert activation("ViT-B-32:openai") == "QuickGELU"
+    assert activation("ViT-B-32:laion2b_s34b_b79k") == "GELU"
+
+
+def test_a_tokenizer_that_is_not_here_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", unreachable)
+    with pytest.raises(BackboneError, match=r"tokenizer could not be had.*no route to host"):
+        load("tiny").tokenizer  # noqa: B018

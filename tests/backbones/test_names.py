@@ -11,8 +11,17 @@ from pathlib import Path
 import pytest
 
 from bench import backbones
-from bench.backbones import BackboneError, identity, list_backbones, resolve
-from bench.util.errors import BenchError
+from bench.backbones import (
+    BackboneError,
+    architectures,
+    identity,
+    list_backbones,
+    require_text,
+    resolve,
+    resolve_vit,
+)
+from bench.backbones.architectures import OPENAI_MODELS
+from bench.util.errors import BenchError, UsageError
 
 
 def test_names_and_identities_do_not_import_torch() -> None:
@@ -35,8 +44,8 @@ def test_vit_means_quickgelu() -> None:
     for name in ("ViT-B-16:openai", "ViT-B-16:random", "ViT-B-16:some/where.pt"):
         info = resolve(name)
         assert info.model == "ViT-B-16-quickgelu"
-        assert (info.image_size, info.patch_size, info.layers) == (224, 16, 12)
-        assert (info.width, info.embed_dim) == (768, 512)
+        assert info.quick_gelu
+        assert (info.image_size, info.embed_dim) == (224, 512)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +55,9 @@ def test_vit_means_quickgelu() -> None:
         ("ViT-B-16", "'ViT-B-16:"),
         ("vit-b-16:openai", "'ViT-B-16:openai'"),
         ("ViT-B-16:opnai", "'ViT-B-16:openai'"),
-        ("RN50:openai", "ViT-B-16:openai"),
+        ("RN50:opnai", "'RN50:openai'"),
+        ("ViT-B-17:openai", "'ViT-B-16:openai'"),
+        ("ViT-B-16-SigLIP:openai", "'ViT-B-16-SigLIP:webli'"),
     ],
 )
 def test_wrong_names_name_the_right_one(wrong: str, right: str) -> None:
@@ -66,6 +77,103 @@ def test_identity_of_a_file_is_its_content(tmp_path: Path) -> None:
     first.write_bytes(b"others!")
     os.utime(first, ns=(1, 1))
     assert identity(f"ViT-B-16:{first}") != expected
+
+
+def test_sizes_and_normalisation_are_open_clips() -> None:
+    import open_clip
+
+    pairs = open_clip.list_pretrained()
+    assert len(pairs) > 100
+    for model, tag in pairs:
+        if "-quickgelu" in model:  # the tag implies it
+            continue
+        info = resolve(f"{model}:{tag}")
+        config = open_clip.get_model_config(info.model)
+        expected = open_clip.get_pretrained_cfg(model, tag)
+        assert info.image_size == config["vision_cfg"]["image_size"]
+        assert info.embed_dim == config["embed_dim"]
+        assert (info.mean, info.std) == (tuple(expected["mean"]), tuple(expected["std"]))
+        assert info.quick_gelu == expected.get("quick_gelu", False)
+        assert open_clip.get_pretrained_cfg(info.model, tag) == expected
+
+
+def test_openais_models_are_those_with_its_tag() -> None:
+    import open_clip
+
+    tagged = set(open_clip.list_pretrained_models_by_tag("openai"))
+    assert {name for name in tagged if "quickgelu" not in name} == OPENAI_MODELS
+
+
+def test_every_architecture_has_a_family_and_resolves() -> None:
+    families = architectures.families()
+    listed = {name for models in families.values() for name in models}
+    assert listed == {name for name in architectures.names() if not name.endswith("-quickgelu")}
+    assert {"ViT-L-14", "ViT-bigG-14"} <= set(families["clip"])
+    assert {"ViT-L-14-CLIPA", "roberta-ViT-B-32"} <= set(families["vit"])
+    assert {"RN50"} <= set(families["resnet"])
+    assert {"ViT-B-16-SigLIP", "convnext_base_w"} <= set(families["timm"])
+    for name in listed:
+        assert resolve(f"{name}:random").embed_dim > 0
+    for name in families["clip"]:
+        assert resolve_vit(f"{name}:random", text=True).layers > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "patch", "layers", "width"),
+    [
+        ("ViT-L-14:openai", 224, 14, 24, 1024),
+        ("ViT-L-14-336:openai", 336, 14, 24, 1024),
+        ("ViT-B-16:laion2b_s34b_b88k", 224, 16, 12, 768),
+        ("ViT-B-32:laion2b_s34b_b79k", 224, 32, 12, 768),
+        ("tiny", 112, 14, 6, 128),
+    ],
+)
+def test_sizes_of_vision_transformers(
+    name: str, size: int, patch: int, layers: int, width: int
+) -> None:
+    info = resolve_vit(name, text=True)
+    assert (info.image_size, info.patch_size) == (size, patch)
+    assert (info.layers, info.width) == (layers, width)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ViT-B-16-SigLIP:webli", "its image tower is timm's vit_base_patch16_siglip_224"),
+        ("RN50:openai", "its image tower is a ResNet"),
+        ("ViT-L-14-CLIPA:datacomp1b", "final_ln_after_pool, no_ln_pre, pool_type"),
+    ],
+)
+def test_towers_that_cannot_be_taken_apart_are_refused(name: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=r"open_clip's own vision transformers") as caught:
+        resolve_vit(name)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ViT-B-16-SigLIP:webli", "hf_tokenizer_name"),
+        ("xlm-roberta-base-ViT-B-32:random", "hf_model_name"),
+        ("coca_ViT-B-32:random", "multimodal_cfg"),
+    ],
+)
+def test_text_towers_that_take_no_context_are_refused(name: str, reason: str) -> None:
+    with pytest.raises(UsageError, match="takes no learned text context") as caught:
+        require_text(name)
+    assert reason in str(caught.value)
+    require_text("RN50:openai")
+
+
+def test_a_file_may_name_the_tag_whose_weights_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(b"weights")
+    plain, tagged = (resolve(f"ViT-B-16:{text}{file}") for text in ("", "laion2b_s34b_b88k:"))
+    assert (plain.model, tagged.model) == ("ViT-B-16-quickgelu", "ViT-B-16")
+    assert plain.file == tagged.file == file
+    assert identity(plain.name)["name"] == "ViT-B-16"
+    assert identity(tagged.name)["name"] == "ViT-B-16:laion2b_s34b_b88k"
+    assert resolve("ViT-B-16:C:/weights/w.pt").file == Path("C:/weights/w.pt")
 
 
 def test_identity_of_tags_and_random_weights() -> None:
