@@ -165,7 +165,7 @@ def draw_lines(
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     elif axis.scale == "linear":
-        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        axes.locator_params("x", integer=True)
     if level is not None:
         axes.axhline(level, color="0.4", lw=0.7, zorder=1)
 

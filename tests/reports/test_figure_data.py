@@ -18,15 +18,15 @@ from bench.metrics import fit_logistic4, logistic4
 from bench.store import Store, artifacts
 from reports.drawing import STYLE
 from reports.figures import boxes, lines, overlays, points
-from reports.figures.sheet import LeftOut, Sheet, View, compose, quality_title
+from reports.figures.sheet import FigureData, LeftOut, Sheet, compose, quality_title
 from tests.fake_results import FakeResults, maker, task
 
 REPEATS = (0.50, 0.62, 0.57, 0.66)
 
 
-def view(store: Store, data_cache: DataCache | None = None) -> View:
+def view(store: Store, data_cache: DataCache | None = None) -> FigureData:
     results = load(store)
-    return View(results, results.protocols[0], results.summary, data_cache)
+    return FigureData(results, results.protocols[0], results.summary, data_cache)
 
 
 def axes_of(sheet: Sheet) -> list[Axes]:
@@ -193,14 +193,18 @@ def test_random_starts(tmp_path: Path) -> None:
     (axes,) = axes_of(sheet)
     assert legend_of(sheet) == ["CoOp"]  # two starts of GRMP make no spread
     assert [text.get_text() for text in axes.get_xticklabels()] == ["50 labels", "100 labels"]
-    for labels in (50, 100):
+    (container,) = axes.containers
+    for number, labels in enumerate((50, 100)):
         medians = [0.595 + shift + labels / 1000 for shift in shifts]
-        place = {line.get_gid(): line for line in axes.get_lines()}
-        line = place[f"median 0 {labels} labels"]
-        assert list(line.get_ydata()) == pytest.approx([np.median(medians)] * 2)
-        dots = [own for own in axes.get_lines() if own.get_linestyle() == "None"]
-        found = dots[(50, 100).index(labels)]
-        assert list(found.get_ydata()) == pytest.approx(medians)
+        middle = container.medians[number].get_ydata()
+        assert list(middle) == pytest.approx([np.median(medians)] * 2)
+        low, high = container.whiskers[2 * number : 2 * number + 2]
+        assert (min(low.get_ydata()), max(high.get_ydata())) == pytest.approx(
+            (min(medians), max(medians))
+        )
+        dots = np.asarray(axes.collections[number].get_offsets())
+        assert list(dots[:, 1]) == pytest.approx(medians)
+        assert set(dots[:, 0]) == {number}
 
 
 # -- points ---------------------------------------------------------------------------------------
@@ -256,6 +260,7 @@ def test_attention_overlays(attended: FakeResults, tmp_path: Path) -> None:
     predictions = attended.store.predictions(run.spec)
     stored = artifacts.attention(attended.store, run.spec)
     assert stored is not None
+    found = stored.maps
     fit = fit_logistic4(predictions["prediction"].to_numpy(), predictions["quality"].to_numpy())
     mapped = logistic4(predictions["prediction"].to_numpy(), *fit.params)
     for place, row in enumerate(stored.rows):
@@ -263,8 +268,12 @@ def test_attention_overlays(attended: FakeResults, tmp_path: Path) -> None:
         assert np.array_equal(drawn[place].images[0].get_array(), own)
         assert drawn[place].get_xlabel() == f"quality {predictions['quality'][row]:.3g}"
         over = drawn[12 + place]
-        assert np.array_equal(over.images[1].get_array(), stored.maps[place])
-        assert over.images[1].get_extent() == [-0.5, 319.5, 239.5, -0.5]
+        heat = np.asarray(over.collections[0].get_array())
+        middle = heat.shape[0] // 8 // 2  # of the finer cells that one of the map's becomes
+        assert np.allclose(heat[middle :: 2 * middle + 1, middle :: 2 * middle + 1], found[place])
+        assert over.images[0].get_extent() == [0, heat.shape[1], heat.shape[0], 0]
+        # One unit of either axis is as long as on the image: 240 by 320 pixels.
+        assert over.get_aspect() == pytest.approx(240 / 320)
         assert over.get_xlabel() == f"predicted {mapped[row]:.3g}"
     assert [drawn[place].get_ylabel() for place in (0, 6, 12)] == [
         "mine\n50 labels",

@@ -8,12 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from bench.analysis.results import load
 from reports import html
 from reports.html.site import Site
-from reports.html.svg import ticks
 from reports.render import Rendered, render
 from tests.fake_results import ENVIRONMENT, maker, task
 
@@ -210,10 +208,3 @@ def test_unreadable_predictions_are_named_and_the_rest_is_there(tmp_path: Path) 
     rendered = render(store, tmp_path / "out")
     assert any("no scatter" in note and "cannot be read" in note for note in rendered.notes)
     assert "no scatter" in (rendered.out / "index.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 2.0), (0.7111, 0.7112), (1e3, 9e5)])
-def test_ticks_lie_within_and_are_few(low: float, high: float) -> None:
-    found = ticks(low, high)
-    assert 2 <= len(found) <= 7
-    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)

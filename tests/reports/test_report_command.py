@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import protocol as protocols
-from reports.figures import Gallery
+from reports.figures.gallery import Gallery
 from reports.written import NAME
 from tests.conftest import run_cli
 from tests.fake_results import maker, task
