@@ -85,6 +85,7 @@ class DataCache:
             dataset = self.dataset(spec)
             names = list(dataset.table["image"])
             cache = cache_folder() / "images"
+            policy = policy.of(dataset.info.name)
             self._images[key] = open_images(dataset.root, names, policy, cache)
         return self._images[key]
 

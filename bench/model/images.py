@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -36,6 +36,11 @@ class ImagePolicy:
     size: int | None = None
     kernel: Kernel = "pillow"
     """Without effect, and set to 'pillow', where nothing is resized."""
+    reduced: tuple[tuple[str, int], ...] = ()
+    """Databases whose images are reduced to a shorter side before that, by 'pillow' whatever the
+    kernel: (name, pixels). So a released code that reads reduced copies is followed."""
+    first: int | None = None
+    """That shorter side in the policy for one database (`of`); larger images alone are reduced."""
 
     def __post_init__(self) -> None:
         if self.resize == "none":
@@ -45,10 +50,16 @@ class ImagePolicy:
                 "ImagePolicy: 'squash' and 'short_side' need a size, 'none' takes none"
             )
 
+    def of(self, dataset: str) -> ImagePolicy:
+        """The policy for the images of one database (its bare name)."""
+        return replace(self, reduced=(), first=dict(self.reduced).get(dataset))
+
     def __repr__(self) -> str:
-        # Records and caches hold this text; policies without a kernel came first.
-        kernel = "" if self.kernel == "pillow" else f", kernel={self.kernel!r}"
-        return f"ImagePolicy(resize={self.resize!r}, size={self.size!r}{kernel})"
+        # Records and caches hold this text; policies without these came first.
+        more = "" if self.kernel == "pillow" else f", kernel={self.kernel!r}"
+        more += f", reduced={self.reduced!r}" if self.reduced else ""
+        more += f", first={self.first}" if self.first else ""
+        return f"ImagePolicy(resize={self.resize!r}, size={self.size!r}{more})"
 
 
 class Images(Protocol):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
+from methods.kit import cache
 from methods.kit.devices import autocast, send
 from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from methods.promptiqa.features import stack_pixels
@@ -21,8 +22,6 @@ from methods.promptiqa.settings import TrainingSettings
 Part = Literal["all", "head", "fusion"]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_] | None
-CACHE_BYTES = 2 * 1024**3
-"""Outputs of a frozen part are kept in memory where they take no more than this."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Plan:
 class Inputs:
     """What the trained part is fed: images, or the outputs of the frozen part before it.
 
-    Outputs of a frozen part are computed once and kept, unless images are mirrored at random or
-    the outputs would not fit into memory.
+    Outputs of a frozen part are computed once and kept within the process's bound, unless images
+    are mirrored at random.
     """
 
     def __init__(
@@ -63,7 +62,9 @@ class Inputs:
     ) -> None:
         self.net, self.info, self.sources = net, info, sources
         self.plan, self.context = plan, context
-        self._kept = [self._outputs(source) for source in sources] if self._keeps() else None
+        # On the CPU whatever the device: maps of many images, of which a step needs a few.
+        self._shelf = cache.shared("cpu").shelf()
+        self._keeps = plan.part != "all" and plan.settings.image_flip == "none"
 
     def mirrored(self, count: int, rng: np.random.Generator) -> Mask:
         """(count,) which images of a group are mirrored; None for none."""
@@ -71,31 +72,14 @@ class Inputs:
 
     def get(self, source: int, rows: npt.NDArray[np.intp], mirrored: Mask) -> Tensor:
         """Inputs of the trained part for `rows`, on the device."""
-        if self._kept is not None:
-            return self._kept[source][torch.from_numpy(rows)].to(self.context.device)
         images = self.sources[source].images
-        return self._frozen([images[int(row)] for row in rows], mirrored)
-
-    def _keeps(self) -> bool:
-        if self.plan.part == "all" or self.plan.settings.image_flip != "none":
-            return False
-        size = self.net.size
-        one = (
-            size.feature
-            if self.plan.part == "fusion"
-            else (size.taps * size.grid**2 * size.tap_width)
+        if not self._keeps:
+            return self._frozen([images[int(row)] for row in rows], mirrored)
+        keys = [(source, int(row)) for row in rows]
+        found = self._shelf.rows(
+            keys, lambda places: self._frozen([images[keys[at][1]] for at in places], None).cpu()
         )
-        return 4 * one * sum(len(source.images) for source in self.sources) <= CACHE_BYTES
-
-    def _outputs(self, source: Source) -> Tensor:
-        step = self.context.batch_size
-        self.net.eval()
-        parts = [
-            self._frozen([source.images[row] for row in range(at, min(at + step, total))], None)
-            for total in [len(source.images)]
-            for at in range(0, total, step)
-        ]
-        return torch.cat([part.float().cpu() for part in parts])
+        return found.to(self.context.device)
 
     def _frozen(self, pixels: Sequence[Pixels], mirrored: Mask) -> Tensor:
         batch = stack_pixels(pixels, self.info.image_size)
@@ -107,4 +91,5 @@ class Inputs:
         if self.plan.part == "all":
             return inputs
         with torch.no_grad(), autocast(self.context.device, self.plan.settings.precision):
-            return self.net.taps(inputs) if self.plan.part == "head" else self.net.features(inputs)
+            frozen = self.net.taps if self.plan.part == "head" else self.net.features
+            return frozen(inputs).float()

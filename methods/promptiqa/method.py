@@ -69,8 +69,10 @@ class PromptIQA(Method):
 
     @property
     def policy(self) -> ImagePolicy:
-        """Whole images, squashed to the encoder's square as the released code does."""
-        return ImagePolicy("squash", self._image_size())
+        """Whole images, squashed to the encoder's square by the recipe's kernel."""
+        kernel, size = self.settings.resize_kernel, self._image_size()
+        reduced = (("spaq", 512),) if kernel == "cv2" else ()
+        return ImagePolicy("squash", size, kernel, reduced)
 
     @property
     def corpus_normalise(self) -> Literal["minmax_train", "range", "none"]:

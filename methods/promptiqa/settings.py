@@ -32,7 +32,11 @@ class ModelSettings(Settings):
     """Datasets whose labels the checkpoint has seen; None takes the paper's twelve."""
     image_size: PositiveInt | None = None
     """Side in pixels that images are resized to whatever their shape; None is the encoder's own.
-    Released code: 224. Paper: not said, but for SPAQ's short side of 512."""
+    Released code: 224. Paper: not said, but for SPAQ's short side of 512, which an antialiased
+    kernel hardly needs."""
+    resize_kernel: Literal["pillow", "cv2"] = "pillow"
+    """What resizes. 'pillow': bicubic with antialiasing. 'cv2': OpenCV's bicubic without (released
+    code), SPAQ's images reduced to a short side of 512 before, as in the copies that it reads."""
     map_pool: PositiveInt = 1
     """Average pooling of a CLIP tower's maps; paper and code have none."""
     map_width: PositiveInt | None = None

@@ -186,6 +186,21 @@ def test_a_policy_is_written_as_before_there_were_kernels():
     assert ImagePolicy(kernel="cv2") == ImagePolicy()
 
 
+def test_a_databases_images_are_reduced_first(tmp_path):
+    policy = ImagePolicy("squash", 8, "cv2", reduced=(("spaq", 20),))
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    small = Image.fromarray(pixels).resize((30, 20), Image.Resampling.BICUBIC)
+    small.save(tmp_path / "b.png")
+    plain = ImagePolicy("squash", 8, "cv2")
+    assert policy.of("livec") == plain
+    reduced, beside = policy.of("spaq"), decode(tmp_path / "b.png", plain)
+    assert (decode(tmp_path / "a.png", reduced) == beside).all()
+    assert (decode(tmp_path / "b.png", reduced) == beside).all()
+    assert (decode(tmp_path / "a.png", policy) != beside).any()  # no database's
+    assert str(reduced) == "ImagePolicy(resize='squash', size=8, kernel='cv2', first=20)"
+
+
 def test_only_another_kernel_makes_another_cache(folder, tmp_path):
     def key(policy):
         return open_images(folder, NAMES, policy, tmp_path / "cache").folder.name
@@ -197,6 +212,7 @@ def test_only_another_kernel_makes_another_cache(folder, tmp_path):
         digest.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())
     assert key(ImagePolicy("squash", 8)) == digest.hexdigest()[:32]
     assert key(ImagePolicy("squash", 8, "cv2")) != key(ImagePolicy("squash", 8))
+    assert key(ImagePolicy("squash", 8, first=9)) != key(ImagePolicy("squash", 8))
 
 
 # -- bad files -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import Context, LabelledSet
+from bench.api import Context, ImagePolicy, LabelledSet
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, UsageError
 from methods.promptiqa import features
@@ -313,6 +313,15 @@ def test_too_few_labels_make_a_shorter_prompt(fitted: PromptIQA) -> None:
 
 def test_embedding(fitted: PromptIQA) -> None:
     assert fitted.embed(TEST).shape == (9, 64)
+
+
+def test_a_released_checkpoint_sees_what_its_authors_code_saw() -> None:
+    given = {"checkpoint": "best_model.pth.tar"}
+    theirs = PromptIQA(PromptIQASettings.model_validate(given), Context())
+    assert theirs.policy.of("livec") == ImagePolicy("squash", 224, "cv2")
+    assert theirs.policy.of("spaq") == ImagePolicy("squash", 224, "cv2", first=512)
+    ours = PromptIQA(PromptIQASettings(), Context())
+    assert ours.policy.of("spaq") == ImagePolicy("squash", 224)
 
 
 def test_images_of_another_size_are_refused(fitted: PromptIQA) -> None:

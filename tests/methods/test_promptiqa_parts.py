@@ -345,6 +345,7 @@ def test_recipes_fill_what_is_not_given() -> None:
     assert tiny.recipe == "tiny"
     assert tiny.corpora == ("demo_authentic", "demo_synthetic", "demo_pretrain")
     assert (paper.groups, official.groups, tiny.groups) == (6, 4, 2)
+    assert (paper.resize_kernel, official.resize_kernel) == ("pillow", "cv2")
     theirs = settings(checkpoint="best_model.pth.tar")
     assert (theirs.recipe, theirs.corpora, theirs.label_scale) == ("official", (), "constants")
     assert len(paper.corpora) == 12

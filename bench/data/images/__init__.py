@@ -188,6 +188,8 @@ def _key(names: Sequence[str], files: Sequence[Path], policy: ImagePolicy) -> st
     parts = [FORMAT, pillow, policy.resize, policy.size]
     if policy.kernel != "pillow":
         parts += [policy.kernel, metadata.version(PACKAGES[policy.kernel])]
+    if policy.first is not None:
+        parts.append(f"first {policy.first}")
     digest = hashlib.sha256(json.dumps(parts).encode())
     for name, file in zip(names, files, strict=True):
         status = file.stat()

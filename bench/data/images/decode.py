@@ -87,6 +87,9 @@ def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
 
 def resize(image: Image.Image, policy: ImagePolicy) -> Pixels:
     """The image (H, W, 3) at the policy's size, by its kernel."""
+    if policy.first is not None and min(image.size) > policy.first:
+        reduced = target_size(image.size, ImagePolicy("short_side", policy.first))
+        image = image.resize(reduced, Image.Resampling.BICUBIC)
     size = target_size(image.size, policy)
     return np.asarray(image) if size == image.size else scaled(image, size, policy.kernel)
 
