@@ -32,7 +32,7 @@ def test_every_protocol_resolves_on_demo_data_with_tiny(name: str) -> None:
     options = Options(name, datasets=Names(("demo",)), assignments=assignments)
     chosen, variants = session.resolve(options, [])
     tasks = chosen.tasks()
-    bases = {spec.partition("@")[0] for task in tasks for spec in (task.train, task.test)}
+    bases = {spec.partition("@")[0] for task in tasks for spec in (*task.sources, task.test)}
     assert tasks
     assert bases <= set(DEMO_SETS)
     assert [row.title for row in variants] == [row.title for row in protocols.load(name).methods]
