@@ -221,6 +221,11 @@ class Method(ABC):
         return ()
 
     @property
+    def corpus_policy(self) -> ImagePolicy:
+        """How images of the corpora are decoded for `pretrain`; by default as for the run."""
+        return self.policy
+
+    @property
     def corpus_normalise(self) -> Literal["minmax_train", "range", "none"]:
         """How corpus labels are scaled for `pretrain`: 'minmax_train', 'range' or 'none'."""
         return "minmax_train"

@@ -22,9 +22,9 @@ Kernel = Literal["pillow", "cv2", "skimage"]
 class ImagePolicy:
     """How an image file becomes the array that a method is given; part of a run's identity.
 
-    `none` keeps the file's own size, `squash` resizes to `size` x `size` whatever the aspect
-    ratio, `short_side` resizes so that the shorter side is `size` pixels. Crops are the method's
-    own.
+    `none` keeps the file's own size, `squash` resizes to `size` x `size`, or to a `size` of (width,
+    height), whatever the aspect ratio, `short_side` resizes so that the shorter side is `size`
+    pixels. Crops are the method's own.
 
     The kernel is what resizes. 'pillow': bicubic with antialiasing. 'cv2': OpenCV's bicubic
     without antialiasing (`INTER_CUBIC`), as many released codes have it; its small images are
@@ -33,7 +33,7 @@ class ImagePolicy:
     """
 
     resize: Literal["none", "squash", "short_side"] = "none"
-    size: int | None = None
+    size: int | tuple[int, int] | None = None
     kernel: Kernel = "pillow"
     """Without effect, and set to 'pillow', where nothing is resized."""
     reduced: tuple[tuple[str, int], ...] = ()
@@ -49,6 +49,8 @@ class ImagePolicy:
             raise ValueError(
                 "ImagePolicy: 'squash' and 'short_side' need a size, 'none' takes none"
             )
+        if self.resize == "short_side" and not isinstance(self.size, int):
+            raise ValueError("ImagePolicy: the size of 'short_side' is one number")
 
     def of(self, dataset: str) -> ImagePolicy:
         """The policy for the images of one database (its bare name)."""

@@ -17,7 +17,6 @@ from methods.grmp.settings import GrmpSettings
 if TYPE_CHECKING:
     from methods.grmp.engine import Engine
 
-CROP_TO_SIDE = 244 / 224
 LEAST_MOVED = 0.01
 """Of ‖θ₀‖. With `tiny` over 50 epochs the released code's loop moves the prompts by 2.5 %, Eq. 4–6
 as printed by 0.04 %."""
@@ -57,11 +56,25 @@ class GRMP(Method):
     @property
     def policy(self) -> ImagePolicy:
         """Squashed to a square somewhat larger than the crop, unless set otherwise."""
-        own = self.settings
-        crop = backbones.resolve_vit(own.backbone, text=True).image_size
+        own, size = self.settings, self._in_proportion(244)
         if own.resize_mode == "none":
             return ImagePolicy()
-        return ImagePolicy(own.resize_mode, own.resize or round(crop * CROP_TO_SIDE))
+        return ImagePolicy(own.resize_mode, own.resize or size, own.kernel)
+
+    @property
+    def corpus_policy(self) -> ImagePolicy:
+        """Likewise, by settings of pre-training's own: fine-tuning does not change the prompts."""
+        own = self.settings
+        size = own.corpus_resize or self._in_proportion(256)
+        return ImagePolicy("squash", size, own.corpus_kernel)
+
+    def _in_proportion(self, pixels: int) -> int:
+        """What `pixels` are to a crop of 224, for the backbone's crop.
+
+        Raises `UsageError` for a backbone that cannot be prompted.
+        """
+        crop = backbones.resolve_vit(self.settings.backbone, text=True).image_size
+        return round(pixels * crop / 224)
 
     def trained_on(self) -> tuple[str, ...]:
         """The corpora; for a checkpoint, what `weights_trained_on` says that it has seen."""

@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from bench.api import Context, Epoch, LabelledSet
+from bench.api import Context, Epoch, LabelledSet, Pixels
 from methods.grmp import meta
 from methods.grmp.pipeline import Pipeline
 from methods.grmp.prompt_settings import PretrainSettings
@@ -29,6 +30,16 @@ class Batch(NamedTuple):
     """(n,) in 0–1."""
     seed: int = 0
     """Of the step's dropout."""
+
+
+@dataclass(frozen=True)
+class Whole(Crop):
+    """All of a square image, shrunk to the size of a crop."""
+
+    def pixels(self, size: int) -> Pixels:
+        """(size, size, 3) uint8."""
+        image = Image.fromarray(self.images[self.index])
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
 class Learner(Protocol):
@@ -91,6 +102,11 @@ class Pretrainer:
             logits, torch.tensor(batch.labels, dtype=logits.dtype).to(logits.device)
         )
 
+    def asked(self, task: Task, places: Sequence[int] | Indices) -> list[Crop]:
+        """What a query step sees of some of a task's images."""
+        kind = Whole if self.settings.query_view == "whole" else Crop
+        return [kind(task.images, int(task.rows[place]), CENTRE, None) for place in places]
+
     def _judge(self, theta: list[Tensor], held: Sequence[Task]) -> dict[str, float]:
         """Mean SRCC over the held-out part of the tasks at θ; remembers the best θ."""
         if not held:
@@ -107,7 +123,7 @@ class Pretrainer:
     def _srcc(self, task: Task) -> float:
         from scipy.stats import spearmanr
 
-        features = self.pipeline.image_features(crops_of(task, range(len(task)), None))
+        features = self.pipeline.image_features(self.asked(task, range(len(task))))
         logits = self.pipeline.model.logits(features, self.pipeline.quality_texts())
         scores = logits.softmax(dim=-1)[:, 0].cpu().numpy()
         if not np.ptp(scores) or not np.ptp(task.scores):
@@ -143,7 +159,7 @@ class MetaTraining:
 
     def __init__(self, trainer: Pretrainer) -> None:
         own = trainer.settings
-        self.context, self.settings = trainer.context, own
+        self.trainer, self.context, self.settings = trainer, trainer.context, own
         self.learner = meta.MetaLearner(
             trainer.loss,
             trainer.parameters,
@@ -199,7 +215,7 @@ class MetaTraining:
             learnt, asked = supports[step % len(supports)], queries[step % len(queries)]
             yield (
                 Batch(crops_of(support, learnt, rng), support.scores[learnt], seeds[0]),
-                Batch(crops_of(query, asked, None), query.scores[asked], seeds[1]),
+                Batch(self.trainer.asked(query, asked), query.scores[asked], seeds[1]),
             )
 
 
@@ -236,14 +252,9 @@ class PlainTraining:
         return losses
 
 
-def crops_of(
-    task: Task, places: Sequence[int] | Indices, rng: np.random.Generator | None
-) -> list[Crop]:
-    """Random crops of some of a task's images, or their centres where there is no `rng`."""
-    return [
-        Crop(task.images, int(task.rows[place]), CENTRE if rng is None else draw(rng), None)
-        for place in places
-    ]
+def crops_of(task: Task, places: Sequence[int] | Indices, rng: np.random.Generator) -> list[Crop]:
+    """Random crops of some of a task's images."""
+    return [Crop(task.images, int(task.rows[place]), draw(rng), None) for place in places]
 
 
 def _chunks(order: Indices, size: int) -> list[Indices]:

@@ -30,12 +30,6 @@ class PromptSettings(Settings):
 
     backbone: str = "ViT-B-16:openai"
     """CLIP to adapt. Paper and code: ViT-B/16 of OpenAI."""
-    resize_mode: Literal["squash", "short_side", "none"] = "squash"
-    """How a file becomes the image that is cropped. Paper: unstated. Code: resized to a square
-    whatever the aspect ratio."""
-    resize: int | None = Field(default=None, ge=1)
-    """Pixels of the square or the short side; by default 244 for a crop of 224, in proportion for
-    other crops. Paper: unstated. Code: 244 (pre-training: 256)."""
     normalisation: Literal["imagenet", "clip"] = "imagenet"
     """Mean and spread that pixels are normalised with, the teacher's too. Paper: unstated. Code:
     ImageNet's, not CLIP's own."""
@@ -106,6 +100,16 @@ class PretrainSettings(PromptSettings):
     corpora: tuple[str, ...] = Field(default=REAL_CORPORA, min_length=1)
     """Where the tasks come from. Paper and code: TID2013 and KADID-10k. Default of `tiny`: the demo
     set."""
+    corpus_resize: int | None = Field(default=None, ge=1)
+    """Pixels of the square that a corpus image becomes, whatever its aspect ratio; by default 256
+    for a crop of 224, in proportion for other crops. Paper: unstated. Code: 256."""
+    corpus_kernel: Literal["pillow", "cv2", "skimage"] = "pillow"
+    """What resizes it (see `ImagePolicy`). Paper: unstated. Code: scikit-image's `resize`, which
+    needs that package; recipe `official` has it."""
+    query_view: Literal["whole", "centre"] = "whole"
+    """What a query step sees of an image: all of it, shrunk to the crop's size, or the central
+    crop; a support step sees a random crop, mirrored half of the time. Paper: unstated. Code:
+    whole, shrunk from the file rather than from the square of `corpus_resize`."""
     types_per_corpus: int | None = Field(default=24, ge=1)
     """Distortion types of each corpus that make tasks, the first ones by number; none: all. Paper:
     all, presumably. Code: 24, which are TID2013's and all of KADID's but the last, contrast

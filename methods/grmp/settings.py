@@ -1,28 +1,31 @@
 """The settings of GRMP-IQA. Each says what the paper states and what the released code does.
 
-Defaults are the paper's, with the released code filling in what the paper leaves open. `recipe`
-replaces them as a set (`recipes.py`); a setting that is given wins over its recipe. The model's and
-pre-training's settings are in `prompt_settings.py`.
+Defaults of fine-tuning are the paper's, with the released code filling in what the paper leaves
+open. `recipe` replaces them as a set (`recipes.py`); a setting that is given wins over its recipe.
+The model's and pre-training's settings are in `prompt_settings.py`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from methods.grmp.prompt_settings import DEMO_CORPORA, PretrainSettings
-from methods.grmp.recipes import RECIPES, RecipeName, default_recipe
+from methods.grmp.recipes import RECIPES, TINY_OFFICIAL, RecipeName, default_recipe
+
+Pixels = Annotated[int, Field(ge=1)]
 
 
 class GrmpSettings(PretrainSettings):
     """All settings, fine-tuning (§3.4) included."""
 
-    recipe: RecipeName = "paper"
-    """Named set of settings: 'paper', 'official' (the released code), 'supervised' (the paper's
-    full-data runs), 'tiny' (the tiny backbone's default, and there what 'supervised' means too,
-    whose sizes and rates are ViT-B/16's)."""
+    recipe: RecipeName = "default"
+    """Named set of settings: 'default' (pre-training as released, fine-tuning as printed), 'paper'
+    (both as printed), 'official' (both as released), 'supervised' (the default with the paper's
+    fine-tuning on full data), 'tiny' (the tiny backbone's default, and there what 'supervised'
+    means too, whose sizes and rates are ViT-B/16's)."""
     weights: Path | None = None
     """A checkpoint to start from instead of pre-training: one of the authors' files or one of
     ours."""
@@ -30,6 +33,17 @@ class GrmpSettings(PretrainSettings):
     """Databases that `weights` has seen: cells tested on them get a dagger. Default: the corpora of
     the authors' prompts, and LIVEC, on whose scores their code chooses among the checkpoints. A
     fine-tuned file has seen its target too: name it."""
+    resize_mode: Literal["squash", "short_side", "none"] = "squash"
+    """How a file becomes the image that is cropped, in fine-tuning and prediction. Paper: unstated.
+    Code: resized to a square whatever the aspect ratio. Supervised (DEIQT's): not at all, but for
+    sets of large images, to which a protocol's `set_for` gives a size."""
+    resize: Pixels | tuple[Pixels, Pixels] | None = None
+    """Pixels of the square or the short side, or [width, height]; by default 244 for a crop of 224,
+    in proportion for other crops. Paper: unstated. Code: 244."""
+    kernel: Literal["pillow", "cv2"] = "pillow"
+    """What resizes (see `ImagePolicy`). Paper: unstated. Code: OpenCV's bicubic, without
+    antialiasing; so 'cv2' is the default where `weights` is given, for the authors' were trained
+    on such images."""
     finetuning: bool = True
     """Learn from the labels; false: zero-shot after pre-training (Table 4)."""
     trained_blocks: int = Field(default=4, ge=0)
@@ -114,13 +128,22 @@ class GrmpSettings(PretrainSettings):
             return given
         backbone = given.get("backbone", cls.model_fields["backbone"].default)
         name = given.get("recipe") or default_recipe(str(backbone))
-        if name == "supervised" and default_recipe(str(backbone)) == "tiny":
-            name = "tiny"
-        filled = {"corpora": DEMO_CORPORA} if str(backbone) == "tiny" else {}
-        filled |= RECIPES.get(name, {})
+        filled: dict[str, Any] = {"corpora": DEMO_CORPORA} if str(backbone) == "tiny" else {}
+        filled |= {"kernel": "cv2"} if given.get("weights") else {}
+        if default_recipe(str(backbone)) == "tiny":
+            name = "tiny" if name == "supervised" else name
+            filled |= {**RECIPES.get(name, {}), **(TINY_OFFICIAL if name == "official" else {})}
+        else:
+            filled |= RECIPES.get(name, {})
         if "lambda" in given:
             filled.pop("lam", None)
         return {**filled, **given, "recipe": name}
+
+    @model_validator(mode="after")
+    def _rectangle(self) -> Self:
+        if isinstance(self.resize, tuple) and self.resize_mode != "squash":
+            raise ValueError("resize: [width, height] goes with resize_mode=squash")
+        return self
 
     @field_validator("scenes", "corpora", "words", "weights_trained_on", mode="before")
     @classmethod

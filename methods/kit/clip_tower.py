@@ -134,7 +134,9 @@ class VisualTower(nn.Module):
         if isinstance(self.prompt_proj, nn.Linear):
             spread = math.sqrt(2 / width)
             self.prompt_proj.weight.normal_(0, spread, generator=generator)
-            self.prompt_proj.bias.zero_()
+            # As `nn.Linear` leaves it; VPT's code draws the weight anew and not the bias.
+            least = 1 / math.sqrt(width)
+            self.prompt_proj.bias.uniform_(-least, least, generator=generator)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, 3, S, S) to the first block's tokens (B, 1 + N, d)."""

@@ -12,9 +12,10 @@ import torch
 
 from bench.api import ArrayImages, Context, LabelledSet
 from methods.grmp import meta
-from methods.grmp.pretrain import Batch, MetaTraining
+from methods.grmp.pretrain import Batch, MetaTraining, Pretrainer, Whole
 from methods.grmp.settings import GrmpSettings
 from methods.grmp.tasks import Task, tasks_of
+from methods.kit.views import CENTRE, Crop
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -43,6 +44,7 @@ class Visits:
 
     settings: GrmpSettings
     context: Context
+    asked = Pretrainer.asked
 
     def __post_init__(self) -> None:
         self.parameters = [torch.nn.Parameter(torch.zeros(1))]
@@ -127,6 +129,20 @@ def test_whose_adam_goes_on(recipe: Any, steps: list[int]) -> None:
         loop.epoch(epoch, tasks)
         made.append(int(loop.optimiser.state[trainer.parameters[0]]["step"]))
     assert made == steps
+
+
+def test_a_query_step_sees_whole_images() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    pixels = Whole(ArrayImages([image]), 0, CENTRE, None).pixels(16)
+    assert pixels.shape == (16, 16, 3)
+    # Antialiased: means of about two by two, over the whole image.
+    means = image.reshape(16, 2, 16, 2, 3).mean(axis=(1, 3))
+    assert np.corrcoef(pixels.ravel(), means.ravel())[0, 1] > 0.9
+    for view, kind in (("whole", Whole), ("centre", Crop)):
+        loop, _ = training(query_view=view)
+        pair = next(loop.pairs(tasks_of([TID])[0], 0, rng))
+        assert [type(crop) for crop in (pair[0].crops[0], pair[1].crops[0])] == [Crop, kind]
 
 
 def test_few_types_make_few_tasks() -> None:

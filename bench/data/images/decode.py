@@ -115,9 +115,13 @@ def target_size(size: tuple[int, int], policy: ImagePolicy) -> tuple[int, int]:
 
     >>> target_size((1024, 768), ImagePolicy("short_side", 384))
     (512, 384)
+    >>> target_size((1024, 768), ImagePolicy("squash", (384, 512)))
+    (384, 512)
     """
     if policy.resize == "none" or policy.size is None:
         return size
+    if isinstance(policy.size, tuple):
+        return policy.size
     if policy.resize == "squash":
         return policy.size, policy.size
     width, height = size

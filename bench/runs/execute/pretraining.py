@@ -115,7 +115,7 @@ def corpora(facts: Facts, work: Pretraining, data_cache: DataCache) -> list[Labe
                 split_alike=work.split_corpora,
             )
         scores = normalise(dataset.quality, rows, facts.corpus_normalise, dataset)[rows]
-        images = data_cache.images(name, facts.policy)
+        images = data_cache.images(name, facts.corpus_policy)
         sets.append(selection.labelled(dataset, rows, images, scores))
     return sets
 

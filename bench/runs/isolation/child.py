@@ -62,6 +62,7 @@ class Served:
         return Facts(
             name=method.name,
             policy=method.policy,
+            corpus_policy=method.corpus_policy,
             learns=type(method).learns(),
             real_names=method.real_names,
             oracle_of=method.oracle_of(),

@@ -45,6 +45,8 @@ class Facts:
     """The method's name without argument."""
     policy: ImagePolicy
     """How images are decoded for it."""
+    corpus_policy: ImagePolicy
+    """How images of corpora are."""
     learns: bool
     """Whether it has a `fit`."""
     real_names: bool
