@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import (
@@ -29,15 +28,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from methods.kit.clip_tower import TextPrompts, TextTower
+    from methods.kit.trainer import Trainer
+
+Rows = npt.NDArray[np.int64]
+"""Which views a step shows: image times `views` plus number of the view, (B,)."""
+
+TINY: dict[str, Any] = {"steps": 600, "epoch_steps": 60}
+"""What differs with the tiny backbone: seconds on one core."""
 
 
 class CoopSettings(ImageSettings):
     """The context and its training; defaults are CoOp's."""
 
-    words: tuple[str, str] = ("high quality.", "low quality.")
-    """Behind the context, good end first."""
+    tiny: ClassVar[dict[str, Any]] = {**TINY, "lr": 0.02}
+    """Defaults with the tiny backbone: fewer steps, at a rate that moves contexts as far."""
+    words: tuple[str, str] = ("high quality", "low quality")
+    """The class token's words, good end first; a full stop is added, as CoOp's code does."""
     n_context: int = Field(default=16, ge=1)
     """Context vectors. CoOp: 16."""
+    class_position: Literal["front", "middle", "end"] = "end"
+    """Where the words stand: before, amid or behind the context. CoOp: 'end' in its main results,
+    'middle' as the variant."""
     class_specific: bool = False
     """A context of its own for each end (CoOp's CSC)."""
     prompt_seed: int = Field(default=0, ge=0)
@@ -45,23 +56,50 @@ class CoopSettings(ImageSettings):
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     """Between label and probability of the good end."""
     lr: float = Field(default=2e-3, gt=0)
-    """Of SGD, cosine over the epochs."""
+    """Of SGD, cosine to `final_lr`. CoOp: 2e-3."""
+    final_lr: float = Field(default=0.0, ge=0)
+    """Where the cosine ends. CoOp: 0."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of SGD."""
+    """Of SGD. CoOp: 0.9."""
     weight_decay: float = Field(default=5e-4, ge=0)
-    """Of SGD."""
-    epochs: int = Field(default=50, ge=1)
-    """Passes over the training images."""
+    """Of SGD. CoOp: 5e-4."""
+    steps: int = Field(default=10_000, ge=1)
+    """Updates of the context, whatever the number of labels, so that few labels train as long.
+    CoOp counts epochs: 200 over 16 shots a class, which on its own example (Caltech-101, batches
+    of 32) are 10,000 updates."""
+    epoch_steps: int = Field(default=50, ge=1)
+    """Updates that count as an epoch in schedules, curves and evaluations. CoOp, as above: 50."""
+    rate_per: Literal["epoch", "step"] = "epoch"
+    """How often the rate is set. CoOp: once an epoch."""
     warmup_epochs: int = Field(default=1, ge=0)
     """First epochs, at `warmup_lr`."""
     warmup_lr: float = Field(default=1e-5, gt=0)
     """CoOp: 1e-5."""
     batch_size: int = Field(default=32, ge=1)
-    """Training images a step."""
+    """Views a step. CoOp: 32."""
     augment: bool = True
     """Random crops and flips."""
     views: int = Field(default=8, ge=1)
-    """Distinct crops of an image in a whole fit; the features of each are kept."""
+    """Distinct crops of an image in a whole fit, whose features are computed once. A whole image
+    (positions=false) has two whatever this says: as it is, and mirrored."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized_to_the_backbone(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("backbone") == "tiny":
+            return {**cls.tiny, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _whole_epochs(self) -> Self:
+        if self.steps % self.epoch_steps:
+            raise ValueError(f"steps={self.steps} are no whole epochs of {self.epoch_steps} steps")
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all."""
+        return self.steps // self.epoch_steps
 
 
 class Coop(Method):
@@ -93,8 +131,8 @@ class Coop(Method):
 
     @classmethod
     def small(cls, argument: str | None) -> dict[str, Any]:
-        """Steps that are few and large."""
-        return {"epochs": 40, "lr": 0.02, "batch_size": 4, "augment": False}
+        """Few steps, and no crops that would have to be encoded."""
+        return {"steps": 60, "epoch_steps": 30, "augment": False, "n_context": 4}
 
     @property
     def policy(self) -> ImagePolicy:
@@ -103,33 +141,31 @@ class Coop(Method):
         return self.settings.policy
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
-        """SGD on the context alone; everything else is frozen."""
+        """SGD on the context alone; everything else is frozen.
+
+        An epoch's `moved` is how far the context has come from its start, ‖θ − θ₀‖ / ‖θ₀‖.
+        """
         import torch
 
-        own = self.settings
         low, high = float(train.scores.min()), float(train.scores.max())
         if low < 0 or high > 1:
             raise UsageError(
                 f"{self.name}: training labels run from {low:g} to {high:g}, but probabilities "
                 "need 0 to 1; set the protocol's 'normalise'"
             )
-        labels = torch.tensor(train.scores, dtype=torch.float32, device=self.context.device)
-        context = self.prompts.ctx.requires_grad_(True)
-        optimiser = torch.optim.SGD(
-            [context], own.lr, momentum=own.momentum, weight_decay=own.weight_decay
-        )
-        for epoch in range(own.epochs):
-            optimiser.param_groups[0]["lr"] = self._rate(epoch)
-            total = 0.0
-            for batch in self._batches(len(train), epoch):
-                shown = [Crop(train.images, i, view, (i, view)) for i, view in batch]
-                images = self.encoder.crops(shown)
-                loss = self._loss(self._logits(images), labels[[i for i, _ in batch]])
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                total += loss.item() * len(batch)
-            yield Epoch(total / len(train), total=own.epochs)
+        start = self.prompts.ctx.detach().clone()
+        self.prompts.ctx.requires_grad_(True)
+        trainer = self._trainer(train)
+        training, monitored = trainer.run(), None
+        while True:
+            try:
+                epoch = training.send(monitored)
+            except StopIteration:
+                break
+            moved = torch.linalg.vector_norm(self.prompts.ctx.detach() - start)
+            epoch.diagnostics["moved"] = float(moved / torch.linalg.vector_norm(start))
+            monitored = yield epoch
+        self.prompts.ctx.requires_grad_(False)
 
     def predict(self, images: Images) -> Scores:
         """Probability of the good end, (n,) in 0–1."""
@@ -162,13 +198,77 @@ class Coop(Method):
 
         own, backbone = self.settings, self.encoder.backbone
         self._tower = TextTower(private_copy(backbone.model))
-        tokens = backbone.tokenizer(list(own.words)).to(self.context.device)
-        prompts = TextPrompts(self._tower, tokens, own.n_context).to(self.context.device)
-        if own.class_specific:
-            prompts.ctx = torch.nn.Parameter(prompts.ctx.detach().repeat(len(own.words), 1, 1))
+        tokens = backbone.tokenizer([f"{word}." for word in own.words]).to(self.context.device)
+        bare = backbone.tokenizer(list(own.words))
+        ahead = {"front": 0, "middle": own.n_context // 2, "end": own.n_context}
+        prompts = TextPrompts(
+            self._tower,
+            tokens,
+            own.n_context,
+            shared=not own.class_specific,
+            ahead=ahead[own.class_position],
+            # Without start and end: how many tokens the words take, the full stop left out.
+            words=(bare.argmax(dim=-1) - 1).tolist(),
+        ).to(self.context.device)
         generator = torch.Generator(self.context.device)
         prompts.initialise(generator.manual_seed(self.context.seed_for("prompts", own.prompt_seed)))
         return prompts
+
+    def _trainer(self, train: LabelledSet) -> Trainer[int]:
+        import torch
+
+        from methods.kit import optimisers
+        from methods.kit.schedules import Schedule, cosine, warmed_up
+        from methods.kit.trainer import At, Trainer
+
+        own, device = self.settings, self.context.device
+        features = self._features(train.images)
+        views = len(features) // len(train)
+        labels = torch.tensor(train.scores, dtype=torch.float32, device=device)
+
+        def loss(rows: Sequence[int], at: At) -> Tensor:
+            shown = torch.as_tensor(rows, device=device)
+            return self._loss(self._logits(features[shown]), labels[shown // views])
+
+        factor = cosine(own.epochs - own.warmup_epochs, own.final_lr / own.lr)
+        if own.warmup_epochs:
+            factor = warmed_up(factor, own.warmup_epochs, own.warmup_lr / own.lr)
+        schedule = Schedule(own.lr, own.epochs, factor, own.rate_per)
+        optimiser = optimisers.build(
+            "sgd", self.prompts.named_parameters(), own.lr, own.weight_decay, own.momentum
+        )
+
+        def batches(epoch: int) -> Sequence[Sequence[int]]:
+            return self._batches(len(train), views, epoch)  # type: ignore[return-value]
+
+        return Trainer(self.prompts, optimiser, schedule, batches, loss, self.context)
+
+    def _features(self, images: Images) -> Tensor:
+        """Features of all views that training may show, (n · views, e)."""
+        shown = [
+            Crop(images, index, view, (images.digest(index), view))
+            for index in range(len(images))
+            for view in self._views(index)
+        ]
+        return self.encoder.crops(shown)
+
+    def _views(self, image: int) -> list[View]:
+        if not self.settings.augment:
+            return [CENTRE]
+        if not self.settings.positions:
+            return [CENTRE, CENTRE._replace(flip=True)]
+        numbers = range(self.settings.views)
+        return [draw(self.context.rng("view", image, number)) for number in numbers]
+
+    def _batches(self, count: int, views: int, epoch: int) -> Rows:
+        """The views of each step of an epoch, (steps, B): images in random order, round and round,
+        each with one of its views."""
+        own, rng = self.settings, self.context.rng("epoch", epoch)
+        needed = own.epoch_steps * own.batch_size
+        rounds = -(-needed // count)
+        order = np.concatenate([rng.permutation(count) for _ in range(rounds)])[:needed]
+        shown = order * views + rng.integers(views, size=needed)
+        return shown.reshape(own.epoch_steps, own.batch_size)
 
     def _logits(self, images: Tensor) -> Tensor:
         """Image features (B, e) to logits (B, 2), good end first."""
@@ -185,47 +285,39 @@ class Coop(Method):
             return F.mse_loss(logits.softmax(dim=-1)[:, 0], labels)
         return F.cross_entropy(logits, _ends(labels))
 
-    def _rate(self, epoch: int) -> float:
-        own = self.settings
-        if epoch < own.warmup_epochs:
-            return own.warmup_lr
-        return own.lr * 0.5 * (1 + math.cos(math.pi * epoch / own.epochs))
-
-    def _batches(self, count: int, epoch: int) -> list[list[tuple[int, View]]]:
-        """Every image once in random order, with the view of it that is shown."""
-        rng = self.context.rng("epoch", epoch)
-        order = rng.permutation(count).tolist()
-        shown = [(i, self._view(i, int(rng.integers(self.settings.views)))) for i in order]
-        size = self.settings.batch_size
-        return [shown[start : start + size] for start in range(0, count, size)]
-
-    def _view(self, image: int, number: int) -> View:
-        if not self.settings.augment:
-            return CENTRE
-        return draw(self.context.rng("view", image, number))
-
 
 class ClipIqaPlusSettings(CoopSettings):
-    """CLIP-IQA+: whole images without positions, squared error (released configuration)."""
+    """CLIP-IQA+: whole images without positions, squared error; defaults are the released
+    configuration's, on a ViT instead of its ResNet-50."""
 
+    tiny: ClassVar[dict[str, Any]] = {**TINY, "lr": 0.1}
     positions: bool = False
     """Positional embeddings; CLIP-IQA leaves them out."""
     resize_mode: Literal["squash", "short_side", "none"] = "none"
     """How a file becomes an image; CLIP-IQA keeps its size."""
     words: tuple[str, str] = ("Good photo.", "Bad photo.")
-    """Behind the context, good end first."""
+    """The class token's words, good end first. Released: these, full stop included, and another
+    one added."""
+    class_position: Literal["front", "middle", "end"] = "middle"
+    """Where the words stand. Released: eight context vectors on either side."""
     loss: Literal["cross_entropy", "mse"] = "mse"
     """Between label and probability of the good end."""
+    final_lr: float = Field(default=1e-7, ge=0)
+    """Where the cosine ends. Released: 1e-7."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """Of SGD."""
+    """Of SGD. Released: none."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Of SGD."""
+    """Of SGD. Released: none."""
+    steps: int = Field(default=300_000, ge=1)
+    """Updates of the context. Released: a cosine over 300,000 iterations."""
+    epoch_steps: int = Field(default=10_000, ge=1)
+    """Updates that count as an epoch. Released: an evaluation every 10,000."""
+    rate_per: Literal["epoch", "step"] = "step"
+    """How often the rate is set. Released: every iteration."""
     warmup_epochs: int = Field(default=0, ge=0)
-    """First epochs, at `warmup_lr`."""
+    """First epochs, at `warmup_lr`. Released: none."""
     batch_size: int = Field(default=64, ge=1)
-    """Training images a step."""
-    views: int = Field(default=2, ge=1)
-    """Draws of an image: flipped or not."""
+    """Images a step. Released: 64."""
 
 
 class ClipIqaPlus(Coop):
@@ -234,11 +326,6 @@ class ClipIqaPlus(Coop):
     name = "clipiqa_plus"
     Settings: ClassVar[type[ClipIqaPlusSettings]] = ClipIqaPlusSettings
     settings: ClipIqaPlusSettings
-
-    @classmethod
-    def small(cls, argument: str | None) -> dict[str, Any]:
-        """Steps that are few and large, and a short context."""
-        return {"epochs": 30, "lr": 0.1, "batch_size": 4, "n_context": 4}
 
 
 def _ends(labels: Tensor) -> Tensor:

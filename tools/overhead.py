@@ -105,7 +105,7 @@ def measure_start(rounds: int) -> None:
 
 def measure_training(rounds: int, epochs: int) -> None:
     """Print the harness's share of a training run."""
-    side = Side(TRAINED, 1, backbone="tiny", epochs=epochs)
+    side = Side(TRAINED, 1, backbone="tiny", steps=2 * epochs, epoch_steps=2)
 
     def harness() -> float:
         side.clear()

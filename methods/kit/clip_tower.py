@@ -280,11 +280,13 @@ class TextTower(nn.Module):
 
 
 class TextPrompts(nn.Module):
-    """Learned context in front of fixed words (CoOp): [SOT] v1 … vM words [EOT].
+    """Learned context beside fixed words (CoOp): [SOT] v1 … vM words [EOT].
 
     The context (M, d) is shared by all texts, or (C, M, d), one for each. `token_prefix` (C, 1, d)
     and `token_suffix` (C, 76 - M, d) are the embeddings of what stays; `ends` (C,) says where each
-    text ends.
+    text ends. `ahead` context vectors stand before the words, all of them by default, and the
+    others behind the first `words` tokens of each text (CoOp's class token in the middle or in
+    front).
     """
 
     ends: Tensor
@@ -292,9 +294,17 @@ class TextPrompts(nn.Module):
     token_suffix: Tensor
 
     def __init__(
-        self, tower: TextTower, tokens: Tensor, n_context: int, shared: bool = True
+        self,
+        tower: TextTower,
+        tokens: Tensor,
+        n_context: int,
+        shared: bool = True,
+        ahead: int | None = None,
+        words: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self.ahead = n_context if ahead is None else ahead
+        self.words = tuple(words) or (0,) * len(tokens)
         embedded = tower.token_embedding(tokens).detach()
         texts, length, width = embedded.shape
         shape = (n_context, width) if shared else (texts, n_context, width)
@@ -311,4 +321,13 @@ class TextPrompts(nn.Module):
     def forward(self) -> Tensor:
         """The texts as token embeddings (C, 77, d)."""
         context = self.ctx.expand(len(self.token_prefix), -1, -1)
-        return torch.cat([self.token_prefix, context, self.token_suffix], dim=1)
+        if self.ahead == context.shape[1]:
+            return torch.cat([self.token_prefix, context, self.token_suffix], dim=1)
+        texts = zip(self.token_prefix, context, self.token_suffix, self.words, strict=True)
+        before = self.ahead
+        return torch.stack(
+            [
+                torch.cat([start, own[:before], rest[:count], own[before:], rest[count:]])
+                for start, own, rest, count in texts
+            ]
+        )

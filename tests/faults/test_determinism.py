@@ -20,7 +20,7 @@ from bench.runs.plan import Planner
 from bench.store import Store
 from tests.conftest import Bench
 
-TRAINED = {"coop": {"epochs": 2, "n_context": 2}, "linear_probe": {"epochs": 5}}
+TRAINED = {"coop": {"steps": 4, "epoch_steps": 2, "n_context": 2}, "linear_probe": {"epochs": 5}}
 
 
 @pytest.mark.parametrize("method", TRAINED)

@@ -11,6 +11,10 @@ import torch
 
 from bench import backbones, registry
 from bench.api import Context, LabelledSet
+from bench.data import selection
+from bench.data.data_cache import DataCache
+from bench.data.splits import make_split
+from bench.metrics import srcc
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, UsageError
 from methods.clipiqa import ATTRIBUTES
@@ -18,7 +22,7 @@ from methods.coop import Coop
 from methods.grmp.method import GRMP
 
 SIDE = 122
-SCHEDULE = {"lr": 0.02, "epochs": 4, "n_context": 4, "batch_size": 16, "momentum": 0.9}
+SHORT = {"steps": 4, "epoch_steps": 1, "n_context": 4}
 
 
 def labelled(count: int = 8, side: int = SIDE) -> LabelledSet:
@@ -54,12 +58,17 @@ def test_regulation_of_strength_zero_is_coop(scope: str) -> None:
         augment="none",
         optimiser="sgd",
         schedule="cosine",
-        warmup_epochs=1,
+        warmup_epochs=0,
         weight_decay=5e-4,
         labels="as_given",
-        **{**SCHEDULE, "lambda": 0.0},
+        epochs=4,
+        batch_size=8,
+        lr=0.02,
+        momentum=0.9,
+        **{"n_context": 4, "lambda": 0.0},
     )
-    coop = build("coop", augment=False, **SCHEDULE)
+    settings = {**SHORT, "warmup_epochs": 0, "batch_size": 8, "lr": 0.02, "momentum": 0.9}
+    coop = build("coop", augment=False, **settings)
     assert isinstance(grmp, GRMP)
     train = labelled()
     start = coop.predict(train.images)
@@ -75,7 +84,7 @@ def test_regulation_of_strength_zero_is_coop(scope: str) -> None:
 @pytest.mark.parametrize("name", ["coop", "clipiqa_plus"])
 def test_training_fits_the_labels_and_nothing_but_the_context(name: str, tmp_path: Path) -> None:
     before = {k: v.clone() for k, v in backbones.shared("tiny").model.state_dict().items()}
-    method, train = build(name, n_context=4, epochs=6, lr=0.05), labelled()
+    method, train = build(name, n_context=4, steps=60, epoch_steps=10, lr=0.05), labelled()
     losses = [epoch.loss for epoch in method.fit(train)]
     assert losses[-1] < losses[0]
     after = backbones.shared("tiny").model.state_dict()
@@ -89,10 +98,117 @@ def test_training_fits_the_labels_and_nothing_but_the_context(name: str, tmp_pat
 
 
 def test_contexts_of_their_own_are_drawn_apart() -> None:
-    method = build("coop", class_specific=True, n_context=4)
+    method = build("coop", class_specific=True, **SHORT)
     assert method.prompts.ctx.shape == (2, 4, 64)
     assert not torch.equal(method.prompts.ctx[0], method.prompts.ctx[1])
-    assert list(Coop.fit(method, labelled()))[-1].total == 50
+    assert list(Coop.fit(method, labelled()))[-1].total == 4
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [
+        ("end", "SOT c0 c1 c2 c3 good photo . EOT"),
+        ("middle", "SOT c0 c1 good photo . c2 c3 EOT"),
+        ("front", "SOT good photo . c0 c1 c2 c3 EOT"),
+    ],
+)
+def test_the_class_token_stands_where_it_is_told_to(position: str, expected: str) -> None:
+    """CLIP-IQA+'s words are three tokens of four: the added full stop joins theirs."""
+    method = build("clipiqa_plus", class_position=position, n_context=4)
+    prompts, tower = method.prompts, method._tower
+    tokens = method.encoder.backbone.tokenizer(["Good photo.."])[0]
+    names = {
+        name: tower.token_embedding(tokens[place])
+        for place, name in enumerate(["SOT", "good", "photo", ".", "EOT"])
+    }
+    names |= {f"c{number}": prompts.ctx[number] for number in range(4)}
+    wanted = torch.stack([names[name] for name in expected.split()])
+    assert torch.allclose(prompts()[0, : len(wanted)], wanted)
+    assert int(prompts.ends[0]) == len(wanted) - 1
+    assert prompts().shape == (2, 77, 64)
+
+
+def test_a_full_stop_of_its_own_stays_behind_the_context() -> None:
+    method = build("coop", class_position="middle", n_context=4)
+    context = method.prompts.ctx
+    tokens = method.encoder.backbone.tokenizer(["high quality."])[0]
+    high, quality, stop = method._tower.token_embedding(tokens[1:4])
+    wanted = torch.stack([context[0], context[1], high, quality, context[2], context[3], stop])
+    assert torch.allclose(method.prompts()[0, 1:8], wanted)
+
+
+def test_few_labels_train_as_long_as_many() -> None:
+    """Updates are counted, not passes; every image comes round before any comes again."""
+    method = build("coop", steps=12, epoch_steps=6, batch_size=16, n_context=4, augment=False)
+    for count in (5, 24):
+        rows = method._batches(count, 1, epoch=0)
+        assert rows.shape == (6, 16)
+        rounds = rows.ravel()[: 96 // count * count].reshape(-1, count)
+        assert (np.sort(rounds, axis=1) == np.arange(count)).all()
+        assert not np.array_equal(rows, method._batches(count, 1, epoch=1))
+
+
+def test_rates_are_the_recipes() -> None:
+    """CoOp: one epoch at 1e-5, then a cosine once an epoch; CLIP-IQA+: one cosine, step by step."""
+    coop = build("coop", steps=40, epoch_steps=4, n_context=4, augment=False)
+    rates = [epoch.diagnostics["lr"] for epoch in coop.fit(labelled())]
+    own = coop.settings
+    cosine = [own.lr / 2 * (1 + np.cos(np.pi * e / 9)) for e in range(9)]
+    assert rates == pytest.approx([own.warmup_lr, *cosine])
+    assert max(rates) == own.lr
+    plus = build("clipiqa_plus", steps=40, epoch_steps=4, n_context=4)
+    schedule = plus._trainer(labelled()).schedule
+    assert schedule.rate(0) == plus.settings.lr
+    assert schedule.rate(2.25) == pytest.approx(
+        1e-7 + (plus.settings.lr - 1e-7) / 2 * (1 + np.cos(np.pi * 9 / 40))
+    )
+
+
+def test_defaults_are_the_released_ones() -> None:
+    """KaiyangZhou/CoOp, Caltech-101 with 16 shots; IceClear/CLIP-IQA, clipiqa_coop_koniq.py."""
+    coop, plus = (registry.settings_for(name, {})[1] for name in ("coop", "clipiqa_plus"))
+    released = {"lr": 2e-3, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 32}
+    assert coop.model_dump(include=set(released)) == released
+    assert (coop.epochs, coop.steps, coop.n_context, coop.class_position) == (
+        200,
+        10_000,
+        16,
+        "end",
+    )
+    released = {"lr": 2e-3, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 64, "loss": "mse"}
+    assert plus.model_dump(include=set(released)) == released
+    assert (plus.steps, plus.final_lr, plus.class_position) == (300_000, 1e-7, "middle")
+    with pytest.raises(UsageError, match="no whole epochs"):
+        build("coop", steps=10, epoch_steps=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", [50, None])
+@pytest.mark.parametrize(
+    ("learned", "asked"), [("clipiqa_plus", "clipiqa"), ("coop", "clip_zeroshot")]
+)
+def test_training_is_no_worse_than_asking_untouched_clip(
+    learned: str, asked: str, labels: int | None
+) -> None:
+    """On the training side of demo_authentic, where learning has what it needs to be better.
+
+    Seen, with 50 labels and with 480: clipiqa_plus .85 and .63 where clipiqa has .37; coop .72 and
+    .55 where clip_zeroshot has .31. Contexts moved by a half and more of their length.
+    """
+    data = DataCache([])
+    dataset = data.dataset("demo_authentic")
+    split = make_split(dataset, repeat=0, labels=labels)
+    quality = dataset.quality[split.train]
+    scores = (quality - quality.min()) / np.ptp(quality)
+    found = []
+    for name in (asked, learned):
+        method = build(name)
+        images = data.images("demo_authentic", method.policy)
+        train = selection.labelled(dataset, split.train, images, scores)
+        epochs = list(method.fit(train))
+        found.append(srcc(method.predict(train.images), scores))
+    assert found[1] > found[0] + 0.1
+    assert epochs[-1].diagnostics["moved"] > 0.5
 
 
 def test_labels_outside_probabilities_are_refused() -> None:
