@@ -1,7 +1,7 @@
-"""Finds methods without importing one that is not needed.
+"""Finds methods without importing those that are not used.
 
-They are files in `methods/`, files in the folders that `IQA_BENCH_METHODS` names, and entry points
-of installed packages.
+Methods are files in `methods/`, files in the folders in `IQA_BENCH_METHODS`, and entry points of
+installed packages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OWN_FOLDERS = "IQA_BENCH_METHODS"
 
 @dataclass(frozen=True)
 class RegisteredMethod:
-    """A method that can be loaded, as its source shows it."""
+    """A method that can be loaded, described from its source without importing it."""
 
     name: str
     summary: str
@@ -39,18 +39,19 @@ class RegisteredMethod:
     module: str
     attribute: str
     argument: bool = False
-    """Whether it takes NAME:ARGUMENT."""
+    """Whether it is written NAME:ARGUMENT."""
     source: Path | None = None
-    """Its file, for a method outside the project."""
+    """Its file, if the method is outside the project."""
     stands_for: str | None = None
-    """The NAME:ARGUMENT that a short name stands for."""
+    """NAME:ARGUMENT, if this is a short name for it."""
 
 
 @cache
 def entries() -> dict[str, RegisteredMethod]:
-    """All methods by name. Two of one name are an error that names both places.
+    """All methods by name. Raises `BenchError` if two methods have the same name.
 
-    A method whose own name is another's short name has it: `pyiqa:NAME` still says the other.
+    A method's own name takes precedence over a short name; the latter's method is still available
+    under its full name, such as `pyiqa:NAME`.
     """
     found: dict[str, RegisteredMethod] = {}
     everything = [*_in_folder(METHODS_FOLDER), *_own(), *_installed()]
@@ -74,7 +75,7 @@ def load(name: str) -> type[Method]:
 
 
 def full_name(text: str) -> str:
-    """What a short name stands for (`piqe` -> `pyiqa:piqe`); any other text as it is."""
+    """The full name for a short name (`piqe` -> `pyiqa:piqe`); other texts are unchanged."""
     entry = entries().get(text)
     return entry.stands_for or text if entry else text
 
@@ -105,7 +106,7 @@ def settings_for(text: str, given: dict[str, Any]) -> tuple[type[Method], Settin
 
 
 def validated(cls: type[Method], values: dict[str, Any]) -> Settings:
-    """Settings of `cls`, or a `UsageError` that names each wrong key and the nearest right one."""
+    """Validated settings. The `UsageError` names each wrong key and a similar one that exists."""
     from bench.util import validation
 
     return validation.validated(cls.Settings, values, owner=cls.name)
@@ -130,7 +131,7 @@ def _module(entry: RegisteredMethod) -> ModuleType:
 
 
 def _own() -> list[RegisteredMethod]:
-    """Methods of the user's own, from the folders in `IQA_BENCH_METHODS`."""
+    """The user's own methods, from the folders in `IQA_BENCH_METHODS`."""
     folders = [Path(part) for part in os.environ.get(OWN_FOLDERS, "").split(os.pathsep) if part]
     for folder in folders:
         if not folder.is_dir():

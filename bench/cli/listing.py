@@ -154,6 +154,8 @@ def _describe_dataset(spec: str) -> str:
 
 
 def _schema(title: str, schema: dict[str, object]) -> str:
+    import textwrap
+
     lines = [f"{title}:"]
     properties = schema.get("properties", {})
     assert isinstance(properties, dict)
@@ -161,5 +163,5 @@ def _schema(title: str, schema: dict[str, object]) -> str:
         default = f" (default {value['default']!r})" if "default" in value else ""
         lines.append(f"  {key}{default}")
         if value.get("description"):
-            lines.append(f"      {value['description']}")
+            lines.append(textwrap.indent(textwrap.fill(value["description"], 94), " " * 6))
     return "\n".join(lines)

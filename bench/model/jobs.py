@@ -1,4 +1,4 @@
-"""What a worker process is told: a file that `bench exec` reads, and the events it prints."""
+"""The job file that a worker process (`bench exec`) reads, and the events that it prints."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ EventKind = Literal[
 
 
 class RunJob(StrictModel):
-    """One run and what it takes to compute it."""
+    """A run, with what is needed to compute it."""
 
     spec: RunSpec
-    """What is run."""
+    """What the run is."""
     settings: dict[str, Any]
-    """The method's settings as given to it (paths included, unlike in `spec`)."""
+    """Settings for the method; other than in `spec`, files are given by path."""
     tests: list[TestSide] = Field(default_factory=list)
-    """All test sides of its fit, the one first whose scores are watched while training."""
+    """All test sides of the fit. The first one is evaluated during training."""
     replaces: str = ""
-    """When the failed record was written that this run is to replace; '' for none. A failed record
-    of another time is another process's result, and stays."""
+    """`Record.created` of the failed record that this run is to replace; '' for none. A failed
+    record with another time comes from another process, and is kept."""
 
     @model_validator(mode="after")
     def _tests_itself(self) -> Self:
@@ -35,36 +35,36 @@ class RunJob(StrictModel):
 
 
 class Pretraining(StrictModel):
-    """One pre-trained state to compute."""
+    """A pre-trained state, with what is needed to compute it."""
 
     spec: PretrainSpec
-    """What is computed."""
+    """What the state is."""
     method: str
     """Method name, argument included."""
     settings: dict[str, Any]
     """The method's settings."""
     tasks: list[Task] = Field(default_factory=list)
-    """The tasks whose test images stay out of the corpora; none leaves nothing out."""
+    """The tasks whose test images are excluded from the corpora."""
     split: SplitRule = Field(default_factory=SplitRule)
     """How their databases are split."""
     repeat: int = 0
-    """Which of its splits."""
+    """The repeat whose split counts."""
     split_corpora: bool = False
-    """Whether corpora are split alike and give their training sides (`Protocol.split_corpora`)."""
+    """`Protocol.split_corpora`."""
 
 
 class Job(StrictModel):
-    """What one worker process does: a pre-training, or all runs of a method on a dataset."""
+    """The work of one worker process: a pre-training, or a group of runs."""
 
     title: str
-    """For progress and logs."""
+    """Name in the progress display and in logs."""
     results: Path
     """The results folder."""
     group: str = ""
-    """A name that no other job has, safe in file names. What is left of a job after its worker died
-    keeps the name, and with it the claims."""
+    """Name that no other job has, valid in file names. The rest of a job whose worker died keeps
+    the name, and with it the claims."""
     data_roots: list[Path] = Field(default_factory=list)
-    """Where databases are looked for."""
+    """Folders that are searched for databases."""
     device: str = "cpu"
     """'cpu', 'cuda' or 'cuda:N'; 'auto' is resolved where the job runs."""
     environment: dict[str, str] = Field(default_factory=dict)
@@ -76,43 +76,43 @@ class Job(StrictModel):
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs."""
     keep: list[str] = Field(default_factory=list)
-    """What runs store beside predictions."""
+    """What runs store besides predictions (`Protocol.keep`)."""
     time_limit: float | None = None
-    """Seconds for one run; for a pre-training, seconds from one epoch to the next."""
+    """Seconds that one run may take; for a pre-training, seconds that one epoch may take."""
     runs: list[RunJob] = Field(default_factory=list)
-    """Runs, in order."""
+    """Runs, in the order in which they are computed."""
     pretraining: Pretraining | None = None
-    """A pre-training instead of runs."""
+    """A pre-training, in place of runs."""
 
     def without(self, run_id: str) -> Job:
-        """The job without one of its runs."""
+        """A copy of the job without one of its runs."""
         left = [work for work in self.runs if work.spec.run_id != run_id]
         return self.model_copy(update={"runs": left})
 
     def with_last(self, run_id: str) -> Job:
-        """The job with one of its runs at the end: the others are not to wait for it."""
+        """A copy of the job with one of its runs at the end, so that the others need not wait."""
         runs = sorted(self.runs, key=lambda work: work.spec.run_id == run_id)
         return self.model_copy(update={"runs": runs})
 
 
 class Event(StrictModel):
-    """One line that a worker prints."""
+    """A message from a worker: one line of JSON on its standard output."""
 
     kind: EventKind
-    """'skipped': its record is there; 'elsewhere': another process is computing it; 'waiting': for
-    another process, before going on; 'ended': the job as a whole; 'fatal': results cannot be
-    written, which ends the whole command."""
+    """'skipped': the run has a record; 'elsewhere': another process is computing it; 'waiting': the
+    worker waits for another process; 'ended': the whole job has ended; 'fatal': results cannot be
+    written, which ends the command."""
     run: str = ""
-    """run_id, or the key of a pre-training."""
+    """`run_id` of a run, or key of a pre-training."""
     title: str = ""
-    """What to show."""
+    """Text for the progress display."""
     epoch: int = 0
-    """Epochs done."""
+    """Number of finished epochs."""
     total: int | None = None
-    """Epochs in all, where known."""
+    """Number of all epochs; None if unknown."""
     loss: float | None = None
     """Training loss of the epoch."""
     value: float | None = None
     """The first metric of a finished run."""
     error: str = ""
-    """One line, for a failure."""
+    """The reason of a failure, in one line."""

@@ -1,8 +1,6 @@
-"""What a run is and what it leaves behind. The order and meaning of fields are part of the format.
+"""Runs and their records. The order, names and meaning of fields are a file format.
 
-A note that begins with `TABLE_NOTE` stands under every table that shows the run's cell.
-
-Schema changes raise `SCHEMA`; a reader refuses newer records by name and never guesses.
+A change of the format raises `SCHEMA`. A record with a newer schema is refused, and its file named.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from bench.util.strict import StrictModel
 
 SCHEMA = 2
 TABLE_NOTE = "§ "
+"""How notes begin that tables print under the run's cell."""
 
 Selection = Literal["last", "val", "best_test"]
 Status = Literal["done", "failed"]
@@ -34,35 +33,35 @@ def refuse_newer(schema: object) -> None:
 
 
 JOINT = "+"
-"""Between the names of databases that one fit learns from together."""
+"""Joins the names of databases that one fit is trained on together."""
 
 
 class Task(StrictModel):
-    """What is learnt from and what is predicted: one column of a table."""
+    """Training and test databases and the budget: one column of a table."""
 
     train: str
-    """Databases whose labels are learnt, each NAME or NAME@VERSION, joined by '+'; '' for none."""
+    """Databases that are trained on, each NAME or NAME@VERSION, joined by '+'; '' for none."""
     test: str
-    """Database that is predicted."""
+    """Database that is tested on."""
     labels: int | None = None
-    """Label budget: how many training images of each database have labels. None: all of them."""
+    """Label budget: number of labelled training images in each database. None: all of them."""
     ratio: float | None = None
-    """Training ratio: images of the training side as a fraction of the whole database."""
+    """Training ratio: training images as a fraction of the whole database."""
     zero_shot: bool = False
-    """No label is learnt at all; `fit` is not called."""
+    """No label is used; `fit` is not called."""
     learn: Literal["side", "all"] = "side"
-    """Whether a fit learns from the training side of each database's split, or from all of it."""
+    """Whether to train on the training side of each database's split, or on the whole database."""
     side: Literal["own", "whole"] = "own"
-    """Whether the test side of the database's split is predicted, or all of it."""
+    """Whether to test on the test side of the database's split, or on the whole database."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The databases that are learnt from."""
+        """The databases that are trained on."""
         return tuple(self.train.split(JOINT)) if self.train else ()
 
     @property
     def budget(self) -> str:
-        """How much is learnt from, for tables: '50', '20%', 'zero-shot' or 'all'."""
+        """Label budget or training ratio in tables: '50', '20%', 'zero-shot' or 'all'."""
         if self.zero_shot:
             return "zero-shot"
         if self.labels is not None:
@@ -71,12 +70,12 @@ class Task(StrictModel):
 
     @property
     def title(self) -> str:
-        """The database, or 'A → B' where others are learnt from."""
+        """The database, or 'A → B' if the method is trained on others."""
         return task_title(self.train, self.test)
 
 
 def task_title(train: str, test: str) -> str:
-    """What is learnt from and predicted, as text says it.
+    """Training and test databases in words.
 
     >>> task_title("livec", "livec"), task_title("livec", "koniq10k"), task_title("", "livec")
     ('livec', 'livec → koniq10k', 'livec')
@@ -85,7 +84,7 @@ def task_title(train: str, test: str) -> str:
 
 
 def budget_title(budget: str) -> str:
-    """A label budget as text says it.
+    """A budget (`Task.budget`) in words.
 
     >>> budget_title("50"), budget_title("20%"), budget_title("all"), budget_title("zero-shot")
     ('50 labels', '20% for training', 'all labels', 'zero-shot')
@@ -96,18 +95,18 @@ def budget_title(budget: str) -> str:
 
 
 class SplitRule(StrictModel):
-    """How images are divided; with the dataset and the repeat it fixes every split."""
+    """How images are split. With the dataset and the repeat it determines the split."""
 
     scheme: str = "random"
     """'random', 'official', or a published split's name."""
     version: int = 2
-    """Of random splits: since 2, equal pictures of one database stay on one side."""
+    """Version of random splits. Since 2, equal pictures of a database are on the same side."""
     seed: int = 0
     """Protocol seed of random splits."""
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """Share of groups (references, or images where there are none) held out for testing."""
+    """Fraction held out for testing: of reference images, or of images without references."""
     validation: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the labelled training side held out for selection; 0 unless `selection: val`."""
+    """Fraction of the labelled images held out for selection; 0 unless `selection: val`."""
 
 
 class _Named(StrictModel):
@@ -118,89 +117,88 @@ class _Named(StrictModel):
         return digest(self.model_dump(mode="json"))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy, which works out its own name."""
+        """A copy of the spec, which does not inherit the cached name."""
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_name", None)
         return copy
 
 
 class FitSpec(_Named):
-    """All that defines what is learnt; one fit serves all its tests."""
+    """All that defines a fit, which may be tested on several databases."""
 
     schema_version: int = SCHEMA
-    """Version of this identity; a change would rerun everybody's results."""
+    """Version of this format; a change gives all runs new names, so that they are run again."""
     train: str
-    """Databases whose labels are learnt, joined by '+'; '' for none."""
+    """Databases that are trained on, joined by '+'; '' for none."""
     learn: Literal["side", "all"] = "side"
-    """The training side of each database's split, or all of it."""
+    """The training side of each database's split, or the whole database."""
     labels: int | None = None
     """Label budget of each database."""
     ratio: float | None = None
     """Training ratio of each database."""
     zero_shot: bool = False
-    """No label is learnt at all."""
+    """No label is used."""
     sampling: Literal["proportional", "balanced"] = "proportional"
-    """Whether larger databases count for more, or all for the same."""
+    """Whether each image counts the same, or each database."""
     split: SplitRule
-    """How images are divided."""
+    """How images are split."""
     split_digests: tuple[str, ...]
-    """SHA-256 over names and labels of the training, then of the validation images, database by
-    database. Of a record of schema 1, the one digest of its whole split."""
+    """SHA-256 over names and labels, for each database first of the training images, then of the
+    validation images. In records of schema 1, one digest of the whole split."""
     repeat: int = Field(ge=0)
-    """The k-th seeded split, from 0."""
+    """Number of the seeded split, from 0."""
     annotations: str | None = None
-    """SHA-256 over scenes and distortions of the training images, for a method that learns from
-    them; None for others."""
+    """SHA-256 over scenes and distortions of the training images, if the method uses them."""
     method: str
     """Full name, argument included: 'pyiqa:piqe'."""
     method_version: str
-    """The version the method's class declares."""
+    """`Method.version`."""
     code: str
     """Digest of the method's own source (`bench.source`); 'unknown' in records of schema 1."""
     settings: dict[str, Any]
-    """All settings, defaults and recipe filled in."""
+    """All settings, including defaults and those of the recipe."""
     weights: dict[str, str] = Field(default_factory=dict)
     """Name and digest of the backbone's weights, {} for a method without backbone."""
     pretrained: str | None = None
-    """Name by content of the pre-trained state, None without pre-training."""
+    """`PretrainSpec.key` of the pre-trained state, None without pre-training."""
     image_policy: str = ""
     """How images are decoded: size and resize kernel."""
     selection: Selection = "last"
-    """Which epoch counts: the last, the best on validation, or the best on a test set."""
+    """Epoch that is reported: the last, the best on validation or the best on test images."""
     monitored: str | None = None
-    """Under `best_test`, the test database whose scores choose the epoch."""
+    """With `best_test`, the test database whose scores select the epoch."""
     evaluate_every: int = Field(default=0, ge=0)
-    """Epochs between evaluations; 0 evaluates once, at the end."""
+    """Epochs between two evaluations; 0: only after the last epoch."""
     normalise: Literal["minmax_train", "range", "none"] = "minmax_train"
-    """How training labels are scaled, database by database."""
+    """How the training labels of each database are scaled."""
 
     @property
     def fit_id(self) -> str:
-        """The fit's name: a hash of everything above."""
+        """The fit's name: a hash of all fields."""
         return self._name
 
     @property
     def seed(self) -> int:
-        """Seed of the fit's randomness: the same for every method on one split (paired)."""
-        # Names of databases and the rule, not of images: a renamed file changes no random number.
+        """Random seed of the fit. All methods have the same seed on one split (paired runs)."""
+        # Names of images are left out, so that a renamed file changes no random number.
         include = {"train", "learn", "labels", "ratio", "zero_shot", "split", "repeat"}
         return int(digest(self.model_dump(mode="json", include=include), 15), 16)
 
 
 class TestSide(StrictModel):
-    """What one run of a fit predicts."""
+    """The images that one run of a fit is tested on."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # pytest takes classes named Test… for tests
 
     test: str
-    """Database that is predicted."""
+    """Database that is tested on."""
     side: Literal["own", "whole"] = "own"
-    """The test side of the database's split, or all of it."""
+    """The test side of the database's split, or the whole database."""
     test_digest: str
     """SHA-256 over names and labels of the test images."""
 
     def update(self) -> dict[str, str]:
-        """The fields of a `RunSpec` that it stands for."""
+        """The same fields of a `RunSpec`."""
         return {"test": self.test, "side": self.side, "test_digest": self.test_digest}
 
 
@@ -208,30 +206,30 @@ class RunSpec(_Named):
     """All that defines a run's result, and nothing else (no path, device, batch size or label)."""
 
     schema_version: int = SCHEMA
-    """Version of this identity; a change would rerun everybody's results."""
+    """Version of this format; a change gives all runs new names, so that they are run again."""
     fit: FitSpec
-    """What was learnt."""
+    """The fit that is tested."""
     test: str
-    """Database that is predicted."""
+    """Database that is tested on."""
     side: Literal["own", "whole"] = "own"
-    """The test side of the database's split, or all of it."""
+    """The test side of the database's split, or the whole database."""
     test_digest: str
     """SHA-256 over names and labels of the test images; '' in records of schema 1."""
 
     @classmethod
     def of(cls, task: Task, test_digest: str, **fit: Any) -> RunSpec:
-        """A run of one task; `fit` are the fields of its `FitSpec` that the task leaves open."""
+        """A run of a task; `fit` are those fields of its `FitSpec` that the task does not give."""
         learnt = task.model_dump(include={"train", "learn", "labels", "ratio", "zero_shot"})
         learning = FitSpec(**learnt, **fit)
         return cls(fit=learning, test=task.test, side=task.side, test_digest=test_digest)
 
     def learning(self, **changes: Any) -> RunSpec:
-        """The run of a fit that differs in these fields."""
+        """The same test of another fit, which differs in these fields."""
         return self.model_copy(update={"fit": self.fit.model_copy(update=changes)})
 
     @property
     def run_id(self) -> str:
-        """The run's name: a hash of everything above, worked out once (it is asked for often)."""
+        """The run's name: a hash of all fields."""
         return self._name
 
     @property
@@ -250,20 +248,20 @@ class RunSpec(_Named):
 
     @property
     def tested(self) -> TestSide:
-        """What is predicted."""
+        """The images that it is tested on."""
         return TestSide(test=self.test, side=self.side, test_digest=self.test_digest)
 
     @property
     def split_digest(self) -> str:
-        """SHA-256 over all that was divided: training, validation and test images."""
-        if not self.test_digest:  # of schema 1, which knew no other
+        """SHA-256 over training, validation and test images."""
+        if not self.test_digest:  # In schema 1 the one digest covers them all.
             return self.fit.split_digests[0]
         parts = [*self.fit.split_digests, self.test_digest]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
     def repeat(self) -> int:
-        """The k-th seeded split, from 0."""
+        """Number of the seeded split, from 0."""
         return self.fit.repeat
 
     @property
@@ -273,24 +271,24 @@ class RunSpec(_Named):
 
     @property
     def selection(self) -> Selection:
-        """Which epoch counts."""
+        """Epoch that is reported."""
         return self.fit.selection
 
     @property
     def seed(self) -> int:
-        """Seed of the fit's randomness."""
+        """Random seed of the fit."""
         return self.fit.seed
 
 
 class PretrainSpec(StrictModel):
-    """All that defines a pre-trained state; `key` names its file."""
+    """All that defines a pre-trained state."""
 
     schema_version: int = SCHEMA
-    """Version of this identity."""
+    """Version of this format."""
     method: str
     """Method name without argument."""
     method_version: str
-    """The version the method's class declares."""
+    """`Method.version`."""
     code: str
     """Digest of the method's own source."""
     settings: dict[str, Any]
@@ -298,16 +296,16 @@ class PretrainSpec(StrictModel):
     weights: dict[str, str] = Field(default_factory=dict)
     """Name and digest of the backbone's weights."""
     corpora: dict[str, str]
-    """Dataset -> SHA-256 over the names and labels of the images used."""
+    """Dataset -> SHA-256 over names and labels of the images that are used."""
 
     @property
     def key(self) -> str:
-        """The state's name: a hash of everything above."""
+        """The state's name: a hash of all fields."""
         return digest(self.model_dump(mode="json"))
 
     @property
     def seed(self) -> int:
-        """Seed of the pre-training's randomness."""
+        """Random seed of the pre-training."""
         return int(digest([self.key, "pretrain"], 15), 16)
 
 
@@ -315,71 +313,71 @@ class CurvePoint(StrictModel):
     """One epoch of training."""
 
     epoch: int
-    """From 1; 0 is the state before training, where a method has it judged."""
+    """From 1. 0 is the state before training, for methods that evaluate it."""
     loss: float | None
-    """Mean training loss; None where it was not finite."""
+    """Mean training loss; None if it was not finite."""
     diagnostics: dict[str, float | None] = Field(default_factory=dict)
-    """Named numbers from the method, e.g. the gradient angle in degrees."""
+    """Numbers that the method reports by name, e.g. the gradient angle in degrees."""
     seconds: float
-    """Training time since the start of `fit`, evaluation left out."""
+    """Training time since the start of `fit`, without evaluation."""
     test: dict[str, float | None] | None = None
-    """Metrics on the test images, where this epoch was evaluated."""
+    """Metrics on the test images, if this epoch was evaluated."""
     val: dict[str, float | None] | None = None
-    """Metrics on the validation images, where there are any."""
+    """Metrics on the validation images, if there are any."""
 
 
 class Record(StrictModel):
-    """One finished run, written once and whole."""
+    """The result of a run, written once and whole."""
 
     schema_version: int = SCHEMA
     """Version of this format."""
     run_id: str
     """`spec.run_id`."""
     status: Status
-    """done or failed; a run without a record has not run."""
+    """'done' or 'failed'. A run without a record has not been computed."""
     spec: RunSpec
-    """What was run."""
+    """What defines the run."""
     metrics: dict[str, dict[str, float | None]] = Field(default_factory=dict)
-    """Selection -> metric -> value on the test images. None: undefined (a constant prediction);
-    no metric at all where the test images have no labels."""
+    """Selection -> metric -> value on the test images; None if undefined (constant predictions).
+    Empty if the test images have no labels."""
     chosen_epoch: dict[str, int] = Field(default_factory=dict)
-    """Selection -> epoch whose predictions it reports; 0 is the state before training."""
+    """Selection -> epoch whose predictions are reported; 0 is the state before training."""
     curve: list[CurvePoint] = Field(default_factory=list)
-    """Training, epoch by epoch."""
+    """Training curve: one point for each epoch."""
     sizes: dict[str, int] = Field(default_factory=dict)
-    """Images on each side: train, val, test."""
+    """Numbers of images: train, val, test."""
     seconds: dict[str, float] = Field(default_factory=dict)
-    """fit, predict and total wall-clock seconds."""
+    """Wall-clock seconds: fit, predict, total."""
     peak_memory_mb: float | None = None
     """Peak memory of the device (GPU) or of the process (CPU), in MiB."""
     real_names: bool = False
-    """Whether the method was given the images' own names."""
+    """Whether the method saw the real names of images."""
     digests: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of the databases' tables, by database."""
+    """Database -> SHA-256 of its table."""
     trained_on: list[str] = Field(default_factory=list)
-    """Datasets whose labels the method's weights had seen before `fit`."""
+    """Datasets whose labels the method's weights were trained on before `fit`."""
     notes: list[str] = Field(default_factory=list)
-    """What a reader should know, e.g. a loss term left out for want of labels."""
+    """Remarks for readers, e.g. that a loss term was left out because labels are missing."""
     error: str | None = None
-    """One line, for a failed run."""
+    """The reason in one line, for a failed run."""
     traceback: str | None = None
-    """The whole traceback, for a failed run."""
+    """The traceback, for a failed run."""
     environment: Environment = Field(default_factory=Environment)
-    """Where it ran."""
+    """Hardware and software that computed it."""
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    """When it was written, UTC."""
+    """Time of writing, UTC."""
 
     @property
     def table_notes(self) -> list[str]:
-        """What a table must say beside the run's numbers: its notes that are marked so."""
+        """The notes that tables print under the run's cell."""
         marked = (note for note in self.notes if note.startswith(TABLE_NOTE))
         return [note.removeprefix(TABLE_NOTE) for note in marked]
 
     @property
     def judged(self) -> bool:
-        """Whether the test images had labels; without, a done run leaves predictions alone."""
+        """Whether the test images had labels, so that there are metrics."""
         return any(self.metrics.values())
 
     def value(self, metric: str, selection: str | None = None) -> float | None:
-        """One metric under a selection (the run's own by default); None where undefined."""
+        """One metric under a selection, by default the run's own; None if undefined."""
         return self.metrics.get(selection or self.spec.selection, {}).get(metric)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.util import durations, yaml_files
-from bench.util.errors import UsageError, nearest, unknown
+from bench.util.errors import UsageError, hint, unknown
 from bench.util.strict import StrictModel
 from bench.util.validation import validated
 from bench.util.yaml_files import Document
@@ -18,47 +18,47 @@ from bench.util.yaml_files import Document
 FOLDER = Path(__file__).resolve().parents[2] / "protocols"
 
 DEMO = "demo"
-"""The word by which `--datasets` asks for a protocol's rendered sets."""
+"""`--datasets demo` stands for the rendered datasets that suit a protocol."""
 DEMO_SETS = ("demo_authentic", "demo_synthetic")
 DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
 DEMO_SUITE = ("demo_authentic", "demo_synthetic", "demo_pretrain")
-"""Of a suite: the first is learnt from, and all are tested on."""
+"""For a suite: the first one is trained on, all are tested on."""
 
 Keep = Literal["embeddings", "per_image", "attention"]
 
 
 class MethodEntry(StrictModel):
-    """One row of the result: a method with its settings."""
+    """One row of a protocol's tables: a method with its settings."""
 
     method: str
-    """Method name, with its argument where it takes one ('pyiqa:piqe')."""
+    """Method name, with its argument if it takes one ('pyiqa:piqe')."""
     label: str = ""
-    """What tables call it; the method's name by default."""
+    """Name of the row in tables; the method's name by default."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings of the method where it learns from one dataset: NAME, or NAME@VERSION for that
-    version alone -> settings, beside and before those of `set`."""
+    """Settings of the method when it is trained on one dataset: NAME, or NAME@VERSION for this
+    version only -> settings. They take precedence over those of `set`."""
 
     @property
     def title(self) -> str:
-        """What tables call it."""
+        """Name of the row in tables."""
         return self.label or self.method
 
 
 class GmadEntry(StrictModel):
-    """How the methods compete by gMAD on the images they predict (`bench.analysis.gmad`)."""
+    """Settings of a gMAD competition between the methods (`bench.analysis.gmad`)."""
 
     levels: int = Field(default=10, ge=2)
-    """Levels of quality that the defender's scores are divided into."""
+    """Number of quality levels that the defender's scores are divided into."""
     pairs: int = Field(default=1, ge=1)
-    """Pairs a level, none of them sharing an image."""
+    """Image pairs for each level; no two of them share an image."""
     spacing: Literal["quantile", "uniform"] = "quantile"
-    """Levels with equally many images, or equally wide in the defender's scores."""
+    """Levels of equally many images ('quantile'), or of equal width in scores ('uniform')."""
 
 
 class Protocol(StrictModel):
-    """One experiment: the cells of a table, and how each is measured."""
+    """One experiment: the cells of its tables, and how each cell is measured."""
 
     name: str = ""
     """Short name; the file's name by default."""
@@ -67,79 +67,81 @@ class Protocol(StrictModel):
     description: str = ""
     """What it shows and where it comes from (paper and table)."""
     datasets: tuple[str, ...] = ()
-    """Datasets that are trained and tested on, each by itself."""
+    """Datasets that are split into a training and a test side."""
     pairs: tuple[tuple[str, str], ...] = ()
-    """Cross-dataset pairs [train, test], beside or instead of `datasets`."""
+    """Cross-dataset pairs [train, test], in addition to `datasets` or instead of them."""
     train: tuple[str, ...] | None = None
-    """Databases that one fit learns from together; [] for none (zero-shot). With `test`, instead of
-    `datasets` and `pairs`."""
+    """Databases that one fit is trained on together; [] for none (zero-shot). Used with `test`, in
+    place of `datasets` and `pairs`."""
     trainings: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Several such lists by name, each a block of rows: {KonIQ: [koniq10k], ...}."""
+    """Several such lists by name, each of them a block of rows: {KonIQ: [koniq10k], ...}."""
     test: tuple[str, ...] = ()
-    """Databases that every fit of `train` or `trainings` is tested on: the test side of its split
-    for one that it learns from, all images of any other. The first one is watched in training."""
+    """Databases that each fit of `train` or `trainings` is tested on: on the test side of the split
+    if the fit is trained on the database, otherwise on all its images. The first one is evaluated
+    during training."""
     test_side: Literal["split", "whole"] = "split"
-    """'whole' tests on all images of each database, which then may not be learnt from."""
+    """'whole' tests on all images of each database, which then cannot be trained on."""
     sampling: Literal["proportional", "balanced"] = "proportional"
-    """Of several databases: each image once, or smaller databases repeated so that all weigh the
-    same."""
+    """How several databases are trained on: each image once, or images of smaller databases
+    repeated, so that all databases have the same weight."""
     means: tuple[Literal["plain", "by_images", "all"], ...] = ()
-    """Extra columns over the test sets: their plain mean, or weighted by their images; those that a
-    fit learns from apart from the others. 'all' also averages over both, as some papers print."""
+    """Extra columns with means over test sets, plain or weighted by numbers of images. Sets that
+    the fit is trained on have a mean of their own; 'all' adds the mean over both kinds."""
     demo: tuple[str, ...] = ()
-    """What `--datasets demo` stands for: the rendered sets, or TRAIN:TEST pairs of them, to try the
-    protocol on; by default those that suit its datasets or pairs."""
+    """Rendered datasets, or TRAIN:TEST pairs of them, that `--datasets demo` stands for; by default
+    those that suit the protocol's datasets or pairs."""
     labels: tuple[int, ...] | dict[str, tuple[int, ...]] = ()
-    """Label budgets; each gives a column. Budgets are nested: 50 lies within 100. A list for all
-    datasets, or a mapping from dataset to list."""
+    """Label budgets (numbers of labelled training images), each of them a column. Budgets are
+    nested: the first 50 images are among the first 100. A list for all datasets, or one for each.
+    """
     ratios: tuple[float, ...] | dict[str, tuple[float, ...]] = ()
-    """Training ratios (fractions of the whole dataset), nested likewise; a list for all datasets,
-    or a mapping from dataset to list."""
+    """Training ratios (fractions of the whole dataset), also nested. A list for all datasets, or
+    one for each."""
     zero_shot: bool = False
-    """No label is learnt: methods predict as they come (after their own pre-training)."""
+    """Methods predict without training on the dataset (after their own pre-training)."""
     repeats: int = Field(default=10, ge=1)
     """Number of seeded splits."""
     seed: int = 0
     """Seed of the splits."""
     split: str = "random"
-    """'random' (by reference where there are references), 'official', or a published one."""
+    """'random' (by reference image if the dataset has any), 'official', or a published split."""
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """Share held out for testing in random splits."""
+    """Fraction of a random split that is held out for testing."""
     selection: Selection = "last"
-    """The epoch that counts: 'last', 'val' (held-out part of the training side) or 'best_test'."""
+    """Epoch that is reported: 'last', 'val' (best on held-out training images) or 'best_test'."""
     validation: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the labelled side that `selection: val` holds out."""
+    """Fraction of the labelled images that `selection: val` holds out."""
     evaluate_every: int = Field(default=5, ge=0)
-    """Epochs between evaluations, for the curve; 0 evaluates only at the end."""
+    """Epochs between two evaluations of the training curve; 0: only after the last epoch."""
     normalise: Literal["minmax_train", "range", "none"] = "minmax_train"
-    """Scaling of training labels: by the labelled images' own range, by the scale's, or not."""
+    """Scaling of training labels to 0-1: from the range of the labelled images, from the range of
+    the rating scale, or none."""
     metrics: tuple[str, ...] = ("srcc", "plcc")
-    """Metrics of the tables; the first one ranks."""
+    """Metrics of the tables; rows are ranked by the first one."""
     methods: tuple[MethodEntry, ...] = ()
     """Rows of the table; `--methods` replaces them."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Settings for every method that has them, as `--set` gives them."""
+    """Settings for all methods that have them, like `--set`."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """The same for one dataset that is learnt from: NAME, or NAME@VERSION -> settings."""
+    """Settings for one dataset that is trained on: NAME or NAME@VERSION -> settings."""
     gmad: GmadEntry | None = None
-    """What the protocol is for is a gMAD competition: reports draw its contact sheets, with these
-    settings."""
+    """Settings of a gMAD competition, if that is the purpose of the protocol; reports then show its
+    contact sheets."""
     published: tuple[str, ...] = ()
-    """Files of `protocols/published/` whose numbers stand beside ours."""
+    """Files in `protocols/published/` whose numbers tables show beside measured ones."""
     split_corpora: bool = False
-    """Corpora of pre-training are split like the datasets and give their training sides alone, so
-    that one pre-training a repeat serves every dataset; otherwise they give all but the run's own
-    test images."""
+    """Whether pre-training uses only the training sides of its corpora, split like the datasets.
+    One pre-training per repeat then serves all datasets. Otherwise it uses all images of the
+    corpora except those that the run is tested on."""
     parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """One table a part in reports: heading -> datasets, as where a paper has a table a task."""
+    """Separate tables in reports, as in papers with a table for each task: heading -> datasets."""
     keep: tuple[Keep, ...] = ()
-    """What runs store beside predictions: features of the test images (for t-SNE), what is known of
-    each of them (its scene and distortion, and numbers that the method names, e.g. how sure it is
-    of the scene), or maps of where the scores of a few of them come from."""
-
+    """What runs store besides predictions: 'embeddings' (features of the test images, for t-SNE),
+    'per_image' (scene and distortion of each test image, and numbers from the method, such as its
+    confidence in the scene), 'attention' (attention maps of a few test images)."""
     time_limit: float | None = None
-    """How long a run may take ('30m', '4h') before its worker is killed and it counts as failed;
-    for a pre-training, from one epoch to the next. `--time-limit` replaces it."""
+    """Time ('30m', '4h') after which a run is killed and counts as failed; for a pre-training, the
+    time of one epoch. `--time-limit` replaces it."""
 
     @field_validator("time_limit", mode="before")
     @classmethod
@@ -215,8 +217,8 @@ class Protocol(StrictModel):
             raise ValueError("means: a mean needs at least two test sets under 'test'")
 
     def _refuse_to_share(self) -> None:
-        """A shared pre-training learns from whole training sides: not for tasks that grant less."""
-        # The room of datasets brings numpy and pandas, which protocols can be read without.
+        """Refuse a pre-training on whole training sides if a task grants fewer labels."""
+        # Imported here: datasets bring numpy, which reading a protocol does not need.
         from bench.data.datasets._requirements import people
 
         if self.pairs:
@@ -272,7 +274,7 @@ class Protocol(StrictModel):
         return budgets or [{"zero_shot": True} if self.zero_shot else {}]
 
     def split_rule(self) -> SplitRule:
-        """How images are divided, as it enters a run's identity."""
+        """How images are split; part of a run's identity."""
         return SplitRule(
             scheme=self.split,
             seed=self.seed,
@@ -281,7 +283,7 @@ class Protocol(StrictModel):
         )
 
     def demo_sets(self) -> tuple[str, ...]:
-        """What `--datasets demo` stands for, as `--datasets` would name it."""
+        """The rendered datasets that `--datasets demo` stands for."""
         return self.demo or (DEMO_PAIRS if self.pairs and not self.datasets else DEMO_SETS)
 
     def specs(self) -> list[str]:
@@ -301,18 +303,16 @@ def find(text: str) -> Path:
     path = Path(text)
     if path.is_file():
         return path
-    # `protocols/few_shot.yaml` works from any folder, as the documentation writes it.
+    # The documentation writes `protocols/few_shot.yaml`, which is to work in any folder.
     if path.stem in available() and str(path.parent) in (".", "protocols"):
         return available()[path.stem]
     if path.suffix in (".yaml", ".yml") and len(path.parts) > 1 and path.stem not in available():
-        near = nearest(path.stem, available())
-        hint = f" Did you mean '{near}'?" if near else ""
-        raise UsageError(f"no protocol file '{text}'.{hint}")
+        raise UsageError(f"no protocol file '{text}'.{hint(path.stem, available())}")
     raise unknown("protocol", path.stem, available())
 
 
 def load(text: str) -> Protocol:
-    """Read and validate a protocol; every error names file, line and key, and what was meant."""
+    """Read and validate a protocol. Errors name file, line, key and a similar key that exists."""
     return read(text).validated(Protocol)
 
 
@@ -325,7 +325,7 @@ def read(text: str) -> Document:
 
 
 def override(protocol: Protocol, changes: dict[str, Any]) -> Protocol:
-    """The protocol with some fields replaced and checked again."""
+    """A copy of the protocol with some fields replaced, validated again."""
     return validated(Protocol, {**protocol.model_dump(mode="python"), **changes})
 
 
@@ -340,13 +340,13 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> Document:
     origin = beside if beside.is_file() else find(str(parent))
     inherited = _merged(origin, (*seen, path))
     inherited.values.pop("name", None)
-    # What is wrong with an inherited key is to be mended in the file that it comes from.
+    # An error in an inherited key names the file that the key comes from.
     places = {key: at for key, at in inherited.places.items() if key[0] not in own.values}
     return Document(path, {**inherited.values, **own.values}, {**places, **own.places})
 
 
 def parse_value(text: str) -> Any:
-    """The value of `--set key=value`, as YAML: numbers, booleans, lists, text."""
+    """The value in `--set key=value`, read as YAML."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

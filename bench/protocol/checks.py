@@ -1,4 +1,4 @@
-"""Checks that the methods, datasets and metrics a protocol names exist, before anything runs."""
+"""Checks, before anything runs, that a protocol names existing methods, datasets and metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.util.errors import UsageError, unknown
 
 
 def check_file(text: str, roots: Sequence[Path]) -> None:
-    """Check the names in a protocol file as it stands; errors name its lines."""
+    """Check the names in a protocol file. Errors name the line."""
     document = protocols.read(text)
     protocol = document.validated(Protocol)
 
@@ -30,7 +30,7 @@ def check_file(text: str, roots: Sequence[Path]) -> None:
 
 
 def check(protocol: Protocol, roots: Sequence[Path]) -> None:
-    """Check the names of a protocol after options have changed it."""
+    """Check the names in a protocol that command-line options have changed."""
     _metrics((name, "") for name in protocol.metrics)
     _datasets(((name, "") for name in protocol.specs()), roots)
     _labels(protocol, roots)
@@ -60,14 +60,14 @@ def _datasets(names: Iterable[tuple[str, str]], roots: Sequence[Path]) -> None:
 
 
 def _labels(protocol: Protocol, roots: Sequence[Path]) -> None:
-    """A dataset without labels can be predicted; it cannot be learnt from or choose an epoch."""
+    """Refuse a dataset without labels for training and for the selection of an epoch."""
     for task in protocol.tasks():
         for source in () if task.zero_shot else task.sources:
             if datasets.info(source, roots).labelled:
                 continue
             raise UsageError(
-                f"{source} has no labels to learn from; it can be predicted: by methods "
-                f"trained elsewhere (pairs: [[livec, {source}]]) or with zero_shot: true"
+                f"{source} has no labels to train on; it can only be tested on: by methods "
+                f"trained on another one (pairs: [[livec, {source}]]) or with zero_shot: true"
             )
         if protocol.selection == "best_test" and not datasets.info(task.test, roots).labelled:
             raise UsageError(

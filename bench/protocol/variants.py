@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.protocol import MethodEntry, Protocol, override, parse_value
-from bench.util.errors import UsageError, nearest, unknown
+from bench.util.errors import UsageError, hint, unknown
 
 if TYPE_CHECKING:
     from bench.api import Context, Method, Settings
@@ -40,13 +40,13 @@ class Variant:
         return self.settings.model_dump(mode="json", by_alias=False)
 
     def build(self, context: Context | None = None) -> Method:
-        """An instance; cheap, since weights are loaded at first use."""
+        """An instance of the method. Cheap: weights are loaded when they are first used."""
         from bench.api import Context
 
         return self.cls(self.settings, context or Context())
 
     def identity(self) -> dict[str, Any]:
-        """Settings as they enter a run's identity: files by content, backbone left to `weights`."""
+        """Settings for a run's identity: files by content; the backbone is part of `weights`."""
         values = self.raw
         values.pop("backbone", None)
         for name in type(self.settings).model_fields:
@@ -75,7 +75,7 @@ def _digest_of(path: Path, size: int, modified: int) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read once per process. Raises `UsageError` where it is missing."""
+    """SHA-256 of a file, read once per process. Raises `UsageError` if it cannot be read."""
     try:
         state = path.stat()
         return _digest_of(path, state.st_size, state.st_mtime_ns)
@@ -97,7 +97,7 @@ def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
 def apply_assignments(
     protocol: Protocol, assignments: Mapping[str, Any]
 ) -> tuple[Protocol, dict[str, Any]]:
-    """Protocol fields among the assignments take effect; the rest are settings of methods."""
+    """The protocol with those assignments that are its own fields, and the remaining ones."""
     own = set(Protocol.model_fields) - {"name", "methods", "settings", "datasets"}
     changes = {key: value for key, value in assignments.items() if key in own}
     settings = {key: value for key, value in assignments.items() if key not in own}
@@ -191,6 +191,5 @@ def _refuse_unused(
     for key in settings:
         if key in everything:
             continue
-        near = nearest(key, everything | set(Protocol.model_fields))
-        hint = f" Did you mean '{near}'?" if near else ""
-        raise UsageError(f"{where}{key}: none of the methods has this setting.{hint}")
+        meant = hint(key, everything | set(Protocol.model_fields))
+        raise UsageError(f"{where}{key}: none of the methods has this setting.{meant}")

@@ -1,4 +1,4 @@
-"""Records and per-image predictions on disk: one file a run, whole or not there."""
+"""Records and per-image predictions on disk: a file for each run, written whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PARQUET_END = b"PAR1"
 _CHUNK = 2**16
-"""Bytes that are read at once; hardly a record is longer."""
+"""Bytes that are read at once; few records are longer."""
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
@@ -29,30 +29,34 @@ _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 class Store:
     """A results folder.
 
-    `records/DATASET/METHOD/RUN.json` and `RUN.parquet` (predictions), with what else a protocol
-    keeps of a run (`bench.store.artifacts`), `protocols/NAME.json` (which runs make up which cell),
-    `pretrained/METHOD-KEY.safetensors`, `scores/` (predictions of whole datasets by methods that do
-    not train), `logs/`.
+    - `records/DATASET/METHOD/RUN.json`: the record of a run; beside it `RUN.parquet` with its
+      predictions, and what else its protocol keeps (`bench.store.artifacts`)
+    - `protocols/NAME.json`: the runs of each cell (`bench.store.manifest`)
+    - `pretrained/METHOD-KEY.safetensors`: pre-trained states
+    - `scores/`: scores of whole datasets by methods that do not train
+    - `claims/`, `logs/`: what processes are computing, and what workers print
+
+    Any part of a folder may be copied into another one (`cp -r`): records are named by content.
     """
 
     root: Path
     problems: list[str] = field(default_factory=list)
-    """Files that were set aside while reading, each with its reason."""
+    """Files that could not be read, each with the reason."""
     _siblings: dict[str, list[Record]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        # Manifests name records relative to the root; a working folder must not come between.
+        # Manifests name records relative to the root, whatever the working folder is by then.
         self.root = self.root.absolute()
 
     def path(self, spec: RunSpec) -> Path:
-        """Where a run's record lies."""
+        """The file of a run's record."""
         return self.root / _place(spec.task.train, spec.task.test, spec.method, spec.run_id)
 
     def refresh(self, spec: RunSpec) -> None:
-        """Make sure that a record which another machine has just written is seen.
+        """Make a record visible that another machine has just written.
 
-        An NFS client may remember for a minute that a file is not there; a change of its own in the
-        folder makes it ask again.
+        An NFS client may cache for a minute that a file does not exist. Changing the folder, as
+        this function does, makes the client ask the server again.
         """
         folder = self.path(spec).parent
         if folder.is_dir():
@@ -60,14 +64,13 @@ class Store:
                 pass
 
     def get(self, spec: RunSpec) -> Record | None:
-        """The run's record, None where there is none that can be read."""
+        """The run's record; None if there is none, or none that can be read."""
         return self.read(self.path(spec))
 
     def write(self, record: Record, predictions: pd.DataFrame | None = None) -> Path:
-        """Write a record, its predictions first: a record implies its predictions.
+        """Write a run's predictions and then its record, which promises that they are there.
 
-        A file in their place that cannot be read, by a newer iqa-bench perhaps, is renamed and
-        kept.
+        An existing file that cannot be read, perhaps of a newer iqa-bench, is renamed and kept.
         """
         path = self.path(record.spec)
         if path.exists() and Store(self.root).read(path, curve=False) is None:
@@ -81,19 +84,16 @@ class Store:
         return path
 
     def records(self, curve: bool = True) -> Iterator[Record]:
-        """Every readable record; what cannot be read is named in `problems`.
-
-        Without `curve` the curves are left out, as in `read`.
-        """
+        """All readable records; the others are listed in `problems`. `curve` as in `read`."""
         for name in self.names():
             record = self.read(name, curve)
             if record is not None:
                 yield record
 
     def names(self) -> list[str]:
-        """Paths under the root of all files that should be records, sorted.
+        """Paths of all records under the root, as text, sorted.
 
-        Texts: `Path` objects for a hundred thousand files take longer than the files.
+        Not `Path`: making 100,000 such objects takes longer than listing the files.
         """
         found = []
         for task in _folders(f"{self.root}/records"):
@@ -104,10 +104,10 @@ class Store:
         return sorted(found)
 
     def states(self, runs: Mapping[str, RunSpec]) -> dict[str, Status]:
-        """The status of those of `runs` (by run id) that have a readable record.
+        """The status of each of `runs` (run id -> spec) that has a readable record.
 
-        A done run whose predictions were cut off has none: it is named in `problems`, and to do
-        again. Else the same answers as `get`, several times quicker.
+        A done run whose predictions are cut off has no status: it is listed in `problems` and will
+        be computed again. Apart from this, the answers are those of `get`, several times faster.
         """
         found: dict[str, Status] = {}
         root = str(self.root)
@@ -129,7 +129,7 @@ class Store:
         return status
 
     def settled(self, spec: RunSpec) -> Record | None:
-        """The run's record, None where it is to be computed: as `states` has it."""
+        """The run's record; None if the run is to be computed, by the rules of `states`."""
         path = self.path(spec)
         record = self.read(path)
         if record is not None and record.status == "done" and self._cut_off(str(path)):
@@ -137,7 +137,7 @@ class Store:
         return record
 
     def _cut_off(self, path: str) -> bool:
-        """Whether a done record's predictions are not whole; named in `problems` if so."""
+        """Whether a done run's predictions are cut off; if so, they are listed in `problems`."""
         table = f"{path.removesuffix('.json')}.parquet"
         if not cut_off(table):
             return False
@@ -147,7 +147,7 @@ class Store:
         return True
 
     def siblings(self, spec: RunSpec) -> list[Record]:
-        """Records of the same method on the same task, the run's own left out."""
+        """Other records of the same method on the same task."""
         own = self.path(spec)
         folder = own.parent
         if not folder.is_dir():
@@ -159,31 +159,33 @@ class Store:
         return [record for record in self._siblings[key] if record.run_id != spec.run_id]
 
     def predictions(self, spec: RunSpec) -> pd.DataFrame:
-        """Per-image predictions of a done run: image, quality, prediction (one per selection).
+        """Predictions of a done run: columns image, quality, prediction (one for each selection).
 
-        Raises `StoreError` where they cannot be read.
+        Raises `StoreError` if they cannot be read.
         """
         return read_parquet(self.path(spec).with_suffix(".parquet"))
 
     def pretrained_file(self, method: str, key: str) -> Path:
-        """Where a pre-trained state lies, by method name (without argument) and key."""
+        """The file of a pre-trained state, by method name (without argument) and key."""
         return self.root / "pretrained" / f"{slug(method)}-{key}.safetensors"
 
     def scores_path(self, key: str, method: str, dataset: str) -> Path:
-        """Where the scores of a whole dataset by a method that does not train lie."""
+        """The file of the scores of a whole dataset by a method that does not train."""
         return self.root / "scores" / slug(dataset) / f"{slug(method)}-{key}.parquet"
 
     def read(self, path: str | Path, curve: bool = True) -> Record | None:
-        """A record by its path (under the root, or whole); None, and a problem, if unreadable.
+        """The record in a file (a path under the root, or a whole path).
 
-        Without `curve` the record has none: what tables need, in a fraction of the time.
+        None if the file does not exist or cannot be read; the latter is listed in `problems`.
+        Without `curve` the training curve is left out, which tables do not need and which takes
+        most of the time.
         """
         place = os.path.join(self.root, path)  # noqa: PTH118
         text = self._text(place)
         return None if text is None else self._parsed(place, text, curve)
 
     def _text(self, path: str) -> bytes | None:
-        """The text of a record; None, and a problem unless it is not there, if unreadable."""
+        """The text of a record, None as in `read`."""
         try:
             return _content(path)
         except FileNotFoundError:
@@ -204,7 +206,7 @@ class Store:
 
 
 def _folders(path: str) -> list[str]:
-    """Names of the folders inside a folder, [] where there is none."""
+    """Names of the folders inside a folder; [] if it does not exist."""
     try:
         with os.scandir(path) as entries:
             return [entry.name for entry in entries if entry.is_dir()]
@@ -213,7 +215,7 @@ def _folders(path: str) -> list[str]:
 
 
 def _content(path: str) -> bytes:
-    """A whole file, by the fewest calls: half the time of `Path.read_bytes`."""
+    """The content of a file, by the fewest system calls: half the time of `Path.read_bytes`."""
     descriptor = os.open(path, _READING)
     try:
         parts = [os.read(descriptor, _CHUNK)]
@@ -241,7 +243,7 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """A stored table. Raises `StoreError` where it cannot be read."""
+    """A stored table. Raises `StoreError` if it cannot be read."""
     import pandas as pd
 
     try:
@@ -251,7 +253,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def cut_off(path: str) -> bool:
-    """Whether a parquet file is there and does not end as one; a look at four bytes."""
+    """Whether a parquet file exists and lacks its end, which is four known bytes."""
     try:
         descriptor = os.open(path, _READING)
     except FileNotFoundError:
@@ -259,20 +261,20 @@ def cut_off(path: str) -> bool:
     try:
         os.lseek(descriptor, -len(_PARQUET_END), os.SEEK_END)
         return os.read(descriptor, len(_PARQUET_END)) != _PARQUET_END
-    except OSError:  # shorter than that
+    except OSError:  # The file is shorter than that.
         return True
     finally:
         os.close(descriptor)
 
 
 def set_aside(path: Path) -> None:
-    """Rename a file that cannot be read, so that its place is free and nothing is lost."""
+    """Rename a file that cannot be read, so that another can be written and nothing is lost."""
     with writing(path):
         path.replace(path.with_name(f"{path.name}.unreadable"))
 
 
 def slug(text: str) -> str:
-    """A file name for any label: safe everywhere, readable, never '.' or '..'.
+    """A readable file name for any label, valid on all systems; never '.' or '..'.
 
     >>> slug("pyiqa:clipiqa+"), slug("../x")
     ('pyiqa-clipiqa+', '-x')

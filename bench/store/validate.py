@@ -1,4 +1,4 @@
-"""Whether a results folder is what it says: before submitting it, and for who accepts it."""
+"""Validation of a results folder, before submitting it or accepting one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 Kind = Literal["wrong", "incomplete", "note"]
 OK, WRONG, INCOMPLETE = 0, 1, 3
 EXACT = 1e-6
-"""Largest difference between a recorded metric and the same one from stored predictions."""
+"""Largest difference allowed between a recorded metric and one computed from stored predictions."""
 FITTED = 1e-3
-"""The same for metrics after a fitted curve, which ends elsewhere with other library versions."""
+"""The same for metrics after a fitted curve; the fit depends on library versions."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be, or that a reader should know."""
+    """An error in a results folder, or something that readers should know."""
 
     kind: Kind
     where: str
@@ -40,12 +40,12 @@ class Finding:
 
 @dataclass
 class Validation:
-    """What was looked at, and what was found."""
+    """Counts of the runs that were checked, and the findings."""
 
     done: int = 0
     failed: int = 0
     expected: int = 0
-    """Runs that protocols ask for."""
+    """Number of runs that protocols ask for."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -59,7 +59,7 @@ class Validation:
 
 @dataclass
 class _Seen:
-    """What all records must agree on: key -> (value, first file that had it)."""
+    """Values that records must agree on: key -> (value, first file with it)."""
 
     values: dict[tuple[Any, ...], tuple[str, str]] = field(default_factory=dict)
 
@@ -72,8 +72,8 @@ class _Seen:
 def validate(results: Path, data_roots: Sequence[Path] = ()) -> Validation:
     """Check schema, names, digests, completeness, and metrics against stored predictions.
 
-    With `data_roots`, also splits and datasets against the databases themselves, where they are
-    there. Raises `UsageError` for a folder that is none.
+    With `data_roots`, splits and datasets are also checked against the databases found there.
+    Raises `UsageError` if there is no such folder.
     """
     if not results.is_dir():
         raise UsageError(f"no results folder '{results}'")
@@ -151,7 +151,7 @@ def _check_predictions(
         yield f"{len(table)} predictions for {record.sizes.get('test')} test images"
     if table["image"].duplicated().any():
         yield "predictions name an image twice"
-    # Without labels the column of quality is empty; half of it is never right.
+    # Without labels the column 'quality' is empty; it must not be partly empty.
     unlabelled = not record.judged and table["quality"].isna().all()
     numbers = table.drop(columns=["image", "quality"] if unlabelled else "image")
     if not numbers.map(lambda value: abs(value) < float("inf")).all(axis=None):
@@ -213,7 +213,7 @@ def _check_manifest(manifest: Manifest, done: set[str], validation: Validation) 
 
 
 class _Data:
-    """The databases themselves, where they are on this machine."""
+    """The databases on this machine."""
 
     def __init__(self, data_cache: DataCache) -> None:
         self.data_cache = data_cache
@@ -237,14 +237,14 @@ class _Data:
                 yield f"its database {name} is not the one on this machine"
 
     def check_labels(self, record: Record, table: pd.DataFrame) -> Iterator[str]:
-        """Labels beside predictions: nobody can improve a result by changing those."""
+        """Check the labels stored with predictions, so that nobody can improve a result by them."""
         spec = record.spec
         if spec.task.title in self.absent:
             return
         rows, _ = self.data_cache.tested(spec.task, spec.fit.split, spec.repeat)
         dataset = self.data_cache.dataset(spec.task.test)
         names = dataset.table["image"].iloc[rows].astype(str)
-        # As text, since what is NaN on both sides is equal here.
+        # Compared as text, so that NaN equals NaN.
         labels = dict(zip(names, map(repr, dataset.quality[rows].tolist()), strict=True))
         qualities = map(repr, table["quality"].tolist())
         found = dict(zip(table["image"].astype(str), qualities, strict=True))

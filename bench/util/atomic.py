@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Writing files atomically: a reader sees a whole file or none."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from typing import Any
 from bench.util.errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-"""A full or read-only disk, wherever it is met: no fault of the program's, nor of a run's."""
+"""Errors of a full or read-only disk, which neither the program nor a run is to blame for."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it over `path`.
+    """Yield a temporary path beside `path`; on success, sync it to disk and rename it to `path`.
 
-    Any number of processes may do so at once: a reader sees one of their files, whole. Raises
-    `StoreError` where the disk is full or the folder cannot be written.
+    Several processes may do this at the same time: a reader sees the whole file of one of them.
+    Raises `StoreError` if the disk is full or the folder cannot be written.
     """
     temporary: Path | None = None
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The suffix keeps half-written files apart from records in every listing.
+            # With this suffix no listing takes a half-written file for a record.
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
             os.close(handle)
             temporary = Path(name)
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            # mkstemp's 0600 would keep colleagues on a shared folder from reading the record.
+            # mkstemp gives mode 0600; in a shared folder, colleagues are to read the file, too.
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What the system refuses inside is a `StoreError` that names `path` and the reason."""
+    """Turn an error of the file system into a `StoreError` with `path` and the reason."""
     try:
         yield
     except OSError as error:
@@ -58,10 +58,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def refusal(error: BaseException | None) -> str:
-    """What a full or read-only disk said, where that is behind an error; '' for any other.
+    """The system's message if a full or read-only disk caused an error; '' for other errors.
 
-    Some libraries have errors of their own for it: safetensors gives the system's number in words,
-    torch what it met while the system's error was on its way.
+    Libraries wrap the system's error: safetensors writes its number into the message, torch raises
+    another error while handling it.
 
     >>> refusal(ValueError("I/O error: no room (os error 28)")), refusal(ValueError("NaN"))
     ('No space left on device', '')

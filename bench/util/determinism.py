@@ -1,7 +1,7 @@
-"""Switching torch to operations that give the same bits every time, or refuse.
+"""Restricting torch to deterministic operations (`--deterministic`).
 
-Without it a run on a CPU already repeats bit for bit, given as many threads; some of a GPU's
-operations add in an order that changes from one time to the next (docs/running.md, Determinism).
+On a CPU, runs with the same number of threads are bit-identical without it. Some operations on a
+GPU add numbers in an order that differs between runs (docs/running.md, Determinism).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def enable() -> None:
 
     An operation that has no deterministic form then raises an error that names it.
     """
-    # cuBLAS reads it when it starts: with workspaces of a fixed size its sums keep their order.
+    # cuBLAS reads this variable when it starts. A fixed workspace fixes the order of its sums.
     os.environ.setdefault(WORKSPACE, ":4096:8")
     import torch
 
@@ -28,6 +28,6 @@ def enable() -> None:
 
 def enabled() -> bool:
     """Whether torch may use deterministic operations only."""
-    # A process that never imported torch need not do so to say no.
+    # Importing torch takes seconds; a process that has not done so answers no.
     torch = sys.modules.get("torch")
     return torch is not None and bool(torch.are_deterministic_algorithms_enabled())

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Durations such as 30m or 1h30m."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seconds(text: str | float) -> float:
 
 
 def readable(duration: float) -> str:
-    """A duration in the two units that matter.
+    """A duration in its two largest units.
 
     >>> readable(5), readable(1800), readable(5400), readable(93600)
     ('5 s', '30 min', '1 h 30 min', '1 d 2 h')

@@ -1,4 +1,4 @@
-"""Where a run was computed: read once per process."""
+"""The hardware and software that a run is computed with."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pill
 
 
 class Environment(StrictModel):
-    """Where a run was computed; part of its record."""
+    """The hardware and software that a run was computed with; part of its record."""
 
     commit: str = ""
-    """Git commit of the project, '' outside a checkout."""
+    """Git commit of the project; '' outside a checkout."""
     dirty: bool = False
-    """Whether the checkout had changes that were not committed."""
+    """Whether the checkout had uncommitted changes."""
     python: str = ""
     """Python version."""
     platform: str = ""
     """Operating system and processor."""
     device: str = ""
-    """Name of the device that ran it."""
+    """Name of the GPU or of the CPU."""
     threads: int = 0
     """CPU threads of the process."""
     deterministic: bool = False
-    """Whether torch was held to deterministic operations (`--deterministic`)."""
+    """Whether torch was restricted to deterministic operations (`--deterministic`)."""
     packages: dict[str, str] = Field(default_factory=dict)
-    """Versions of the packages that the numbers depend on."""
+    """Versions of packages that results depend on."""
 
 
 @cache
@@ -61,14 +61,14 @@ def environment(device: str) -> Environment:
 
 
 def on_gpu(where: Environment) -> bool:
-    """Whether a record's environment names a GPU; the name of a CPU is that of its architecture."""
+    """Whether an environment names a GPU. A CPU is named by its architecture."""
     name = where.device.lower()
     architectures = ("x86", "amd64", "i386", "i686", "arm", "aarch64", "ppc", "riscv", "intel64")
     return bool(name) and not name.startswith(architectures)
 
 
 def peak_memory_mb(device: str) -> float | None:
-    """Peak memory so far: of the GPU since the last reset, or of the process."""
+    """Peak memory in MiB: of the GPU since the last reset, or of the process so far."""
     if device.startswith("cuda"):
         import torch
 
@@ -82,9 +82,9 @@ def peak_memory_mb(device: str) -> float | None:
 
 
 def resolve_device(wanted: str) -> str:
-    """'auto' -> 'cuda' where there is a GPU, else 'cpu'; others are checked.
+    """The device for `--device`: 'auto' is 'cuda' if there is a GPU and 'cpu' otherwise.
 
-    Raises `UsageError` for a name torch does not know or a GPU that is not there.
+    Raises `UsageError` for a name that torch does not know or a GPU that does not exist.
     """
     import re
 
@@ -113,7 +113,7 @@ def cores() -> int:
 
 
 def _threads() -> int:
-    # A run that never imported torch need not do so for a number.
+    # Importing torch takes seconds; a run that has not done so does not need to.
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
 

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each names the cause and the way out."""
+"""Errors that a user can act on. Each message names the cause and a remedy."""
 
 from __future__ import annotations
 

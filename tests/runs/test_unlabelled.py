@@ -88,8 +88,8 @@ def test_what_needs_labels_is_refused_before_anything_runs(pooled: Bench) -> Non
     path = str(pooled.protocol(PROTOCOL))
     own: dict[str, Any] = {"data_root": [pooled.data], "results": pooled.results}
     for options, expected in [
-        ({"datasets": ("pool",)}, "pool has no labels to learn from"),
-        ({"datasets": ("pool:toy",)}, "pool has no labels to learn from"),
+        ({"datasets": ("pool",)}, "pool has no labels to train on"),
+        ({"datasets": ("pool:toy",)}, "pool has no labels to train on"),
         ({"assignments": ("selection=best_test",)}, "best_test needs labels to choose by"),
         ({"datasets": ("toy:",)}, "expected DATASET, or TRAIN:TEST"),
     ]:

@@ -8,23 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from bench.model.jobs import RunJob
 from bench.model.records import CurvePoint, Selection
 from bench.runs.execute.fitting import EvaluatedEpoch, Trajectory, checked
 from bench.runs.isolation import MethodProcess
 from bench.store import Store
 from bench.util.atomic import replacing, write_text
+from bench.util.strict import StrictModel
 
 if TYPE_CHECKING:
     from bench.runs.execute.fitting import EvalSet
 
 
-class FitNote(BaseModel):
+class FitNote(StrictModel):
     """What is known of a fit beside its state."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     epoch: int
     """The epoch whose state was kept."""
