@@ -36,11 +36,28 @@ bench run cross_dataset --datasets csiq:livec --set backbone=tiny
 ```
 
 `--datasets` replaces datasets and pairs: `livec` is split, `livec:bid` is trained on all of the one
-and tested on all of the other, `demo` are the rendered sets that suit the protocol. `--methods`
+and tested on all of the other, `demo` are the rendered sets that suit the protocol. Of a protocol with
+`test` it replaces the test databases. `--methods`
 picks rows or adds methods, `--set KEY=VALUE` reaches any field below and any setting of a method,
 `--set METHOD.KEY=VALUE` also one that a row sets itself (`grmp.recipe=official` where a row names
 another recipe). A wrong key or name is an error that names the file, the line and the nearest right
 one.
+
+A suite learns once and tests many times. One fit serves all its tests: it is computed once a repeat,
+and kept until each test has its record.
+
+```yaml
+train: [koniq10k]                 # one fit from all of these together; [] is zero-shot
+test: [koniq10k, spaq, livec]     # its own database on the test side, others whole
+split: official
+means: [plain, by_images]         # extra columns: own test sides and unseen databases apart
+sampling: proportional            # of several sources; balanced: all weigh the same
+```
+
+`trainings: {KonIQ: [koniq10k], SPAQ: [spaq]}` instead of `train` gives a block of rows each. Labels are
+scaled, and budgets and validation images taken, database by database. A mean is of each split first, and
+absent where one of its sets is incomplete; in CSV its `test` is `mean` or `mean_by_images`, with `_own`
+for the databases learnt from, and with `_all` (`means: [all]`) over both, as some papers print it.
 
 Every protocol below runs without any database or downloaded weights with `--datasets demo --set
 backbone=tiny` (`sanity` has no backbone: the first alone); `--repeats 1` is for a first look.
@@ -113,7 +130,7 @@ def _protocol(name: str) -> str:
     budgets = dict.fromkeys(task.budget for task in loaded.tasks())
     columns = dict.fromkeys(task.title for task in loaded.tasks())
     lines = [
-        f"- {'pairs' if loaded.pairs else 'datasets'}: {', '.join(columns)}",
+        _data(loaded, columns),
         f"- rendered sets to try it on: {', '.join(loaded.demo_sets())}",
         f"- budgets: {', '.join(budgets)}; repeats: {loaded.repeats}",
         f"- rows: {', '.join(entry.title for entry in loaded.methods) or 'given by `--methods`'}",
@@ -122,6 +139,14 @@ def _protocol(name: str) -> str:
         lines.append(f"- printed numbers: {_source(loaded.published)}")
     body = "\n".join(lines)
     return f"### `{name}`: {loaded.title}\n\n{loaded.description.strip()}\n\n{body}"
+
+
+def _data(loaded: protocols.Protocol, columns: Iterable[str]) -> str:
+    """What it learns from and predicts."""
+    if not loaded.test:
+        return f"- {'pairs' if loaded.pairs else 'datasets'}: {', '.join(columns)}"
+    sources = "; ".join(" + ".join(names) or "nothing" for names in loaded.source_lists())
+    return f"- learns from: {sources}; tested on: {', '.join(loaded.test)}; split: {loaded.split}"
 
 
 def _source(names: Iterable[str]) -> str:

@@ -284,6 +284,8 @@ class Protocol(StrictModel):
 
     def demo_sets(self) -> tuple[str, ...]:
         """The rendered datasets that `--datasets demo` stands for."""
+        if self.test:
+            return DEMO_SUITE
         return self.demo or (DEMO_PAIRS if self.pairs and not self.datasets else DEMO_SETS)
 
     def specs(self) -> list[str]:
