@@ -36,15 +36,15 @@ bench run cross_dataset --datasets csiq:livec --set backbone=tiny
 ```
 
 `--datasets` replaces datasets and pairs: `livec` is split, `livec:bid` is trained on all of the one
-and tested on all of the other, `demo` are the rendered sets that suit the protocol. Of a protocol with
-`test` it replaces the test databases. `--methods`
+and tested on all of the other, `demo` are the rendered sets that suit the protocol. Of a protocol
+with `test` it replaces the test databases. `--methods`
 picks rows or adds methods, `--set KEY=VALUE` reaches any field below and any setting of a method,
 `--set METHOD.KEY=VALUE` also one that a row sets itself (`grmp.recipe=official` where a row names
 another recipe). A wrong key or name is an error that names the file, the line and the nearest right
 one.
 
-A suite learns once and tests many times. One fit serves all its tests: it is computed once a repeat,
-and kept until each test has its record.
+A suite learns once and tests many times. One fit serves all its tests: it is computed once a
+repeat, and kept until each test has its record.
 
 ```yaml
 train: [koniq10k]                 # one fit from all of these together; [] is zero-shot
@@ -54,10 +54,11 @@ means: [plain, by_images]         # extra columns: own test sides and unseen dat
 sampling: proportional            # of several sources; balanced: all weigh the same
 ```
 
-`trainings: {KonIQ: [koniq10k], SPAQ: [spaq]}` instead of `train` gives a block of rows each. Labels are
-scaled, and budgets and validation images taken, database by database. A mean is of each split first, and
-absent where one of its sets is incomplete; in CSV its `test` is `mean` or `mean_by_images`, with `_own`
-for the databases learnt from, and with `_all` (`means: [all]`) over both, as some papers print it.
+`trainings: {KonIQ: [koniq10k], SPAQ: [spaq]}` instead of `train` gives a block of rows each. Labels
+are scaled, and budgets and validation images taken, database by database. A mean is of each split
+first, and absent where one of its sets is incomplete; in CSV its `test` is `mean` or
+`mean_by_images`, with `_own` for the databases learnt from, and with `_all` (`means: [all]`) over
+both, as some papers print it.
 
 Every protocol below runs without any database or downloaded weights with `--datasets demo --set
 backbone=tiny` (`sanity` has no backbone: the first alone); `--repeats 1` is for a first look.

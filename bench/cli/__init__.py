@@ -131,12 +131,15 @@ def conform(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, datasets, protocols or backbones.")],
+    what: Annotated[
+        str, typer.Argument(help="methods, datasets, protocols, backbones or results.")
+    ],
+    results: Results = Path("results"),
 ) -> None:
-    """List what there is."""
+    """List what there is; of results, the runs of each method by the code that computed them."""
     from bench.cli import listing
 
-    for name, summary in listing.rows(what):
+    for name, summary in listing.stored(results) if what == "results" else listing.rows(what):
         typer.echo(f"{name:24} {summary}")
 
 

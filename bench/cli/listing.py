@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.util.errors import unknown
+from bench.util.errors import BenchError, unknown
 
 if TYPE_CHECKING:
     from bench.api import Method
@@ -18,6 +20,34 @@ def rows(what: str) -> Rows:
     if what not in _LISTS:
         raise unknown("list", what, _LISTS)
     return _LISTS[what]()
+
+
+def stored(results: Path) -> Rows:
+    """Stored runs by method and code, with whether an audit of that code was passed."""
+    from bench import source
+    from bench.model import audits
+    from bench.store import Store
+
+    counts: Counter[tuple[str, str]] = Counter()
+    for record in Store(results).records(curve=False):
+        counts[record.spec.method, record.spec.fit.code] += 1
+    found = audits.read_all(results).values()
+    passed = {(audit.method, audit.code): audit.created[:10] for audit in found if audit.passed}
+    lines = []
+    for (method, code), count in sorted(counts.items()):
+        current = _current(source.digest, method) == code
+        day = passed.get((method, code))
+        words = [f"{count} runs", f"code {code}" + (" (current)" if current else "")]
+        lines.append((method, ", ".join([*words, *([f"audited {day}"] if day else [])])))
+    return lines
+
+
+def _current(digest: Callable[[str], str], method: str) -> str:
+    """Digest of a method's code as it is, '' for one that is no longer there."""
+    try:
+        return digest(method)
+    except (BenchError, KeyError):
+        return ""
 
 
 def describe(name: str) -> str:

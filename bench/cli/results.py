@@ -167,11 +167,14 @@ def validate(
         list[Path] | None,
         typer.Option(help="Databases to check splits and labels against; may be repeated."),
     ] = None,
+    audited: Annotated[
+        bool, typer.Option("--audited", help="Demand that every method passed `bench audit`.")
+    ] = False,
 ) -> None:
     """Check a results folder. Exit 0 valid, 1 wrong, 2 usage, 3 incomplete or empty."""
     from bench.store.validate import validate as validating
 
-    found = validating(results, data_root or [])
+    found = validating(results, data_root or [], audited=audited)
     for finding in found.findings:
         typer.echo(f"{finding.kind}: {finding.where}: {finding.what}")
     words = {0: "valid", 1: "not valid", 3: "incomplete"}

@@ -14,6 +14,18 @@ from bench.util.strict import StrictModel
 FOLDER = "audits"
 
 
+EXEMPT = {
+    "scores": "its scores were computed elsewhere",
+    "oracle": "it is given the labels on purpose",
+}
+"""Methods that no audit makes sense for, with the reason."""
+
+
+def key_of(method: str, settings: dict[str, Any], code: str) -> str:
+    """What an audit speaks of: a method with these settings and this code."""
+    return digest([method, settings, code])
+
+
 class Property(StrictModel):
     """One thing that must hold of every honest method."""
 
@@ -72,7 +84,7 @@ class Audit(StrictModel):
     @property
     def key(self) -> str:
         """What it speaks of: method, settings and code."""
-        return digest([self.method, self.settings, self.code])
+        return key_of(self.method, self.settings, self.code)
 
     def write(self, results: Path) -> Path:
         """Write it into a results folder; a later audit of the same replaces it."""

@@ -24,7 +24,7 @@ import yaml
 from bench import source
 from bench.api import OWN
 from bench.data.data_cache import DataCache
-from bench.model.audits import Audit, Property
+from bench.model.audits import EXEMPT, Audit, Property
 from bench.model.records import Record, Task
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant
@@ -43,10 +43,6 @@ MOST = 240
 """Images of a database that take part, two thirds of them labelled."""
 TOLERANCE = 1e-4
 """Largest change with order and batch size, as a share of the predictions' deviation."""
-EXEMPT = {
-    "scores": "its scores were computed elsewhere",
-    "oracle": "it is given the labels on purpose",
-}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.model import audits
 from bench.model.records import Record
 from bench.store import Store
 from bench.store.manifest import Manifest, read_all
@@ -69,7 +70,9 @@ class _Seen:
         return first if known != value else None
 
 
-def validate(results: Path, data_roots: Sequence[Path] = ()) -> Validation:
+def validate(
+    results: Path, data_roots: Sequence[Path] = (), *, audited: bool = False
+) -> Validation:
     """Check schema, names, digests, completeness, and metrics against stored predictions.
 
     With `data_roots`, splits and datasets are also checked against the databases found there.
@@ -96,11 +99,30 @@ def validate(results: Path, data_roots: Sequence[Path] = ()) -> Validation:
         texts = _check_record(store, record, path, seen, data_cache)
         validation.findings += [Finding("wrong", name, text) for text in texts]
     _check_manifests(store, done, validation)
+    if audited:
+        validation.findings += _unaudited(store)
     if data_cache is not None:
         validation.findings += [
             Finding("note", key, text) for key, text in data_cache.absent.items()
         ]
     return validation
+
+
+def _unaudited(store: Store) -> list[Finding]:
+    """Methods with done runs that no audit speaks well of, each once."""
+    passed = {key for key, audit in audits.read_all(store.root).items() if audit.passed}
+    fits = {
+        audits.key_of(fit.method, fit.settings, fit.code): fit
+        for record in store.records(curve=False)
+        if record.status == "done"
+        for fit in [record.spec.fit]
+    }
+    exempt = tuple(audits.EXEMPT)
+    return [
+        Finding("wrong", fit.method, f"has no passed audit of its code {fit.code} and settings")
+        for key, fit in fits.items()
+        if key not in passed and not fit.method.startswith(exempt)
+    ]
 
 
 def _check_record(

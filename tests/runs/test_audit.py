@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
+from bench import registry, source
 from bench.model import audits
 from tests.conftest import TOY_METHODS, Bench
 
@@ -60,3 +60,44 @@ def test_what_is_exempt_is_refused_with_the_reason(bench: Bench, method: str) ->
     code, text = audit(bench, method)
     assert code == 2
     assert "given the labels on purpose" in text
+
+
+def test_validate_can_demand_an_audit_and_results_list_by_code(bench: Bench) -> None:
+    text = "datasets: [toy]\nlabels: [10]\nrepeats: 1\nmethods: [toy_luminance]\n"
+    assert bench.run(bench.protocol(text)).returncode == 0
+    assert bench("validate", bench.results).returncode == 0
+    found = bench("validate", bench.results, "--audited")
+    assert found.returncode == 1
+    assert "toy_luminance: has no passed audit of its code" in found.stdout
+    listed = bench("list", "results", "--results", bench.results).stdout
+    assert "1 runs, code" in listed
+    assert "(current)" in listed
+
+
+def test_an_edited_method_has_new_runs_and_the_old_ones_can_be_accepted(bench: Bench) -> None:
+    folder = bench.folder / "own"
+    folder.mkdir()
+    code = (
+        "from bench.api import Method\n\n\nclass Edited(Method):\n    '''Edited.'''\n\n"
+        "    name = 'edited'\n\n    def predict(self, images):\n"
+        "        return [SCALE * image.mean() for image in images]\n\n\nSCALE = 1\n"
+    )
+    environment = {registry.OWN_FOLDERS: str(folder)}
+    path = bench.protocol("datasets: [toy]\nrepeats: 2\nmethods: [edited]\n")
+
+    def planned(*options: str) -> str:
+        registry.entries.cache_clear()
+        source.digest.cache_clear()
+        return bench("plan", path, "--results", bench.results, *options, **environment).stdout
+
+    (folder / "edited.py").write_text(code)
+    assert bench.run(path, **environment).returncode == 0
+    assert "2 done" in planned()
+    (folder / "edited.py").write_text(code.replace("SCALE = 1", "SCALE = 1  # as before"))
+    assert "2 done" in planned()
+    (folder / "edited.py").write_text(code.replace("SCALE = 1", "SCALE = -1"))
+    text = planned()
+    assert "0 done, 0 failed, 2 to do" in text
+    assert "2 runs of an older version of edited stay stored" in text
+    digest = text.partition("--accept-code ")[2].split()[0]
+    assert "2 done, 0 failed, 0 to do" in planned("--accept-code", digest)
