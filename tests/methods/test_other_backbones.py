@@ -39,7 +39,10 @@ def build(name: str, **settings: Any) -> Method:
         ("clip_zeroshot", {"backbone": TIMM}),
         ("ridge", {"backbone": TIMM, "resize": SIDE}),
         ("clipiqa", {"backbone": RESNET}),
-        ("coop", {"backbone": RESNET, "resize": SIDE, "epochs": 1, "n_context": 2}),
+        (
+            "coop",
+            {"backbone": RESNET, "resize": SIDE, "steps": 2, "epoch_steps": 2, "n_context": 2},
+        ),
         (
             "grmp",
             {

@@ -53,5 +53,5 @@ def test_mpiqe_learns_from_liqes_labels_where_they_are_and_a_table_says_where_no
     assert given.returncode == 0, given.stdout + given.stderr
     assert "§ mpiqe" not in given.stdout
     runs = [run.spec for run in Store(bench.results).records()]
-    assert len({spec.annotations for spec in runs if spec.method == "mpiqe"} - {None}) == 2
-    assert [spec.annotations for spec in runs if spec.method == "label_mean"] == [None]
+    assert len({spec.fit.annotations for spec in runs if spec.method == "mpiqe"} - {None}) == 2
+    assert [spec.fit.annotations for spec in runs if spec.method == "label_mean"] == [None]

@@ -132,10 +132,10 @@ def test_stopping_is_asked_for_and_then_done(stage: Stage, action: str, levels: 
             stage.level = level
             time.sleep(1)
 
-    thread = threading.Thread(target=stop)
+    thread = threading.Thread(target=stop, daemon=True)
     thread.start()
     outcome = stage.run(action, "done")
-    thread.join()
+    thread.join(timeout=30)
     assert outcome.interrupted
     assert stage.begun == [0]
     assert stage.failed == {}

@@ -26,9 +26,9 @@ def main() -> None:
     told = json.loads(os.environ["STUB"])
     job = json.loads(Path(sys.argv[1]).read_text())
     for work in job["runs"]:
-        run, action = told[str(work["spec"]["repeat"])]
+        run, action = told[str(work["spec"]["fit"]["repeat"])]
         with Path(os.environ["STUB_LOG"]).open("a") as log:
-            log.write(f"{work['spec']['repeat']}\n")
+            log.write(f"{work['spec']['fit']['repeat']}\n")
         tell("start", run)
         once = Path(os.environ["STUB_LOG"]).with_name("once")
         if action == "killed" or (action == "killed once" and not once.exists()):
