@@ -146,7 +146,7 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
 
 
 def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:
-    """The databases that some row reads, each once; none that only cells left out would read."""
+    """The databases that the cells to run read, each once."""
     wanted = dict.fromkeys(() if uncontaminated else chosen.specs())
     for variant, task in itertools.product(variants, chosen.tasks()):
         here = variant.on(task.train)
@@ -158,7 +158,7 @@ def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool)
 
 
 def _refuse_missing(chosen: Protocol, wanted: Sequence[str], data_cache: DataCache) -> None:
-    """A protocol whose databases are not all there, image by image, runs none of it by halves."""
+    """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
     absent = datasets.missing(wanted, data_cache.data_roots)
     problems = [datasets.describe_missing(absent)] if absent else []
     gone = {item.spec for item in absent}

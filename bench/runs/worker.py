@@ -105,7 +105,7 @@ def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> 
 
 
 def _claimed(work: RunJob, executor: RunExecutor, claims: Claims) -> None:
-    """One run, unless another process is at it."""
+    """Compute a run unless another process is computing it."""
     run_id = work.spec.run_id
     if not claims.take(run_id):
         executor.emit(Event(kind="elsewhere", run=run_id))
@@ -117,7 +117,7 @@ def _claimed(work: RunJob, executor: RunExecutor, claims: Claims) -> None:
 
 
 def _run(work: RunJob, executor: RunExecutor) -> None:
-    """One run, unless another process has computed it since the job was written."""
+    """Compute a run unless another process has done so since the job was written."""
     run_id = work.spec.run_id
     executor.store.refresh(work.spec)
     if _settled(work, executor):
@@ -163,7 +163,7 @@ def _pretrain(work: Pretraining, executor: RunExecutor, claims: Claims) -> int:
 
 
 def _end_with_stdin() -> None:
-    """End this process when standard input ends: nobody would hear of its work any more."""
+    """End this process when standard input ends: the process that started it is gone."""
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
@@ -171,7 +171,7 @@ def _end_with_stdin() -> None:
 
 
 def _leave_traces() -> None:
-    """A crash, and SIGUSR1 on reaching the time limit, write to the log where every thread is."""
+    """On a crash, and on SIGUSR1 at the time limit, log where every thread is."""
     from bench.runs.isolation import trace_running
 
     faulthandler.enable()
@@ -181,7 +181,7 @@ def _leave_traces() -> None:
 
 
 def _die_alike(code: int) -> int:
-    """End as the method's process did: the supervisor tries once more, or records how it ended."""
+    """End as the method's process did, so that the supervisor treats both alike."""
     if code < 0:
         with contextlib.suppress(OSError):  # SIGKILL has no handler to take off
             signal.signal(-code, signal.SIG_DFL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,8 @@ Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
 
 THREADS = min(4, os.cpu_count() or 1)
+AT_ONCE = 4 * THREADS
+"""Images that are decoded before the first of them is used; a large one takes some 40 MB."""
 PIXELS, INDEX = "pixels.bin", "index.json"
 
 
@@ -83,10 +85,11 @@ def _pack(
 
 
 def decoded(files: Sequence[Path], policy: ImagePolicy) -> Iterator[Pixels | Unreadable]:
-    """Decode in order on a few threads (Pillow lets go of the interpreter), a handful at a time.
+    """Decode in order on a few threads (Pillow lets go of the interpreter).
 
     A file that cannot be decoded yields its error instead of pixels.
     """
+    from joblib import Parallel, delayed
 
     def attempt(file: Path) -> Pixels | Unreadable:
         try:
@@ -94,9 +97,16 @@ def decoded(files: Sequence[Path], policy: ImagePolicy) -> Iterator[Pixels | Unr
         except Unreadable as error:
             return error
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(files), THREADS * 2):
-            yield from pool.map(attempt, files[start : start + THREADS * 2])
+    options = {"backend": "threading", "return_as": "generator", "batch_size": 1}
+    with Parallel(THREADS, **options) as parallel:
+        # joblib does not wait for whoever takes the images: memory limits how many it is given.
+        for start in range(0, len(files), AT_ONCE):
+            images = parallel(map(delayed(attempt), files[start : start + AT_ONCE]))
+            try:
+                for image in images:  # noqa: UP028  # it would close joblib's generator first
+                    yield image
+            finally:
+                deque(images, maxlen=0)  # an abandoned generator warns of unused results
 
 
 def _flush(out: BinaryIO) -> None:

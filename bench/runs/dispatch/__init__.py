@@ -1,7 +1,7 @@
 """Many jobs on an executor: what happens to each of them, and how the user stops them all.
 
-A job is a group of runs. Wherever an executor brings it, a `Supervisor` there has a worker process
-(`bench exec`) compute it, and its `Outcome` resolves the job's future.
+A job is a group of runs. An executor sends it to a `Supervisor`, here or on another machine, which
+computes it in a worker process (`bench exec`); its `Outcome` is the result of the job's future.
 """
 
 from __future__ import annotations
@@ -37,40 +37,40 @@ class Session:
     say: Callable[[str], None] = lambda text: None
     """Shows the user a line."""
     level: int = 0
-    """When the user wants work to end: 0 (when it is done), `AFTER_EPOCH` or `NOW`."""
+    """How soon the user wants work to end: 0 (not before it is done), `AFTER_EPOCH` or `NOW`."""
     name: str = field(
         default_factory=lambda: f"{slug(socket.gethostname())}-{os.getpid()}-{uuid4().hex[:6]}"
     )
-    """Safe in file names; no other command has it, on any machine."""
+    """Unique among all machines, and safe in file names."""
 
 
 class Executor(ABC):
-    """Runs jobs somewhere; to be closed after use."""
+    """Runs jobs on one or more machines; close it after use."""
 
     @abstractmethod
     def submit(self, job: Job) -> Future[Outcome]:
-        """Have a job supervised. An exception in the future says that its supervisor was lost.
+        """Have a job supervised. An exception in the future means that its supervisor was lost.
 
-        When `Session.level` rises, all futures end: after the epoch, or within seconds. Raises
+        When `Session.level` rises, all futures end, after the epoch or within seconds. Raises
         `BenchError` where nothing can run.
         """
 
     def batch(self) -> contextlib.AbstractContextManager[None]:
-        """Jobs submitted inside may go together, when it ends."""
+        """A context at whose end the jobs submitted inside are sent, where they go together."""
         return contextlib.nullcontext()
 
     @abstractmethod
     def close(self) -> None:
-        """End what the executor started; all futures have ended before."""
+        """Release what the executor holds, once all futures have ended."""
 
 
 def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, Outcome]:
-    """Run all jobs; returns the outcome of each, by group, when every one has ended.
+    """Run all jobs. Returns the outcome of each, by group, when every one has ended.
 
-    Failed runs and dead workers are the supervisors' business. A job whose supervisor itself was
-    lost (a node failed, a worker of the cluster was killed) is submitted once more after the
-    others; its runs that have a record are not computed again. Raises `StoreError` where results
-    cannot be written, once all workers have ended.
+    Supervisors handle failed runs and dead workers. A job whose supervisor itself was lost (a node
+    failed, a worker of the cluster was killed) is submitted once more, after the others; its runs
+    that have a record are not computed again. Raises `StoreError` where results cannot be written,
+    once all workers have ended.
     """
     outcomes = {job.group: Outcome(interrupted=True) for job in jobs}
     for retry in (False, True):
@@ -96,7 +96,7 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
 def _outcome(future: Future[Outcome], job: Job, session: Session) -> Outcome:
     try:
         return future.result()
-    except Exception as error:  # whatever an executor's library raises for a lost task
+    except Exception as error:  # each library has its own for a task that was lost
         session.listen(job, Event(kind="ended"))
         if session.level:
             return Outcome(interrupted=True)
@@ -108,7 +108,7 @@ def _outcome(future: Future[Outcome], job: Job, session: Session) -> Outcome:
 def stopping_on_signals(session: Session) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the session's work after the epoch, a second one ends it at once.
 
-    A third one has Python's own effect. Whatever else ends the block ends the work at once, too.
+    A third one has its default effect. An exception in the block ends the work at once, too.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -116,7 +116,7 @@ def stopping_on_signals(session: Session) -> Iterator[None]:
         if session.level == NOW:
             signal.signal(number, previous[number])
         else:
-            # In a thread: a handler may not print while the thread that it interrupts does.
+            # In a thread, since the handler may have interrupted a thread that is printing.
             text = "ending after the current epoch; Ctrl-C again ends at once"
             threading.Thread(target=session.say, args=(text,)).start()
 

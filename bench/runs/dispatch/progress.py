@@ -48,7 +48,7 @@ class Display:
         self.console.print(text, markup=False, highlight=False)
 
     def elsewhere(self, count: int) -> None:
-        """Another process has finished so many of the runs."""
+        """Count runs that another process has finished."""
         with self._lock:
             self._count(count)
 

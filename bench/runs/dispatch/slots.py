@@ -1,4 +1,4 @@
-"""How a machine is shared out: one slot a GPU, or a few cores each."""
+"""The slots of a machine: one for each GPU, or a few cores each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slot(NamedTuple):
 
 
 def slots(device: str, jobs: int | None = None, threads: int | None = None) -> list[Slot]:
-    """The slots of this machine: one a GPU by default; on CPU they share the cores.
+    """The slots of this machine: by default one for each GPU; on the CPU they share the cores.
 
     `device` is resolved ('cpu', 'cuda' for all GPUs, 'cuda:N' for one). `jobs` is the number of
     workers at once (several may share a GPU), `threads` the CPU threads of each; by default what
@@ -49,7 +49,7 @@ def _said_threads() -> int:
 
 
 def _gpus(device: str) -> list[str]:
-    """The GPUs as children are to name them, whatever mask this process itself is under."""
+    """The names of the GPUs for child processes, within the mask of this process."""
     import torch
 
     mask = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,8 +1,8 @@
-"""One job to its end on this machine, whatever happens to the process that works on it.
+"""Supervises one job on this machine, whatever happens to the process that works on it.
 
-What runs here, in a thread of `bench run` or on a cluster's node, starts `bench exec` in a process
-of its own, reads its events and turns its end into an ordinary `Outcome`. A process that dies is
-replaced: the run it was at is tried once more, and recorded as failed when that kills it again.
+A `Supervisor` runs in a thread of `bench run` or on a node of a cluster. It starts `bench exec` in
+a process of its own, follows its events, and returns an `Outcome`. A worker that dies is replaced:
+the run it was at is tried once more, and recorded as failed when that kills a worker again.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ Listen = Callable[[Job, Event], None]
 
 @dataclass
 class Outcome:
-    """What became of a job."""
+    """How a job ended."""
 
     interrupted: bool = False
     lost: bool = False
-    """Its supervisor vanished: nothing is known about the runs without a record."""
+    """Its supervisor is gone: nothing is known about the runs without a record."""
     errors: list[str] = field(default_factory=list)
     """What went wrong beside failed runs, one line each."""
     elsewhere: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class Supervisor:
-    """Brings one job to its end; `level()` says when the user wants that (`Session.level`)."""
+    """Supervises one job; `level()` gives `Session.level`."""
 
     def __init__(self, job: Job, listen: Listen, level: Callable[[], int] = lambda: 0) -> None:
         self._job = job  # what is left of it
@@ -75,11 +75,11 @@ class Supervisor:
         self._overtime = False
 
     def run(self) -> Outcome:
-        """Work until every run has ended, one way or another, or the user stops it.
+        """Returns when every run has ended, or the user has stopped the work.
 
-        That results cannot be written is no run's failure: it ends the work as `Outcome.fatal`.
-        What else this machine refuses (a process, a temporary file) is an error of the job alone,
-        whose other runs stay to do.
+        Where results cannot be written no run fails: the work ends with `Outcome.fatal`. Any other
+        error of the system (no new process, no temporary file) is an error of this job alone, and
+        its remaining runs stay to do.
         """
         try:
             while self._attempt():
@@ -92,7 +92,7 @@ class Supervisor:
         return self._outcome
 
     def _attempt(self) -> bool:
-        """Have one worker process do what is left; whether another one has to go on."""
+        """Have a worker process compute what is left; whether another one must go on after it."""
         code = INTERRUPTED if self._level() else self._work()
         if code == INTERRUPTED or (self._level() and code != 0):
             self._outcome.interrupted = True
@@ -100,20 +100,20 @@ class Supervisor:
         return code != 0 and self._replace(code)
 
     def _replace(self, code: int) -> bool:
-        """After a worker's death: whether there is work for another one."""
+        """Retry or fail runs after a worker died; whether another one must go on."""
         reason, current = self._reason(code), self._current
         self._deaths[current] += 1
-        # A signal may not come again; an error of its own, or a run that is too slow, would.
+        # The next worker may escape a signal, but not an error exit or the time limit.
         if code < 0 and not self._overtime and self._deaths[current] == 1:
             self._job = self._job.with_last(current)
             note = Event(kind="note", run=current, title=f"{reason}; trying once more")
             self._listen(self._job, note)
             return True
         if self._job.pretraining is not None:
-            # The worker has said it itself where it could.
+            # Usually the worker has reported the error itself.
             self._outcome.errors = self._outcome.errors or [f"{self._job.title}: {reason}"]
             return False
-        # Before its first run: no other worker would come further.
+        # Without a current run all fail: the next worker would die before its first one, too.
         at_work = [work for work in self._job.runs if work.spec.run_id == current]
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         for work in at_work or self._job.runs:
@@ -139,7 +139,7 @@ class Supervisor:
         return f"the worker process ended with exit code {code}"
 
     def _work(self) -> int:
-        """Start a worker and follow it to its end: its exit code (negative: a signal)."""
+        """Start a worker and follow it. Returns its exit code (negative: a signal)."""
         self._current, self._overtime, self._since = "", False, time.monotonic()
         with writing(self._log):
             self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ class Supervisor:
         return INTERRUPTED if process.returncode is None else process.returncode
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
-        """Take in what the worker says, until its end or until the user wants it now."""
+        """Handle the worker's events until it ends, or the user wants to end now."""
         told = 0
         for line in _lines(process):
             if line:
@@ -211,7 +211,7 @@ class Supervisor:
         _kill_group(process)
 
     def _clean_up(self, process: subprocess.Popen[bytes]) -> None:
-        """No process and no claim stays behind, however this ended."""
+        """Leave no process and no claim behind."""
         if process.poll() is None:
             _kill_group(process)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -223,16 +223,16 @@ class Supervisor:
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What the worker prints, line by line; an empty line where nothing came for `TICK` seconds.
+    """The lines that a worker prints, and an empty one after every `TICK` seconds of silence.
 
-    Ends with the worker, and ends its children with it, which may keep the pipe open.
+    Ends when the worker does. Its children may live on and hold the pipe: they are killed.
     """
     assert process.stdout is not None
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            ended = process.poll() is not None  # asked first: all it has written is then there
+            ended = process.poll() is not None  # before reading: then nothing more can come
             if selector.select(0 if ended else TICK):
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:

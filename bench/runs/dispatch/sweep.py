@@ -1,4 +1,4 @@
-"""From a plan to finished records: which jobs there are, in which order, and what others are at."""
+"""Turns a plan into jobs, runs them, and waits for runs that other processes compute."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Sweep:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def run(self) -> list[Outcome]:
-        """Compute all that is to do; wait for what other processes are at, and do what they leave.
+        """Compute the runs to do; wait for those of other processes, and compute what they leave.
 
-        Returns when every run has a record, has failed to get one, or the user stopped it.
+        Returns when each run has a record or an error, or the user has stopped the work.
         """
         states = self.plan.states
         queue = {run_id for run_id, state in states.items() if state == "todo"}
@@ -52,7 +52,7 @@ class Sweep:
         return outcomes
 
     def _phases(self, queue: Collection[str]) -> tuple[list[Job], list[Job]]:
-        """What can start at once, and what needs a pre-training of the former."""
+        """Jobs that can start at once, and those that need a pre-training among them first."""
         first, later = self._pretrainings(queue), list[Job]()
         keys = {job.pretraining.spec.key for job in first if job.pretraining}
         for job in self._groups(queue):

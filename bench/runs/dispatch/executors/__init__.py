@@ -33,7 +33,7 @@ def check(options: Options) -> None:
 
 
 def make(options: Options, session: Session) -> Executor:
-    """The executor that a command line asks for. Raises as `check`, and where no cluster is."""
+    """The executor that the options name. Raises as `check`, and where no cluster answers."""
     check(options)
     if options.executor == "slurm":
         from bench.runs.dispatch.executors.slurm import SlurmExecutor

@@ -1,4 +1,4 @@
-"""A Dask cluster: one task a job, which Dask starts anew where a worker of the cluster dies."""
+"""A Dask cluster: one task for each job. Dask restarts the tasks of a Dask worker that dies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONNECT = 15
 """Seconds to wait for a scheduler to answer, or for its first worker."""
 MANY = 1000
-"""Jobs under way without `--jobs`: more than clusters have room for."""
+"""Jobs under way without `--jobs`: more than a cluster computes at once."""
 
 
 class DaskExecutor(Executor):
@@ -32,7 +32,7 @@ class DaskExecutor(Executor):
         self._session = session
         self._client = connect(options.scheduler)
         self._dask = self._client.get_executor(pure=False)
-        # Its threads only wait for Dask's answers: so many jobs are under way.
+        # One thread for each job under way, which only waits for Dask's answer.
         self._pool = ThreadPoolExecutor(options.jobs or MANY)
         self._running: set[Future[Outcome]] = set()
         self._monitor = remote.RemoteMonitor(session, self._cancel)
@@ -60,13 +60,13 @@ class DaskExecutor(Executor):
             self._running.discard(task)
 
     def _cancel(self) -> None:
-        """When the user wants the end now: supervisors hear of it, but nobody waits for them."""
+        """Wait for no task once the user wants to end now: its supervisor is told to stop."""
         for task in list(self._running) if self._session.level >= NOW else ():
             task.cancel()
 
 
 def supervise(job: Job, folder: Path, threads: int | None) -> Outcome:
-    """Supervise a job on a Dask worker: what runs at once on it shares the cores it has."""
+    """Supervise a job on a Dask worker, whose threads share its cores."""
     return remote.supervise(job, folder, threads, distributed.get_worker().state.nthreads)
 
 

@@ -1,4 +1,4 @@
-"""This machine's slots: a thread each, which supervises the worker process of one job at a time."""
+"""This machine: a thread for each slot supervises the worker process of one job at a time."""
 
 from __future__ import annotations
 

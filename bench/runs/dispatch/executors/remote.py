@@ -32,10 +32,10 @@ FORGOTTEN = 7 * 86400.0
 
 
 def supervise(job: Job, folder: Path, threads: int | None, at_once: int = 1) -> Outcome:
-    """Supervise a job; what an executor calls elsewhere.
+    """Supervise a job on a cluster's machine.
 
-    `at_once` jobs share the cores of this machine, or those that Slurm gave, unless `threads` says
-    how many one is to use.
+    A worker gets `threads` CPU threads; by default `at_once` jobs share the cores of this machine,
+    or those that Slurm has allotted.
     """
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     share = (int(given) if given.isdecimal() else cores()) // at_once
@@ -55,7 +55,7 @@ class EventLog:
         self._level = 0
 
     def append(self, job: Job, event: Event) -> None:
-        """Tell the command what happens; a display is not worth a failure."""
+        """Tell the command what happens. Errors are ignored: only the display suffers."""
         with contextlib.suppress(OSError), (self.folder / f"{job.group}.events").open("a") as file:
             file.write(event.model_dump_json(exclude_defaults=True) + "\n")
 
@@ -71,16 +71,16 @@ class EventLog:
 
 
 class RemoteMonitor:
-    """The command's side: a thread that follows events and passes on the wish to stop."""
+    """The command's side: a thread that shows events and passes on the wish to stop."""
 
     def __init__(self, session: Session, look: Callable[[], None] = lambda: None) -> None:
-        """`look` is called at every look at the folder. Raises `StoreError`."""
+        """`look` is called at every look at the folder. Raises `StoreError` as a full disk does."""
         self.session = session
         self.folder = session.results.absolute() / "jobs" / session.name
         with writing(self.folder):
             self.folder.mkdir(parents=True)
         for other in self.folder.parent.iterdir():
-            with contextlib.suppress(OSError):  # its command may just be ending
+            with contextlib.suppress(OSError):  # its own command may be removing it
                 newest = max(path.stat().st_mtime for path in (other, *other.iterdir()))
                 if time.time() - newest > FORGOTTEN:
                     shutil.rmtree(other)
@@ -93,7 +93,7 @@ class RemoteMonitor:
         self._thread.start()
 
     def follow(self, job: Job, device: str) -> Job:
-        """Show the events of a job from now on; returns it as it is to be sent elsewhere."""
+        """Show the events of a job from now on. Returns the job as its machine is to get it."""
         self._jobs[job.group] = job
         folders = filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep))
         own = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
@@ -101,7 +101,7 @@ class RemoteMonitor:
         return job.model_copy(update={"device": device, "environment": environment})
 
     def close(self) -> None:
-        """Show what is left, and remove the folder: supervisors still at work end at once."""
+        """Show the last events and remove the folder, which ends supervisors still at work."""
         self._closing.set()
         self._thread.join()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -111,7 +111,7 @@ class RemoteMonitor:
         while not closing:
             closing = self._closing.wait(LOOK)  # one look more after it is set
             if self.session.level > self._told:
-                with contextlib.suppress(StoreError):  # at the next look perhaps
+                with contextlib.suppress(StoreError):  # tried again at the next look
                     write_text(self.folder / "stop", str(self.session.level))
                     self._told = self.session.level
             for job in list(self._jobs.values()):
@@ -128,6 +128,6 @@ class RemoteMonitor:
         whole = data[: data.rfind(b"\n") + 1]
         self._read[job.group] += len(whole)
         for line in whole.splitlines():
-            # Two supervisors of one job, the first being cut off, may write into one another.
+            # A supervisor that was cut off and its successor may write into each other's lines.
             with contextlib.suppress(ValueError, OSError):
                 self.session.listen(job, Event.model_validate_json(line))

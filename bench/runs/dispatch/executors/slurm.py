@@ -102,13 +102,13 @@ class SlurmExecutor(Executor):
             try:
                 if outcome := self._outcome(handle):
                     future.set_result(outcome)
-            except Exception as error:  # in this thread, nobody else would hear of it
+            except Exception as error:  # nobody else sees errors of this thread
                 future.set_exception(error)
             if future.done():
                 del self._submitted[future]
 
     def _outcome(self, handle: submitit.Job[Outcome]) -> Outcome | None:
-        """What became of a job that has ended, or that the user does not want; else None."""
+        """The outcome of a job that has ended or is not to start; None while it goes on."""
         level = self._session.level
         # Jobs that have begun hear of the wish to stop, and end after their epoch.
         unwanted = level >= NOW or (level > 0 and handle.state == "PENDING")
