@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.gmad import compete
-from bench.analysis.gmad_pools import Pool, Wanted, choose, pools, read
+from bench.analysis.gmad_pools import Pool, choose, pools, read
 from bench.model.records import Record, RunSpec, SplitRule, Task
 from bench.protocol import GmadEntry, Protocol
 from bench.store import Store
@@ -84,7 +84,7 @@ def write(root: Path, images: int, methods: int) -> Store:
 
 
 def _times(store: Store) -> list[tuple[float, float]]:
-    found, reading = _timed(lambda: choose(_pools(store), Wanted()))
+    found, reading = _timed(lambda: choose(_pools(store)))
     scores, rest = _timed(lambda: read(store, found, found.labels))
     settings = GmadEntry(levels=10, pairs=5)
     _, competing = _timed(lambda: compete(scores.scores, levels=10, top=5))

@@ -1,4 +1,4 @@
-"""Methods against each other, from stored results: within a dataset and across datasets."""
+"""Statistical comparisons of methods: in pairs on each task, and by ranks across datasets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.stats import CriticalDifference, SplitComparison
 
 SIGNIFICANT = 0.05
-"""Level that Holm's p-values are held against."""
+"""Significance level of Holm-corrected p-values."""
 _TASK = ["protocol", "train", "test", "budget", "selection"]
 _GROUP = ["protocol", "budget", "selection"]
 
@@ -35,10 +35,10 @@ class WithinDataset:
     n_splits: int
     pairs: tuple[SplitComparison, ...]
     left_out: dict[str, str]
-    """Method -> why it takes no part."""
+    """Method -> why it is left out."""
     same_test: bool
-    """Whether every repeat tests the same images: their choice is then in no p-value or interval,
-    which tell of training alone."""
+    """Whether every repeat tests the same images. P-values and intervals then cover how training
+    varies, not how the choice of test images does."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class AcrossDatasets:
     datasets: tuple[str, ...]
     result: CriticalDifference
     left_out: dict[str, str]
-    """Method -> why it takes no part."""
+    """Method -> why it is left out."""
 
 
 def within(
@@ -94,7 +94,7 @@ def across(
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What one protocol's results say of its methods under its first metric."""
+    """All comparisons of one protocol, by its first metric."""
 
     protocol: Protocol
     metric: str
@@ -109,7 +109,7 @@ def compare_all(results: Results) -> list[Comparisons]:
 
 
 def of_protocol(results: Results, protocol: Protocol) -> Comparisons | None:
-    """A protocol's comparisons, worked out once; None where there is nothing to compare."""
+    """A protocol's comparisons, computed once; None where there is nothing to compare."""
     key = ("comparisons", protocol.name)
     if key not in results.worked_out:
         results.worked_out[key] = _compare(results, protocol)
@@ -126,7 +126,7 @@ def _compare(results: Results, protocol: Protocol) -> Comparisons | None:
 
 @dataclass(frozen=True)
 class Versus:
-    """One method as seen from another: `row` minus `column`, positive where `row` is better."""
+    """One method compared with another: positive where the row's method is better."""
 
     difference: float
     """Median over splits, in units of the metric."""
@@ -139,7 +139,7 @@ class Versus:
 
     @property
     def significant(self) -> bool:
-        """Whether the two can be told apart."""
+        """Whether the difference is significant."""
         return self.p < SIGNIFICANT
 
 
@@ -154,7 +154,7 @@ class Matrix:
 
 
 def matrix(task: WithinDataset, higher_is_better: bool) -> Matrix:
-    """The pairs of a task as a table that reads from its rows: better is positive."""
+    """All pairs of a task as a matrix, with the sign turned for metrics where lower is better."""
     cells: dict[tuple[str, str], Versus] = {}
     total: dict[str, float] = {}
     sign = 1 if higher_is_better else -1
@@ -240,7 +240,7 @@ def _complete(
     where: str = "",
     common: bool = True,
 ) -> pd.DataFrame:
-    """(splits, methods) values of the methods that have all of theirs, in the table's order."""
+    """(splits, methods) values of the methods without a missing one, in the table's order."""
     import pandas as pd
 
     columns: dict[str, pd.Series[float]] = {}

@@ -99,7 +99,7 @@ def over_budgets(title: str, rows: pd.DataFrame, unit: str = "") -> Line | None:
 
 
 def cloud(results: Results, run: Record) -> Cloud:
-    """The scatter of a run's stored predictions; worked out once for figures and pages.
+    """The scatter of a run's stored predictions; computed once for figures and pages.
 
     Raises `StoreError` where they cannot be read.
     """

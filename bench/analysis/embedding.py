@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 LEAST = 10
-"""Fewer images than this make no picture."""
+"""Fewest images that are drawn."""
 MOST = 2000
-"""Of larger test sets so many images are drawn, at random but always the same."""
+"""Most images that are drawn; of larger test sets a random sample, always the same."""
 PERPLEXITY = 30.0
 CONFIDENT = 0.8
 """Semantic confidence above which an image with wrong quality is semantic noise (GRMP-IQA,
@@ -48,7 +48,7 @@ class Embedded:
 
 
 def embedded(results: Results, run: Record) -> Embedded:
-    """t-SNE of a run's stored features, seeded; worked out once for all figures.
+    """t-SNE of a run's stored features, seeded; computed once for all figures.
 
     Raises `StoreError` where they cannot be read or drawn.
     """
@@ -68,7 +68,7 @@ def images_of(results: Results, run: Record) -> pd.DataFrame:
     if known is None:
         return own
     if list(known["image"]) != list(own["image"]):
-        raise StoreError(f"run {run.run_id}: what was kept of its images belongs to another split")
+        raise StoreError(f"run {run.run_id}: its per-image file belongs to another split")
     return own.join(known.drop(columns="image"))
 
 
@@ -86,10 +86,10 @@ def semantic_noise(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def noise_counts(results: Results, cell: CellResult) -> list[int | None]:
-    """How many test images are semantic noise, run by run; None where a run cannot say.
+    """How many test images are semantic noise, run by run; None where that is not known.
 
-    Only a done run that kept the semantic confidence of its images can. Worked out once for tables
-    and figures.
+    It is known of done runs that kept the semantic confidence of their images. Computed once for
+    tables and figures.
     """
     return [_noise_count(results, run) for run in cell.runs]
 

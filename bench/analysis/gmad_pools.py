@@ -1,7 +1,7 @@
-"""Pools of images that several methods of a results folder have predicted, found in its table.
+"""Pools of images that several methods have predicted, found in the table of runs.
 
-A pool is what one repeat of one task tests: all of the dataset across datasets, the test side of
-the split within one. Every method of the task has the same pool, since splits are the same for all.
+A pool is the test side of one repeat of one task: within a dataset that of the split, across
+datasets all images. It is the same for all methods of the task, as they share their splits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Pool:
 
     @property
     def title(self) -> str:
-        """What messages call it, as options select it."""
+        """The options that select it, as messages write them."""
         options = [f"--protocol {self.protocol.name}", f"--dataset {self.task.test}"]
         if self.task.train != self.task.test:
             options.append(f"--train {self.task.train}")
@@ -46,12 +46,12 @@ class Pool:
 
     @property
     def methods(self) -> dict[str, str]:
-        """What tables call each of its methods, and the method's name, in the table's order."""
+        """Label -> name of each method, in the table's order."""
         return dict(zip(self.runs["label"], self.runs["method"], strict=True))
 
     @property
     def labels(self) -> list[str]:
-        """What tables call its methods."""
+        """Labels of its methods."""
         return list(self.methods)
 
     @property
@@ -65,29 +65,6 @@ class Pool:
         counts = Counter(done["repeat"])
         best = max(sorted(counts), key=lambda repeat: counts[repeat], default=0)
         return int(best), done["label"][done["repeat"] == best].tolist()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which pool is meant; None leaves it open."""
-
-    protocol: str | None = None
-    dataset: str | None = None
-    train: str | None = None
-    budget: str | None = None
-    selection: str | None = None
-
-    def fits(self, pool: Pool) -> bool:
-        """Whether nothing speaks against a pool."""
-        own = (
-            pool.protocol.name,
-            pool.task.test,
-            pool.task.train,
-            pool.task.budget,
-            pool.selection,
-        )
-        asked = (self.protocol, self.dataset, self.train, self.budget, self.selection)
-        return all(want in (None, have) for want, have in zip(asked, own, strict=True))
 
 
 @dataclass(frozen=True)
@@ -115,12 +92,16 @@ def pools(runs: pd.DataFrame, protocols: Sequence[Protocol]) -> list[Pool]:
     ]
 
 
-def choose(found: Sequence[Pool], wanted: Wanted) -> Pool:
-    """The one pool that is meant.
+def choose(found: Sequence[Pool], **wanted: str | None) -> Pool:
+    """The one pool with the `wanted` values of columns of the table of runs; None: any value.
 
-    Raises `UsageError` where none or several are, with the options that select each.
+    Raises `UsageError` where no pool or several have them, with the options that select each.
     """
-    fitting = [pool for pool in found if wanted.fits(pool)]
+    fitting = [
+        pool
+        for pool in found
+        if all(value in (None, pool.runs[name].iloc[0]) for name, value in wanted.items())
+    ]
     if len(fitting) == 1:
         return fitting[0]
     problem = "several pools fit; choose one" if fitting else "no such pool of images; there are"
@@ -131,7 +112,7 @@ def choose(found: Sequence[Pool], wanted: Wanted) -> Pool:
 def names(pool: Pool, asked: Sequence[str], option: str) -> list[str]:
     """Labels of the methods that `asked` names by label or method name; all for an empty list.
 
-    Raises `UsageError` for one that has no cell in this pool, with those that have.
+    Raises `UsageError` for a method without a cell in this pool, and names those that have one.
     """
     known = pool.methods.items()
     for name in asked:
@@ -157,11 +138,13 @@ def command(pool: Pool, method: str) -> str:
 def read(store: Store, pool: Pool, labels: Sequence[str], repeat: int = 0) -> Scores:
     """The stored predictions of some methods on one repeat's pool.
 
-    Raises `UsageError` for a repeat that the protocol has not, and `StoreError` where a run is
-    missing or failed, predictions cannot be read, or methods have different images.
+    Raises `UsageError` for a repeat that the protocol does not have, and `StoreError` where a run
+    is missing or failed, predictions cannot be read, or methods have different images.
     """
     if not 0 <= repeat < pool.repeats:
-        raise UsageError(f"--repeat {repeat}: {pool.protocol.name} has 0 to {pool.repeats - 1}")
+        raise UsageError(
+            f"--repeat {repeat}: {pool.protocol.name} has repeats 0 to {pool.repeats - 1}"
+        )
     rows = {label: _done(pool, label, repeat) for label in labels}
     tables = {label: _predictions(store, row) for label, row in rows.items()}
     images = {label: tuple(table["image"].astype(str)) for label, table in tables.items()}

@@ -19,7 +19,8 @@ DIGITS = 3
 """Decimals of a correlation in tables; ties are judged as printed."""
 MARKS = {"best_test": "‡", "contaminated": "†", "noted": "§"}
 COMPETITION = ["protocol", "dataset", "labels", "selection", "metric"]
-"""Cells that agree in all of these compete: methods on one task, chosen by one rule."""
+"""Cells with equal values in these columns are ranked together: methods on one task under one
+selection."""
 
 Key = tuple[str, ...]
 
@@ -35,13 +36,13 @@ class GridCell:
     n: int
     expected: int
     rank: int | None
-    """1 for the best and for all that print like it, 2 for the next; None: not ranked."""
+    """1 for the best and for all that print the same number, 2 for the next; None: not ranked."""
     contaminated: bool
     selection: str
     noted: bool = False
     """Whether its runs have notes that a table must show (`table_notes`)."""
     published: str = ""
-    """The number that a paper prints for the same, '' for none."""
+    """The published number of the same method and column, '' for none."""
     published_in: str = ""
     """Paper and table of that number."""
     difference: float = math.nan
@@ -49,7 +50,7 @@ class GridCell:
 
     @property
     def measured(self) -> bool:
-        """Whether runs were asked for here; otherwise the number is published only."""
+        """Whether this is a cell of a protocol here; otherwise it has a published number only."""
         return self.expected > 0
 
     @property
@@ -90,13 +91,13 @@ class Grid:
 
     @cached_property
     def measured_rows(self) -> tuple[Key, ...]:
-        """Rows that hold something measured."""
+        """Rows with a measured cell."""
         found = {row for (row, _), cell in self.cells.items() if cell.measured}
         return tuple(row for row in self.rows if row in found)
 
     @cached_property
     def published_rows(self) -> tuple[Key, ...]:
-        """Rows of published numbers without a run of ours."""
+        """Rows of published numbers alone."""
         return tuple(row for row in self.rows if row not in set(self.measured_rows))
 
     def row(self, key: Key) -> list[GridCell | None]:
@@ -117,10 +118,10 @@ class Grid:
 
 
 def ranked(summary: pd.DataFrame) -> pd.DataFrame:
-    """The summary with a `rank` among complete cells of one competition; NaN elsewhere.
+    """The summary with a column `rank` among complete cells of equal `COMPETITION`; NaN elsewhere.
 
-    Values that print alike share a rank and the next one takes the following number, so that rank
-    2 is "second best" however many are best. A cell without a competitor is not ranked.
+    Values that print the same number share a rank, and the next value gets the next rank: rank 2 is
+    "second best" however many are best. A cell without a competitor is not ranked.
     """
     out = summary.copy()
     out["rank"] = math.nan
@@ -192,7 +193,7 @@ def signed(value: float, minus: str = "-") -> str:
 
 
 def row_title(key: Key, keys: Sequence[str], several: bool) -> str:
-    """What a row is called: its label, with the selection where a table holds more than one."""
+    """The name of a row: its label, with the selection where a table has more than one."""
     parts = dict(zip(keys, key, strict=True))
     selection = parts.pop("selection", "last")
     title = " · ".join(parts.values())
@@ -226,7 +227,7 @@ def table_notes(summary: pd.DataFrame) -> list[str]:
 
 
 def metric_title(name: str) -> str:
-    """A metric as tables head it."""
+    """A metric as column headings write it."""
     return METRICS[name].title if name in METRICS else name
 
 
@@ -252,7 +253,7 @@ def _cell(item: Mapping[Hashable, Any]) -> GridCell:
 
 
 def _key(item: Mapping[Hashable, Any], keys: Sequence[str]) -> Key:
-    # A published number has no more than its task, metric and method.
+    # A published number has its task, metric and method, and no other key.
     return tuple(str(item.get(key, "")) for key in keys)
 
 

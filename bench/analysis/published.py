@@ -1,9 +1,9 @@
-"""Printed numbers beside measured ones: which stand in a report, and where a difference is fair.
+"""Published numbers beside measured ones: which a report shows, and where it gives a difference.
 
-A printed number stands under a column of the report that has its dataset (or pair), budget and
-metric, in a protocol that names its table. It is subtracted from the median of the row of ours that
-the table names as measuring the same, and from no other. Rendered data, the tiny backbone and
-another test fraction measure something else: there the number stays in a row of its own.
+A number is shown where a protocol names its table and the report has a column of its dataset (or
+pair), budget and metric. It is subtracted only from the median of the row that its table names as
+the same method. Rendered data, the tiny backbone and another test fraction measure something else:
+there the number gets a row of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.protocol.published import PublishedTable
 
 BETWEEN = "; "
-"""Between the tables of a number that several print alike."""
+"""Separates the names of tables that print the same number."""
 TINY = "No difference is given for the tiny backbone."
 FRACTION = "No difference is given: the papers test on 20 % of a database, this protocol does not."
 
@@ -34,25 +34,25 @@ Column = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class PublishedSource:
-    """A table that numbers of a report come from."""
+    """A published table that a report takes numbers from."""
 
     title: str
     """Paper and table."""
     statistic: str
     """Mean or median, as the paper states it."""
     notes: tuple[str, ...]
-    """Oddities of the print."""
+    """What is odd about the printed table."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A printed number that has a place in the report."""
+    """A published number that a report shows."""
 
     protocol: str
     name: str
     """The method as printed."""
     ours: str
-    """The row of ours that measures the same, '' for none."""
+    """The measured row that is the same method, '' for none."""
     train: str
     test: str
     labels: str
@@ -62,11 +62,11 @@ class Number:
     source: str
     """Its table, or tables."""
     label: str = ""
-    """The measured row it stands beside; '' for a row that is published only."""
+    """The measured row that it is shown with; '' where it has a row of its own."""
     selection: str = ""
     """That row's selection."""
     measured: bool = False
-    """Whether there is a comparable cell of ours, complete or not."""
+    """Whether there is a comparable measured cell, complete or not."""
     median: float = math.nan
     """Of that cell, NaN where none of its runs counts."""
     difference: float = math.nan
@@ -74,16 +74,16 @@ class Number:
 
     @property
     def place(self) -> Column:
-        """The column that it belongs under."""
+        """Its column in the report."""
         return self.train, self.test, self.labels, self.metric
 
     @property
     def dataset(self) -> str:
-        """As tables head it."""
+        """Its dataset as column headings write it."""
         return task_title(self.train, self.test)
 
     def item(self) -> dict[Hashable, Any]:
-        """The number as a row of a summary in which nothing was measured."""
+        """The number as a row of the summary that has no measurement."""
         return {
             "protocol": self.protocol,
             "label": self.label or self.name,
@@ -102,16 +102,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Printed:
-    """All printed numbers of a report."""
+    """All published numbers of a report."""
 
     numbers: tuple[Number, ...] = ()
-    """Beside measured cells and alone."""
+    """Those beside measured cells and those in rows of their own."""
     known: Mapping[str, tuple[PublishedSource, ...]] = field(default_factory=dict)
     """Protocol -> the tables that numbers come from."""
     withheld: Mapping[str, str] = field(default_factory=dict)
-    """Protocol -> why numbers were not subtracted."""
+    """Protocol -> why no differences are given."""
     problems: tuple[str, ...] = ()
-    """Tables that a protocol names and that cannot be read."""
+    """Tables that could not be read, each with its reason."""
 
     def alone(self, protocol: str, metric: str = "") -> list[dict[Hashable, Any]]:
         """Rows of a summary for numbers without a measured cell, of one metric or of all."""
@@ -131,12 +131,12 @@ class Printed:
         return dict(zip(titles, ascii_lowercase, strict=False)) if len(titles) > 1 else {}
 
     def caveat(self, protocol: str) -> str:
-        """Why numbers were not subtracted, '' where nothing stands in the way."""
+        """Why no differences are given, '' where they are."""
         return self.withheld.get(protocol, "")
 
 
 NOTHING = Printed()
-"""A report without printed numbers."""
+"""A report without published numbers."""
 
 
 def mark(letters: Mapping[str, str], sources: Iterable[str]) -> str:
@@ -146,7 +146,7 @@ def mark(letters: Mapping[str, str], sources: Iterable[str]) -> str:
 
 
 def beside(summary: pd.DataFrame, protocols: Sequence[Protocol]) -> tuple[pd.DataFrame, Printed]:
-    """The summary with its columns `published`, `published_in` and `difference`, and all numbers.
+    """The summary with `published`, `published_in` and `difference` filled in, and all numbers.
 
     `difference` is measured minus published, NaN where a cell is incomplete.
     """
@@ -161,7 +161,7 @@ def beside(summary: pd.DataFrame, protocols: Sequence[Protocol]) -> tuple[pd.Dat
         problems += lost
         mine = filled[filled["protocol"] == protocol.name]
         fair = _comparable(mine, protocol)
-        found = _stand(tables, mine, protocol)
+        found = _shown(tables, mine, protocol)
         for number, index in (pair for item in found for pair in _place(item, mine, fair)):
             numbers.append(number)
             if number.measured:
@@ -182,7 +182,7 @@ def beside(summary: pd.DataFrame, protocols: Sequence[Protocol]) -> tuple[pd.Dat
 
 
 def frame(printed: Printed) -> pd.DataFrame:
-    """Every printed number of the report as a row: what `published.csv` holds."""
+    """Every published number of the report as a row: the content of `published.csv`."""
     import pandas as pd
 
     identity = ["protocol", "published_in", "name", "label", "selection"]
@@ -223,10 +223,10 @@ def _withheld(mine: pd.DataFrame, protocol: Protocol) -> str:
     return "" if _comparable(real, protocol).all() else FRACTION
 
 
-def _stand(
+def _shown(
     tables: Sequence[PublishedTable], mine: pd.DataFrame, protocol: Protocol
 ) -> list[Number]:
-    """Numbers whose column the report has; those that two tables print alike are one."""
+    """Numbers that have a column in the report; one that two tables print is listed once."""
     places = _places(mine)
     merged: dict[tuple[str, Column], Number] = {}
     for table in tables:
@@ -247,7 +247,7 @@ def _stand(
 
 def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[Number]:
     for cell in table.cells():
-        # A deviation is no score, and an average over datasets has no column.
+        # A standard deviation is not a score, and an average over datasets has no column.
         if cell.kind == "value" and published.AVERAGE not in (cell.train, cell.test):
             yield Number(
                 protocol=protocol.name,
@@ -263,7 +263,7 @@ def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[Number]:
 
 
 def _place(number: Number, mine: pd.DataFrame, fair: pd.Series) -> list[tuple[Number, Any]]:
-    """The number beside the cells that measure the same, each with its row's index; else alone."""
+    """The number beside each cell of its method, with the cell's index; else in its own row."""
     label = _owner(number.ours, mine[fair])
     there = mine[_at(mine, number) & (mine["label"] == label)]
     cells = there[fair[there.index]]
@@ -295,7 +295,7 @@ def _measured(number: Number, cell: pd.Series) -> Number:
 
 
 def _owner(ours: str, fair: pd.DataFrame) -> str | None:
-    """The label of the row that a table means: by label, else by method where only one has it."""
+    """The label of the row that `ours` names: a label, or a method that only one row has."""
     if not ours:
         return None
     if (fair["label"] == ours).any():

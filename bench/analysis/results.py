@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell of a protocol with what became of its runs (curves: `Results.trained`)."""
+    """One cell of a protocol with the records of its runs; `Results.trained` reads their curves."""
 
     protocol: Protocol
     entry: manifest.CellEntry
@@ -36,17 +36,17 @@ class CellResult:
 
     @cached_property
     def done(self) -> list[Record]:
-        """Runs that ended well."""
+        """Runs that finished."""
         return [run for run in self.runs if run is not None and run.status == "done"]
 
     @cached_property
     def failed(self) -> list[Record]:
-        """Runs that ended in an error."""
+        """Runs that failed."""
         return [run for run in self.runs if run is not None and run.status == "failed"]
 
     @property
     def records(self) -> list[Record]:
-        """All runs that left a record."""
+        """Runs that have a record, done or failed."""
         return [run for run in self.runs if run is not None]
 
     @property
@@ -56,7 +56,7 @@ class CellResult:
 
     @property
     def demo(self) -> bool:
-        """Whether rendered data are learnt from or predicted."""
+        """Whether its training or test images are rendered."""
         return on_demo(self.entry.task.train, self.entry.task.test)
 
     @property
@@ -66,7 +66,7 @@ class CellResult:
 
     @property
     def contaminated(self) -> bool:
-        """Whether the method's weights had seen labels of the test dataset before `fit`."""
+        """Whether the method starts from weights that have seen test labels."""
         return any(
             saw_test_labels(run.trained_on, run.spec.task, run.spec.fit.split, run.spec.repeat)
             for run in self.records
@@ -79,7 +79,7 @@ class CellResult:
 
     @property
     def unlabelled(self) -> bool:
-        """Whether its test images have no labels: no metric can be computed, nothing is missing."""
+        """Whether its test images have no labels, so that it has predictions and no metrics."""
         return bool(self.done) and not any(run.judged for run in self.done)
 
     @property
@@ -87,13 +87,13 @@ class CellResult:
         """The protocol's metrics; none without labels."""
         return () if self.unlabelled else self.protocol.metrics
 
-    def values(self, metric: str, selection: str | None = None) -> list[float]:
+    def values(self, metric: str) -> list[float]:
         """The metric of all done runs where it is defined, repeat by repeat."""
-        found = (run.value(metric, selection or self.entry.selection) for run in self.done)
+        found = (run.value(metric, self.entry.selection) for run in self.done)
         return [value for value in found if value is not None and math.isfinite(value)]
 
     def typical(self, metric: str) -> Record | None:
-        """The done run whose value lies nearest the median: the one to show as an example."""
+        """The done run whose value is the (lower) median: the one to show as an example."""
         scored = [
             (value, run)
             for run in self.done
@@ -107,14 +107,14 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Results:
-    """A results folder as it was when it was read."""
+    """What reports take from a results folder, read once."""
 
     store: Store
     cells: list[CellResult]
     problems: list[str] = field(default_factory=list)
     """Files that could not be read, each with its reason."""
     worked_out: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """What several pages and figures show of a run, by kind and run, once it was worked out."""
+    """What pages and figures share, computed once: (kind, run or protocol) -> value."""
     excluded: list[CellResult] = field(default_factory=list)
     """Contaminated cells that `uncontaminated` left out."""
 
@@ -147,7 +147,7 @@ class Results:
         return summarise(self.runs, self.protocols)
 
     def uncontaminated(self) -> Results:
-        """The same without cells whose test dataset's labels the method's weights had seen."""
+        """These results without contaminated cells, which `excluded` then holds."""
         kept = [cell for cell in self.cells if not cell.contaminated]
         gone = [cell for cell in self.cells if cell.contaminated]
         return replace(self, cells=kept, excluded=[*self.excluded, *gone])
@@ -167,16 +167,16 @@ class Results:
         return list(dict.fromkeys(lines))
 
     def of(self, protocol: Protocol) -> list[CellResult]:
-        """The cells of a protocol, in the order of first mention."""
+        """The cells of a protocol, in the order of its manifest."""
         return [cell for cell in self.cells if cell.protocol.name == protocol.name]
 
     def trained(self, cell: CellResult) -> list[Record]:
-        """The cell's done runs with their curves, which tables do without."""
+        """The cell's done runs with their curves."""
         return [self._whole(self.store.path(run.spec)) or run for run in cell.done]
 
     @cached_property
     def _whole(self) -> Callable[[Path], Record | None]:
-        """Reads records; the last few thousand stay in memory for the next figure."""
+        """Reads whole records; several figures share them, so the last few thousand are kept."""
         return lru_cache(maxsize=4096)(self.store.read)
 
     def predictions(self, run: Record) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""Do the methods whose rank is known beforehand stand where they must? If not, the table is wrong.
+"""Checks of methods whose scores are known beforehand; where one fails, the table is wrong.
 
-Answers that are known: `constant` and `label_mean` have no correlation, `random` has none beyond
-chance, `oracle` without noise has all of it, and more noise never ranks above less.
+`constant` and `label_mean` have no correlation, that of `random` is within chance, that of `oracle`
+without noise is perfect, and an oracle with more noise never scores above one with less.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 CORRELATIONS = ("srcc", "plcc", "krcc")
 CONSTANT = ("constant", "label_mean")
 CHANCE = 4.0
-"""Standard errors, 1 / sqrt(n - 1) of a correlation over n images, that chance is granted: it goes
-further once in 16,000 tables."""
+"""Standard errors of a correlation, 1 / sqrt(n - 1) over n images, that count as chance. Random
+scores go further once in 16,000 tables."""
 EXACT = 1e-6
 
 
 @dataclass(frozen=True)
 class SanityRow:
-    """A method whose rank is known, on one task under one metric."""
+    """A method whose score is known, on one task under one metric."""
 
     label: str
     method: str
@@ -41,7 +41,7 @@ class SanityRow:
     noise: float | None
     """Of an oracle of the tested dataset; None for all other methods."""
     chance: float
-    """How far from 0 chance may take a correlation over its test images."""
+    """How far from 0 a correlation over its test images is still chance."""
 
     @property
     def median(self) -> float:
@@ -50,7 +50,7 @@ class SanityRow:
 
 
 def broken(runs: pd.DataFrame) -> list[str]:
-    """A sentence for every sanity row that is not where it must be; [] for a sound table.
+    """A sentence for every check that fails; [] for a sound table.
 
     `runs` is a table as `bench.store.table.load` gives it.
     """
@@ -80,7 +80,7 @@ def _rows(part: pd.DataFrame, metric: str) -> Iterator[SanityRow]:
 
 
 def _alone(rows: list[SanityRow], metric: str) -> Iterator[str]:
-    """What a row's own value gives away."""
+    """Checks of one row by itself."""
     for row in rows:
         says = f"{row.label} has {metric_title(metric)} {number(row.median)}"
         if row.method in CONSTANT:
@@ -92,7 +92,7 @@ def _alone(rows: list[SanityRow], metric: str) -> Iterator[str]:
 
 
 def _ordered(rows: list[SanityRow], metric: str) -> Iterator[str]:
-    """Oracles in the order of their noise, chance last; a later row must not pass an earlier."""
+    """Checks of order: oracles by ascending noise, then `random`; none may score above the last."""
     known = [row for row in rows if row.noise is not None]
     known.sort(key=lambda row: row.noise or 0)
     known += [row for row in rows if row.method == "random"]

@@ -27,40 +27,11 @@ if TYPE_CHECKING:
     """Columns of the table of runs, cut to the runs of one cell."""
 
 COLUMNS = (
-    "protocol",
-    "label",
-    "method",
-    "backbone",
-    "train",
-    "test",
-    "dataset",
-    "labels",
-    "selection",
-    "metric",
-    "median",
-    "low",
-    "high",
-    "coverage",
-    "n",
-    "expected",
-    "complete",
-    "failed",
-    "missing",
-    "undefined",
-    "mean",
-    "best_test_median",
-    "gap",
-    "noise",
-    "noise_low",
-    "noise_high",
-    "noise_n",
-    "published",
-    "published_in",
-    "difference",
-    "demo",
-    "contaminated",
-    "notes",
-    "seconds",
+    *("protocol", "label", "method", "backbone", "train", "test", "dataset", "labels"),
+    *("selection", "metric", "median", "low", "high", "coverage", "n", "expected", "complete"),
+    *("failed", "missing", "undefined", "mean", "best_test_median", "gap"),
+    *("noise", "noise_low", "noise_high", "noise_n"),
+    *("published", "published_in", "difference", "demo", "contaminated", "notes", "seconds"),
 )
 """Columns of the summary, in the order of the CSV file; `docs/reports.md` says what each holds."""
 
@@ -137,7 +108,7 @@ def _identity(cell: Runs) -> dict[str, Any]:
         "published_in": "",
         "difference": math.nan,
         "demo": on_demo(train, test),
-        "contaminated": bool((cell["contaminated"][recorded] == True).any()),  # noqa: E712
+        "contaminated": bool(cell["contaminated"][recorded].astype(bool).any()),
         "notes": NOTE_BREAK.join(_distinct(cell["notes"][cell["status"] == "done"])),
     }
 

@@ -67,9 +67,15 @@ def gmad(
     if spacing is not None and spacing not in SPACINGS:
         raise unknown("spacing", spacing, SPACINGS)
     store = Store(results)
-    wanted = gmad_pools.Wanted(protocol, dataset, train, budget, selection)
     protocols = [found.protocol for found in manifest.read_all(store)]
-    pool = gmad_pools.choose(gmad_pools.pools(runs_table.load(store), protocols), wanted)
+    pool = gmad_pools.choose(
+        gmad_pools.pools(runs_table.load(store), protocols),
+        protocol=protocol,
+        test=dataset,
+        train=train,
+        budget=budget,
+        selection=selection,
+    )
     roles = _roles(pool, attacker, defender, one_way)
     labels = [label for label in pool.labels if any(label in pair for pair in roles)]
     changes: dict[str, Any] = {"levels": levels, "pairs": pairs, "spacing": spacing}

@@ -197,7 +197,7 @@ def judge(
 
 
 def write(results: str | Path | Store, out: Path, form: str, selection: str | None = None) -> Path:
-    """Write `load(results)` as csv, parquet or json (an array of rows), whole or not at all.
+    """Write `load(results)` as csv, parquet or json (an array of rows), atomically.
 
     A folder as `out` gets a file named runs.FORMAT. Raises `UsageError` for another format.
     """
@@ -230,7 +230,7 @@ def _keys(protocol: str, label: str, method: str, task: Task, selection: str) ->
 
 
 def _described(record: Record) -> dict[str, Any]:
-    """What a row says of a record, besides its cell and its metrics."""
+    """The columns that a record fills, besides its cell and its metrics."""
     spec, sizes, seconds = record.spec, record.sizes, record.seconds
     return {
         "run_id": record.run_id,
@@ -264,7 +264,7 @@ def _described(record: Record) -> dict[str, Any]:
 
 
 def _evaluations(record: Record) -> int:
-    """After how many epochs a run was evaluated; a selection chooses among these.
+    """How many epochs of a run were evaluated; a selection chooses among these.
 
     That is every `evaluate_every` epochs and after the last one (`bench.runs.execute.fitting`).
     """
@@ -282,8 +282,8 @@ def pool_size(record: Record) -> int | None:
     training sets overlap less and so correlate less than full ones (measured by
     `python -m tools.simulate_training`, table in `docs/statistics.md`).
 
-    Across datasets all images of the one are tested at every repeat, and no ratio makes up for
-    that: then it is what was trained on, and comparisons say that images were the same.
+    Across datasets every repeat tests all images of the target, for which no ratio corrects: then
+    it is the number of training images, and comparisons say that the test images were the same.
     """
     test, spec = record.sizes.get("test"), record.spec
     if not test:

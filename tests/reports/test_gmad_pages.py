@@ -148,7 +148,7 @@ def test_all_levels_and_other_settings(results: Path, data: Path, tmp_path: Path
         (["--budget", "50", "--attacker", "grmp"], 2, "bench run few_shot --datasets holiday"),
         (["--budget", "50", "--attacker", "late", "--defender", "late"], 2, "needs two methods"),
         (["--budget", "100", "--attacker", "late"], 4, "repeat 0 failed (RuntimeError: broken)"),
-        (["--budget", "50", "--repeat", "2"], 2, "has 0 to 1"),
+        (["--budget", "50", "--repeat", "2"], 2, "has repeats 0 to 1"),
         (["--budget", "50", "--spacing", "quantil"], 2, "Did you mean 'quantile'"),
         (["--budget", "50", "--tolerance", "-1"], 2, "must not be below 0"),
     ],
