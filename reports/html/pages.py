@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench.analysis.curves import cloud, diagnostic, loss, on_test, over_epochs
 from bench.analysis.grid import MARKS, metric_title, number, signed
 from bench.analysis.results import CellResult
+from bench.model import audits
 from bench.model.contamination import entry_title
 from bench.model.identity import digest
 from bench.model.records import Record, budget_title
@@ -44,10 +45,22 @@ def method(site: Site, label: str) -> dict[str, Any]:
         "versions": sorted({run.spec.fit.method_version for run in records}),
         "weights": _distinct(" ".join(run.spec.fit.weights.values()) for run in records),
         "trained_on": sorted({entry_title(name) for run in records for name in run.trained_on}),
+        "code": _code(site, records),
         "settings": sorted(common.items()),
         "facts": shared,
         "cells": [_cell(site, cell, common, shared, cell in last) for cell in cells],
     }
+
+
+def _code(site: Site, records: Sequence[Record]) -> list[str]:
+    """Digests of the code that computed the runs, with the day that each passed an audit."""
+    found = audits.read_all(site.results.store.root)
+    texts = []
+    for fit in [run.spec.fit for run in records]:
+        passed = found.get(audits.key_of(fit.method, fit.settings, fit.code))
+        day = f", audited {passed.created[:10]} ✓" if passed is not None and passed.passed else ""
+        texts.append(f"{fit.code}{day}")
+    return list(dict.fromkeys(texts))
 
 
 def dataset(site: Site, name: str) -> dict[str, Any]:
