@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from bench.analysis.grid import table_notes
-from bench.analysis.summary import summarise
+from bench.analysis.results import load
 from bench.store import Store
 from reports import latex
 from reports.render import render
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_note_is_summarised_where_it_holds(store: Store) -> None:
-    summary = summarise(store)
+    summary = load(store).summary
     assert table_notes(summary) == [
         "mpiqe on livec: without L_scene / L_dist",
         "odd: 100% <b>_odd_</b>",
@@ -44,7 +44,7 @@ def test_a_note_is_summarised_where_it_holds(store: Store) -> None:
 def test_terminal_latex_and_pages_mark_the_numbers_and_say_why(
     store: Store, tmp_path: Path
 ) -> None:
-    summary = summarise(store)
+    summary = load(store).summary
     console = Console(width=160, record=True, file=(tmp_path / "out").open("w"))
     leaderboard(summary, console)
     text = console.export_text()
