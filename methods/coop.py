@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -22,6 +22,7 @@ from bench.api import (
     UsageError,
 )
 from methods.kit.clip_features import Encoder, ImageSettings, as_array
+from methods.kit.schedules import Schedule, cosine, warmed_up
 from methods.kit.views import CENTRE, Crop, View, draw
 
 if TYPE_CHECKING:
@@ -167,6 +168,14 @@ class Coop(Method):
             monitored = yield epoch
         self.prompts.ctx.requires_grad_(False)
 
+    def schedules(self) -> Mapping[str, Schedule]:
+        """The context's rates."""
+        own = self.settings
+        factor = cosine(own.epochs - own.warmup_epochs, own.final_lr / own.lr)
+        if own.warmup_epochs:
+            factor = warmed_up(factor, own.warmup_epochs, own.warmup_lr / own.lr)
+        return {"fit": Schedule(own.lr, own.epochs, factor, own.rate_per)}
+
     def predict(self, images: Images) -> Scores:
         """Probability of the good end, (n,) in 0–1."""
         import torch
@@ -218,7 +227,6 @@ class Coop(Method):
         import torch
 
         from methods.kit import optimisers
-        from methods.kit.schedules import Schedule, cosine, warmed_up
         from methods.kit.trainer import At, Trainer
 
         own, device = self.settings, self.context.device
@@ -230,10 +238,6 @@ class Coop(Method):
             shown = torch.as_tensor(rows, device=device)
             return self._loss(self._logits(features[shown]), labels[shown // views])
 
-        factor = cosine(own.epochs - own.warmup_epochs, own.final_lr / own.lr)
-        if own.warmup_epochs:
-            factor = warmed_up(factor, own.warmup_epochs, own.warmup_lr / own.lr)
-        schedule = Schedule(own.lr, own.epochs, factor, own.rate_per)
         optimiser = optimisers.build(
             "sgd", self.prompts.named_parameters(), own.lr, own.weight_decay, own.momentum
         )
@@ -241,6 +245,7 @@ class Coop(Method):
         def batches(epoch: int) -> Sequence[Sequence[int]]:
             return self._batches(len(train), views, epoch)  # type: ignore[return-value]
 
+        schedule = self.schedules()["fit"]
         return Trainer(self.prompts, optimiser, schedule, batches, loss, self.context)
 
     def _features(self, images: Images) -> Tensor:

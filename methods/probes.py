@@ -174,7 +174,7 @@ class Ridge(_Probe):
         from sklearn.linear_model import Ridge as Solver
 
         candidates = [Solver(alpha=penalty) for penalty in self.settings.penalties]
-        best = chosen(candidates, x, y, groups, self.context).fit(x, y)
+        best = chosen(candidates, x, y, groups).fit(x, y)
         self.head |= {"weights": best.coef_, "offset": np.atleast_1d(best.intercept_)}
         error = best.predict(x) - y
         yield Epoch(float((error**2).mean()), {"penalty": float(best.alpha)}, total=1)
@@ -206,7 +206,7 @@ class Svr(_Probe):
         candidates = [
             SVR(kernel=own.kernel, C=cost, epsilon=own.epsilon, gamma=gamma) for cost in own.costs
         ]
-        best = chosen(candidates, x, y, groups, self.context).fit(x, y)
+        best = chosen(candidates, x, y, groups).fit(x, y)
         kernel = {"gamma": np.array([gamma])} if own.kernel == "rbf" else {}
         self.head |= {
             "support": best.support_vectors_,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from methods.grmp.settings import GrmpSettings
 
 if TYPE_CHECKING:
     from methods.grmp.engine import Engine
+    from methods.kit.schedules import Schedule
 
 LEAST_MOVED = 0.01
 """Of ‖θ₀‖. With `tiny` over 50 epochs the released code's loop moves the prompts by 2.5 %, Eq. 4–6
@@ -116,6 +117,12 @@ class GRMP(Method):
         """Fine-tune under gradient regulation (Eq. 8)."""
         if self.settings.finetuning:
             yield from self.engine.fit(train)
+
+    def schedules(self) -> Mapping[str, Schedule]:
+        """The rates of fine-tuning."""
+        from methods.grmp.finetune import schedule_of
+
+        return {"fit": schedule_of(self.settings)} if self.settings.finetuning else {}
 
     def predict(self, images: Images) -> Scores:
         """The probability of high quality (Eq. 2), (n,) in 0–1."""

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Context
-
 Array = npt.NDArray[np.float64]
 Head = dict[str, Array]
 """`mean`, `spread`, `offset`, and `weights` (d,) or `support` (s, d), `weights` (s,), `gamma`."""
@@ -28,30 +26,21 @@ def respond(head: Head, x: Array) -> Array:
     return np.asarray(kernel @ head["weights"] + head["offset"])
 
 
-def chosen(
-    candidates: Sequence[Any], x: Array, y: Array, groups: Sequence[str], context: Context
-) -> Any:
+def chosen(candidates: Sequence[Any], x: Array, y: Array, groups: Sequence[str]) -> Any:
     """The regressor with the least squared error on held-out groups of the training images.
 
-    The middle one where there are fewer than two groups.
+    Images of one group are held out together, in up to five parts of about one size. The middle
+    candidate where there are fewer than two groups.
     """
-    from sklearn.base import clone
+    from sklearn.model_selection import GroupKFold, cross_val_score
 
-    parts = folds(groups, context)
-    if len(candidates) == 1 or len(parts) < 2:
+    parts = min(FOLDS, len(set(groups)))
+    if len(candidates) == 1 or parts < 2:
         return candidates[len(candidates) // 2]
-    errors = np.zeros(len(candidates))
-    for held in parts:
-        for number, candidate in enumerate(candidates):
-            fitted = clone(candidate).fit(x[~held], y[~held])
-            errors[number] += float(((fitted.predict(x[held]) - y[held]) ** 2).sum())
-    return candidates[int(errors.argmin())]
 
+    def score(candidate: Any) -> float:
+        folds, kind = GroupKFold(parts), "neg_mean_squared_error"
+        found = cross_val_score(candidate, x, y, groups=groups, cv=folds, scoring=kind)
+        return float(found.mean())
 
-def folds(groups: Sequence[str], context: Context) -> list[npt.NDArray[np.bool_]]:
-    """Up to five masks (n,) of held-out images; images of one group stand together."""
-    names = context.rng("folds").permutation(sorted(set(groups)))
-    count = min(FOLDS, len(names))
-    fold = {str(name): place % count for place, name in enumerate(names)}
-    numbers = np.array([fold[group] for group in groups])
-    return [numbers == number for number in range(count)]
+    return max(candidates, key=score)

@@ -11,8 +11,8 @@ once an epoch sees whole numbers only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
 
 Factor = Callable[[float], float]
 """Time in epochs -> factor of the base rate."""
@@ -59,6 +59,16 @@ def warmed_up(then: Factor, epochs: float, start: float = 0.0) -> Factor:
         return start + (1 - start) * time / epochs if time < epochs else then(time - epochs)
 
     return factor
+
+
+class ByGradient(Protocol):
+    """A method that learns by gradient says at which rates.
+
+    A test asks every such method, under each of its recipes, whether its base rate is reached.
+    """
+
+    def schedules(self) -> Mapping[str, Schedule]:
+        """The schedule of each stage of training, by the stage's name."""
 
 
 class Schedule:

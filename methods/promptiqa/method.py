@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -29,6 +29,7 @@ from methods.promptiqa.recipes import PAPER_SETS
 from methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
 
 if TYPE_CHECKING:
+    from methods.kit.schedules import Schedule
     from methods.promptiqa.inputs import Plan, Source
     from methods.promptiqa.network import Network
 
@@ -124,6 +125,15 @@ class PromptIQA(Method):
         self._prompt = self._choose(train)
         if self.settings.finetune_epochs:
             yield from self._train(self._sources(train), [self._finetuning()])
+
+    def schedules(self) -> Mapping[str, Schedule]:
+        """The rates of each stage: pre-training's, and fine-tuning's where there is one."""
+        from methods.promptiqa.training import schedule
+
+        stages = self._stages()
+        if self.settings.finetune_epochs:
+            stages.append(self._finetuning())
+        return {plan.purpose: schedule(plan) for plan in stages}
 
     def set_prompt(self, images: Images, scores: Scores) -> None:
         """Score by these image-score pairs from now on (higher = better).
