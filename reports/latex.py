@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate, groupby, pairwise
 from typing import TYPE_CHECKING
 
 from bench.analysis.grid import Grid, GridCell, Key, grid, number, row_title, signed
 from bench.analysis.published import NOTHING, Printed, mark
-from reports.latex_caption import caption, notes
-from reports.latex_header import alignment, header, span, stub
-from reports.latex_style import Style, fitting
-from reports.latex_text import escape, label
-from reports.latex_titles import shown
-from reports.parts import parts
+from reports.latex_text import caption, escape, label, levels, notes, titled
+from reports.sections import sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,52 +26,70 @@ WIDE = 6
 WIDEST = 16
 """Tables with more numbers in a row than this are set as one table a metric."""
 DASH = "--"
+GREY = "textcolor: {gray}--rwrap"
+"""Grey text, as pandas' Styler writes LaTeX commands."""
+STUBS = {"label": "Method", "labels": "Labels", "train": "Training", "test": "Testing"}
+"""What stands beside a row of headers, by its key."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What a table shows and how."""
+
+    rows: tuple[str, ...] = ("label", "selection")
+    """Summary columns that name the rows."""
+    columns: tuple[str, ...] = ("dataset", "labels", "metric")
+    """Summary columns over the table, outermost first."""
+    blocks: str = ""
+    """The one of `columns` whose values stand over blocks of rows: with 'labels' every column's
+    first budget heads the first block, its second the second (GRMP-IQA, Table 2)."""
+    interval: bool = False
+    """Whether the interval stands beside the median, or below it in a table of many columns."""
+    notes: bool = False
+    """Whether notes on published numbers stand under the table; otherwise they are comments."""
+    without_contaminated: bool = False
+    """Whether the caption says that contaminated cells are left out."""
+
+
+def fitting(summary: pd.DataFrame) -> Style:
+    """The style that papers would give one protocol's summary.
+
+    Pairs of databases stand under 'Training' and 'Testing' (GRMP-IQA, Table 3); training ratios
+    head blocks of rows (Table 2), label budgets columns (Table 1).
+    """
+    pairs = bool((summary["train"] != summary["test"]).any())
+    columns = ("train", "test", "labels", "metric") if pairs else Style.columns
+    ratios = set(summary["labels"])
+    blocks = "labels" if len(ratios) > 1 and all(text.endswith("%") for text in ratios) else ""
+    return Style(columns=columns, blocks=blocks)
 
 
 def document(
     summary: pd.DataFrame,
     protocols: Sequence[Protocol],
-    style: Style | None = None,
+    style: Callable[[pd.DataFrame], Style] = fitting,
     printed: Printed = NOTHING,
     *,
     excluded: Collection[str] = (),
+    title: str = "",
+    name: str = "",
 ) -> str:
-    """All tables in one text to `\\input`: one a protocol, one a metric where that is too wide.
+    """All tables in one text to `\\input`: one for each section of a protocol (`reports.sections`),
+    or one for each metric where that would be too wide.
 
-    `excluded` are the protocols that contaminated cells were left out of.
+    `style` gives the style of a section. `excluded` are the protocols that contaminated cells were
+    left out of. `title` and `name` are for the caption and `\\ref`, in place of the protocol's own.
     """
     texts = [PREAMBLE]
     for protocol in protocols:
+        heads = title or protocol.title or protocol.name
+        names = label(name or protocol.name)
         mine = summary[summary["protocol"] == protocol.name]
-        without = protocol.name in excluded
-
-        def styled(part: pd.DataFrame, without: bool = without) -> Style:
-            return replace(style or fitting(part), without_contaminated=without)
-
-        if len(mine):
-            texts += of_protocol(mine, protocol, styled, printed)
+        for at, (heading, part) in enumerate(sections(mine, protocol)):
+            chosen = replace(style(part), without_contaminated=protocol.name in excluded)
+            whole = f"{heads}: {heading}" if heading else heads
+            texts += tables(part, whole, f"{names}-part{at + 1}" if at else names, chosen, printed)
     return "\n".join(texts)
-
-
-def of_protocol(
-    summary: pd.DataFrame,
-    protocol: Protocol,
-    styled: Callable[[pd.DataFrame], Style],
-    printed: Printed,
-    title: str = "",
-    name: str = "",
-) -> list[str]:
-    """The tables of one protocol, one for each of its parts in the style that suits the part.
-
-    `title` and `name` are for the caption and `\\ref`, in place of the protocol's own.
-    """
-    title, name = title or protocol.title or protocol.name, label(name or protocol.name)
-    texts: list[str] = []
-    for at, (heading, part) in enumerate(parts(summary, protocol)):
-        whole = f"{title}: {heading}" if heading else title
-        own = f"{name}-part{at + 1}" if at else name
-        texts += tables(part, whole, own, styled(part), printed)
-    return texts
 
 
 def tables(
@@ -116,13 +131,13 @@ def table(
     """
     style = style or Style()
     arranged = grid(summary, style.rows, style.columns, _printed(summary, printed))
-    blocks = _blocks(arranged, style)
-    outer = blocks[0][1]
     protocols = list(dict.fromkeys(summary["protocol"]))
     letters = {k: v for each in protocols for k, v in printed.letters(each).items()}
+    blocks = _blocks(arranged, style)
+    outer = blocks[0][1]
+    rows = [row for head, block in blocks for row in _block(head, block, style, letters)]
     width = len(outer.columns) * (2 if style.interval else 1)
     environment = "table*" if width > WIDE else "table"
-    body = [line for head, block in blocks for line in _block(head, block, style, letters)]
     remarks = notes(arranged, protocols, printed)
     return "\n".join(
         [
@@ -130,12 +145,7 @@ def table(
             rf"\begin{{{environment}}}[t]",
             r"\centering",
             r"\begin{adjustbox}{max width=\linewidth}",
-            rf"\begin{{tabular}}{{l{alignment(outer)}}}",
-            r"\toprule",
-            *header(outer),
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
+            *_tabular(rows, outer),
             r"\end{adjustbox}",
             rf"\caption{{{caption(summary, title, arranged, style, printed)}}}",
             rf"\label{{tab:{name}}}",
@@ -156,6 +166,89 @@ def _printed(summary: pd.DataFrame, printed: Printed) -> list[Mapping[Hashable, 
 
 def _note(text: str) -> str:
     return rf"\par\smallskip{{\scriptsize\raggedright {escape(text)}\par}}"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a table, as LaTeX."""
+
+    title: str
+    cells: Sequence[str]
+    grey: bool = False
+    above: Sequence[str] = ()
+    """Rules and headers between the last row and this one."""
+
+
+def _tabular(rows: Sequence[_Row], outer: Grid) -> list[str]:
+    """The `tabular` environment, line by line; `outer` says what stands over its columns."""
+    import pandas as pd
+
+    there = levels(outer)
+    keys = [outer.column_keys[level] for level in there]
+    shown = [tuple(column[level] for level in there) for column in outer.columns]
+    names = _stubs(outer, keys, shown)
+    columns = (
+        pd.MultiIndex.from_tuples(shown, names=names)
+        if len(keys) > 1  # pandas has no use for a single level
+        else pd.Index([value for (value,) in shown], name=names[0])
+    )
+    styler = pd.DataFrame([row.cells for row in rows], columns=columns).style
+    styler.format_index([row.title for row in rows].__getitem__)
+    for depth, key in enumerate(keys):
+        # Under another header the row already says "Labels".
+        bare = key == "labels" and depth
+        styler.format_index(partial(_head, "" if bare else key), axis=1, level=depth)
+    styler.apply(lambda row: [GREY if rows[row.name].grey and text else "" for text in row], axis=1)
+    styler.apply_index(lambda index: [GREY if rows[at].grey else "" for at in index])
+    sizes = [_spans(shown, depth + 1) for depth in range(len(keys))]
+    # A little more space between the outermost groups.
+    between = r"@{\hspace{1.2em}}" if len(keys) > 1 else ""
+    aligned = "l" + "".join(between + "c" * size for size in sizes[0])
+    text = styler.to_latex(column_format=aligned, multicol_align="c", hrules=True)
+    begin, top, *lines = text.splitlines()
+    found = [begin, top]
+    for depth, line in enumerate(lines[: len(keys)]):
+        found += [line, *(_rules(sizes[depth]) if depth + 1 < len(keys) else [])]
+    # Where the headers end every block has a rule of its own.
+    for row, line in zip(rows, lines[len(keys) + 1 :], strict=False):
+        found += [*row.above, line]
+    return [*found, *lines[-2:]]
+
+
+def _spans(columns: Sequence[Key], depth: int) -> list[int]:
+    """How many columns each header spans in row `depth` of the headers, from 1."""
+    return [len(list(group)) for _, group in groupby(columns, key=lambda column: column[:depth])]
+
+
+def _rules(sizes: Sequence[int]) -> list[str]:
+    """Rules below headers of these sizes."""
+    if set(sizes) == {1}:
+        return []
+    ends = list(accumulate(sizes, initial=1))
+    return ["".join(rf"\cmidrule(lr){{{start + 1}-{end}}}" for start, end in pairwise(ends))]
+
+
+def _stubs(outer: Grid, keys: Sequence[str], columns: Sequence[Key]) -> list[str]:
+    """What the rows of headers are called; 'Method' stands in the last that has no other name."""
+    names = [
+        _stub(key, set(values))
+        for key, values in zip(keys, zip(*columns, strict=True), strict=True)
+    ]
+    if "" in names:
+        rows = [key for key in outer.row_keys if key != "selection"]
+        last = len(names) - 1 - names[::-1].index("")
+        names[last] = ", ".join(STUBS.get(key, key.capitalize()) for key in rows)
+    return names
+
+
+def _stub(key: str, values: Collection[str]) -> str:
+    if key == "labels" and all(value.endswith("%") for value in values):
+        return "Training ratio"
+    return "" if key == "label" else STUBS.get(key, "")
+
+
+def _head(key: str, value: str) -> str:
+    return escape(titled(key, value))
 
 
 def _blocks(arranged: Grid, style: Style) -> list[tuple[list[str], Grid]]:
@@ -182,54 +275,58 @@ def _blocks(arranged: Grid, style: Style) -> list[tuple[list[str], Grid]]:
     return blocks
 
 
-def _block(head: list[str], block: Grid, style: Style, letters: Mapping[str, str]) -> list[str]:
+def _block(
+    head: Sequence[str], block: Grid, style: Style, letters: Mapping[str, str]
+) -> list[_Row]:
     """A block of rows: published ones in grey, and below them ours."""
-    lines = [r"\midrule"]
+    above = [r"\midrule"]
     if head:
-        lines += [_budgets(head, block, style), r"\midrule"]
-    above = [_grey_row(block, row, letters) for row in block.published_rows]
+        above += [_budgets(head, block, style), r"\midrule"]
+    grey = [_grey_row(block, row, letters) for row in block.published_rows]
     ours = [line for row in block.measured_rows for line in _rows(block, row, style, letters)]
-    return [*lines, *above, *([r"\midrule"] if above and ours else []), *ours]
+    if grey and ours:
+        ours[0] = replace(ours[0], above=[r"\midrule"])
+    first, *others = [*grey, *ours]
+    return [replace(first, above=above), *others]
 
 
-def _budgets(head: list[str], block: Grid, style: Style) -> str:
+def _budgets(head: Sequence[str], block: Grid, style: Style) -> str:
     groups = groupby(zip(block.columns, head, strict=True), key=lambda pair: (pair[0][0], pair[1]))
-    cells = [span(escape(text) or DASH, len(list(group))) for (_, text), group in groups]
-    return " & ".join([stub(style.blocks, {text for text in head if text}), *cells]) + r" \\"
+    cells = [_stub(style.blocks, {text for text in head if text})]
+    for (_, text), group in groups:
+        size = len(list(group))
+        head_text = escape(text) or DASH
+        cells.append(head_text if size == 1 else rf"\multicolumn{{{size}}}{{c}}{{{head_text}}}")
+    return " & ".join(cells) + r" \\"
 
 
-def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) -> list[str]:
+def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) -> list[_Row]:
     """What we measured, and under it what is published for the same and the difference."""
     several = len(arranged.values("selection")) > 1
     cells = arranged.row(row)
-    title = _title(arranged, row, several)
     stacked = style.interval and len(arranged.columns) > WIDE
-    shown_cells = (_cell(cell, style, style.interval and not stacked) for cell in cells)
-    lines = [" & ".join([title, *shown_cells]) + r" \\"]
+    own = [_cell(cell, style, style.interval and not stacked) for cell in cells]
+    lines = [_Row(_title(arranged, row, several), own)]
     if stacked:
-        lines.append(" & ".join(["", *map(_interval, cells)]) + r" \\")
+        lines.append(_Row("", [_interval(cell) for cell in cells]))
     if any(cell and cell.published for cell in cells):
-        lines.append(_grey([rf"\quad published{_mark(cells, letters)}", *map(_text, cells)]))
+        title = rf"\quad published{_mark(cells, letters)}"
+        lines.append(_Row(title, [_text(cell) for cell in cells], grey=True))
     differences = [signed(cell.difference, minus="$-$") if cell else "" for cell in cells]
     if any(differences):
-        lines.append(_grey([r"\quad difference", *differences]))
+        lines.append(_Row(r"\quad difference", differences, grey=True))
     return lines
 
 
-def _grey_row(arranged: Grid, row: Key, letters: Mapping[str, str]) -> str:
+def _grey_row(arranged: Grid, row: Key, letters: Mapping[str, str]) -> _Row:
     cells = arranged.row(row)
-    title = _title(arranged, row, several=False)
-    return _grey([title + _mark(cells, letters), *(_text(cell) or DASH for cell in cells)])
+    title = _title(arranged, row, several=False) + _mark(cells, letters)
+    return _Row(title, [_text(cell) or DASH for cell in cells], grey=True)
 
 
 def _title(arranged: Grid, row: Key, several: bool) -> str:
-    named = tuple(shown(key, text) for key, text in zip(arranged.row_keys, row, strict=True))
+    named = tuple(titled(key, text) for key, text in zip(arranged.row_keys, row, strict=True))
     return escape(row_title(named, arranged.row_keys, several))
-
-
-def _grey(texts: Sequence[str]) -> str:
-    cells = [rf"\textcolor{{gray}}{{{text}}}" if text else "" for text in texts]
-    return " & ".join(cells) + r" \\"
 
 
 def _text(cell: GridCell | None) -> str:

@@ -17,11 +17,11 @@ from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
 from reports import html, latex
+from reports.cleanup import tidy
 from reports.figures.gallery import Gallery
 from reports.gmad.gallery import Gallery as Contests
 from reports.html.site import Site
 from reports.worst import Thumbnails
-from reports.written import tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ def render(
     Images, for figures that show some, are looked for under `data_roots` and `IQA_DATA`.
     `published` sets printed numbers beside ours and writes published.csv; `exclude_contaminated`
     leaves out cells whose test dataset the method's weights had seen labels of. Files of an
-    earlier report that this one does not have are removed (`reports.written`). Raises `StoreError`
+    earlier report that this one does not have are removed (`reports.cleanup`). Raises `StoreError`
     where the store holds no results or `out` cannot be written, `UsageError` where nothing is left.
     """
     out = out or default_folder(store)

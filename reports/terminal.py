@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +22,8 @@ from bench.analysis.grid import (
     table_notes,
 )
 from bench.analysis.published import NOTHING, Printed, mark
+from bench.model.records import budget_title
+from bench.util.terminal import add_row, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,36 +84,31 @@ def _parts(columns: Sequence[Key], room: int, least: int) -> list[list[Key]]:
 def _table(
     arranged: Grid, columns: list[Key], title: str, stacked: bool, letters: Mapping[str, str]
 ) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="", box=box.SIMPLE_HEAD
-    )
-    table.add_column("method", overflow="fold", vertical="top")
+    table = text_table(title, left=("method",))
     for dataset, labels in columns:
-        header = Text(f"{dataset}\n{_budget(labels)}")
+        header = Text(f"{dataset}\n{budget_title(labels)}")
         table.add_column(header, justify="right", overflow="fold")
     several = len(arranged.values("selection")) > 1
     for row in arranged.measured_rows:
         cells = [arranged.cells.get((row, column)) for column in columns]
         title = row_title(row, arranged.row_keys, several)
-        table.add_row(Text(title), *(_text(cell, stacked) for cell in cells))
+        add_row(table, [title, *(_text(cell, stacked) for cell in cells)])
         if any(cell and cell.published for cell in cells):
-            table.add_row(
-                f"  published{_mark(cells, letters)}", *map(_published, cells), style="dim"
-            )
+            add_row(table, [f"  published{_mark(cells, letters)}", *map(_published, cells)], "dim")
     table.add_section()
     for row in arranged.published_rows:
         cells = [arranged.cells.get((row, column)) for column in columns]
         if any(cells):
             title = row_title(row, arranged.row_keys, several=False) + _mark(cells, letters)
-            table.add_row(Text(title), *map(_published, cells), style="dim")
+            add_row(table, [title, *map(_published, cells)], "dim")
     return table
 
 
-def _published(cell: GridCell | None) -> Text:
+def _published(cell: GridCell | None) -> str:
     if cell is None:
-        return Text("")
+        return ""
     difference = signed(cell.difference)
-    return Text(f"{cell.published} ({difference})" if difference else cell.published)
+    return f"{cell.published} ({difference})" if difference else cell.published
 
 
 def _mark(cells: Sequence[GridCell | None], letters: Mapping[str, str]) -> str:
@@ -148,15 +144,11 @@ def _noise(summary: pd.DataFrame) -> list[str]:
     """How many test images are semantic noise, a line a cell that can say."""
     shown = summary[(summary["noise_n"] > 0) & (summary["metric"] == summary["metric"].iloc[0])]
     lines = [
-        f"  {row['label']} on {row['dataset']}, {_budget(row['labels'])}: {row['noise']:g} "
+        f"  {row['label']} on {row['dataset']}, {budget_title(row['labels'])}: {row['noise']:g} "
         f"[{row['noise_low']:g}, {row['noise_high']:g}] {row['noise_n']}/{row['expected']}"
         for row in shown.to_dict("records")
     ]
     return [f"semantic noise, test images ({RULE}):", *lines] if lines else []
-
-
-def _budget(labels: str) -> str:
-    return f"{labels} labels" if labels.isdigit() else labels
 
 
 def _legend(summary: pd.DataFrame) -> list[str]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from bench.analysis.compare import AcrossDatasets, WithinDataset
 from bench.model.records import budget_title, task_title
 from bench.stats import SplitComparison
+from bench.util.terminal import add_row, say, text_table
 
 NUMBERS = (
     "higher–\nlower",
@@ -34,32 +32,24 @@ SAME_TEST_NOTE = (
 def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], console: Console) -> None:
     """Print what was compared, and what was not."""
     for item in inside:
-        table = _table(f"{_title(item)}, {item.n_splits} splits")
+        table = text_table(
+            f"{_title(item)}, {item.n_splits} splits",
+            left=("first – second",),
+            right=NUMBERS,
+            pad_edge=False,
+            collapse_padding=True,
+            padding=(0, 1),
+        )
         for pair in item.pairs:
-            table.add_row(*(Text(text) for text in _printed(pair)))
+            add_row(table, _printed(pair))
         console.print(table)
         if item.same_test:
-            console.print(SAME_TEST_NOTE, markup=False, highlight=False)
+            say(console, SAME_TEST_NOTE)
         _name_left_out(item.left_out, console)
     if inside:
-        console.print(WILCOXON_NOTE, markup=False, highlight=False)
+        say(console, WILCOXON_NOTE)
     for ranks in over:
         _show_ranks(ranks, console)
-
-
-def _table(title: str) -> Table:
-    """Names give way to numbers where there is little room: a number cut short is another one."""
-    table = Table(
-        title=Text(title),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        padding=(0, 1),
-    )
-    table.add_column("first – second", overflow="fold")
-    for head in NUMBERS:
-        table.add_column(head, justify="right", no_wrap=True)
-    return table
 
 
 def _printed(pair: SplitComparison) -> tuple[str, ...]:
@@ -90,10 +80,10 @@ def _show_ranks(item: AcrossDatasets, console: Console) -> None:
     if result.pairwise.smallest_holm >= result.alpha:
         least = f"{result.pairwise.smallest_holm:.3g}"
         lines.append(f"  too few datasets: no pair can reach {result.alpha:g} (at best {least})")
-    console.print("\n".join(lines), markup=False, highlight=False)
+    say(console, "\n".join(lines))
     _name_left_out(item.left_out, console)
 
 
 def _name_left_out(left_out: dict[str, str], console: Console) -> None:
     for label, reason in left_out.items():
-        console.print(f"left out: {label}: {reason}", markup=False, highlight=False)
+        say(console, f"left out: {label}: {reason}")

@@ -29,17 +29,15 @@ def register(app: typer.Typer) -> None:
 def status(data_root: DataRoot = None) -> None:
     """Which databases are found, where, and how complete they are."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from bench.data import tools
+    from bench.util.terminal import add_row, text_table
 
-    table = Table("dataset", "state", "images", "where", "note")
+    table = text_table(left=("dataset", "state", "images", "where", "note"))
     for line in tools.status(_roots(data_root)):
         images = f"{line.images:,} of {line.expected or line.samples:,}"
         note = line.problem.splitlines()[0] if line.problem else ""
-        cells = (line.name, line.state, images, str(line.root or ""), note)
-        table.add_row(*(Text(cell) for cell in cells))
+        add_row(table, (line.name, line.state, images, str(line.root or ""), note))
     Console().print(table)
 
 

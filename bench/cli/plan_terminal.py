@@ -23,40 +23,31 @@ def show(
     plan: Plan, store: Store, data_cache: DataCache, options: Options, console: Console
 ) -> None:
     """Print a plan."""
-    from rich.table import Table
-    from rich.text import Text
+    from bench.util.terminal import add_row, say, text_table
 
     found = estimate(plan, store, data_cache)
-    table = Table("method", "dataset", "labels", *(TITLES[state] for state in STATES), "time")
+    titles = [TITLES[state] for state in STATES]
+    table = text_table(left=("method", "dataset", "labels"), right=(*titles, "time"))
     for cell, guess in zip(plan.cells, found.cells, strict=True):
         states = [plan.states[run.run_id] for run in cell.runs]
         counts = [str(states.count(state)) for state in STATES]
         time = _time(guess) if "todo" in states else ""
-        row = (cell.variant.title, cell.task.title, cell.task.budget, *counts, time)
-        table.add_row(*(Text(part) for part in row))
+        add_row(table, (cell.variant.title, cell.task.title, cell.task.budget, *counts, time))
     console.print(table)
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    for line in plan.left_out():
-        say(line)
-    for line in _pretrainings(plan, store, found):
-        say(line)
+    lines = [*plan.left_out(), *_pretrainings(plan, store, found)]
     counts_all = plan.counts()
     text = f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do"
     if counts_all["elsewhere"]:
         text += f", {counts_all['elsewhere']} at work in another process"
     if len(plan.fits) < len(plan.runs):
         text += f"; {len(plan.fits)} fits serve {len(plan.runs)} runs"
-    say(text)
-    for line in plan.older_code(store):
-        say(line)
+    lines += [text, *plan.older_code(store)]
     if found.guesses:
-        say(_total(found, options))
-        say(_basis(found.guesses))
+        lines += [_total(found, options), _basis(found.guesses)]
     if found.unknown:
-        say(f"no stored timings yet, not estimated: {', '.join(found.unknown)}")
+        lines.append(f"no stored timings yet, not estimated: {', '.join(found.unknown)}")
+    for line in lines:
+        say(console, line)
 
 
 def _pretrainings(plan: Plan, store: Store, found: Estimate) -> list[str]:

@@ -207,12 +207,12 @@ def latex(
         bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
     ] = False,
 ) -> None:
-    """Set results as LaTeX tables in a shape of one's own; `report` sets them as papers do."""
+    """Write LaTeX tables with rows, columns and captions of your choice."""
     from bench.store import Store
     from bench.util.atomic import write_text
-    from reports.latex_choice import Choice, document
+    from reports.custom_table import CustomTable, document
 
-    choice = Choice(
+    choice = CustomTable(
         protocol=protocol,
         metrics=_split(metrics),
         methods=_split(methods),

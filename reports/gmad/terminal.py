@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
+from bench.util.terminal import add_row, text_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def table(document: dict[str, Any]) -> Table:
@@ -15,21 +16,15 @@ def table(document: dict[str, Any]) -> Table:
     `gap` is how far apart the two are to the attacker, `held` to the defender, as shares of their
     scores' ranges over the pool; `right` is who the labels agree with.
     """
-    title = f"gMAD on {document['test']}, {document['images']:,} images"
-    found = Table(
-        title=title, title_justify="left", title_style="bold", header_style="", box=box.SIMPLE_HEAD
+    found = text_table(
+        f"gMAD on {document['test']}, {document['images']:,} images",
+        left=("attacker", "defender", "level", "best to attacker / worst"),
+        right=("gap", "held", *(["right"] if document["labelled"] else [])),
     )
-    for name in ("attacker", "defender", "level"):
-        found.add_column(name, no_wrap=True)
-    found.add_column("best to attacker / worst", overflow="fold")
-    for name in ("gap", "held"):
-        found.add_column(name, justify="right", no_wrap=True)
-    if document["labelled"]:
-        found.add_column("right", no_wrap=True)
     for match in document["matches"]:
         for level in match["levels"]:
             if level["level"] in match["ends"]:
-                found.add_row(*map(Text, _cells(document, match, level)))
+                add_row(found, _cells(document, match, level))
     return found
 
 

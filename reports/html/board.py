@@ -26,7 +26,7 @@ from bench.protocol import Protocol
 from reports.drawing import Axis, series_marks
 from reports.html.charts import WIDE, line_chart
 from reports.html.site import Site, banner
-from reports.parts import parts
+from reports.sections import sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
         "datasets": list(dict.fromkeys(summary["dataset"])),
         "tables": [
             _table(part[part["metric"] == metric], metric, places, site, heading)
-            for heading, part in parts(summary, protocol)
+            for heading, part in sections(summary, protocol)
             for metric in protocol.metrics
             if (part["metric"] == metric).any()
         ],

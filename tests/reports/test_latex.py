@@ -16,7 +16,7 @@ from bench.analysis.published import beside
 from bench.analysis.results import load
 from bench.util.errors import UsageError
 from reports import latex
-from reports.latex_style import Style, fitting
+from reports.latex import Style, fitting
 from reports.latex_text import escape, label
 from reports.render import Rendered
 from tests.fake_results import maker, task
@@ -212,7 +212,9 @@ def test_tables_compile(report: Rendered, tmp_path: Path) -> None:
     made = maker(tmp_path / "nasty", title=NASTY, name="nasty & worse")
     made.cell(NASTY, task(NASTY), [0.5, 0.6])
     made.cell("b", task(NASTY), [None, "Error: x"])
-    nasty = latex.document(load(made.save()).summary, [made.protocol], Style(interval=True))
+    nasty = latex.document(
+        load(made.save()).summary, [made.protocol], lambda part: Style(interval=True)
+    )
     (tmp_path / "nasty.tex").write_text(nasty + _like_the_papers(tmp_path / "papers"))
     shutil.copy(report.out / "table.tex", tmp_path / "table.tex")
     packages = re.search(r"\\usepackage\{.*\}", nasty)

@@ -19,7 +19,7 @@ from bench.analysis.results import load
 from bench.protocol import Protocol, published
 from bench.store import Store
 from reports import latex
-from reports.latex_style import Style
+from reports.latex import Style
 from reports.render import Rendered, render
 from reports.terminal import leaderboard
 from tests.fake_results import FakeResults, maker, task

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench import protocol as protocols
+from reports.cleanup import NAME
 from reports.figures.gallery import Gallery
-from reports.written import NAME
 from tests.conftest import run_cli
 from tests.fake_results import maker, task
 
@@ -114,7 +114,10 @@ def test_latex_in_any_shape(seen: Path, tmp_path: Path) -> None:
         (("--metrics", "scc"), "unknown metric 'scc'. Did you mean 'srcc'"),
         (("--methods", "gmrp"), "Did you mean 'grmp'"),
         (("--rows", "lable"), "Did you mean 'label'"),
-        (("--columns", "dataset,metric", "--blocks", "labels"), "none of the columns"),
+        (
+            ("--columns", "dataset,metric", "--blocks", "labels"),
+            "--blocks must be one of the columns dataset, metric",
+        ),
     ],
 )
 def test_wrong_choices_name_the_way_out(seen: Path, options: tuple[str, ...], message: str) -> None:

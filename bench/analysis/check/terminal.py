@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from bench.analysis.check.verdict import CheckReport
 from bench.analysis.check.writers import row
+from bench.util.terminal import add_row, say, text_table
 
 _STYLES = {
     "regression": "bold red",
@@ -19,12 +18,14 @@ _STYLES = {
 
 def show(report: CheckReport, console: Console) -> None:
     """Print the table and the outcome; names are shown as they are, never as markup."""
-    heads = ("", "method", "task", "labels", "runs", "before", "now", "change", "interval", "")
-    table = Table(*heads, title=Text(f"{report.metric}: {report.new} against {report.against}"))
+    table = text_table(
+        f"{report.metric}: {report.new} against {report.against}",
+        left=("", "method", "task", "labels"),
+        right=("runs", "before", "now", "change", "interval", ""),
+    )
     for cell in report.cells:
-        style = _STYLES.get(cell.verdict, "")
-        table.add_row(*(Text(text, style=style) for text in row(cell)))
+        add_row(table, row(cell), _STYLES.get(cell.verdict, ""))
     console.print(table)
     for problem in report.problems:
-        console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
-    console.print(report.summary, markup=False, highlight=False)
+        say(console, f"set aside: {problem}", "yellow")
+    say(console, report.summary)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bench.protocol import Protocol
 
 
-def parts(summary: pd.DataFrame, protocol: Protocol) -> list[tuple[str, pd.DataFrame]]:
+def sections(summary: pd.DataFrame, protocol: Protocol) -> list[tuple[str, pd.DataFrame]]:
     """Heading and rows of each table, empty ones left out; datasets of no part come last.
 
     Without `Protocol.parts` all is one table without a heading. A dataset belongs to the part that

@@ -10,8 +10,8 @@ from bench import protocol as protocols
 from bench.analysis import load
 from bench.util.errors import UsageError
 from bench.util.validation import validated
-from reports.parts import parts
 from reports.render import render
+from reports.sections import sections
 from tests.fake_results import FakeResults, maker, task
 
 
@@ -27,14 +27,14 @@ def mixed(root: Path, **changes: object) -> FakeResults:
 def test_cells_stand_in_the_table_that_names_their_dataset(tmp_path: Path) -> None:
     made = mixed(tmp_path)
     summary = load(made.save()).summary
-    found = [(heading, set(rows["dataset"])) for heading, rows in parts(summary, made.protocol)]
+    found = [(heading, set(rows["dataset"])) for heading, rows in sections(summary, made.protocol)]
     assert found == [
         ("Synthetic distortion", {"tid2013"}),
         ("Faces", {"gfiqa20k"}),
         ("", {"mine"}),
     ]
     plain = made.protocol.model_copy(update={"parts": {}})
-    assert [(heading, len(rows)) for heading, rows in parts(summary, plain)] == [("", 6)]
+    assert [(heading, len(rows)) for heading, rows in sections(summary, plain)] == [("", 6)]
 
 
 def test_each_part_is_a_table_with_its_own_printed_rows(tmp_path: Path) -> None:

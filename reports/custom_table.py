@@ -1,9 +1,10 @@
-"""LaTeX tables of a store in a shape that a command line asks for."""
+"""LaTeX tables in a shape that the reader chooses: `bench latex`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.analysis.published import NOTHING, beside
@@ -11,7 +12,7 @@ from bench.analysis.results import load
 from bench.store import Store
 from bench.util.errors import UsageError, unknown
 from reports import latex
-from reports.latex_style import Style, fitting
+from reports.latex import Style, fitting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a table shows; what is empty is as `reports.latex_style.fitting` has it."""
+class CustomTable:
+    """What a table shows; what is empty is as `reports.latex.fitting` chooses it."""
 
     protocol: str | None = None
     """This protocol only."""
@@ -49,7 +50,7 @@ class Choice:
     """Without cells whose test dataset the method's weights had seen labels of."""
 
 
-def document(store: Store, choice: Choice) -> str:
+def document(store: Store, choice: CustomTable) -> str:
     """The tables of a results folder, to `\\\\input`.
 
     Raises `StoreError` where the folder holds no results, `UsageError` for a protocol, metric,
@@ -65,30 +66,26 @@ def document(store: Store, choice: Choice) -> str:
     summary = summary[summary["protocol"].isin([protocol.name for protocol in protocols])]
     summary = _only(summary, "metric", choice.metrics)
     summary = _only(summary, "label", choice.methods)
-    texts = [latex.PREAMBLE]
-    for protocol in protocols:
-        mine = summary[summary["protocol"] == protocol.name]
-        without = protocol.name in results.excluded_from
-
-        def styled(part: pd.DataFrame, without: bool = without) -> Style:
-            return replace(_style(part, choice), without_contaminated=without)
-
-        if len(mine):
-            texts += latex.of_protocol(
-                mine, protocol, styled, printed, choice.caption, choice.label
-            )
-    return "\n".join(texts)
+    return latex.document(
+        summary,
+        protocols,
+        partial(_style, choice),
+        printed,
+        excluded=results.excluded_from,
+        title=choice.caption,
+        name=choice.label,
+    )
 
 
-def _protocols(protocols: Sequence[Protocol], choice: Choice) -> list[Protocol]:
+def _protocols(protocols: Sequence[Protocol], choice: CustomTable) -> list[Protocol]:
     names = [protocol.name for protocol in protocols]
     if choice.protocol is not None and choice.protocol not in names:
         raise unknown("protocol of these results", choice.protocol, names)
     chosen = [item for item in protocols if choice.protocol in (None, item.name)]
     if len(chosen) > 1 and (choice.caption or choice.label):
         raise UsageError(
-            f"--caption and --label are of one table, and there are {len(chosen)} protocols: "
-            f"choose one of {', '.join(names)} with --protocol"
+            f"--caption and --label name one table, but these results have {len(chosen)} "
+            f"protocols: choose one with --protocol ({', '.join(names)})"
         )
     return chosen
 
@@ -100,14 +97,14 @@ def _only(summary: pd.DataFrame, key: str, wanted: Iterable[str]) -> pd.DataFram
     return summary[summary[key].isin(list(wanted))] if wanted else summary
 
 
-def _style(summary: pd.DataFrame, choice: Choice) -> Style:
+def _style(choice: CustomTable, summary: pd.DataFrame) -> Style:
     style = fitting(summary)
     columns = choice.columns or style.columns
     blocks = style.blocks if style.blocks in columns else ""
     if choice.blocks:
         blocks = "" if choice.blocks == "none" else choice.blocks
     if blocks and blocks not in columns:
-        raise UsageError(f"--blocks {blocks} is none of the columns {', '.join(columns)}")
+        raise UsageError(f"--blocks must be one of the columns {', '.join(columns)}, not {blocks}")
     return replace(
         style,
         rows=choice.rows or style.rows,
