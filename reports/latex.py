@@ -15,6 +15,7 @@ from reports.sections import sections
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandas.io.formats.style import Styler
 
     from bench.protocol import Protocol
 
@@ -181,38 +182,46 @@ class _Row:
 
 def _tabular(rows: Sequence[_Row], outer: Grid) -> list[str]:
     """The `tabular` environment, line by line; `outer` says what stands over its columns."""
-    import pandas as pd
-
     there = levels(outer)
     keys = [outer.column_keys[level] for level in there]
     shown = [tuple(column[level] for level in there) for column in outer.columns]
-    names = _stubs(outer, keys, shown)
-    columns = (
-        pd.MultiIndex.from_tuples(shown, names=names)
-        if len(keys) > 1  # pandas has no use for a single level
-        else pd.Index([value for (value,) in shown], name=names[0])
-    )
-    styler = pd.DataFrame([row.cells for row in rows], columns=columns).style
-    styler.format_index([row.title for row in rows].__getitem__)
-    for depth, key in enumerate(keys):
-        # Under another header the row already says "Labels".
-        bare = key == "labels" and depth
-        styler.format_index(partial(_head, "" if bare else key), axis=1, level=depth)
-    styler.apply(lambda row: [GREY if rows[row.name].grey and text else "" for text in row], axis=1)
-    styler.apply_index(lambda index: [GREY if rows[at].grey else "" for at in index])
     sizes = [_spans(shown, depth + 1) for depth in range(len(keys))]
     # A little more space between the outermost groups.
     between = r"@{\hspace{1.2em}}" if len(keys) > 1 else ""
     aligned = "l" + "".join(between + "c" * size for size in sizes[0])
+    styler = _styled(rows, keys, shown, _stubs(outer, keys, shown))
     text = styler.to_latex(column_format=aligned, multicol_align="c", hrules=True)
     begin, top, *lines = text.splitlines()
     found = [begin, top]
     for depth, line in enumerate(lines[: len(keys)]):
         found += [line, *(_rules(sizes[depth]) if depth + 1 < len(keys) else [])]
-    # Where the headers end every block has a rule of its own.
+    # Below the headers every block has a rule of its own, in place of pandas'.
     for row, line in zip(rows, lines[len(keys) + 1 :], strict=False):
         found += [*row.above, line]
     return [*found, *lines[-2:]]
+
+
+def _styled(
+    rows: Sequence[_Row], keys: Sequence[str], columns: Sequence[Key], stubs: list[str]
+) -> Styler:
+    """The rows under headers of these keys, each row of headers with what stands beside it."""
+    import pandas as pd
+
+    heads = (
+        pd.MultiIndex.from_tuples(columns, names=stubs)
+        if len(keys) > 1  # pandas has no use for a single level
+        else pd.Index([value for (value,) in columns], name=stubs[0])
+    )
+    styler = pd.DataFrame([row.cells for row in rows], columns=heads).style
+    titles: dict[object, str] = {at: row.title for at, row in enumerate(rows)}
+    styler.format_index(titles.__getitem__)
+    for depth, key in enumerate(keys):
+        # Under another header the row already says "Labels".
+        bare = key == "labels" and depth
+        styler.format_index(partial(_head, "" if bare else key), axis=1, level=depth)
+    greys = {at for at, row in enumerate(rows) if row.grey}
+    styler.apply(lambda row: [GREY if row.name in greys and text else "" for text in row], axis=1)
+    return styler.apply_index(lambda index: [GREY if at in greys else "" for at in index])
 
 
 def _spans(columns: Sequence[Key], depth: int) -> list[int]:

@@ -37,7 +37,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Picture:
+class EncodedImage:
     """One encoded image."""
 
     file: str
@@ -85,7 +85,7 @@ class Album:
             self._pixels[key] = _decode(self._file(name), size)
         return self._pixels[key]
 
-    def encode(self, name: str, look: Look, folder: Path) -> Picture:
+    def encode(self, name: str, look: Look, folder: Path) -> EncodedImage:
         """Write an image to `folder` unless it is there from an earlier report."""
         from PIL import Image
 
@@ -99,7 +99,7 @@ class Album:
             with replacing(path) as temporary:
                 image.save(temporary, format="WEBP", **options)
         with Image.open(path) as image:
-            return Picture(path.name, image.width, image.height)
+            return EncodedImage(path.name, image.width, image.height)
 
     def _file(self, name: str) -> Path:
         assert self.tree is not None, self.reason

@@ -19,7 +19,7 @@ from bench.util.errors import UsageError
 from reports import html, latex
 from reports.cleanup import tidy
 from reports.figures.gallery import Gallery
-from reports.gmad.gallery import Gallery as Contests
+from reports.gmad.report import ReportContests
 from reports.html.site import Site
 from reports.worst import Thumbnails
 
@@ -75,33 +75,35 @@ def render(
     notes = [*results.problems, *printed.problems, *results.exclusions()]
     rendered = Rendered(out, summary, printed, notes=notes)
     rendered.warnings = broken(results.runs)
-    write_csv(rendered.summary, out / "summary.csv")
+    write_csv(summary, out / "summary.csv")
     text = latex.document(
-        rendered.summary, results.protocols, printed=printed, excluded=results.excluded_from
+        summary, results.protocols, printed=printed, excluded=results.excluded_from
     )
     write_text(out / "table.tex", text)
     if printed.numbers:
         write_csv(frame(printed), out / "published.csv")
         rendered.paths.append(out / "published.csv")
     data_cache = DataCache(datasets.data_roots(list(data_roots) or None))
-    gallery = Gallery(results, rendered.summary, out / "figures", data_cache, notes=rendered.notes)
+    gallery = Gallery(results, summary, out / "figures", data_cache, notes=rendered.notes)
     gallery.draw()
-    contests = Contests(results, out, data_cache.data_roots, notes=rendered.notes)
+    contests = ReportContests(results, out, data_cache.data_roots, notes=rendered.notes)
     contests.draw()
     thumbnails = Thumbnails(out, data_cache.data_roots, rendered.notes)
-    site = Site.of(
+    figures = [*gallery.figures, *contests.sheets]
+    site = Site(
         results,
-        rendered.summary,
-        gallery.links(out) + contests.figures,
+        summary,
+        out,
+        figures,
         rendered.notes,
         printed,
         warnings=rendered.warnings,
         contests=contests.pages,
         thumbnails=thumbnails,
     )
-    pages = html.write(site, out)
+    pages = html.write(site)
     rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
-    rendered.paths += [path for figure in gallery.figures for path in (figure.png, figure.pdf)]
+    rendered.paths += [path for figure in figures for path in (figure.png, figure.pdf)]
     rendered.paths += [*contests.paths, *sorted(thumbnails.paths)]
     rendered.notes += tidy(out, rendered.paths)
     return rendered

@@ -12,7 +12,7 @@ from bench.analysis.results import Results
 from bench.data.datasets import Roots
 from bench.model.records import Record
 from bench.util.errors import DataError
-from reports.pictures import Album, Look, Picture
+from reports.pictures import Album, EncodedImage, Look
 
 THUMBNAIL = Look(size=176, lossless=False)
 FOLDER = "thumbnails"
@@ -74,7 +74,7 @@ class Thumbnails:
     _albums: dict[str, Album] = field(default_factory=dict)
     _noted: set[str] = field(default_factory=set)
 
-    def of(self, spec: str, image: str) -> Picture | None:
+    def of(self, spec: str, image: str) -> EncodedImage | None:
         """An image of a dataset; None, and once a note, where it cannot be shown."""
         album = self._album(spec)
         if album.tree is None:

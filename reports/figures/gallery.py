@@ -13,7 +13,7 @@ from bench.store import slug
 from bench.util.gc_paused import gc_paused
 from reports.drawing import STYLE, save
 from reports.figures import boxes, lines, maps, overlays, points, ranks
-from reports.figures.sheet import FigureData, LeftOut, Sheet, compose
+from reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,16 +36,6 @@ KINDS: dict[str, tuple[str, Maker]] = {
     "attention": ("where scores come from", overlays.attention),
 }
 """Kinds of figures; the key is part of the file's name."""
-
-
-@dataclass(frozen=True)
-class DrawnFigure:
-    """One drawn figure."""
-
-    title: str
-    caption: str
-    png: Path
-    pdf: Path
 
 
 @dataclass
@@ -72,18 +62,6 @@ class Gallery:
         # One line for all protocols that lack the same figures for the same reason.
         for (kinds, reason), names in left_out.items():
             self.notes.append(f"{', '.join(names)}: no figure {kinds}: {reason}")
-
-    def links(self, root: Path) -> list[tuple[str, str, str, str]]:
-        """Title, caption, PNG and PDF of every figure, the files as paths under `root`."""
-        return [
-            (
-                item.title,
-                item.caption,
-                item.png.relative_to(root).as_posix(),
-                item.pdf.relative_to(root).as_posix(),
-            )
-            for item in self.figures
-        ]
 
     def _draw(self, protocol: Protocol) -> list[tuple[str, str]]:
         """Draw a protocol's figures; kinds that are left out, each group with its reason."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.analysis.grid import row_title
@@ -28,6 +29,16 @@ MOST_PANELS = 12
 """Larger figures are cut, and say so."""
 LETTER, HANDLE = 0.09, 0.6
 """Inches that a letter of a legend takes, and the line or marker in front of it."""
+
+
+@dataclass(frozen=True)
+class DrawnFigure:
+    """A figure on disk, or a contact sheet."""
+
+    title: str
+    caption: str
+    png: Path
+    pdf: Path
 
 
 class LeftOut(Exception):

@@ -12,6 +12,7 @@ from bench.util.atomic import write_json
 from bench.util.errors import DataError
 from reports.gmad import page, sheet
 from reports.gmad.contest import Contest, document, hold, images_of
+from reports.html.site import copy_asset
 from reports.pictures import Album, Look
 
 __all__ = ["Contest", "Look", "Written", "document", "hold", "name", "write"]
@@ -67,8 +68,8 @@ def _show(
     contest: Contest, out: Path, album: Album, ends: bool, look: Look, written: Written
 ) -> None:
     for source in page.ASSETS:
-        page.copy_asset(source, out / "assets")
-    place = page.Place(out / "index.html", out / "images", "assets")
+        copy_asset(source, out / "assets")
+    place = page.PagePlace(out / "index.html", out / "images", "assets")
     written.paths.append(page.write(written.found, contest.scores, album, look, place, ends))
     for duel in sheet.duels(written.found):
         drawn = sheet.draw(written.found, duel, album, sheet.place(out, "gmad", duel))

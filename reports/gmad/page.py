@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.gmad_pools import Scores
 from bench.data.demo import DEMO_SETS
 from bench.util.atomic import write_text
-from reports.html.site import BOTH, DEMO, TINY
-from reports.pictures import Album, Look, Picture
+from reports.html import site
+from reports.pictures import Album, EncodedImage, Look
 
 if TYPE_CHECKING:
     import jinja2
 
 HERE = Path(__file__).parent / "assets"
-SHARED = Path(__file__).parent.parent / "html" / "assets"
+SHARED = site.HERE / "assets"
 OWN_ASSETS = (HERE / "gmad.css", HERE / "gmad.js")
 ASSETS = (SHARED / "style.css", SHARED / "report.js", *OWN_ASSETS)
 
 
 @dataclass(frozen=True)
-class Place:
+class PagePlace:
     """Where a page goes."""
 
     file: Path
@@ -40,13 +40,13 @@ SIDES = ("best", "worst")
 
 
 def write(
-    document: dict[str, Any], scores: Scores, album: Album, look: Look, place: Place, ends: bool
+    document: dict[str, Any], scores: Scores, album: Album, look: Look, place: PagePlace, ends: bool
 ) -> Path:
     """Write the page and its images; `ends` shows the worst and the best level alone.
 
     Raises `DataError` where an image cannot be decoded.
     """
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, EncodedImage] = {}
     matches = []
     for match in document["matches"]:
         levels = [
@@ -60,7 +60,7 @@ def write(
         matches.append({**match, "shown": [level for level in levels if level["pairs"]]})
     names = [item["label"] for item in document["methods"]]
     text = (
-        _environment()
+        _templates()
         .get_template("gmad.html.j2")
         .render(
             document=document,
@@ -74,17 +74,10 @@ def write(
             look=look.text,
             ends=ends,
             names=names,
-            duels={(match["attacker"], match["defender"]): match for match in document["matches"]},
         )
     )
     write_text(place.file, text)
     return place.file
-
-
-def copy_asset(source: Path, folder: Path) -> Path:
-    """Put one of the style sheets and scripts into `folder`."""
-    write_text(folder / source.name, source.read_text(encoding="utf-8"))
-    return folder / source.name
 
 
 def warning(scores: Scores) -> tuple[str, str] | None:
@@ -92,7 +85,7 @@ def warning(scores: Scores) -> tuple[str, str] | None:
     task = scores.pool.task
     demo = bool({task.train.partition("@")[0], task.test.partition("@")[0]} & set(DEMO_SETS))
     tiny = any(run["weights"] == "tiny" for run in scores.runs.values())
-    return BOTH if demo and tiny else DEMO if demo else TINY if tiny else None
+    return site.banner(demo, tiny)
 
 
 def _percent(share: float) -> str:
@@ -106,15 +99,7 @@ def _score(value: float) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=_percent, score=_score)
-    return environment
+def _templates() -> jinja2.Environment:
+    found = site.templates(HERE)
+    found.filters.update(percent=_percent, score=_score)
+    return found

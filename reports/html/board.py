@@ -15,7 +15,6 @@ from bench.analysis.grid import (
     metric_title,
     number,
     row_title,
-    signed,
     table_notes,
 )
 from bench.analysis.published import mark
@@ -25,7 +24,7 @@ from bench.model.records import Record, budget_title
 from bench.protocol import Protocol
 from reports.drawing import Axis, series_marks
 from reports.html.charts import WIDE, line_chart
-from reports.html.site import Site, banner
+from reports.html.site import Site, banner_of, texts
 from reports.sections import sections
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def context(site: Site) -> dict[str, Any]:
     protocols = site.results.protocols
     return {
         "title": (protocols[0].title or protocols[0].name) if len(protocols) == 1 else "Results",
-        "banner": banner(cells),
+        "banner": banner_of(cells),
         "warnings": site.warnings,
         "facts": _facts(site),
         "protocols": [_protocol(site, item, number) for number, item in enumerate(protocols)],
@@ -200,27 +199,10 @@ def _cell(
     strip = [100 * (value - low) / span for value in (cell.low, cell.high, cell.median)]
     kind = {1: "best", 2: "second"}.get(cell.rank or 0, "") if cell.complete else "part"
     return {
-        **numbers(cell),
+        **texts(cell),
         "href": places.get(place, "#"),
         "kind": " ".join(name for name in (kind, "edge" if edge else "") if name),
         "strip": [f"{value:.0f}" for value in strip] if cell.n else None,
-    }
-
-
-def numbers(cell: GridCell) -> dict[str, Any]:
-    """A cell as text, for any page."""
-    return {
-        "sort": f"{cell.median:.6g}" if cell.n and cell.complete else "",
-        "median": number(cell.median, minus="−"),
-        "interval": f"[{number(cell.low, minus='−')}, {number(cell.high, minus='−')}]"
-        if cell.n
-        else "",
-        "count": cell.count,
-        "complete": cell.complete,
-        "rank": cell.rank,
-        "marks": cell.marks,
-        "published": cell.published.replace("-", "−"),
-        "difference": signed(cell.difference, minus="−"),
     }
 
 

@@ -14,14 +14,14 @@ from bench.model.records import budget_title, task_title
 from reports import ranks
 from reports.html.board import SELECTIONS
 from reports.html.charts import rank_diagram
-from reports.html.site import Site, banner
+from reports.html.site import Site, banner_of
 
 
 def context(site: Site) -> dict[str, Any]:
     """Values of `comparisons.html.j2`."""
     return {
         "title": "Comparisons",
-        "banner": banner(site.results.cells),
+        "banner": banner_of(site.results.cells),
         "level": f"{SIGNIFICANT:g}",
         "protocols": [_protocol(site, item, at) for at, item in enumerate(site.comparisons)],
     }

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.analysis.curves import cloud, diagnostic, loss, on_test, over_epochs
-from bench.analysis.grid import MARKS, metric_title, number, signed
+from bench.analysis.grid import MARKS, metric_title, number
 from bench.analysis.results import CellResult
 from bench.model import audits
 from bench.model.contamination import entry_title
@@ -21,7 +21,7 @@ from reports.drawing import Axis
 from reports.html.board import SELECTIONS
 from reports.html.charts import line_chart, scatter
 from reports.html.errors import worst_errors
-from reports.html.site import Site, banner
+from reports.html.site import Site, banner_of, texts
 
 UNITS = {
     "angle": "angle in degrees",
@@ -40,7 +40,7 @@ def method(site: Site, label: str) -> dict[str, Any]:
     last = {(cell.protocol.name, cell.entry.task.title): cell for cell in cells}.values()
     return {
         "title": label,
-        "banner": banner(cells),
+        "banner": banner_of(cells),
         "name": cells[0].entry.method,
         "versions": sorted({run.spec.fit.method_version for run in records}),
         "weights": _distinct(" ".join(run.spec.fit.weights.values()) for run in records),
@@ -69,7 +69,7 @@ def dataset(site: Site, name: str) -> dict[str, Any]:
     metrics = list(dict.fromkeys(metric for cell in cells for metric in cell.metrics))
     return {
         "title": name,
-        "banner": banner(cells),
+        "banner": banner_of(cells),
         "sizes": _distinct(
             f"{run.sizes['test']:,} test images" for cell in cells for run in cell.done if run.sizes
         ),
@@ -116,26 +116,15 @@ def _cell(
 
 def _values(site: Site, cell: CellResult) -> dict[str, dict[str, Any]]:
     return {
-        row["metric"]: {
-            "metric": metric_title(row["metric"]),
-            "median": number(row["median"], minus="−"),
-            "interval": f"[{number(row['low'], minus='−')}, {number(row['high'], minus='−')}]"
-            if row["n"]
-            else "",
-            "count": f"{row['n']}/{row['expected']}",
-            "complete": bool(row["complete"]),
-            "best": row["rank"] == 1,
-            "sort": f"{row['median']:.6g}" if row["complete"] else "",
-            "published": row["published"].replace("-", "−"),
-            "difference": signed(row["difference"], minus="−"),
-        }
-        for row in site.rows(cell).to_dict("records")
+        metric: {"metric": metric_title(metric), **texts(found)}
+        for metric, found in site.numbers(cell).items()
     }
 
 
 def _sources(site: Site, cell: CellResult) -> str:
     """The tables that printed numbers beside this cell come from."""
-    return "; ".join(dict.fromkeys(filter(None, site.rows(cell)["published_in"])))
+    found = (item.published_in for item in site.numbers(cell).values())
+    return "; ".join(dict.fromkeys(filter(None, found)))
 
 
 def _order(site: Site, cells: Sequence[CellResult]) -> Callable[[CellResult], tuple[Any, ...]]:
@@ -143,9 +132,9 @@ def _order(site: Site, cells: Sequence[CellResult]) -> Callable[[CellResult], tu
     tasks = list(dict.fromkeys((cell.protocol.name, cell.entry.task) for cell in cells))
 
     def key(cell: CellResult) -> tuple[Any, ...]:
-        rank = min(site.rows(cell)["rank"][:1], default=math.nan)
+        first = next(iter(site.numbers(cell).values()), None)
         place = tasks.index((cell.protocol.name, cell.entry.task))
-        return place, rank if math.isfinite(rank) else math.inf
+        return place, first.rank if first and first.rank else math.inf
 
     return key
 

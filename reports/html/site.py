@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from itertools import chain, count
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.analysis.compare import Comparisons, compare_all
-from bench.analysis.grid import ranked
+from bench.analysis.grid import Grid, GridCell, grid, number, signed
 from bench.analysis.published import NOTHING, Printed
 from bench.analysis.results import CellResult, Results
 from bench.store import slug
+from bench.util.atomic import write_text
+from reports.figures.sheet import DrawnFigure
 from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
+    import jinja2
     import pandas as pd
 
     from bench.protocol import Protocol
 
+HERE = Path(__file__).parent
 DEMO = (
     "Rendered demo data",
     "Images come from a program and scores from an observer model: for trying the harness, no "
@@ -44,9 +49,9 @@ class Site:
 
     results: Results
     summary: pd.DataFrame
-    """With ranks (`bench.analysis.grid.ranked`)."""
-    figures: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """Title, caption, PNG and PDF, the files as paths under the report's folder."""
+    out: Path
+    """The report's folder."""
+    figures: list[DrawnFigure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was left out and why."""
     printed: Printed = NOTHING
@@ -57,30 +62,6 @@ class Site:
     """Protocol, title and address of the gMAD pages."""
     thumbnails: Thumbnails | None = None
     """Small images of the worst errors; None: errors are named alone."""
-
-    @classmethod
-    def of(
-        cls,
-        results: Results,
-        summary: pd.DataFrame,
-        figures: list[tuple[str, str, str, str]],
-        notes: list[str],
-        printed: Printed = NOTHING,
-        warnings: Iterable[str] = (),
-        contests: Iterable[tuple[str, str, str]] = (),
-        thumbnails: Thumbnails | None = None,
-    ) -> Site:
-        """The site of a results folder."""
-        return cls(
-            results,
-            ranked(summary),
-            figures,
-            notes,
-            printed,
-            warnings=list(warnings),
-            contests=list(contests),
-            thumbnails=thumbnails,
-        )
 
     @cached_property
     def comparisons(self) -> list[Comparisons]:
@@ -115,17 +96,21 @@ class Site:
         """Where a cell is told in full."""
         return self.places[id(cell)]
 
-    def rows(self, cell: CellResult) -> pd.DataFrame:
-        """The cell's rows of the summary, one a metric."""
-        entry, table = cell.entry, self.summary
-        return table[
-            (table["protocol"] == cell.protocol.name)
-            & (table["label"] == entry.label)
-            & (table["selection"] == entry.selection)
-            & (table["train"] == entry.task.train)
-            & (table["test"] == entry.task.test)
-            & (table["labels"] == entry.task.budget)
-        ]
+    def numbers(self, cell: CellResult) -> dict[str, GridCell]:
+        """What tables print of a cell, by metric."""
+        entry, arranged = cell.entry, self._grids[cell.protocol.name]
+        row = (entry.label, entry.selection)
+        task = (entry.task.train, entry.task.test, entry.task.budget)
+        found = {name: arranged.cells.get((row, (*task, name))) for name in cell.metrics}
+        return {name: item for name, item in found.items() if item is not None}
+
+    @cached_property
+    def _grids(self) -> dict[str, Grid]:
+        columns = ("train", "test", "labels", "metric")
+        return {
+            str(name): grid(rows, columns=columns)
+            for name, rows in self.summary.groupby("protocol", sort=False)
+        }
 
     @property
     def version(self) -> str:
@@ -136,12 +121,51 @@ class Site:
             return ""
 
 
-def banner(cells: Iterable[CellResult]) -> tuple[str, str] | None:
-    """Heading and text of the warning that a page of these cells carries."""
-    seen = list(cells)
-    demo = any(cell.demo for cell in seen)
-    tiny = any(cell.backbone == "tiny" for cell in seen)
+def banner(demo: bool, tiny: bool) -> tuple[str, str] | None:
+    """Heading and text of the warning on rendered data and the tiny backbone."""
     return BOTH if demo and tiny else DEMO if demo else TINY if tiny else None
+
+
+def banner_of(cells: Sequence[CellResult]) -> tuple[str, str] | None:
+    """The warning that a page of these cells carries."""
+    return banner(any(cell.demo for cell in cells), any(cell.backbone == "tiny" for cell in cells))
+
+
+def texts(cell: GridCell) -> dict[str, Any]:
+    """A cell as text, for any page."""
+    return {
+        "sort": f"{cell.median:.6g}" if cell.n and cell.complete else "",
+        "median": number(cell.median, minus="−"),
+        "interval": f"[{number(cell.low, minus='−')}, {number(cell.high, minus='−')}]"
+        if cell.n
+        else "",
+        "count": cell.count,
+        "complete": cell.complete,
+        "rank": cell.rank,
+        "marks": cell.marks,
+        "published": cell.published.replace("-", "−"),
+        "difference": signed(cell.difference, minus="−"),
+    }
+
+
+def copy_asset(source: Path, folder: Path) -> Path:
+    """Put a style sheet or script into `folder`."""
+    write_text(folder / source.name, source.read_text(encoding="utf-8"))
+    return folder / source.name
+
+
+@cache
+def templates(folder: Path) -> jinja2.Environment:
+    """The pages' templates in a folder; what they are given is escaped."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _files(names: Iterable[str], folder: str) -> dict[str, str]:

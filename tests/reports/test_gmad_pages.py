@@ -14,7 +14,7 @@ from PIL import Image
 from bench.analysis.gmad import compete
 from bench.analysis.results import load
 from bench.store import Store
-from reports.gmad.gallery import Gallery
+from reports.gmad.report import ReportContests
 from reports.render import render
 from tests.conftest import run_cli
 from tests.fake_results import maker, task
@@ -185,7 +185,7 @@ def test_the_report_links_to_its_pairs(results: Path, data: Path, tmp_path: Path
 
 
 def test_a_report_says_why_it_has_no_pairs(results: Path, tmp_path: Path) -> None:
-    gallery = Gallery(load(Store(results)), tmp_path / "report", tmp_path)
+    gallery = ReportContests(load(Store(results)), tmp_path / "report", tmp_path)
     gallery.draw()
     assert gallery.pages == gallery.paths == []
     (note,) = gallery.notes

@@ -125,7 +125,7 @@ def test_a_protocol_of_the_papers_size_is_small_without_its_pictures(tmp_path: P
             for labels in (50, 100, 200):
                 made.cell(label, task(name, labels), list(rng.uniform(0.5, 0.9, 10)), **changes)
     results = load(made.save())
-    paths = html.write(Site.of(results, results.summary, [], []), tmp_path / "out")
+    paths = html.write(Site(results, results.summary, tmp_path / "out"))
     assert written(paths, pictures=False) < 300_000
     assert paths[0].stat().st_size < 100_000
 
@@ -167,7 +167,7 @@ def test_what_differs_stands_with_its_cell_and_the_rest_once(tmp_path: Path) -> 
     other = ENVIRONMENT.model_copy(update={"device": "another CPU"})
     made.cell("a", task(labels=100), [0.5, 0.6], environment=other)
     results = load(made.save())
-    html.write(Site.of(results, results.summary, [], []), tmp_path / "out")
+    html.write(Site(results, results.summary, tmp_path / "out"))
     text = (tmp_path / "out" / "methods" / "a.html").read_text(encoding="utf-8")
     assert text.count("minmax_train") == 1
     assert text.count("· a CPU ·") == text.count("another CPU") == 1
@@ -196,7 +196,7 @@ def test_names_that_look_alike_have_pages_of_their_own(tmp_path: Path) -> None:
     for label in ("A b", "a?b", "a-b"):
         made.cell(label, task(), [0.5])
     results = load(made.save())
-    files = list(Site.of(results, results.summary, [], []).methods.values())
+    files = list(Site(results, results.summary, tmp_path).methods.values())
     assert files == ["methods/a-b.html", "methods/a-b-2.html", "methods/a-b-3.html"]
 
 

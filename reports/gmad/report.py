@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.analysis.gmad_pools import Pool, pools, read
 from bench.analysis.results import Results
 from bench.data.datasets import Roots
 from bench.protocol import GmadEntry
 from bench.util.errors import BenchError
+from reports.figures.sheet import DrawnFigure
 from reports.gmad import name, page, sheet
 from reports.gmad.contest import Contest, document, hold, images_of
+from reports.html.site import copy_asset
 from reports.pictures import Album, Look
 
 MOST_METHODS = 4
@@ -25,7 +28,7 @@ SMALL = Look(size=384, lossless=False)
 
 
 @dataclass
-class Gallery:
+class ReportContests:
     """Pages and sheets of a report, and what was left out."""
 
     results: Results
@@ -34,10 +37,9 @@ class Gallery:
     roots: Roots = None
     pages: list[tuple[str, str, str]] = field(default_factory=list)
     """Protocol, title, and address under the report's folder."""
-    figures: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """Title, caption, PNG and PDF of the sheets, the files as paths under the report's folder."""
+    sheets: list[DrawnFigure] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
-    """Every file written."""
+    """Every file written beside the sheets."""
     notes: list[str] = field(default_factory=list)
     """What was left out and why."""
 
@@ -51,9 +53,7 @@ class Gallery:
             except BenchError as error:
                 self.notes.append(f"{_title(pool)}: {error}")
         if self.pages:
-            self.paths += [
-                page.copy_asset(source, self.out / "assets") for source in page.OWN_ASSETS
-            ]
+            self.paths += [copy_asset(source, self.out / "assets") for source in page.OWN_ASSETS]
 
     def _pool(self, pool: Pool, album: Album) -> None:
         repeat, labels = pool.best_repeat()
@@ -77,27 +77,23 @@ class Gallery:
             self.notes.append(f"{_title(pool)}: {lost}")
             return
         file = f"gmad/{name(contest)}.html"
-        place = page.Place(
-            self.out / file, self.out / "gmad" / "images", "../assets", "../index.html"
-        )
+        images = self.out / "gmad" / "images"
+        place = page.PagePlace(self.out / file, images, "../assets", "../index.html")
         self.paths.append(page.write(found, scores, album, SMALL, place, ends=True))
         self.pages.append((pool.protocol.name, f"{pool.task.title}, {pool.task.budget}", file))
         if pool.protocol.gmad is not None:
-            self._sheets(contest, album)
+            self._sheets(contest, found, album)
 
-    def _sheets(self, contest: Contest, album: Album) -> None:
+    def _sheets(self, contest: Contest, found: dict[str, Any], album: Album) -> None:
         """Contact sheets, where gMAD is what the protocol is for."""
-        found = document(contest)
         for duel in sheet.duels(found):
             stem = sheet.place(self.out / "figures", name(contest), duel)
             drawn = sheet.draw(found, duel, album, stem)
             if drawn is None:
                 self.notes.append(f"gMAD sheet of {duel[0]} and {duel[1]}: neither finds a pair")
                 continue
-            addresses = [path.relative_to(self.out).as_posix() for path in drawn]
             title = f"gMAD on {contest.scores.pool.task.test}: {duel[0]} and {duel[1]}"
-            self.figures.append((title, CAPTION, addresses[0], addresses[1]))
-            self.paths += drawn
+            self.sheets.append(DrawnFigure(title, CAPTION, *drawn))
 
 
 def _largest(found: list[Pool]) -> Iterator[Pool]:
