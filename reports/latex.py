@@ -170,7 +170,7 @@ def _note(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _TableRow:
     """A row of a table, as LaTeX."""
 
     title: str
@@ -180,7 +180,7 @@ class _Row:
     """Rules and headers between the last row and this one."""
 
 
-def _tabular(rows: Sequence[_Row], outer: Grid) -> list[str]:
+def _tabular(rows: Sequence[_TableRow], outer: Grid) -> list[str]:
     """The `tabular` environment, line by line; `outer` says what stands over its columns."""
     there = levels(outer)
     keys = [outer.column_keys[level] for level in there]
@@ -202,7 +202,7 @@ def _tabular(rows: Sequence[_Row], outer: Grid) -> list[str]:
 
 
 def _styled(
-    rows: Sequence[_Row], keys: Sequence[str], columns: Sequence[Key], stubs: list[str]
+    rows: Sequence[_TableRow], keys: Sequence[str], columns: Sequence[Key], stubs: list[str]
 ) -> Styler:
     """The rows under headers of these keys, each row of headers with what stands beside it."""
     import pandas as pd
@@ -286,7 +286,7 @@ def _blocks(arranged: Grid, style: Style) -> list[tuple[list[str], Grid]]:
 
 def _block(
     head: Sequence[str], block: Grid, style: Style, letters: Mapping[str, str]
-) -> list[_Row]:
+) -> list[_TableRow]:
     """A block of rows: published ones in grey, and below them ours."""
     above = [r"\midrule"]
     if head:
@@ -309,28 +309,28 @@ def _budgets(head: Sequence[str], block: Grid, style: Style) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) -> list[_Row]:
+def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) -> list[_TableRow]:
     """What we measured, and under it what is published for the same and the difference."""
     several = len(arranged.values("selection")) > 1
     cells = arranged.row(row)
     stacked = style.interval and len(arranged.columns) > WIDE
     own = [_cell(cell, style, style.interval and not stacked) for cell in cells]
-    lines = [_Row(_title(arranged, row, several), own)]
+    lines = [_TableRow(_title(arranged, row, several), own)]
     if stacked:
-        lines.append(_Row("", [_interval(cell) for cell in cells]))
+        lines.append(_TableRow("", [_interval(cell) for cell in cells]))
     if any(cell and cell.published for cell in cells):
         title = rf"\quad published{_mark(cells, letters)}"
-        lines.append(_Row(title, [_text(cell) for cell in cells], grey=True))
+        lines.append(_TableRow(title, [_text(cell) for cell in cells], grey=True))
     differences = [signed(cell.difference, minus="$-$") if cell else "" for cell in cells]
     if any(differences):
-        lines.append(_Row(r"\quad difference", differences, grey=True))
+        lines.append(_TableRow(r"\quad difference", differences, grey=True))
     return lines
 
 
-def _grey_row(arranged: Grid, row: Key, letters: Mapping[str, str]) -> _Row:
+def _grey_row(arranged: Grid, row: Key, letters: Mapping[str, str]) -> _TableRow:
     cells = arranged.row(row)
     title = _title(arranged, row, several=False) + _mark(cells, letters)
-    return _Row(title, [_text(cell) or DASH for cell in cells], grey=True)
+    return _TableRow(title, [_text(cell) or DASH for cell in cells], grey=True)
 
 
 def _title(arranged: Grid, row: Key, several: bool) -> str:

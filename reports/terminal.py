@@ -23,7 +23,7 @@ from bench.analysis.grid import (
 )
 from bench.analysis.published import NOTHING, Printed, mark
 from bench.model.records import budget_title
-from bench.util.terminal import add_row, text_table
+from bench.util.text_table import add_row, text_table
 
 if TYPE_CHECKING:
     import pandas as pd

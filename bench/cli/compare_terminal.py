@@ -9,7 +9,7 @@ from rich.console import Console
 from bench.analysis.compare import AcrossDatasets, WithinDataset
 from bench.model.records import budget_title, task_title
 from bench.stats import SplitComparison
-from bench.util.terminal import add_row, say, text_table
+from bench.util.text_table import add_row, say, text_table
 
 NUMBERS = (
     "higher–\nlower",

@@ -31,7 +31,7 @@ def status(data_root: DataRoot = None) -> None:
     from rich.console import Console
 
     from bench.data import tools
-    from bench.util.terminal import add_row, text_table
+    from bench.util.text_table import add_row, text_table
 
     table = text_table(left=("dataset", "state", "images", "where", "note"))
     for line in tools.status(_roots(data_root)):

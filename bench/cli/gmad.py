@@ -1,4 +1,4 @@
-"""`bench gmad`: methods against each other on stored predictions; heavy imports stay inside."""
+"""`bench gmad`: methods against each other on stored predictions; heavy imports are lazy."""
 
 from __future__ import annotations
 
@@ -30,31 +30,35 @@ def gmad(
         bool, typer.Option("--one-way", help="Leave out the swapped roles.")
     ] = False,
     protocol: Annotated[str | None, typer.Option(help="Protocol of the runs.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="The pool: the dataset predicted.")] = None,
-    train: Annotated[str | None, typer.Option(help="The dataset learnt from.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The pool: the dataset that is predicted.")
+    ] = None,
+    train: Annotated[str | None, typer.Option(help="The training dataset.")] = None,
     budget: Annotated[str | None, typer.Option(help="50, 20%, all or zero-shot.")] = None,
     selection: Annotated[str | None, typer.Option(help="last, val or best_test.")] = None,
     repeat: Annotated[int, typer.Option(min=0, help="The split, from 0.")] = 0,
     levels: Annotated[
-        int | None, typer.Option(min=2, help="Levels of quality; default the protocol's, or 10.")
+        int | None, typer.Option(min=2, help="Quality levels; default: the protocol's, or 10.")
     ] = None,
     pairs: Annotated[
-        int | None, typer.Option(min=1, help="Pairs a level; default the protocol's, or 1.")
+        int | None, typer.Option(min=1, help="Pairs in each level; default: the protocol's, or 1.")
     ] = None,
     spacing: Annotated[
-        str | None, typer.Option(help="Levels: quantile (equally many images) or uniform.")
+        str | None, typer.Option(help="Levels of equal size (quantile) or equal width (uniform).")
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="With labels: difference that counts as equal; default range/levels."),
+        typer.Option(help="Difference of labels that counts as equal; default: range / levels."),
     ] = None,
     all_levels: Annotated[
-        bool, typer.Option("--all-levels", help="Show all on the page, not worst and best alone.")
+        bool, typer.Option("--all-levels", help="Show all levels, not only worst and best.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Default RESULTS/gmad/POOL.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; default: RESULTS/gmad/POOL.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Find the image pairs that tell methods apart: one attacks, the other defends (gMAD)."""
+    """Find image pairs on which two methods disagree most: one attacks, one defends (gMAD)."""
     from rich.console import Console
 
     from bench.analysis import gmad_pools
@@ -95,7 +99,7 @@ def gmad(
 
 
 def _roles(pool: Pool, attacker: str, defender: str, one_way: bool) -> list[tuple[str, str]]:
-    """(attacker, defender) of every match: those asked for, and the same with roles swapped."""
+    """(attacker, defender) of every match: those asked for, then the same with roles swapped."""
     from bench.analysis import gmad_pools
 
     attackers = gmad_pools.names(pool, _split(attacker), "--attacker")

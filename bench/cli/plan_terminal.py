@@ -23,7 +23,7 @@ def show(
     plan: Plan, store: Store, data_cache: DataCache, options: Options, console: Console
 ) -> None:
     """Print a plan."""
-    from bench.util.terminal import add_row, say, text_table
+    from bench.util.text_table import add_row, say, text_table
 
     found = estimate(plan, store, data_cache)
     titles = [TITLES[state] for state in STATES]

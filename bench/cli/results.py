@@ -1,4 +1,4 @@
-"""Commands on stored results; heavy imports stay inside them."""
+"""Commands on stored results; heavy imports are lazy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ INCOMPARABLE = 3
 
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
-Only = Annotated[str | None, typer.Option(help="This protocol only.")]
+Only = Annotated[str | None, typer.Option(help="Use this protocol only.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    kept = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Results kept in git.")
+    kept = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="Baselines: results stored in git."
+    )
     kept.command("save")(baseline_save)
     app.add_typer(kept, name="baseline")
     inspecting = (check, compare, export, validate, latex)
@@ -34,17 +36,17 @@ def register(app: typer.Typer) -> None:
 def check(
     new: Annotated[Path, typer.Argument(help="Results folder to check.")],
     against: Annotated[str, typer.Option(help="Results folder, baseline file or baseline name.")],
-    tolerance: Annotated[float, typer.Option(help="Drop of the mean that is accepted.")] = 0.005,
+    tolerance: Annotated[float, typer.Option(help="Largest accepted drop of the mean.")] = 0.005,
     reference: Annotated[
-        str | None, typer.Option(help="Compare every method with this one of the baseline.")
+        str | None, typer.Option(help="Compare every method with this method of the baseline.")
     ] = None,
     metric: Metric = "srcc",
     protocol: Only = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write check.json, .xml, .md; default NEW/check.")
+        Path | None, typer.Option(help="Folder for check.json, .xml and .md; default: NEW/check.")
     ] = None,
 ) -> None:
-    """Compare with stored results. Exit 0 fine, 1 regression, 2 usage, 3 incomplete."""
+    """Compare with stored results. Exit 0: fine, 1: regression, 2: usage, 3: incomplete."""
     from bench.analysis import check as checking
     from bench.analysis.check.terminal import show
     from bench.store import baseline
@@ -72,9 +74,9 @@ def check(
 def baseline_save(
     name: Annotated[str, typer.Argument(help="Name of the baseline.")],
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    folder: Annotated[Path, typer.Option(help="Folder to keep it in.")] = Path("baselines"),
+    folder: Annotated[Path, typer.Option(help="Folder of the baselines.")] = Path("baselines"),
 ) -> None:
-    """Keep a results folder as one small file, fit for git, that `check` reads."""
+    """Store a results folder as one small file for git, which `check` reads."""
     from bench.store import baseline
 
     try:
@@ -91,15 +93,15 @@ def baseline_save(
 
 def compare(
     results: Results,
-    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default all.")] = "",
+    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default: all.")] = "",
     reference: Annotated[
-        str | None, typer.Option(help="Compare this method with each other one, not every pair.")
+        str | None, typer.Option(help="Compare this method with every other one only.")
     ] = None,
     metric: Metric = "srcc",
     protocol: Only = None,
     csv: Annotated[Path | None, typer.Option(help="Write all comparisons to this file.")] = None,
 ) -> None:
-    """Compare methods over the same splits, and across datasets. Exit 3 nothing comparable."""
+    """Compare methods over the same splits and across datasets. Exit 3: nothing comparable."""
     from bench.analysis import compare as comparing
     from bench.cli.compare_terminal import show
     from bench.store import table as exporting
@@ -125,10 +127,10 @@ def merge(
     sources: Annotated[list[Path], typer.Argument(help="Results folders.")],
     into: Annotated[Path, typer.Option(help="Results folder to copy into.")],
     keep_first: Annotated[
-        bool, typer.Option("--keep-first", help="On conflict keep what was there, or came first.")
+        bool, typer.Option("--keep-first", help="On conflict keep the first file.")
     ] = False,
 ) -> None:
-    """Bring results folders together. Exit 1 where they contradict each other."""
+    """Merge results folders. Exit 1: they contradict each other."""
     from bench.store.merge import merge as merging
 
     merged = merging(sources, into, keep_first)
@@ -148,10 +150,10 @@ def export(
     out: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
     form: Annotated[str, typer.Option("--format", help="csv, parquet or json.")] = "csv",
     selection: Annotated[
-        str | None, typer.Option(help="last, val or best_test instead of each cell's own.")
+        str | None, typer.Option(help="last, val or best_test; default: as the protocol says.")
     ] = None,
 ) -> None:
-    """Write all runs as one table: a row a run, missing and failed ones included."""
+    """Write all runs as one table with a row for each run, also missing and failed ones."""
     from bench.store import Store
     from bench.store import table as exporting
 
@@ -165,13 +167,13 @@ def validate(
     results: Results,
     data_root: Annotated[
         list[Path] | None,
-        typer.Option(help="Databases to check splits and labels against; may be repeated."),
+        typer.Option(help="Databases for checking splits and labels; may be repeated."),
     ] = None,
     audited: Annotated[
         bool, typer.Option("--audited", help="Demand that every method passed `bench audit`.")
     ] = False,
 ) -> None:
-    """Check a results folder. Exit 0 valid, 1 wrong, 2 usage, 3 incomplete or empty."""
+    """Check a results folder. Exit 0: valid, 1: wrong, 2: usage, 3: incomplete or empty."""
     from bench.store.validate import validate as validating
 
     found = validating(results, data_root or [], audited=audited)
@@ -185,23 +187,29 @@ def validate(
 
 def latex(
     results: Results,
-    out: Annotated[Path | None, typer.Option(help="File to write; default: print it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: standard output.")
+    ] = None,
     protocol: Only = None,
-    metrics: Annotated[str, typer.Option(help="Metrics, comma-separated; default all.")] = "",
-    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default all.")] = "",
-    rows: Annotated[str, typer.Option(help="Columns of summary.csv, e.g. label,selection.")] = "",
-    columns: Annotated[str, typer.Option(help="E.g. dataset,labels,metric, outermost first.")] = "",
+    metrics: Annotated[str, typer.Option(help="Metrics, comma-separated; default: all.")] = "",
+    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default: all.")] = "",
+    rows: Annotated[str, typer.Option(help="Columns of summary.csv that name the rows.")] = "",
+    columns: Annotated[
+        str, typer.Option(help="Columns of summary.csv over the table, outermost first.")
+    ] = "",
     blocks: Annotated[
-        str, typer.Option(help="The one of --columns to stand over blocks of rows, or 'none'.")
+        str, typer.Option(help="The one of --columns whose values head blocks of rows; or 'none'.")
     ] = "",
     interval: Annotated[
-        bool, typer.Option("--interval", help="Median with its interval, not median alone.")
+        bool, typer.Option("--interval", help="Show the interval of each median.")
     ] = False,
-    caption: Annotated[str, typer.Option(help="Instead of the protocol's title.")] = "",
-    label: Annotated[str, typer.Option(help="For \\ref{tab:LABEL}; default the protocol.")] = "",
-    published: Annotated[bool, typer.Option(help="Printed numbers in grey beside ours.")] = True,
+    caption: Annotated[str, typer.Option(help="Caption; default: the protocol's title.")] = "",
+    label: Annotated[
+        str, typer.Option(help="Label for \\ref{tab:LABEL}; default: the protocol.")
+    ] = "",
+    published: Annotated[bool, typer.Option(help="Show published numbers in grey.")] = True,
     notes: Annotated[
-        bool, typer.Option("--notes", help="Set notes on printed numbers below the table.")
+        bool, typer.Option("--notes", help="Print notes on published numbers below the table.")
     ] = False,
     exclude_contaminated: Annotated[
         bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")

@@ -11,16 +11,13 @@ import numpy.typing as npt
 
 from bench.analysis.embedding import images_of
 from bench.analysis.results import CellResult
-from bench.api import ImagePolicy
-from bench.data import datasets
-from bench.data.images.decode import decode
-from bench.data.images.files import Tree
 from bench.metrics import fit_logistic4, logistic4
 from bench.model.records import Record, Task, budget_title
 from bench.store import artifacts
 from bench.util.errors import BenchError
 from reports.drawing import draw_image, draw_overlay
 from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, quality_title, together
+from reports.pictures import Album, Pixels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +25,10 @@ if TYPE_CHECKING:
 
     from bench.data.data_cache import DataCache
 
-Pixels = npt.NDArray[np.uint8]
-SIDE = 240
-"""Pixels of an image's shorter side in the figure."""
+SIZE = 320
+"""Pixels of an image's longer side in the figure."""
 MOST_TASKS = 3
-SIZE = (1.45, 1.5)
+PANEL = (1.45, 1.5)
 
 
 def attention(data: FigureData) -> Sheet:
@@ -60,7 +56,7 @@ def attention(data: FigureData) -> Sheet:
         "comes from. Predictions are mapped to the labels' scale by the logistic fitted to all "
         "test images, where there is a fit."
     )
-    return Sheet(panels, caption=caption, across=artifacts.SHOWN, panel_size=SIZE)
+    return Sheet(panels, caption=caption, across=artifacts.SHOWN, panel_size=PANEL)
 
 
 def _chosen(data: FigureData) -> dict[Task, list[tuple[CellResult, Record]]]:
@@ -136,23 +132,19 @@ def predicted(images: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def read_images(data_cache: DataCache | None, run: Record, names: list[str]) -> list[Pixels]:
-    """Test images of a run by name, with `SIDE` pixels on the shorter side.
+    """Test images of a run by name, (H, W, 3) with at most `SIZE` pixels on the longer side.
 
-    Raises `BenchError` where the dataset is not at hand, differs from the run's, or lacks a file.
+    Raises `BenchError` where the dataset is not on this machine, differs from the run's, or lacks
+    a file.
     """
     spec = run.spec.task.test
-    if data_cache is None or datasets.locate(spec, data_cache.data_roots) is None:
-        raise BenchError(
-            f"the images of {spec} are not at hand (--data-root or IQA_DATA says where they are)"
-        )
-    dataset = data_cache.dataset(spec)
-    if run.digests.get("test", dataset.digest) != dataset.digest:
+    album = Album.of(spec, data_cache.data_roots if data_cache else [])
+    if data_cache is None or album.tree is None:
+        raise BenchError(album.reason)
+    digest = data_cache.dataset(spec).digest
+    if run.digests.get("test", digest) != digest:
         raise BenchError(f"{spec} on this machine is not the one that the runs have seen")
-    tree = Tree(dataset.root)
-    images = []
-    for name in names:
-        path = tree.find(name)
-        if path is None:
-            raise BenchError(f"image '{name}' is {tree.why_not(name)}")
-        images.append(decode(path, ImagePolicy("short_side", SIDE)))
-    return images
+    lost = album.lost(names)
+    if lost:
+        raise BenchError(lost)
+    return [album.pixels(name, SIZE) for name in names]

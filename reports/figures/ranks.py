@@ -6,7 +6,7 @@ from functools import partial
 
 from bench.analysis.compare import of_protocol
 from bench.model.records import budget_title
-from reports import ranks
+from reports import rank_diagram as diagrams
 from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
 
 
@@ -21,12 +21,12 @@ def across(data: FigureData) -> Sheet:
             f"{budget_title(item.budget)}, {item.selection}"
             if several
             else budget_title(item.budget),
-            partial(ranks.draw, found=item),
+            partial(diagrams.draw, found=item),
         )
         for item in found.ranks
     ]
-    captions = list(dict.fromkeys(ranks.caption(item) for item in found.ranks))
-    caption = captions[0] if len(captions) == 1 else ranks.WHAT
-    tallest = max(ranks.diagram(item).name_rows for item in found.ranks)
+    captions = list(dict.fromkeys(diagrams.caption(item) for item in found.ranks))
+    caption = captions[0] if len(captions) == 1 else diagrams.WHAT
+    tallest = max(diagrams.diagram(item).name_rows for item in found.ranks)
     size = (5.6, 0.85 + 0.2 * tallest)
     return Sheet(data.cut(panels, "ranks"), caption=caption, across=1, panel_size=size)

@@ -10,7 +10,7 @@ from bench.data.datasets import Roots
 from bench.store import slug
 from bench.util.atomic import write_json
 from bench.util.errors import DataError
-from reports.gmad import page, sheet
+from reports.gmad import contact_sheet, page
 from reports.gmad.contest import Contest, document, hold, images_of
 from reports.html.site import copy_asset
 from reports.pictures import Album, Look
@@ -71,9 +71,6 @@ def _show(
         copy_asset(source, out / "assets")
     place = page.PagePlace(out / "index.html", out / "images", "assets")
     written.paths.append(page.write(written.found, contest.scores, album, look, place, ends))
-    for duel in sheet.duels(written.found):
-        drawn = sheet.draw(written.found, duel, album, sheet.place(out, "gmad", duel))
-        if drawn is None:
-            written.notes.append(f"sheet of {duel[0]} and {duel[1]}: neither finds a pair")
-        else:
-            written.paths += drawn
+    sheets, notes = contact_sheet.write(written.found, album, out, "gmad")
+    written.paths += [path for item in sheets for path in (item.png, item.pdf)]
+    written.notes += notes

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.analysis.gmad_pools import Pool, pools, read
 from bench.analysis.results import Results
@@ -13,17 +12,13 @@ from bench.data.datasets import Roots
 from bench.protocol import GmadEntry
 from bench.util.errors import BenchError
 from reports.figures.sheet import DrawnFigure
-from reports.gmad import name, page, sheet
-from reports.gmad.contest import Contest, document, hold, images_of
+from reports.gmad import contact_sheet, name, page
+from reports.gmad.contest import document, hold, images_of
 from reports.html.site import copy_asset
 from reports.pictures import Album, Look
 
 MOST_METHODS = 4
 """Methods on one page: four make twelve matches and up to 48 images."""
-CAPTION = (
-    "The fixed method takes the two images of a column for equally good; the other one chose them "
-    "as the best and the worst of that level."
-)
 SMALL = Look(size=384, lossless=False)
 
 
@@ -82,18 +77,9 @@ class ReportContests:
         self.paths.append(page.write(found, scores, album, SMALL, place, ends=True))
         self.pages.append((pool.protocol.name, f"{pool.task.title}, {pool.task.budget}", file))
         if pool.protocol.gmad is not None:
-            self._sheets(contest, found, album)
-
-    def _sheets(self, contest: Contest, found: dict[str, Any], album: Album) -> None:
-        """Contact sheets, where gMAD is what the protocol is for."""
-        for duel in sheet.duels(found):
-            stem = sheet.place(self.out / "figures", name(contest), duel)
-            drawn = sheet.draw(found, duel, album, stem)
-            if drawn is None:
-                self.notes.append(f"gMAD sheet of {duel[0]} and {duel[1]}: neither finds a pair")
-                continue
-            title = f"gMAD on {contest.scores.pool.task.test}: {duel[0]} and {duel[1]}"
-            self.sheets.append(DrawnFigure(title, CAPTION, *drawn))
+            sheets, notes = contact_sheet.write(found, album, self.out / "figures", name(contest))
+            self.sheets += sheets
+            self.notes += notes
 
 
 def _largest(found: list[Pool]) -> Iterator[Pool]:

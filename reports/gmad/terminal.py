@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.util.terminal import add_row, text_table
+from bench.util.text_table import add_row, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from bench.analysis.compare import AcrossDatasets
 from bench.analysis.curves import Cloud
 from bench.util.gc_paused import gc_paused
-from reports import ranks
+from reports import rank_diagram as diagrams
 from reports.drawing import COLOURS, INK, MANY_IMAGES, STYLE, Axis, Numbered, draw_cloud, draw_lines
 from reports.html.inline_svg import slim
 
@@ -87,8 +87,8 @@ def scatter(points: Cloud, name: str) -> Markup:
 
 def rank_diagram(found: AcrossDatasets, name: str) -> Markup:
     """A critical-difference diagram."""
-    draw = partial(ranks.draw, found=found, longest=LONGEST_NAME)
-    size = (RANKS_WIDTH, round(RANKS_UNIT * ranks.diagram(found).height))
+    draw = partial(diagrams.draw, found=found, longest=LONGEST_NAME)
+    size = (RANKS_WIDTH, round(RANKS_UNIT * diagrams.diagram(found).height))
     return _chart(draw, name, size, (RANKS_EDGE, RANKS_EDGE, 0, 0), "chart ranks")
 
 

@@ -11,7 +11,7 @@ from bench.analysis.compare import SIGNIFICANT, Comparisons, Matrix, Versus, mat
 from bench.analysis.grid import metric_title
 from bench.metrics import METRICS
 from bench.model.records import budget_title, task_title
-from reports import ranks
+from reports import rank_diagram as diagrams
 from reports.html.board import SELECTIONS
 from reports.html.charts import rank_diagram
 from reports.html.site import Site, banner_of
@@ -98,7 +98,7 @@ def _diagram(
     return {
         "title": where[0].upper() + where[1:],
         "svg": rank_diagram(found, f"Critical-difference diagram, {where}"),
-        "caption": ranks.caption(found),
+        "caption": diagrams.caption(found),
         "rows": [
             (name, f"{rank:.2f}")
             for name, rank in zip(found.result.names, found.result.ranks, strict=True)

@@ -20,8 +20,8 @@ from bench.util.errors import StoreError
 from reports.drawing import Axis
 from reports.html.board import SELECTIONS
 from reports.html.charts import line_chart, scatter
-from reports.html.errors import worst_errors
 from reports.html.site import Site, banner_of, texts
+from reports.html.worst_errors import worst_errors
 
 UNITS = {
     "angle": "angle in degrees",

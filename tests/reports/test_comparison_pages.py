@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.analysis.compare import AcrossDatasets
 from bench.stats import critical_difference
-from reports import ranks
+from reports import rank_diagram as diagrams
 from reports.render import render
 from tests.fake_results import maker, task
 
@@ -48,7 +48,7 @@ def test_bars_never_hide_each_other(methods: int, sets: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     table = (rng.normal(size=(sets, methods)) + np.arange(methods)).tolist()
     found = across(table, [f"m{i}" for i in range(methods)])
-    shape = ranks.diagram(found)
+    shape = diagrams.diagram(found)
     assert sorted(name.text for name in shape.names) == sorted(found.result.names)
     places = [(name.left, name.row) for name in shape.names]
     assert len(set(places)) == len(places)
@@ -60,7 +60,7 @@ def test_bars_never_hide_each_other(methods: int, sets: int, seed: int) -> None:
 
 def test_a_caption_says_when_nothing_can_be_found() -> None:
     few = across([[0.9, 0.8, 0.1], [0.9, 0.8, 0.2]], ["a", "b", "c"])
-    assert "no pair can be: the smallest possible p is 1." in ranks.caption(few)
+    assert "no pair can be: the smallest possible p is 1." in diagrams.caption(few)
     many = across([[0.9 + i / 100, 0.5 + i / 300, 0.1] for i in range(8)], ["a", "b", "c"])
-    assert "no pair can be" not in ranks.caption(many)
-    assert ranks.caption(many).startswith("Average ranks over 8 datasets; Friedman p = ")
+    assert "no pair can be" not in diagrams.caption(many)
+    assert diagrams.caption(many).startswith("Average ranks over 8 datasets; Friedman p = ")

@@ -298,7 +298,7 @@ def test_attention_on_another_split_is_left_out_by_name(
 def test_attention_without_the_images_is_left_out(attended: FakeResults, tmp_path: Path) -> None:
     (tmp_path / "data" / "mine").rename(tmp_path / "data" / "elsewhere")
     for data_cache in (None, DataCache([tmp_path / "data"])):
-        with pytest.raises(LeftOut, match="mine: the images of mine are not at hand"):
+        with pytest.raises(LeftOut, match="mine: its images are not on this machine"):
             overlays.attention(view(attended.store, data_cache))
 
 
@@ -306,7 +306,7 @@ def test_attention_over_other_images_is_left_out(attended: FakeResults, tmp_path
     scores = tmp_path / "data" / "mine" / "scores.csv"
     data_cache = DataCache([tmp_path / "data"])
     (tmp_path / "data" / "mine" / "img003.png").unlink()
-    with pytest.raises(LeftOut, match=r"image 'img003.png' is missing"):
+    with pytest.raises(LeftOut, match=r"1 of its image files are missing, e.g. img003.png"):
         overlays.attention(view(attended.store, data_cache))
     record = next(attended.store.records())
     for run in attended.store.records():

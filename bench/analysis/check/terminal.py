@@ -6,7 +6,7 @@ from rich.console import Console
 
 from bench.analysis.check.verdict import CheckReport
 from bench.analysis.check.writers import row
-from bench.util.terminal import add_row, say, text_table
+from bench.util.text_table import add_row, say, text_table
 
 _STYLES = {
     "regression": "bold red",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.store import slug
 from reports.drawing import COLOURS, STYLE, save, shortened
+from reports.figures.sheet import DrawnFigure
 from reports.pictures import Album
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ LONGEST = 24
 """Letters of a method's label."""
 MOST_ROWS = 4
 """Pairs a column; the page shows the others."""
+
+CAPTION = (
+    "The fixed method takes the two images of a column for equally good; the other one chose them "
+    "as the best and the worst of that level."
+)
 
 Column = dict[str, Any]
 
@@ -50,25 +56,28 @@ def columns(document: dict[str, Any], one: str, other: str) -> list[Column]:
     ]
 
 
-def draw(
-    document: dict[str, Any], duel: tuple[str, str], album: Album, stem: Path
-) -> tuple[Path, Path] | None:
-    """Write the sheet of two methods as `stem`.png and `stem`.pdf; None where they have no pair.
+def write(
+    document: dict[str, Any], album: Album, folder: Path, prefix: str
+) -> tuple[list[DrawnFigure], list[str]]:
+    """Write a sheet for each two methods; returns the sheets and why there are no others.
 
     Raises `DataError` where an image cannot be decoded.
     """
     import matplotlib as mpl
 
-    shown = columns(document, *duel)
-    if not shown:
-        return None
-    with mpl.rc_context({**STYLE, "font.size": 7, "figure.dpi": 250}):
-        return save(_draw(shown, document["levels"], album), stem)
-
-
-def place(folder: Path, prefix: str, duel: tuple[str, str]) -> Path:
-    """Where the sheet of two methods goes, without suffix."""
-    return folder / f"{prefix}-{slug(duel[0])}-{slug(duel[1])}"
+    sheets, notes = [], []
+    for duel in duels(document):
+        one, other = duel
+        shown = columns(document, one, other)
+        if not shown:
+            notes.append(f"gMAD sheet of {one} and {other}: neither finds a pair")
+            continue
+        with mpl.rc_context({**STYLE, "font.size": 7, "figure.dpi": 250}):
+            stem = folder / f"{prefix}-{slug(one)}-{slug(other)}"
+            drawn = save(_draw(shown, document["levels"], album), stem)
+        title = f"gMAD on {document['test']}: {one} and {other}"
+        sheets.append(DrawnFigure(title, CAPTION, *drawn))
+    return sheets, notes
 
 
 def _draw(shown: list[Column], levels: int, album: Album) -> Figure:
