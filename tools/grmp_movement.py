@@ -19,6 +19,7 @@ from bench.data.data_cache import DataCache
 from bench.metrics import plcc, srcc
 from bench.runs.execute.labels import normalise
 from methods.grmp.method import GRMP
+from methods.grmp.recipes import RecipeName
 from methods.grmp.settings import GrmpSettings
 
 CORPUS = "demo_pretrain"
@@ -33,7 +34,7 @@ def whole(cache: DataCache, name: str, policy: ImagePolicy) -> LabelledSet:
     return selection.labelled(dataset, rows, cache.images(name, policy), scores)
 
 
-def line(recipe: str, options: argparse.Namespace, cache: DataCache) -> str:
+def line(recipe: RecipeName, options: argparse.Namespace, cache: DataCache) -> str:
     """One recipe's row."""
     settings = GrmpSettings(
         backbone="tiny",
