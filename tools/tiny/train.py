@@ -4,18 +4,25 @@ Renders the corpus and trains a small CLIP on it in the stages below, then write
 half precision, into the package.
 
 A contrastive loss on captions that mention quality loosely teaches a tower this small what is in a
-picture, and nothing of how it looks: after the first stage a ridge regression on its features does
-not predict quality. The later stages therefore also ask of the image features which flaws a picture
-has and how good its latent quality is (two linear heads that are thrown away afterwards), much as
-large CLIPs see quality in hundreds of millions of captions that no project could render.
+picture, and nothing of how it looks. So the image features are asked for more, by linear heads that
+are thrown away afterwards: which flaws a picture has and how good its latent quality is, and what
+`lite0`, trained on real photographs, sees in it (`tools.tiny.teacher`), much as large CLIPs see
+both in hundreds of millions of pictures that no project could render.
+
+The same machine gives the same bits each time: one thread, generators seeded for each stage and
+batch, and weights rounded to half precision between stages, so that `--keep` can go on with the
+stages that a run before it has finished and still end with the same file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -33,26 +40,36 @@ from bench.data.demo.noise import generator
 from tools import command_line
 from tools.tiny.captions import DEFAULT, Opinions, caption, long_caption
 from tools.tiny.corpus import Picture, render_corpus
+from tools.tiny.teacher import DIRECTIONS, Teacher
+from tools.tiny.views import crop, mixed
 
 SEED = 0
+SCENES = 14_000
 _SHORT = 32
 _LONG_EVERY = 8
+_EXAMPLES = 1_024
+_KINDS = {kind: column for column, kind in enumerate(DISTORTIONS)}
 
 
 @dataclass(frozen=True)
 class Stage:
     """One pass of the learning-rate schedule."""
 
-    scenes: int
-    epochs: int
-    batch: int
+    steps: int
+    """Batches it is trained on."""
     rate: float
     """Peak of the one-cycle schedule (AdamW)."""
-    masked: float
-    """Share of the epochs in which half of the patches are left out, which makes them cheaper."""
-    looks: float
+    captioned: int
+    """Pictures with captions in a batch."""
+    mixed: int
+    """Mixed views in a batch; only the teacher speaks of them."""
+    masked: float = 0.0
+    """Share of the steps in which half of the patches are left out, which makes them cheaper."""
+    looks: float = 0.0
     """Weight of the loss on flaws and latent quality; 0 leaves it out."""
-    opinions: Opinions
+    teacher: float = 0.0
+    """Weight of the loss on the teacher's features; 0 leaves it out."""
+    opinions: Opinions = DEFAULT
     """How captions speak of quality."""
     flaws: bool = False
     """Whether captions may name a flaw ("blurry")."""
@@ -63,38 +80,68 @@ class Stage:
 _CLOSE = Opinions(noise=0.6, weight=1.0, taste=0.0)
 _LOOSE = Opinions(rate=0.25, noise=2.0, weight=1.0, taste=0.0)
 STAGES = (
-    Stage(12_000, epochs=7, batch=128, rate=1.5e-3, masked=0.7, looks=0.0, opinions=_CLOSE),
-    Stage(14_000, 5, batch=64, rate=1e-3, masked=0.6, looks=2.0, opinions=_CLOSE, flaws=True),
-    Stage(14_000, 4, batch=64, rate=8e-4, masked=0.0, looks=2.0, opinions=_CLOSE, flaws=True),
-    Stage(14_000, 1, batch=64, rate=5e-4, masked=0.0, looks=2.0, opinions=_LOOSE),
+    # What another network sees, before there are words.
+    Stage(328, rate=1.5e-3, captioned=0, mixed=64, masked=0.5, teacher=1.0),
+    Stage(
+        steps=1_093,
+        rate=1e-3,
+        captioned=64,
+        mixed=32,
+        masked=0.6,
+        looks=2.0,
+        teacher=2.0,
+        opinions=_CLOSE,
+        flaws=True,
+    ),
+    Stage(218, rate=5e-4, captioned=64, mixed=32, looks=2.0, teacher=2.0, opinions=_LOOSE),
     # Words come to mean what they mean on the web: praise that follows the subject as well.
-    Stage(14_000, 2, batch=64, rate=7e-4, masked=0.0, looks=0.0, opinions=DEFAULT, text_only=True),
+    Stage(437, rate=7e-4, captioned=64, mixed=0, text_only=True),
 )
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What one step is trained on."""
+
+    images: Tensor
+    """uint8 (captioned + mixed, 3, size, size)."""
+    tokens: Tensor | None
+    """(captioned, 32 or 77)."""
+    looks: Tensor
+    """(captioned, kinds + 1): 1 for each flaw one can see, then the latent quality about 0."""
+
+
 class Batches:
-    """Random crops and flips of a corpus, each with a fresh caption."""
+    """Random views of a corpus, each crop with a fresh caption."""
 
-    def __init__(self, corpus: Sequence[Picture], size: int, stage: Stage) -> None:
-        self.corpus = corpus[: stage.scenes]
+    def __init__(self, corpus: Sequence[Picture], size: int, stage: Stage, number: int) -> None:
+        self.corpus = corpus
         self.size = size
-        self.batch = stage.batch
         self.stage = stage
+        self.number = number
         self.tokenizer = tokenizer_for("tiny")
-        self.kinds = {kind: column for column, kind in enumerate(DISTORTIONS)}
 
-    def per_epoch(self) -> int:
-        """Whole batches in one pass."""
-        return len(self.corpus) // self.batch
+    def draw(self, step: int) -> Batch:
+        """The batch of a step; it depends on the seed, the stage and the step alone."""
+        rng = generator("batch", SEED, self.number, step)
+        chosen = self._chosen(step)
+        items = [self.corpus[k] for k in chosen[: self.stage.captioned]]
+        others = rng.integers(0, len(self.corpus), self.stage.mixed)
+        views = [crop(item.pixels, self.size, rng) for item in items]
+        views += [mixed(self.corpus, int(k), self.size, rng) for k in others]
+        tokens = self._tokens(items, step, rng) if items else None
+        looks = torch.stack([_looks(item) for item in items]) if items else torch.empty(0)
+        return Batch(channels_first(views), tokens, looks)
 
-    def draw(self, epoch: int, step: int, order: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, uint8 (batch, 3, size, size); tokens (batch, 32 or 77); and how they look,
-        (batch, kinds + 1): 1 for each flaw one can see, then the latent quality about 0."""
-        rng = generator("batch", SEED, epoch, step)
-        chosen = order[step * self.batch : (step + 1) * self.batch]
+    def _chosen(self, step: int) -> NDArray[np.int64]:
+        per_pass = len(self.corpus) // max(self.stage.captioned, 1)
+        turn, place = divmod(step, per_pass)
+        order = generator("order", SEED, self.number, turn).permutation(len(self.corpus))
+        return order[place * self.stage.captioned : (place + 1) * self.stage.captioned]
+
+    def _tokens(self, items: Sequence[Picture], step: int, rng: np.random.Generator) -> Tensor:
         long = step % _LONG_EVERY == _LONG_EVERY - 1
         write = long_caption if long else caption
-        items = [self.corpus[k] for k in chosen]
         texts = [
             write(
                 rng,
@@ -106,20 +153,19 @@ class Batches:
             )
             for item in items
         ]
-        tokens = self.tokenizer(texts, context_length=77 if long else _SHORT)
-        crops = np.stack([self._crop(item.pixels, rng) for item in items])
-        return torch.from_numpy(crops), tokens, torch.stack([self._looks(item) for item in items])
+        return self.tokenizer(texts, context_length=77 if long else _SHORT)
 
-    def _looks(self, item: Picture) -> Tensor:
-        looks = torch.zeros(len(self.kinds) + 1)
-        looks[[self.kinds[kind] for kind in item.kinds]] = 1.0
-        looks[-1] = (item.quality - 3.0) / 1.2
-        return looks
 
-    def _crop(self, picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        top, left = rng.integers(0, picture.shape[0] - self.size + 1, 2)
-        crop = picture[top : top + self.size, left : left + self.size].transpose(2, 0, 1)
-        return crop[:, :, ::-1] if rng.random() < 0.5 else crop
+def channels_first(views: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Pictures (h, w, 3) as one tensor (n, 3, h, w)."""
+    return torch.from_numpy(np.stack(views).transpose(0, 3, 1, 2).copy())
+
+
+def _looks(item: Picture) -> Tensor:
+    looks = torch.zeros(len(_KINDS) + 1)
+    looks[[_KINDS[kind] for kind in item.kinds]] = 1.0
+    looks[-1] = (item.quality - 3.0) / 1.2
+    return looks
 
 
 def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
@@ -131,67 +177,89 @@ def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
     return functional.normalize(pooled @ model.text_projection, dim=-1)
 
 
-class Trainer:
-    """One stage of training; changes the model in place."""
+class Pupil(nn.Module):
+    """The CLIP in training and the heads that ask more of its image features."""
 
-    def __init__(self, model: CLIP, batches: Batches, stage: Stage) -> None:
-        self.model = model
+    def __init__(self) -> None:
+        super().__init__()
+        self.clip: CLIP = empty_model("tiny", patch_dropout=0.5)
+        width = self.clip.text_projection.shape[1]
+        self.looks = nn.Linear(width, len(_KINDS) + 1)
+        self.teacher = nn.Linear(width, DIRECTIONS)
+        for head in (self.looks, self.teacher):
+            nn.init.zeros_(head.weight)
+
+
+class Trainer:
+    """One stage of training; changes the pupil in place."""
+
+    def __init__(self, pupil: Pupil, batches: Batches, teacher: Teacher) -> None:
+        self.pupil = pupil
+        self.clip = pupil.clip
         self.batches = batches
-        self.stage = stage
-        self.head = nn.Linear(model.text_projection.shape[1], len(batches.kinds) + 1)
-        trained = (p for p in model.parameters() if p.requires_grad)
-        parameters = [*trained, *self.head.parameters()]
-        decayed = [p for p in parameters if p.ndim >= 2]
-        plain = [p for p in parameters if p.ndim < 2]
-        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-        self.parameters = parameters
-        if stage.text_only:  # few steps on words alone: nothing is to shrink
-            groups[0]["weight_decay"] = 0.0
+        self.teacher = teacher
+        self.stage = stage = batches.stage
+        self.clip.visual.requires_grad_(not stage.text_only)
+        self.parameters = [p for p in pupil.parameters() if p.requires_grad]
+        decayed = [p for p in self.parameters if p.ndim >= 2]
+        plain = [p for p in self.parameters if p.ndim < 2]
+        # Few steps on words alone: nothing is to shrink.
+        decay = 0.0 if stage.text_only else 0.05
+        groups = [
+            {"params": decayed, "weight_decay": decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
         self.optimiser = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
             max_lr=stage.rate,
-            total_steps=stage.epochs * batches.per_epoch(),
+            total_steps=stage.steps,
             pct_start=0.08,
             cycle_momentum=False,
         )
-        self.mean = torch.tensor(model.visual.image_mean).view(1, 3, 1, 1)
-        self.deviation = torch.tensor(model.visual.image_std).view(1, 3, 1, 1)
+        self.mean = torch.tensor(self.clip.visual.image_mean).view(1, 3, 1, 1)
+        self.deviation = torch.tensor(self.clip.visual.image_std).view(1, 3, 1, 1)
 
-    def run(self, out: Path) -> None:
-        """Train to the end of the stage, saving after every epoch."""
-        started = time.perf_counter()
-        for epoch in range(self.stage.epochs):
-            order = generator("order", SEED, epoch).permutation(len(self.batches.corpus))
-            if epoch >= round(self.stage.masked * self.stage.epochs):
-                self.model.visual.patch_dropout = nn.Identity()
-            losses = [
-                self._update(*self.batches.draw(epoch, step, order))
-                for step in range(self.batches.per_epoch())
-            ]
-            save(self.model, out)
-            seconds = time.perf_counter() - started
-            mean = float(np.mean(losses))
-            print(f"epoch {epoch + 1}: loss {mean:.3f}, {seconds:.0f} s", flush=True)
+    def run(self) -> None:
+        """Train to the end of the stage."""
+        started, losses = time.perf_counter(), []
+        masking = self.clip.visual.patch_dropout
+        for step in range(self.stage.steps):
+            unmasked = step >= self.stage.masked * self.stage.steps
+            self.clip.visual.patch_dropout = nn.Identity() if unmasked else masking
+            losses.append(self._update(self.batches.draw(step)))
+            if step % 100 == 99:
+                seconds = time.perf_counter() - started
+                mean = ", ".join(f"{value:.3f}" for value in np.mean(losses[-100:], axis=0))
+                print(f"  {step + 1} steps: losses {mean}; {seconds:.0f} s", flush=True)
+        self.clip.visual.patch_dropout = masking
 
-    def _update(self, images: Tensor, tokens: Tensor, looks: Tensor) -> float:
+    def _update(self, batch: Batch) -> list[float]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            inputs = (images.float() / 255.0 - self.mean) / self.deviation
-            features = self.model.encode_image(inputs)
-            texts = encode_text(self.model, tokens)
+            inputs = (batch.images.float() / 255.0 - self.mean) / self.deviation
+            features = self.clip.encode_image(inputs)
+            texts = None if batch.tokens is None else encode_text(self.clip, batch.tokens)
         features = features.float()
-        logits = functional.normalize(features, dim=-1) @ texts.float().T
-        loss = contrastive(self.model.logit_scale.exp() * logits)
+        losses = []
+        if texts is not None:
+            images = functional.normalize(features[: len(texts)], dim=-1)
+            losses.append(contrastive(self.clip.logit_scale.exp() * images @ texts.float().T))
         if self.stage.looks:
-            loss = loss + self.stage.looks * looks_loss(self.head(features), looks)
+            predicted = self.pupil.looks(features[: len(batch.looks)])
+            losses.append(self.stage.looks * looks_loss(predicted, batch.looks))
+        if self.stage.teacher:
+            views = slice(self.stage.captioned, None)
+            found = self.pupil.teacher(features[views])
+            error = found - self.teacher.targets(batch.images[views])
+            losses.append(self.stage.teacher * error.square().sum(dim=1).mean())
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.stack(losses).sum().backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()
         with torch.no_grad():
-            self.model.logit_scale.clamp_(0.0, float(np.log(100.0)))
-        return float(loss.detach())
+            self.clip.logit_scale.clamp_(0.0, float(np.log(100.0)))
+        return [float(loss.detach()) for loss in losses]
 
 
 def contrastive(logits: Tensor) -> Tensor:
@@ -208,38 +276,72 @@ def looks_loss(predicted: Tensor, looks: Tensor) -> Tensor:
     return flaws * kinds / 3 + functional.mse_loss(predicted[:, -1], looks[:, -1])
 
 
-def save(model: CLIP, path: Path) -> None:
-    """Write the weights in half precision; buffers that the model rebuilds stay out."""
+def save(model: nn.Module, path: Path) -> str:
+    """Write the weights in half precision and give the file's SHA-256.
+
+    Buffers that the model rebuilds stay out.
+    """
     state = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     save_file(state, path)
     path.chmod(0o644)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fill(model: nn.Module, path: Path) -> None:
+    """Read what `save` wrote."""
+    model.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """One thread, since sums of two have other last bits, and no operation that varies."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
+
+
+def train(corpus: Sequence[Picture], stages: Sequence[Stage], keep: Path) -> CLIP:
+    """The CLIP after all stages; the file of each is left in `keep`, and taken if it is there."""
+    with torch.random.fork_rng(devices=[]), repeatable():
+        torch.manual_seed(SEED)
+        pupil = Pupil().train()
+        size = pupil.clip.visual.image_size[0]
+        rng = generator("examples", SEED)
+        examples = [mixed(corpus, k, size, rng) for k in range(min(_EXAMPLES, len(corpus)))]
+        torch.manual_seed(SEED)  # principal components start from random projections
+        teacher = Teacher(channels_first(examples))
+        for number, stage in enumerate(stages, start=1):
+            path, began = keep / f"stage-{number}.safetensors", time.perf_counter()
+            if not path.exists():
+                torch.manual_seed(SEED + number)  # of the masks
+                Trainer(pupil, Batches(corpus, size, stage, number), teacher).run()
+                digest = save(pupil, path)
+                seconds = time.perf_counter() - began
+                print(f"stage {number}: {seconds:.0f} s, sha256 {digest}", flush=True)
+            fill(pupil, path)
+    return pupil.clip
 
 
 def main() -> None:
-    """Parse, render, train, save; prints how long each took."""
+    """Parse, render, train, save; prints how long each took, and digests."""
     parser = command_line("tiny.train", __doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--first", type=int, default=1, help="stage to begin with, from 1")
-    parser.add_argument("--init", type=Path, help="weights to begin with, for a later stage")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument("--keep", type=Path, help="folder for what each stage gives")
     parser.add_argument("--out", type=Path, default=TINY_WEIGHTS)
     options = parser.parse_args()
-    torch.manual_seed(SEED)
-    torch.set_num_threads(options.threads)
-    model = empty_model("tiny", patch_dropout=0.5).train()
-    if options.init:
-        state = model.state_dict()
-        state.update({name: value.float() for name, value in load_file(options.init).items()})
-        model.load_state_dict(state)
-    dropout = model.visual.patch_dropout
     started = time.perf_counter()
-    corpus = render_corpus(max(stage.scenes for stage in STAGES), options.threads)
+    corpus = render_corpus(SCENES, options.workers)
     print(f"rendered {len(corpus)} scenes in {time.perf_counter() - started:.0f} s", flush=True)
-    for stage in STAGES[options.first - 1 :]:
-        model.visual.patch_dropout = dropout
-        model.visual.requires_grad_(not stage.text_only)
-        batches = Batches(corpus, model.visual.image_size[0], stage)
-        Trainer(model, batches, stage).run(options.out)
-    print(f"done in {time.perf_counter() - started:.0f} s")
+    with TemporaryDirectory() as folder:
+        keep = options.keep or Path(folder)
+        keep.mkdir(parents=True, exist_ok=True)
+        digest = save(train(corpus, STAGES, keep), options.out)
+    print(f"done in {time.perf_counter() - started:.0f} s, sha256 {digest}")
 
 
 if __name__ == "__main__":
