@@ -130,7 +130,9 @@ def predict(
 
     console = Console()
     ready = Ready.of(method, parse_assignments(assignments or ()), weights, prompt is not None)
-    paths = predicting.expand(images)
+    paths, left_out = predicting.expand(images)
+    for note in left_out:
+        console.print(f"left out of {note}", style="dim", markup=False, highlight=False)
     pairs = None if prompt is None else predicting.read_prompt(prompt, ready.variant.build())
     require_writable(out)
     where = resolve_device(device)
