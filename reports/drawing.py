@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,8 @@ def draw_lines(
 
 
 def _range(values: pd.Series[float]) -> tuple[float, float]:
-    return values.min(), values.max()
+    found = values.to_numpy()  # half the time that pandas takes
+    return found.min(), found.max()
 
 
 def draw_cloud(axes: Axes, points: Cloud, y_title: str = "MOS") -> None:
@@ -322,17 +324,20 @@ def _plane(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def save(canvas: Figure, stem: Path) -> tuple[Path, Path]:
-    """Write a figure as `stem`.png and `stem`.pdf; equal figures give equal files."""
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write a figure as `stem`.png and `stem`.pdf, and empty it; equal figures give equal files."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
     png, pdf = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "pdf"))
     # A canvas draws once; `Figure.savefig` would draw everything twice.
     with replacing(png) as temporary:
-        FigureCanvasAgg(canvas).print_png(temporary)
+        FigureCanvasAgg(figure).print_png(temporary)
     # The first drawing has worked out the layout.
-    canvas.set_layout_engine("none")
+    figure.set_layout_engine("none")
     with replacing(pdf) as temporary:
-        FigureCanvasPdf(canvas).print_pdf(temporary, metadata={"CreationDate": None})
+        FigureCanvasPdf(figure).print_pdf(temporary, metadata={"CreationDate": None})
+    # Figures are full of cycles; this one is found at once, since all of it is young.
+    figure.clear()
+    gc.collect(0)
     return png, pdf

@@ -16,6 +16,7 @@ from bench.data.data_cache import DataCache
 from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
+from bench.util.gc_paused import gc_paused
 from reports import html, latex
 from reports.cleanup import tidy
 from reports.figures.gallery import Gallery
@@ -50,6 +51,7 @@ def default_folder(store: Store) -> Path:
     return store.root / "report"
 
 
+@gc_paused()  # thousands of objects that live to the end: looking for garbage took a sixth of it
 def render(
     store: Store,
     out: Path | None = None,

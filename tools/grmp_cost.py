@@ -106,7 +106,7 @@ def engine_of(reuse: Reuse, options: argparse.Namespace, **settings: Any) -> Eng
 def side_of(backbone: str) -> int:
     """Pixels of the squashed images."""
     method = GRMP(GrmpSettings(backbone=backbone, recipe="default"), Context())
-    assert method.policy.size is not None
+    assert isinstance(method.policy.size, int)
     return method.policy.size
 
 

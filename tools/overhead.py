@@ -1,9 +1,9 @@
 """What the harness itself costs.
 
-`python -m tools.overhead` measures, in seconds of this process's own CPU time (other
-work on the machine hardly lengthens it; the compared sides take turns, the best rounds are shown):
+`python -m tools.overhead` measures seconds. The compared sides take turns, and the best round of
+each counts:
 
-start     `bench --help` against an interpreter that does nothing
+start     `bench --help` against an interpreter that does nothing (CPU time)
 training  a training run through the harness against the bare loop over `fit`, `predict` and the
           same metrics
 scoring   a database scored through the harness, its images decoded before, against pyiqa on files
@@ -69,12 +69,12 @@ class Side:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def cpu(work: Callable[[], object]) -> float:
-    """Seconds of CPU that `work` takes in this process."""
+def seconds(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes. Not of CPU: the harness runs methods in other processes."""
     logistic._fitted.cache_clear()  # the same predictions come again in every round
-    start = time.process_time()
+    start = time.perf_counter()
     work()
-    return time.process_time() - start
+    return time.perf_counter() - start
 
 
 def by_turns(rounds: int, *works: Callable[[], float]) -> list[float]:
@@ -82,9 +82,9 @@ def by_turns(rounds: int, *works: Callable[[], float]) -> list[float]:
     times: list[list[float]] = [[] for _ in works]
     for number in range(rounds + 1):
         for place, work in enumerate(works):
-            seconds = work()
+            taken = work()
             if number:
-                times[place].append(seconds)
+                times[place].append(taken)
     return [min(values) for values in times]
 
 
@@ -109,12 +109,12 @@ def measure_training(rounds: int, epochs: int) -> None:
 
     def harness() -> float:
         side.clear()
-        return cpu(side.run)
+        return seconds(side.run)
 
-    whole, bare = by_turns(rounds, harness, lambda: cpu(lambda: _bare(side)))
+    whole, bare = by_turns(rounds, harness, lambda: seconds(lambda: _bare(side)))
     spec = next(iter(side.plan.runs.values()))
     table = Store(side.folder).predictions(spec)
-    judged = cpu(lambda: compute(tuple(METRICS), table["prediction"], table["quality"]))
+    judged = seconds(lambda: compute(tuple(METRICS), table["prediction"], table["quality"]))
     share = (whole - bare) / whole
     print(
         f"training  {TRAINED}, {epochs} epochs: {whole:.3f} s through the harness, {bare:.3f} s "
@@ -135,12 +135,12 @@ def measure_scoring(rounds: int) -> None:
 
     def direct() -> float:
         with torch.no_grad():
-            return cpu(lambda: [float(metric(file)) for file in files])
+            return seconds(lambda: [float(metric(file)) for file in files])
 
     def through(side: Side) -> Callable[[], float]:
         def run() -> float:
             side.clear()
-            return cpu(side.run)
+            return seconds(side.run)
 
         return run
 
@@ -159,15 +159,16 @@ def _bare(side: Side) -> None:
     judged."""
     spec = next(iter(side.plan.runs.values()))
     dataset = side.data_cache.dataset(DATASET)
-    split, _ = side.data_cache.split(spec.task, spec.fit.split, spec.repeat)
+    (source,), _ = side.data_cache.sources(spec.task, spec.fit.split, spec.repeat)
+    tested, _ = side.data_cache.tested(spec.task, spec.fit.split, spec.repeat)
     cls, settings = settings_for(spec.method, side.variant.raw)
     method = cls(settings, Context(seed=spec.seed))
     images = side.data_cache.images(DATASET, method.policy)
-    scores = normalise(dataset.quality, split.train, spec.fit.normalise, dataset)[split.train]
-    for _ in method.fit(selection.labelled(dataset, split.train, images, scores)):
+    scores = normalise(dataset.quality, source.train, spec.fit.normalise, dataset)[source.train]
+    for _ in method.fit(selection.labelled(dataset, source.train, images, scores)):
         pass
-    predictions = method.predict(images.subset(split.test))
-    compute(tuple(METRICS), predictions, dataset.quality[split.test])
+    predictions = method.predict(images.subset(tested))
+    compute(tuple(METRICS), predictions, dataset.quality[tested])
 
 
 def _children() -> float:

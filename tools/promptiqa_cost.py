@@ -151,7 +151,8 @@ def shared_network(base: PromptIQASettings) -> tuple[Build, Network]:
 def measure_reuse(base: PromptIQASettings, count: int, repeats: int) -> bool:
     """Print times with and without reuse; whether the scores agree."""
     build, network = shared_network(base)
-    size = build(1, "even", 0).policy.size or 0
+    size = build(1, "even", 0).policy.size
+    assert isinstance(size, int)
     train, test = labelled_noise(count, size, 1), labelled_noise(count, size, 2)
     kept, fast = sweep(build, train, test, repeats)
     network.extractor.reuse = False

@@ -27,10 +27,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench.model.records import CurvePoint, Environment, Record, RunSpec, SplitRule, Task
+from bench.model.records import CurvePoint, Record, RunSpec, SplitRule, Task
 from bench.protocol import Protocol
 from bench.store import Store
 from bench.store.manifest import CellEntry, Manifest
+from bench.util.environment import Environment
 from bench.util.gc_paused import gc_paused
 from tools import command_line
 

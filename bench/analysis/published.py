@@ -248,13 +248,15 @@ def _shown(
 def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[Number]:
     for cell in table.cells():
         # A standard deviation is not a score, and an average over datasets has no column.
-        if cell.kind == "value" and published.AVERAGE not in (cell.train, cell.test):
+        if cell.kind != "value" or published.AVERAGE in (cell.train, cell.test):
+            continue
+        for test in (cell.test, *cell.versions):
             yield Number(
                 protocol=protocol.name,
                 name=cell.title,
                 ours=cell.ours,
-                train=cell.train,
-                test=cell.test,
+                train=test if cell.train == cell.test else cell.train,
+                test=test,
                 labels=cell.budget,
                 metric=cell.metric,
                 text=cell.text,

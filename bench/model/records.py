@@ -117,9 +117,10 @@ class _Named(StrictModel):
         return digest(self.model_dump(mode="json"))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy of the spec, which does not inherit the cached name."""
+        """A copy of the spec, which does not inherit what is cached."""
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("_name", None)
+        for cached in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[cached]
         return copy
 
 
@@ -219,8 +220,14 @@ class RunSpec(_Named):
     @classmethod
     def of(cls, task: Task, test_digest: str, **fit: Any) -> RunSpec:
         """A run of a task; `fit` are those fields of its `FitSpec` that the task does not give."""
-        learnt = task.model_dump(include={"train", "learn", "labels", "ratio", "zero_shot"})
-        learning = FitSpec(**learnt, **fit)
+        learning = FitSpec(
+            train=task.train,
+            learn=task.learn,
+            labels=task.labels,
+            ratio=task.ratio,
+            zero_shot=task.zero_shot,
+            **fit,
+        )
         return cls(fit=learning, test=task.test, side=task.side, test_digest=test_digest)
 
     def learning(self, **changes: Any) -> RunSpec:
@@ -232,7 +239,7 @@ class RunSpec(_Named):
         """The run's name: a hash of all fields."""
         return self._name
 
-    @property
+    @cached_property
     def task(self) -> Task:
         """The column of a table that the run belongs to."""
         fit = self.fit
@@ -251,7 +258,7 @@ class RunSpec(_Named):
         """The images that it is tested on."""
         return TestSide(test=self.test, side=self.side, test_digest=self.test_digest)
 
-    @property
+    @cached_property
     def split_digest(self) -> str:
         """SHA-256 over training, validation and test images."""
         if not self.test_digest:  # In schema 1 the one digest covers them all.

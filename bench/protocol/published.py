@@ -79,6 +79,8 @@ class PublishedCell:
     """'value', or 'std' for a standard deviation."""
     decimals: int
     """Decimals that are printed."""
+    versions: tuple[str, ...] = ()
+    """Versions of the dataset that the number stands beside as well."""
 
     @property
     def text(self) -> str:
@@ -100,6 +102,8 @@ class Column(StrictModel):
     """Dataset trained on, where it is another one."""
     average: tuple[str, ...] = ()
     """In place of `dataset`: the datasets that the printed average is over."""
+    versions: tuple[str, ...] = ()
+    """Versions of the dataset (NAME@VERSION) that the numbers stand beside as well."""
     budgets: Budgets = ()
     """Budgets of this column; the block's by default."""
 
@@ -224,6 +228,7 @@ class PublishedTable(StrictModel):
                 value=value,
                 kind=row.kind,
                 decimals=self.decimals,
+                versions=column.versions,
             )
             for name, row in block.rows.items()
             for (column, budget, metric), value in zip(columns, row.values, strict=True)

@@ -50,7 +50,7 @@ class Store:
 
     def path(self, spec: RunSpec) -> Path:
         """The file of a run's record."""
-        return self.root / _place(spec.task.train, spec.task.test, spec.method, spec.run_id)
+        return self.root / _place(spec)
 
     def refresh(self, spec: RunSpec) -> None:
         """Make a record visible that another machine has just written.
@@ -112,7 +112,7 @@ class Store:
         found: dict[str, Status] = {}
         root = str(self.root)
         for run_id, spec in runs.items():
-            place = _place(spec.task.train, spec.task.test, spec.method, run_id)
+            place = _place(spec)
             path = f"{root}/{place}"
             status = self._status(path, spec)
             if status is not None and not (status == "done" and self._cut_off(path)):
@@ -232,8 +232,9 @@ def _folder(train: str, test: str, method: str) -> str:
     return f"records/{task}/{slug(method)}"
 
 
-def _place(train: str, test: str, method: str, run_id: str) -> str:
-    return f"{_folder(train, test, method)}/{run_id}.json"
+def _place(spec: RunSpec) -> str:
+    # `spec.task` and `spec.method` would say the same, and build a task for each of 100,000 runs.
+    return f"{_folder(spec.fit.train, spec.test, spec.fit.method)}/{spec.run_id}.json"
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:

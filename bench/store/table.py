@@ -109,17 +109,18 @@ def tabulate(
     """`load` for cells that were read already; with `others` also records that are in none."""
     import pandas as pd
 
-    rows = _Rows(store, selection, metrics)
-    made: list[dict[str, Any]] = []
-    seen: set[str] = set()
-    for protocol, cell, records in found:
-        made += rows.of_cell(protocol.name, cell, records)
-        seen.update(cell.runs)
-    frame = pd.DataFrame([*made, *(rows.of_no_cell(seen) if others else ())])
-    values = [column for column in frame.columns if column not in COLUMNS]
-    values.sort(key=lambda column: column.startswith(BEST_TEST))
-    types = {**dict.fromkeys(_COUNTS, "Int64"), **dict.fromkeys(values, "float")}
-    return frame.reindex(columns=[*COLUMNS, *values]).astype({**types, "labelled": "boolean"})
+    rows = _RunRows(store, selection, metrics).of_all(found, others)
+    # Column by column: as a list of rows, a large table would take several times its memory.
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for count, row in enumerate(rows):
+        columns.update({name: [None] * count for name in row if name not in columns})
+        for name, values in columns.items():
+            values.append(row.get(name))
+    measured = [name for name in columns if name not in COLUMNS]
+    measured.sort(key=lambda name: name.startswith(BEST_TEST))
+    types = {**dict.fromkeys(_COUNTS, "Int64"), **dict.fromkeys(measured, "float")}
+    frame = pd.DataFrame(columns, columns=[*COLUMNS, *measured])
+    return frame.astype({**types, "labelled": "boolean"})
 
 
 def metrics_of(runs: pd.DataFrame) -> list[str]:
@@ -132,12 +133,21 @@ def metrics_of(runs: pd.DataFrame) -> list[str]:
 
 
 @dataclass
-class _Rows:
+class _RunRows:
     """Makes rows of records."""
 
     store: Store
     selection: str | None
     metrics: Sequence[str]
+
+    def of_all(self, found: Iterable[CellRecords], others: bool) -> Iterator[dict[str, Any]]:
+        """A row for each run of the cells, with `others` also for each other record."""
+        seen: set[str] = set()
+        for protocol, cell, records in found:
+            yield from self.of_cell(protocol.name, cell, records)
+            seen.update(cell.runs)
+        if others:
+            yield from self.of_no_cell(seen)
 
     def of_cell(
         self, protocol: str, cell: CellEntry, records: Sequence[Record | None]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 B = TypeVar("B")
-"""A batch: whatever `MetaLearner.loss` takes."""
+"""A batch: whatever `MetaLearner.step` takes."""
 Inner = Literal["adam", "sgd"]
 
 
@@ -31,18 +31,6 @@ def inner_optimiser(
     if kind == "sgd":
         return torch.optim.SGD(parameters, rate)
     return torch.optim.Adam(parameters, rate)
-
-
-def descend(
-    loss: Tensor, parameters: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer
-) -> float:
-    """One step down a loss; returns its value."""
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return float(loss.detach())
 
 
 def snapshot(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -71,8 +59,8 @@ def moved(values: Iterable[Tensor], start: Iterable[Tensor]) -> float:
 class MetaLearner(Generic[B]):
     """Meta-parameters θ beside the `parameters` θ' that inner steps move."""
 
-    loss: Callable[[B], Tensor]
-    """Eq. 3 on a batch at the present values of `parameters`."""
+    step: Callable[[B, torch.optim.Optimizer], float]
+    """One step of an optimiser down Eq. 3 on a batch; the loss before it."""
     parameters: Sequence[nn.Parameter]
     inner: Inner
     inner_rate: float
@@ -114,8 +102,8 @@ class MetaLearner(Generic[B]):
         """A step on support, one on query images; the loss before each."""
         # Eq. 5's gradient is taken at θ', where the released code takes it; ∇θ, as printed, would
         # be Eq. 4 once more on other images.
-        first = descend(self.loss(support), self.parameters, self.optimiser)  # Eq. 4
-        return first, descend(self.loss(query), self.parameters, self.optimiser)  # Eq. 5
+        first = self.step(support, self.optimiser)  # Eq. 4
+        return first, self.step(query, self.optimiser)  # Eq. 5
 
     def _new_optimiser(self) -> torch.optim.Optimizer:
         return inner_optimiser(self.parameters, self.inner, self.inner_rate)

@@ -19,6 +19,8 @@ from methods.grmp.prompt_settings import PretrainSettings
 from methods.grmp.qgr import quality_loss
 from methods.grmp.tasks import Indices, Task, hold_out, tasks_of
 from methods.kit.resume import Checkpoint
+from methods.kit.schedules import Schedule
+from methods.kit.trainer import At, Loss, Trainer
 from methods.kit.views import CENTRE, Crop, draw
 
 
@@ -29,7 +31,7 @@ class Batch(NamedTuple):
     labels: npt.NDArray[np.float64]
     """(n,) in 0–1."""
     seed: int = 0
-    """Of the step's dropout."""
+    """Tells the step's dropout from other steps'."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,17 @@ class Pretrainer:
         wanted = set(PretrainSettings.model_fields)
         identity = self.settings.model_dump(mode="json", include=wanted)
         self._kept = Checkpoint(self.context, "grmp-pretraining", identity)
+        own, model = self.settings, self.pipeline.model
+        self._trainer: Trainer[tuple[Crop, float]] = Trainer(
+            model,
+            meta.inner_optimiser(self.parameters, own.inner_optimiser, own.inner_lr),
+            Schedule(own.inner_lr, 1),
+            lambda epoch: [],  # which batches come is a learner's business
+            self._loss,
+            self.context,
+            name="pretraining",
+        )
+        self._seed = 0
 
     def run(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
         """Train from scratch, or from the checkpoint that a killed process left."""
@@ -92,15 +105,22 @@ class Pretrainer:
         """‖θ − θ₀‖ / ‖θ₀‖ of the parameters as they are."""
         return meta.moved(self.parameters, self.start)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Eq. 3 on a batch at the parameters' present values."""
-        rate = self.settings.pretrain_dropout
-        generator = torch.Generator().manual_seed(batch.seed) if rate else None
-        features = self.pipeline.image_features(batch.crops, rate, generator)
+    def step(self, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
+        """One step down Eq. 3 on a batch, in parts where memory runs out; the loss before it."""
+        self._trainer.optimiser, self._seed = optimiser, batch.seed
+        samples = list(zip(batch.crops, batch.labels.tolist(), strict=True))
+        return self._trainer.step(samples, At(0, 0))[1]["loss"]
+
+    def _loss(self, samples: Sequence[tuple[Crop, float]], at: At) -> Loss:
+        crops, labels = zip(*samples, strict=True)
+        rate, generator = self.settings.pretrain_dropout, None
+        if rate:
+            generator = torch.Generator().manual_seed(
+                self.context.seed_for("dropout", self._seed, at.first)
+            )
+        features = self.pipeline.image_features(crops, rate, generator)
         logits = self.pipeline.model.logits(features, self.pipeline.quality_texts())
-        return quality_loss(
-            logits, torch.tensor(batch.labels, dtype=logits.dtype).to(logits.device)
-        )
+        return Loss(quality_loss(logits, torch.tensor(labels).to(logits)))
 
     def asked(self, task: Task, places: Sequence[int] | Indices) -> list[Crop]:
         """What a query step sees of some of a task's images."""
@@ -161,7 +181,7 @@ class MetaTraining:
         own = trainer.settings
         self.trainer, self.context, self.settings = trainer, trainer.context, own
         self.learner = meta.MetaLearner(
-            trainer.loss,
+            trainer.step,
             trainer.parameters,
             own.inner_optimiser,
             own.inner_lr,
@@ -247,8 +267,7 @@ class PlainTraining:
                 np.array([task.scores[place] for task, place in drawn]),
                 context.seed_for("dropout", number, len(losses)),
             )
-            loss = self.trainer.loss(batch)
-            losses.append(meta.descend(loss, self.trainer.parameters, self.optimiser))
+            losses.append(self.trainer.step(batch, self.optimiser))
         return losses
 
 

@@ -244,7 +244,10 @@ class PromptIQA(Method):
                 )
             return
         for name in sorted(set(sources) - CONSTANTS.keys()):
-            self.notes.append(f"no label constants for {name}: its labels span 0 to 1")
+            bare = name.partition("@")[0]
+            others = [spec for spec in CONSTANTS if spec.partition("@")[0] == bare]
+            hint = f"; there are for {', '.join(others)}" if others else ""
+            self.notes.append(f"no label constants for {name}: its labels span 0 to 1{hint}")
 
     def _sources(self, labelled: LabelledSet) -> list[Source]:
         from methods.promptiqa.inputs import Source

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from bench.analysis.results import Results
 from bench.protocol import Protocol
 from bench.store import slug
-from bench.util.gc_paused import gc_paused
 from reports.drawing import STYLE, save
 from reports.figures import boxes, lines, maps, overlays, points, ranks
 from reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
@@ -73,9 +72,7 @@ class Gallery:
             except LeftOut as reason:
                 reasons.setdefault(str(reason), []).append(kind)
                 continue
-            # A figure is thousands of objects that all live until it is saved.
-            with gc_paused():
-                png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
+            png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
             heading = f"{protocol.title or protocol.name}: {title}"
             self.figures.append(DrawnFigure(heading, sheet.caption, png, pdf))
         return [(", ".join(map(repr, kinds)), text) for text, kinds in reasons.items()]

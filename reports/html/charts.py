@@ -12,7 +12,6 @@ from markupsafe import Markup, escape
 
 from bench.analysis.compare import AcrossDatasets
 from bench.analysis.curves import Cloud
-from bench.util.gc_paused import gc_paused
 from reports import rank_diagram as diagrams
 from reports.drawing import COLOURS, INK, MANY_IMAGES, STYLE, Axis, Numbered, draw_cloud, draw_lines
 from reports.html.inline_svg import slim
@@ -103,8 +102,7 @@ def _chart(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
-    # Collecting garbage would look through every object of the axes, and find none.
-    with gc_paused(), mpl.rc_context(PAGE_STYLE):
+    with mpl.rc_context(PAGE_STYLE):
         axes = _axes(size, margins)
         draw(axes)
         FigureCanvasSVG(axes.get_figure(root=True)).print_svg(text)

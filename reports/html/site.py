@@ -97,7 +97,9 @@ class Site:
         return self.places[id(cell)]
 
     def numbers(self, cell: CellResult) -> dict[str, GridCell]:
-        """What tables print of a cell, by metric."""
+        """What tables print of a cell, by metric; empty for a protocol without labels."""
+        if cell.protocol.name not in self._grids:
+            return {}
         entry, arranged = cell.entry, self._grids[cell.protocol.name]
         row = (entry.label, entry.selection)
         task = (entry.task.train, entry.task.test, entry.task.budget)

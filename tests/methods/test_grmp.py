@@ -22,6 +22,7 @@ from methods.grmp.reuse import NOTHING, Reuse
 from methods.grmp.settings import GrmpSettings
 from methods.kit import checkpoints
 from methods.kit.cache import Cache
+from methods.kit.trainer import Trainer
 
 SIDE = 128
 QUICK = {
@@ -95,6 +96,19 @@ def test_a_full_store_changes_nothing(
     assert 0 < len(tight.engine.pipeline.kept) < len(roomy.engine.pipeline.kept)
     assert small.bytes <= 200_000
     assert np.allclose(roomy.predict(labelled.images), tight.predict(labelled.images), atol=1e-4)
+
+
+def test_batches_in_parts_give_the_same_numbers(labelled: LabelledSet) -> None:
+    """As where memory has run out: the parts' gradients are added before they are regulated."""
+    whole, epochs = trained(labelled)
+    fitted = method()
+    finetuner = fitted.engine.finetuner(labelled)
+    finetuner.trainer.micro = 3  # of batches of four
+    parts = list(finetuner.run())
+    for one, other in zip(epochs, parts, strict=True):
+        assert one.loss == pytest.approx(other.loss, abs=1e-4)
+        assert one.diagnostics == pytest.approx(other.diagnostics, rel=1e-3, abs=1e-3)
+    assert np.allclose(whole.predict(labelled.images), fitted.predict(labelled.images), atol=1e-3)
 
 
 def test_predictions_do_not_hang_on_order_or_batches(labelled: LabelledSet) -> None:
@@ -287,6 +301,26 @@ def test_pretrained_prompts_survive_a_file(labelled: LabelledSet, tmp_path: Path
     scores = second.predict(labelled.images)
     assert np.array_equal(first.predict(labelled.images), scores)
     assert not np.allclose(scores, untouched)
+
+
+@pytest.mark.parametrize("meta", [True, False])
+def test_pretraining_in_parts_gives_the_same_prompts(
+    labelled: LabelledSet, monkeypatch: pytest.MonkeyPatch, meta: bool
+) -> None:
+    """As where memory has run out."""
+    settings: dict[str, Any] = {"meta": meta, "pretrain_dropout": 0.0}
+    whole = method(**settings)
+    losses = [epoch.loss for epoch in whole.pretrain([labelled])]
+    monkeypatch.setattr(Trainer, "micro", 3, raising=False)
+    monkeypatch.setattr(Trainer, "__setattr__", _but_micro)
+    parts = method(**settings)
+    assert [epoch.loss for epoch in parts.pretrain([labelled])] == pytest.approx(losses, abs=1e-5)
+    assert np.allclose(whole.predict(labelled.images), parts.predict(labelled.images), atol=1e-3)
+
+
+def _but_micro(trainer: Any, name: str, value: Any) -> None:
+    if name != "micro":
+        object.__setattr__(trainer, name, value)
 
 
 def test_pretraining_needs_distortion_types(labelled: LabelledSet) -> None:

@@ -50,9 +50,11 @@ class Visits:
         self.parameters = [torch.nn.Parameter(torch.zeros(1))]
         self.seen: list[Batch] = []
 
-    def loss(self, batch: Batch) -> torch.Tensor:
+    def step(self, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
         self.seen.append(batch)
-        return -self.parameters[0].sum()
+        self.parameters[0].grad = torch.ones(1)
+        optimiser.step()
+        return 0.0
 
 
 def training(**settings: Any) -> tuple[MetaTraining, Visits]:
@@ -153,9 +155,12 @@ def test_few_types_make_few_tasks() -> None:
 def test_theta_follows_the_drifting_parameters() -> None:
     """With β = 1e-2 and no reset, 100 updates bring θ most of the way (1 - 0.99 ** 100)."""
     parameter = torch.nn.Parameter(torch.zeros(1))
-    learner = meta.MetaLearner(
-        lambda target: (parameter - target).square().sum(), [parameter], "sgd", 0.5, 0.01, False
-    )
+
+    def step(target: float, optimiser: torch.optim.Optimizer) -> float:
+        parameter.data[:] = target
+        return 0.0
+
+    learner = meta.MetaLearner(step, [parameter], "sgd", 0.5, 0.01, False)
     for _ in range(100):
         learner.update([meta.Visit("a", [(1.0, 1.0)])])
     assert parameter.item() == pytest.approx(1)

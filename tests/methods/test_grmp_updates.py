@@ -116,11 +116,15 @@ def test_losses_by_hand() -> None:
 
 def learner(parameter: nn.Parameter, inner: Any, rate: float, outer: float, **how: Any) -> Any:
     """On (θ − target)² / 2, whose gradient is θ − target; a batch is a target."""
+    return MetaLearner(lambda *at: descend(parameter, *at), [parameter], inner, rate, outer, **how)
 
-    def loss(target: float) -> Tensor:
-        return 0.5 * (parameter - target).square().sum()
 
-    return MetaLearner(loss, [parameter], inner, rate, outer, **how)
+def descend(parameter: nn.Parameter, target: float, optimiser: torch.optim.Optimizer) -> float:
+    loss = 0.5 * (parameter - target).square().sum()
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
 
 
 def visit(*pairs: tuple[float, float], corpus: str = "a") -> Visit[float]:

@@ -12,7 +12,12 @@ import pytest
 import torch
 
 from bench.api import Context, ImagePolicy, LabelledSet
+from bench.data.data_cache import DataCache
 from bench.model.images import ArrayImages
+from bench.protocol import Protocol
+from bench.protocol.variants import choose
+from bench.runs.plan import Planner
+from bench.store import Store
 from bench.util.errors import BenchError, UsageError
 from methods.promptiqa import features
 from methods.promptiqa.method import PromptIQA
@@ -275,8 +280,24 @@ def test_constants_take_labels_as_shipped_and_say_where_there_are_none(fitted: P
     assert method._prompt.scores.max() == pytest.approx(0.7)
     assert method.notes == []
     list(method.fit(labelled(20, 3)))
-    assert method.notes == ["no label constants for noise: its labels span 0 to 1"]
+    list(method.fit(labelled(20, 3, "koniq10k")))
+    assert method.notes == [
+        "no label constants for noise: its labels span 0 to 1",
+        "no label constants for koniq10k: its labels span 0 to 1; there are for koniq10k@100",
+    ]
     assert build().fit_normalise is None
+
+
+@pytest.mark.parametrize(("scale", "normalise"), [("constants", "none"), ("minmax", "range")])
+def test_a_plan_gives_constants_the_labels_as_shipped(
+    scale: str, normalise: str, toy_data: Path, tmp_path: Path
+) -> None:
+    protocol = Protocol(name="constants", datasets=("toy",), repeats=1, normalise="range")
+    given = {"backbone": "tiny", "corpora": ["toy"], "label_scale": scale}
+    variants = choose(protocol, ["promptiqa"], given)
+    planner = Planner(protocol, DataCache([toy_data]))
+    (spec,) = planner.plan(variants, Store(tmp_path)).runs.values()
+    assert spec.fit.normalise == normalise
 
 
 def test_pairs_of_the_users_own(fitted: PromptIQA) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ def zero_shot_srcc(backbone: Backbone, name: str, limit: int | None = None) -> d
     """SRCC by the positive prompt of each pair, on the first `limit` pictures of a demo set."""
     from scipy.stats import spearmanr
 
-    chosen: Iterable = islice(samples(name), limit)
+    chosen: Iterable[Any] = islice(samples(name), limit)
     rendered = [(item.pixels, float(item.row["score"])) for item in chosen]
     features = embed_images(backbone, [pixels for pixels, _ in rendered])
     labels = [score for _, score in rendered]
