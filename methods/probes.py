@@ -7,7 +7,7 @@ Penalties are chosen by cross-validation within the training images, whole refer
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from bench.api import BenchError, Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
 from methods.kit.clip_features import Encoder, ImageSettings, as_array
 from methods.kit.heads import Array, Head, chosen, respond
+from methods.kit.schedules import Schedule, cosine
 
 
 class ProbeSettings(ImageSettings):
@@ -130,19 +131,23 @@ class LinearProbe(_Probe):
         """Fewer epochs."""
         return {"epochs": 30}
 
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
+        """The layer's rates."""
+        own = self.settings
+        return {"fit": Schedule(own.lr, own.epochs, cosine(own.epochs))}
+
     def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
         """AdamW from zero weights and the mean label; the offset does not decay."""
         import torch
 
         from methods.kit import optimisers
-        from methods.kit.schedules import Schedule, cosine
         from methods.kit.trainer import At, Trainer
 
         own, count = self.settings, len(y)
         layer = torch.nn.Linear(x.shape[1], 1, dtype=torch.float64)
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.constant_(layer.bias, y.mean())
-        rows, labels = torch.from_numpy(x), torch.from_numpy(y)
+        rows, labels = torch.tensor(x), torch.tensor(y)
 
         def batches(epoch: int) -> list[list[int]]:
             order = self.context.rng("epoch", epoch).permutation(count).tolist()
@@ -151,7 +156,7 @@ class LinearProbe(_Probe):
         def loss(batch: Sequence[int], at: At) -> torch.Tensor:
             return (layer(rows[batch])[:, 0] - labels[batch]).square().mean()
 
-        schedule = Schedule(own.lr, own.epochs, cosine(own.epochs))
+        schedule = self.schedules(count)["fit"]
         optimiser = optimisers.build(
             "adamw", layer.named_parameters(), own.lr, own.weight_decay, spared=()
         )

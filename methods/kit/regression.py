@@ -6,7 +6,7 @@ Shared by methods that bring a network of their own; the network takes (B, 3, H,
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -125,36 +125,34 @@ class Regression(Method):
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Train all parameters that the network leaves trainable, the head first where so set."""
-        own, network = self.settings, self.network
-        a_pass = len(self._batches(len(train), 0))
-        first = round(own.first_steps / a_pass)
-        epochs = own.epochs if own.steps is None else max(1, round(own.steps / a_pass))
-        if first:
-            frozen = [p for n, p in network.named_parameters() if self.in_backbone(n)]
-            frozen = [parameter for parameter in frozen if parameter.requires_grad]
+        stages, done = self.schedules(len(train)), 0
+        total = sum(schedule.epochs for schedule in stages.values())
+        for name, schedule in stages.items():
+            frozen = self._backbone() if name == "first" else []
             for parameter in frozen:
                 parameter.requires_grad_(False)
-            yield from self._stage(train, "first", first, 0, first + epochs)
+            yield from self._stage(train, name, schedule, done, total)
             for parameter in frozen:
                 parameter.requires_grad_(True)
-        yield from self._stage(train, "all", epochs, first, first + epochs)
+            done += schedule.epochs
+
+    def _backbone(self) -> list[nn.Parameter]:
+        """What learns of the backbone."""
+        named = self.network.named_parameters()
+        return [value for name, value in named if self.in_backbone(name) and value.requires_grad]
 
     def _stage(
-        self, train: LabelledSet, name: str, epochs: int, done: int, total: int
+        self, train: LabelledSet, name: str, schedule: Schedule, done: int, total: int
     ) -> Generator[Epoch, float | None, None]:
-        """`epochs` epochs after `done` others; training is over after `total`."""
+        """The epochs of a schedule after `done` others; training is over after `total`."""
         import torch
 
         from methods.kit.devices import autocast
-        from methods.kit.schedules import Schedule
         from methods.kit.trainer import Trainer
 
         own, network, device = self.settings, self.network, self.context.device
         scaled = np.asarray(train.scores) * own.label_scale
         labels = torch.tensor(scaled, dtype=torch.float32, device=device)
-        schedule = Schedule(own.first_lr, epochs)
-        if name != "first":
-            schedule = self.schedule(epochs, len(self._batches(len(train), 0)))
 
         def loss(batch: Sequence[Shown], at: At) -> Tensor:
             names = train.images.names
@@ -182,11 +180,13 @@ class Regression(Method):
                 return
             monitored = yield Epoch(epoch.loss, epoch.diagnostics, total)
 
-    def schedule(self, epochs: int, a_pass: int) -> Schedule:
-        """The settings' learning rates over `epochs` epochs of `a_pass` updates each."""
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
+        """The rates of 'all', and of 'first' ahead of it where the head learns first."""
         from methods.kit.schedules import Schedule, constant, cosine, steps, warmed_up, waves
 
-        own = self.settings
+        own, a_pass = self.settings, len(self._batches(images, 0))
+        first = round(own.first_steps / a_pass)
+        epochs = own.epochs if own.steps is None else max(1, round(own.steps / a_pass))
         factor = {
             "cosine": cosine(max(epochs - own.warmup_epochs, 1)),
             "step": steps(own.decay, own.decay_epochs),
@@ -195,7 +195,8 @@ class Regression(Method):
         }[own.schedule]
         if own.warmup_epochs:
             factor = warmed_up(factor, own.warmup_epochs, own.warmup_share)
-        return Schedule(own.lr, epochs, factor, own.rate_per)
+        stages = {"first": Schedule(own.first_lr, first)} if first else {}
+        return {**stages, "all": Schedule(own.lr, epochs, factor, own.rate_per)}
 
     def _optimiser(self, network: nn.Module, stage: str) -> torch.optim.Optimizer:
         from methods.kit import optimisers

@@ -66,7 +66,10 @@ def train() -> LabelledSet:
 
 
 def rates(method: Any, epochs: int, a_pass: int) -> list[float]:
-    schedule = method.schedule(epochs, a_pass)
+    """Of every update, `a_pass` an epoch."""
+    own = method.settings
+    own.__dict__ |= {"epochs": epochs, "steps": None, "first_steps": 0, "batch_size": 2 * own.crops}
+    schedule = method.schedules(2 * a_pass)["all"]
     return [schedule.rate(step / a_pass) for step in range(epochs * a_pass)]
 
 
