@@ -109,7 +109,10 @@ def predict(
     from bench.runs.execute import predicting
     from bench.util.environment import resolve_device
 
-    paths = predicting.expand(images)
+    console = Console()
+    paths, left_out = predicting.expand(images)
+    for note in left_out:
+        console.print(f"left out of {note}", style="dim", markup=False, highlight=False)
     chosen = choose(Protocol(name="predict"), [method], parse_assignments(assignments))
     data_cache = DataCache(datasets.data_roots(list(data_roots) or None))
     store = Store(results)
@@ -117,7 +120,7 @@ def predict(
     if prompt is not None:
         predicting.prompt(ready, prompt)
     predicting.write_scores(out, paths, predicting.score(ready, paths))
-    Console().print(f"{len(paths)} images scored by {method}: {out}", highlight=False, markup=False)
+    console.print(f"{len(paths)} images scored by {method}: {out}", highlight=False, markup=False)
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.api import Context, ImagePolicy, Method
 from bench.data.images.decode import Unreadable, decode
-from bench.data.images.files import SUFFIXES
+from bench.data.images.files import image_files
 from bench.model.images import ArrayImages
 from bench.runs.execute.fitting import predict
 from bench.util.atomic import write_text
@@ -27,19 +27,26 @@ if TYPE_CHECKING:
 CHUNK = 256  # images decoded and scored at a time, so that a folder of any size fits in memory
 
 
-def expand(paths: Sequence[Path]) -> list[Path]:
-    """The image files among and under `paths`. Raises `DataError` for a path that is not there."""
+def expand(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The image files among and under `paths`, and for people what was left out of each folder.
+
+    Raises `DataError` for a path that is not there, and where there is no image at all.
+    """
     found: list[Path] = []
+    left_out: list[str] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
+            inside = image_files(path)
+            found += inside.paths
+            left_out += [f"{path}: {inside.left_out}"] if inside.left_out else []
         elif path.is_file():
             found.append(path)
         else:
             raise DataError(f"no image '{path}'")
     if not found:
-        raise DataError("no images in what was given")
-    return found
+        besides = f"; left out of {'; '.join(left_out)}" if left_out else ""
+        raise DataError(f"no images in what was given{besides}")
+    return found, left_out
 
 
 def read_pairs(path: Path) -> tuple[list[Path], list[float]]:
