@@ -136,7 +136,7 @@ class GRMP(Method):
         if self.settings.finetuning:
             yield from self.engine.fit(train)
 
-    def schedules(self) -> Mapping[str, Schedule]:
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of fine-tuning."""
         from methods.grmp.finetune import schedule_of
 

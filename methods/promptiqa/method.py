@@ -133,7 +133,7 @@ class PromptIQA(Method):
         if self.settings.finetune_epochs:
             yield from self._train(self._sources(train), [self._finetuning()])
 
-    def schedules(self) -> Mapping[str, Schedule]:
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of each stage: pre-training's, and fine-tuning's where there is one."""
         from methods.promptiqa.training import schedule
 

@@ -28,6 +28,10 @@ from bench.util.errors import BenchError, DataError
 MAX_PIXELS = 170_000_000
 """Larger images are refused by their header, before any memory is taken for them."""
 
+PILLOW = {
+    "pillow": Image.Resampling.BICUBIC,
+    "pillow_bilinear": Image.Resampling.BILINEAR,
+}
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -112,8 +116,8 @@ def resize(image: Image.Image, policy: ImagePolicy) -> Pixels:
 
 def scaled(image: Image.Image, size: tuple[int, int], kernel: Kernel) -> Pixels:
     """An RGB image at (width, height), as (height, width, 3); see `ImagePolicy` on kernels."""
-    if kernel == "pillow":
-        return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    if kernel in PILLOW:
+        return np.asarray(image.resize(size, PILLOW[kernel]))
     if kernel == "cv2":
         import cv2
 
