@@ -134,7 +134,7 @@ def _seen(text: str, cls: type[Method]) -> list[str]:
     if needed - ({cls.argument} if given else set()):
         return []
     cls, settings = registry.settings_for(text, {})
-    seen = [entry_title(entry) for entry in cls(settings, Context()).trained_on()]
+    seen = [entry_title(entry) for entry in cls(settings, Context()).seen()]
     return ["", f"its weights have seen the labels of {', '.join(seen)}"] if seen else []
 
 
