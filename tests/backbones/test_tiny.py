@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.backbones import load
+from bench.backbones import TINY_WEIGHTS, identity, load
 from bench.backbones._load import Backbone
 from bench.data.demo import CATEGORIES
 from bench.data.demo.noise import generator
@@ -17,6 +17,11 @@ from tools.tiny.evaluate import scene_accuracy, zero_shot_srcc
 @pytest.fixture(scope="module")
 def tiny() -> Backbone:
     return load("tiny")
+
+
+def test_its_card_names_the_file() -> None:
+    card = TINY_WEIGHTS.with_name("README.md").read_text(encoding="utf-8")
+    assert identity("tiny")["weights"].removeprefix("sha256:") in card
 
 
 def test_names_held_out_scenes(tiny: Backbone) -> None:

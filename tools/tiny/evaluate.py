@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from bench.data.demo import CATEGORIES, DEMO_SETS
 from bench.data.demo.render import samples
 from tools import command_line
 from tools.tiny.corpus import HELD_OUT_SEED, pristine
+from tools.tiny.train import fill
 
 SCENE_PROMPT = "a photo of a {}."
 ANTONYMS = (
@@ -95,9 +97,12 @@ def main() -> None:
     """Parse, measure, print."""
     parser = command_line("tiny.evaluate", __doc__)
     parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--weights", type=Path, help="a file of tools.tiny.train, for `tiny`")
     parser.add_argument("--scenes", type=int, default=900)
     options = parser.parse_args()
     backbone = load(options.backbone)
+    if options.weights:
+        fill(backbone.model, options.weights)
     accuracy = scene_accuracy(backbone, options.scenes)
     print(f"scene accuracy, {options.scenes} held-out scenes: {accuracy:.3f}")
     for name in DEMO_SETS:

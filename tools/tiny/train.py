@@ -4,10 +4,10 @@ Renders the corpus and trains a small CLIP on it in the stages below, then write
 half precision, into the package.
 
 A contrastive loss on captions that mention quality loosely teaches a tower this small what is in a
-picture, and nothing of how it looks. So the image features are asked for more, by linear heads that
-are thrown away afterwards: which flaws a picture has and how good its latent quality is, and what
-`lite0`, trained on real photographs, sees in it (`tools.tiny.teacher`), much as large CLIPs see
-both in hundreds of millions of pictures that no project could render.
+picture, and nothing of how it looks: after the first stage a ridge regression on its features does
+not predict quality. The later stages therefore also ask of the image features which flaws a picture
+has and how good its latent quality is (by a linear head that is thrown away afterwards), much as
+large CLIPs see quality in hundreds of millions of captions that no project could render.
 
 The same machine gives the same bits each time: one thread, generators seeded for each stage and
 batch, and weights rounded to half precision between stages, so that `--keep` can go on with the
@@ -40,14 +40,11 @@ from bench.data.demo.noise import generator
 from tools import command_line
 from tools.tiny.captions import DEFAULT, Opinions, caption, long_caption
 from tools.tiny.corpus import Picture, render_corpus
-from tools.tiny.teacher import DIRECTIONS, Teacher
-from tools.tiny.views import crop, mixed
 
 SEED = 0
 SCENES = 14_000
 _SHORT = 32
 _LONG_EVERY = 8
-_EXAMPLES = 1_024
 _KINDS = {kind: column for column, kind in enumerate(DISTORTIONS)}
 
 
@@ -59,16 +56,12 @@ class Stage:
     """Batches it is trained on."""
     rate: float
     """Peak of the one-cycle schedule (AdamW)."""
-    captioned: int
-    """Pictures with captions in a batch."""
-    mixed: int
-    """Mixed views in a batch; only the teacher speaks of them."""
+    batch: int
+    """Pictures in a batch."""
     masked: float = 0.0
     """Share of the steps in which half of the patches are left out, which makes them cheaper."""
     looks: float = 0.0
     """Weight of the loss on flaws and latent quality; 0 leaves it out."""
-    teacher: float = 0.0
-    """Weight of the loss on the teacher's features; 0 leaves it out."""
     opinions: Opinions = DEFAULT
     """How captions speak of quality."""
     flaws: bool = False
@@ -80,22 +73,12 @@ class Stage:
 _CLOSE = Opinions(noise=0.6, weight=1.0, taste=0.0)
 _LOOSE = Opinions(rate=0.25, noise=2.0, weight=1.0, taste=0.0)
 STAGES = (
-    # What another network sees, before there are words.
-    Stage(328, rate=1.5e-3, captioned=0, mixed=64, masked=0.5, teacher=1.0),
-    Stage(
-        steps=1_093,
-        rate=1e-3,
-        captioned=64,
-        mixed=32,
-        masked=0.6,
-        looks=2.0,
-        teacher=2.0,
-        opinions=_CLOSE,
-        flaws=True,
-    ),
-    Stage(218, rate=5e-4, captioned=64, mixed=32, looks=2.0, teacher=2.0, opinions=_LOOSE),
+    Stage(656, rate=1.5e-3, batch=128, masked=0.7, opinions=_CLOSE),
+    Stage(1_090, rate=1e-3, batch=64, masked=0.6, looks=2.0, opinions=_CLOSE, flaws=True),
+    Stage(872, rate=8e-4, batch=64, looks=2.0, opinions=_CLOSE, flaws=True),
+    Stage(218, rate=5e-4, batch=64, looks=2.0, opinions=_LOOSE),
     # Words come to mean what they mean on the web: praise that follows the subject as well.
-    Stage(437, rate=7e-4, captioned=64, mixed=0, text_only=True),
+    Stage(436, rate=7e-4, batch=64, text_only=True),
 )
 
 
@@ -104,15 +87,15 @@ class Batch:
     """What one step is trained on."""
 
     images: Tensor
-    """uint8 (captioned + mixed, 3, size, size)."""
-    tokens: Tensor | None
-    """(captioned, 32 or 77)."""
+    """uint8 (batch, 3, size, size)."""
+    tokens: Tensor
+    """(batch, 32 or 77)."""
     looks: Tensor
-    """(captioned, kinds + 1): 1 for each flaw one can see, then the latent quality about 0."""
+    """(batch, kinds + 1): 1 for each flaw one can see, then the latent quality about 0."""
 
 
 class Batches:
-    """Random views of a corpus, each crop with a fresh caption."""
+    """Random crops and flips of a corpus, each with a fresh caption."""
 
     def __init__(self, corpus: Sequence[Picture], size: int, stage: Stage, number: int) -> None:
         self.corpus = corpus
@@ -124,20 +107,21 @@ class Batches:
     def draw(self, step: int) -> Batch:
         """The batch of a step; it depends on the seed, the stage and the step alone."""
         rng = generator("batch", SEED, self.number, step)
-        chosen = self._chosen(step)
-        items = [self.corpus[k] for k in chosen[: self.stage.captioned]]
-        others = rng.integers(0, len(self.corpus), self.stage.mixed)
-        views = [crop(item.pixels, self.size, rng) for item in items]
-        views += [mixed(self.corpus, int(k), self.size, rng) for k in others]
-        tokens = self._tokens(items, step, rng) if items else None
-        looks = torch.stack([_looks(item) for item in items]) if items else torch.empty(0)
-        return Batch(channels_first(views), tokens, looks)
+        items = [self.corpus[k] for k in self._chosen(step)]
+        tokens = self._tokens(items, step, rng)
+        crops = np.stack([self._crop(item.pixels, rng) for item in items])
+        return Batch(torch.from_numpy(crops), tokens, torch.stack([_looks(item) for item in items]))
 
     def _chosen(self, step: int) -> NDArray[np.int64]:
-        per_pass = len(self.corpus) // max(self.stage.captioned, 1)
-        turn, place = divmod(step, per_pass)
+        batch = self.stage.batch
+        turn, place = divmod(step, len(self.corpus) // batch)
         order = generator("order", SEED, self.number, turn).permutation(len(self.corpus))
-        return order[place * self.stage.captioned : (place + 1) * self.stage.captioned]
+        return order[place * batch : (place + 1) * batch]
+
+    def _crop(self, picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        top, left = rng.integers(0, picture.shape[0] - self.size + 1, 2)
+        crop = picture[top : top + self.size, left : left + self.size].transpose(2, 0, 1)
+        return crop[:, :, ::-1] if rng.random() < 0.5 else crop
 
     def _tokens(self, items: Sequence[Picture], step: int, rng: np.random.Generator) -> Tensor:
         long = step % _LONG_EVERY == _LONG_EVERY - 1
@@ -154,11 +138,6 @@ class Batches:
             for item in items
         ]
         return self.tokenizer(texts, context_length=77 if long else _SHORT)
-
-
-def channels_first(views: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Pictures (h, w, 3) as one tensor (n, 3, h, w)."""
-    return torch.from_numpy(np.stack(views).transpose(0, 3, 1, 2).copy())
 
 
 def _looks(item: Picture) -> Tensor:
@@ -178,26 +157,21 @@ def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
 
 
 class Pupil(nn.Module):
-    """The CLIP in training and the heads that ask more of its image features."""
+    """The CLIP in training, and the head that asks of its image features how a picture looks."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clip: CLIP = empty_model("tiny", patch_dropout=0.5)
-        width = self.clip.text_projection.shape[1]
-        self.looks = nn.Linear(width, len(_KINDS) + 1)
-        self.teacher = nn.Linear(width, DIRECTIONS)
-        for head in (self.looks, self.teacher):
-            nn.init.zeros_(head.weight)
+        self.looks = nn.Linear(self.clip.text_projection.shape[1], len(_KINDS) + 1)
 
 
 class Trainer:
     """One stage of training; changes the pupil in place."""
 
-    def __init__(self, pupil: Pupil, batches: Batches, teacher: Teacher) -> None:
+    def __init__(self, pupil: Pupil, batches: Batches) -> None:
         self.pupil = pupil
         self.clip = pupil.clip
         self.batches = batches
-        self.teacher = teacher
         self.stage = stage = batches.stage
         self.clip.visual.requires_grad_(not stage.text_only)
         self.parameters = [p for p in pupil.parameters() if p.requires_grad]
@@ -238,20 +212,12 @@ class Trainer:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             inputs = (batch.images.float() / 255.0 - self.mean) / self.deviation
             features = self.clip.encode_image(inputs)
-            texts = None if batch.tokens is None else encode_text(self.clip, batch.tokens)
+            texts = encode_text(self.clip, batch.tokens)
         features = features.float()
-        losses = []
-        if texts is not None:
-            images = functional.normalize(features[: len(texts)], dim=-1)
-            losses.append(contrastive(self.clip.logit_scale.exp() * images @ texts.float().T))
+        images = functional.normalize(features, dim=-1)
+        losses = [contrastive(self.clip.logit_scale.exp() * images @ texts.float().T)]
         if self.stage.looks:
-            predicted = self.pupil.looks(features[: len(batch.looks)])
-            losses.append(self.stage.looks * looks_loss(predicted, batch.looks))
-        if self.stage.teacher:
-            views = slice(self.stage.captioned, None)
-            found = self.pupil.teacher(features[views])
-            error = found - self.teacher.targets(batch.images[views])
-            losses.append(self.stage.teacher * error.square().sum(dim=1).mean())
+            losses.append(self.stage.looks * looks_loss(self.pupil.looks(features), batch.looks))
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(losses).sum().backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -311,20 +277,22 @@ def train(corpus: Sequence[Picture], stages: Sequence[Stage], keep: Path) -> CLI
         torch.manual_seed(SEED)
         pupil = Pupil().train()
         size = pupil.clip.visual.image_size[0]
-        rng = generator("examples", SEED)
-        examples = [mixed(corpus, k, size, rng) for k in range(min(_EXAMPLES, len(corpus)))]
-        torch.manual_seed(SEED)  # principal components start from random projections
-        teacher = Teacher(channels_first(examples))
         for number, stage in enumerate(stages, start=1):
-            path, began = keep / f"stage-{number}.safetensors", time.perf_counter()
+            path, began = keep / _kept_name(stages[:number]), time.perf_counter()
             if not path.exists():
-                torch.manual_seed(SEED + number)  # of the masks
-                Trainer(pupil, Batches(corpus, size, stage, number), teacher).run()
+                torch.manual_seed(SEED + number)  # of the patches left out
+                Trainer(pupil, Batches(corpus, size, stage, number)).run()
                 digest = save(pupil, path)
                 seconds = time.perf_counter() - began
                 print(f"stage {number}: {seconds:.0f} s, sha256 {digest}", flush=True)
             fill(pupil, path)
     return pupil.clip
+
+
+def _kept_name(stages: Sequence[Stage]) -> str:
+    """The file of the last of some stages; what other settings gave is not taken for it."""
+    recipe = hashlib.sha256(repr((SEED, *stages)).encode()).hexdigest()
+    return f"stage-{len(stages)}-{recipe[:8]}.safetensors"
 
 
 def main() -> None:
