@@ -166,6 +166,9 @@ class Method(ABC):
     judges_images: ClassVar[bool] = True
     """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
     scores that are looked up."""
+    reads_images: ClassVar[bool] = True
+    """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
+    come as names: asking for the pixels of one is an error."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""

@@ -72,6 +72,7 @@ class PrecomputedScores(Method):
 
     name = "scores"
     judges_images = False
+    reads_images = False
     argument = "name"
     real_names = True
     Settings: ClassVar[type[ScoresSettings]] = ScoresSettings

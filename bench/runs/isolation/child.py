@@ -65,6 +65,7 @@ class Served:
             corpus_policy=method.corpus_policy,
             learns=type(method).learns(),
             real_names=method.real_names,
+            reads_images=method.reads_images,
             oracle_of=method.oracle_of(),
             corpora=tuple(method.corpora()),
             corpus_normalise=method.corpus_normalise,
