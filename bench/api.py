@@ -35,6 +35,8 @@ from bench.util.errors import (
     ran_out,
     unknown,
 )
+from bench.util.listing import fold, listed
+from bench.util.tables import Table, read_table
 
 __all__ = [
     "OWN",
@@ -51,9 +53,13 @@ __all__ = [
     "Scores",
     "Settings",
     "StoreError",
+    "Table",
     "UsageError",
+    "fold",
+    "listed",
     "nearest",
     "ran_out",
+    "read_table",
     "unknown",
 ]
 
