@@ -15,7 +15,7 @@ A YAML file of a few lines, named by `IQA_DATA_CONFIG` or lying as `iqa-data.yam
     splits:
       liqe: /disk2/LIQE                         # published split files, where schemes need them
     duplicates:
-      agiqa3k: [[one.png, other.png]]           # images that are one picture: on one side of a split
+      agiqa3k: [[one.png, other.png]]           # one picture: never split apart
 """
 
 from __future__ import annotations
