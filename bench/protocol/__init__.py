@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, hint, unknown
+from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import validated
 from bench.util.yaml_files import Document
@@ -327,7 +328,7 @@ def learnt_from(train: str, test: str) -> bool:
 
 def available() -> dict[str, Path]:
     """Protocols that come with the project, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    return {path.stem: path for path in listed(FOLDER, "*.yaml")}
 
 
 def find(text: str) -> Path:

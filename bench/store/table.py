@@ -25,6 +25,7 @@ from bench.store.manifest import CellEntry, read_all
 from bench.util.atomic import replacing
 from bench.util.errors import StoreError, UsageError, unknown
 from bench.util.gc_paused import gc_paused
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ def load(
     store = results if isinstance(results, Store) else Store(Path(results))
     if not store.root.is_dir():
         raise UsageError(f"no results folder '{store.root}'")
-    found = cells(store) if any((store.root / "protocols").glob("*.json")) else ()
+    found = cells(store) if listed(store.root / "protocols", "*.json") else ()
     return tabulate(store, found, selection, metrics, others=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from bench.api import Epoch, Method, Settings
+from bench.api import BenchError, Epoch, Method, Settings
 
 
 class LinearSettings(Settings):
@@ -238,6 +238,17 @@ class ToyPrompted(Method):
         known, scores = self.pairs
         nearest = np.abs(_luminance(images)[:, None] - known[None]).argmin(axis=1)
         return scores[nearest]
+
+
+class ToyLarge(Method):
+    """Mean luminance of images of at least eight pixels; refuses the others."""
+
+    name = "toy_large"
+
+    def predict(self, images):
+        if any(min(image.shape[:2]) < 8 for image in images):
+            raise BenchError("too small for toy_large")
+        return _luminance(images)
 
 
 def _luminance(images):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.data.datasets._config import UserDatabase
 from bench.data.datasets._files import columns, find_file, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
-from bench.data.images.files import SUFFIXES
+from bench.data.images.files import image_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +62,7 @@ class UserReader(DatasetReader):
         """Every image file in the folder, by name."""
         import pandas as pd
 
-        folder = self.images(root)
-        files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        names = sorted(path.relative_to(folder).as_posix() for path in files)
-        return pd.DataFrame({"image": names})
+        return pd.DataFrame({"image": image_files(self.images(root)).names})
 
     def images(self, root: Path) -> Path:
         """The folder named in the entry."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -249,6 +250,8 @@ def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
         table[column] = table[column].astype(float)
     for column in ("image", "reference", "group", "distortion", "scene", "official"):
         table[column] = table[column].fillna("").astype(str)
+    # A name is the same however its letters are composed, and so are digests and splits.
+    table["image"] = table["image"].map(lambda name: unicodedata.normalize("NFC", name))
     missing_group = table["group"] == ""
     fallback = table["reference"].where(table["reference"] != "", table["image"])
     table.loc[missing_group, "group"] = fallback[missing_group]
