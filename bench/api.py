@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
 from bench.util.errors import (
@@ -35,6 +36,8 @@ from bench.util.errors import (
     ran_out,
     unknown,
 )
+from bench.util.listing import fold, listed
+from bench.util.tables import Table, read_table
 
 __all__ = [
     "OWN",
@@ -51,9 +54,14 @@ __all__ = [
     "Scores",
     "Settings",
     "StoreError",
+    "Table",
     "UsageError",
+    "fitted_on",
+    "fold",
+    "listed",
     "nearest",
     "ran_out",
+    "read_table",
     "unknown",
 ]
 
@@ -183,6 +191,8 @@ class Method(ABC):
         self.context = context
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
+        self.learnt = False
+        """Whether it was fitted or has read a fitted state; kept by the harness."""
 
     def note_at_table(self, text: str) -> None:
         """Note what every table must say beside this method's numbers, e.g. a loss left out."""
@@ -206,6 +216,33 @@ class Method(ABC):
         (`bench.model.contamination`).
         """
         return ()
+
+    def seen(self) -> tuple[str, ...]:
+        """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
+        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
+        files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
+        return tuple(dict.fromkeys([*self.trained_on(), *(name for own in files for name in own)]))
+
+    def needs_fit(self) -> bool:
+        """Whether it has nothing to predict by before `fit`, `load` or a prompt.
+
+        So it is for all that learn, unless a pre-training or weights of its own make it usable.
+        """
+        return type(self).learns()
+
+    def require_learnt(self) -> None:
+        """Raise `unlearnt` where it would predict from an untrained state."""
+        if self.needs_fit() and not self.learnt:
+            raise self.unlearnt()
+
+    def unlearnt(self) -> UsageError:
+        """What to raise where there is nothing to predict by."""
+        pairs = type(self).set_prompt is not Method.set_prompt
+        return UsageError(
+            f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
+            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a "
+            "protocol"
+        )
 
     def oracle_of(self) -> str | None:
         """A database whose labels, those of test images included, come as `Context.labels`.

@@ -15,6 +15,7 @@ from bench.store import Store
 from bench.store.manifest import Manifest, read_all
 from bench.store.table import judge
 from bench.util.errors import BenchError, StoreError, UsageError
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ def validate(
     store, validation, seen = Store(results), Validation(), _Seen()
     data_cache = _library(data_roots)
     done: set[str] = set()
-    for path in sorted((store.root / "records").glob("*/*/*.json")):
+    for path in listed(store.root / "records", "*/*/*.json"):
         name = path.relative_to(store.root).as_posix()
         record = store.read(path)
         if record is None:
@@ -211,7 +212,7 @@ def _check_manifests(store: Store, done: set[str], validation: Validation) -> No
     try:
         manifests = read_all(store)
     except StoreError as error:
-        kind: Kind = "wrong" if any((store.root / "protocols").glob("*.json")) else "incomplete"
+        kind: Kind = "wrong" if listed(store.root / "protocols", "*.json") else "incomplete"
         validation.findings.append(Finding(kind, "protocols", str(error)))
         return
     mentioned: set[str] = set()

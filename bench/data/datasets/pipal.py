@@ -9,6 +9,7 @@ from bench.data.datasets._files import columns, find_file, named_parts, read_tab
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.util.errors import DataError
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +48,11 @@ class Pipal(DatasetReader):
         import pandas as pd
 
         folder = within(root, "Train_Label")
-        files = sorted(folder.glob("*.txt")) if folder else [find_file(root, *self.marks)]
+        files = listed(folder, "*.txt") if folder else [find_file(root, *self.marks)]
         if not files:
             raise DataError(f"{folder}: no A0001.txt and so on in it")
         parts = [
-            columns(read_table(file, ",", header=False), file, {"image": "0", "score": "1"})
-            for file in files
+            columns(read_table(file, header=False), {"image": "0", "score": "1"}) for file in files
         ]
         table = pd.concat(parts, ignore_index=True)
         pattern = r"(\w+?)_(\d\d)_(\d\d)\.bmp"
