@@ -177,6 +177,8 @@ class Method(ABC):
     reads_images: ClassVar[bool] = True
     """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
     come as names: asking for the pixels of one is an error."""
+    pretrained_setting: ClassVar[str | None] = None
+    """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""

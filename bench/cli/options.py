@@ -119,6 +119,13 @@ class Options:
         False
     )
     exclude_contaminated: Uncontaminated = False
+    available: Annotated[
+        bool,
+        typer.Option(
+            "--available",
+            help="Leave out what needs databases that are not on this machine, and say so.",
+        ),
+    ] = False
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:

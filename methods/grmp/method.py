@@ -36,6 +36,7 @@ class GRMP(Method):
     """GRMP-IQA: meta-learned CLIP prompts, fine-tuned under gradient regulation."""
 
     name = "grmp"
+    pretrained_setting = "weights"
     Settings: ClassVar[type[GrmpSettings]] = GrmpSettings
     settings: GrmpSettings
 

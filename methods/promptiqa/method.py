@@ -51,6 +51,7 @@ class PromptIQA(Method):
     """PromptIQA (ECCV 2024): image-score pairs as a prompt, no training on the target."""
 
     name: ClassVar[str] = "promptiqa"
+    pretrained_setting = "checkpoint"
     Settings: ClassVar[type[BaseSettings]] = PromptIQASettings
     settings: PromptIQASettings
 

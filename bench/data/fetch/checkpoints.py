@@ -11,11 +11,9 @@ from bench.data.fetch.download import Arrived, Progress, download, quiet
 from bench.data.fetch.hub import remote
 from bench.data.fetch.remote import Patience
 from bench.data.fetch.sources import WeightsSource, known
+from bench.model.fitted import SeenNote
 from bench.util import atomic
 from bench.util.errors import unknown
-
-NOTE = ".seen.json"
-"""Ending of the note beside a checkpoint; `methods.kit.checkpoints.seen` reads it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def get(
     from filelock import FileLock
 
     source, path = source_of(method), place_of(method, folder)
-    note = path.with_name(path.name + NOTE)
+    note = SeenNote.place(path)
     with atomic.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
@@ -71,15 +69,12 @@ def get(
         if arrived.path != path:  # it lay in the hub's cache, which the note is not to enter
             with atomic.replacing(path) as temporary:
                 shutil.copyfile(arrived.path, temporary)
-        atomic.write_json(
-            note,
-            {
-                "method": method,
-                "url": arrived.url,
-                "bytes": arrived.size,
-                "sha256": arrived.sha256,
-                "checked": arrived.checked,
-                "seen": list(source.seen),
-            },
+        said = SeenNote(
+            url=arrived.url,
+            bytes=arrived.size,
+            sha256=arrived.sha256,
+            checked=arrived.checked,
+            seen=source.seen,
         )
+        atomic.write_json(note, said.model_dump(mode="json"))
     return Checkpoint(method, source, path, arrived)

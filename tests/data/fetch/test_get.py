@@ -54,7 +54,7 @@ def test_a_database_by_one_command(
     site: Site, archive: bytes, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = hashlib.sha256(archive).hexdigest()
-    listed(site, monkeypatch, tmp_path, f", sha256: {digest}")
+    listed(site, monkeypatch, tmp_path, f', sha256: "{digest}"')
     site.pages["small.tgz"] = Page(archive)
     done = get(root, "small", "--yes")
     assert done.returncode == 0, done.text
@@ -145,7 +145,8 @@ def test_what_is_half_there_is_not_touched(
 def test_a_file_of_the_users_own(
     site: Site, archive: bytes, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed(site, monkeypatch, tmp_path, f", sha256: {'0' * 64}, size: 721 MB")
+    other = "0" * 64
+    listed(site, monkeypatch, tmp_path, f', sha256: "{other}", size: 721 MB')
     mine = tmp_path / "small.tgz"
     mine.write_bytes(archive)
     done = get(root, "small", "--yes", "--from", mine)
