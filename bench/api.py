@@ -253,6 +253,14 @@ class Method(ABC):
         """
         return None
 
+    def downloads(self) -> tuple[str, ...]:
+        """Weights that it fetches by itself where they are not on the machine.
+
+        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        """
+        backbone = getattr(self.settings, "backbone", None)
+        return (f"backbone:{backbone}",) if backbone else ()
+
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 
     def corpora(self) -> tuple[str, ...]:

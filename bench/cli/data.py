@@ -103,13 +103,13 @@ def get(
     """Download databases, check, unpack and verify them; shows their terms and asks first."""
     from rich.console import Console
 
-    from bench.cli import get as getting
+    from bench.cli import fetching
 
     if check:
-        raise typer.Exit(getting.answers(names or [], Console()))
+        raise typer.Exit(fetching.answers(names or [], Console()))
     if not names:
         raise UsageError("name the datasets to get; `bench list datasets` lists them")
-    raise typer.Exit(getting.databases(names, to, from_ or [], yes, Console()))
+    raise typer.Exit(fetching.databases(names, to, from_ or [], yes, Console()))
 
 
 @splits.command()

@@ -66,7 +66,7 @@ PROTOCOL = "datasets: [toy, toy2]\nlabels: [10]\nrepeats: 2\n"
 
 def test_scores_and_sanity_rows_need_labels_alone(labels_only: Bench) -> None:
     bench = labels_only
-    scores(bench, "perfect", "toy", "toy2")
+    scores(bench, "perfect", "toy2")
     path = bench.protocol(PROTOCOL)
     methods = "scores:perfect,constant,label_mean,oracle:toy2"
     done = bench.run(path, "--methods", methods, "--datasets", "toy2")
@@ -83,7 +83,7 @@ def test_scores_and_sanity_rows_need_labels_alone(labels_only: Bench) -> None:
 
 
 def test_a_row_that_looks_at_images_is_refused_with_its_reason(labels_only: Bench) -> None:
-    scores(labels_only, "perfect", "toy", "toy2")
+    scores(labels_only, "perfect", "toy2")
     path = labels_only.protocol(PROTOCOL)
     done = labels_only.run(path, "--methods", "scores:perfect,toy_luminance,toy_linear")
     assert done.returncode == 3
@@ -95,9 +95,8 @@ def test_a_row_that_looks_at_images_is_refused_with_its_reason(labels_only: Benc
 
 def test_available_runs_what_can_run_and_names_the_rest(labels_only: Bench) -> None:
     bench = labels_only
-    scores(bench, "perfect", "toy", "toy2")
     path = bench.protocol(PROTOCOL)
-    options = (path, "--methods", "scores:perfect,toy_luminance", "--available")
+    options = (path, "--methods", "label_mean,toy_luminance", "--available")
     plan = bench("plan", *options, "--results", bench.results)
     done = bench.run(*options)
     assert (plan.returncode, done.returncode) == (0, 0), done.text
@@ -106,8 +105,8 @@ def test_available_runs_what_can_run_and_names_the_rest(labels_only: Bench) -> N
         assert [one for one in said.splitlines() if one.startswith("left out")] == [line]
     cells = {(r.spec.method, r.spec.test) for r in Store(bench.results).records()}
     assert cells == {
-        ("scores:perfect", "toy"),
-        ("scores:perfect", "toy2"),
+        ("label_mean", "toy"),
+        ("label_mean", "toy2"),
         ("toy_luminance", "toy"),
     }
 

@@ -125,8 +125,6 @@ class WeightsSource(StrictModel):
 
     setting: str
     """The method's setting that takes its path."""
-    seen_setting: str
-    """The method's setting that names the databases in `seen`."""
     hub: str
     file: str
     what: str

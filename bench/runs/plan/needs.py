@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from bench.api import OWN
 from bench.data import datasets
@@ -140,6 +140,7 @@ def _who_needs_what(lacking: Lacks, cells: Sequence[CellNeeds]) -> list[str]:
             whys = row.setdefault(need.spec, [])
             if need.why not in whys:
                 whys.append(need.why)
+                whys.sort(key=get_args(Why).index)
     lines: dict[str, list[str]] = {}
     """What is needed and why -> rows."""
     for title, specs in reasons.items():

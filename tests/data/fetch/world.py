@@ -41,7 +41,7 @@ class Small(DatasetReader):
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         file = find_file(root, "scores.csv")
-        return columns(read_table(file), file, {"image": "image", "score": "mos"})
+        return columns(read_table(file), {"image": "image", "score": "mos"})
 
     def images(self, root: Path) -> Path:
         return subfolder(root, "pictures", "img")
