@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
 from bench.util.atomic import replacing
@@ -57,6 +58,7 @@ __all__ = [
     "Settings",
     "StoreError",
     "UsageError",
+    "fitted_on",
     "load_settings_file",
     "nearest",
     "ran_out",
@@ -198,6 +200,8 @@ class Method(ABC):
         self.context = context
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
+        self.learnt = False
+        """Whether it was fitted or has read a fitted state; kept by the harness."""
 
     def note_at_table(self, text: str) -> None:
         """Note what every table must say beside this method's numbers, e.g. a loss left out."""
@@ -231,6 +235,33 @@ class Method(ABC):
     def forecast(self, images: int) -> str:
         """What predicting that many images will take, where `bench plan` should say so."""
         return ""
+
+    def seen(self) -> tuple[str, ...]:
+        """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
+        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
+        files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
+        return tuple(dict.fromkeys([*self.trained_on(), *(name for own in files for name in own)]))
+
+    def needs_fit(self) -> bool:
+        """Whether it has nothing to predict by before `fit`, `load` or a prompt.
+
+        So it is for all that learn, unless a pre-training or weights of its own make it usable.
+        """
+        return type(self).learns()
+
+    def require_learnt(self) -> None:
+        """Raise `unlearnt` where it would predict from an untrained state."""
+        if self.needs_fit() and not self.learnt:
+            raise self.unlearnt()
+
+    def unlearnt(self) -> UsageError:
+        """What to raise where there is nothing to predict by."""
+        pairs = type(self).set_prompt is not Method.set_prompt
+        return UsageError(
+            f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
+            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a "
+            "protocol"
+        )
 
     def oracle_of(self) -> str | None:
         """A database whose labels, those of test images included, come as `Context.labels`.

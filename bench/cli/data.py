@@ -16,6 +16,7 @@ DataRoot = Annotated[
     list[Path] | None,
     typer.Option(help="Folder that holds databases; several may be given. Default: $IQA_DATA."),
 ]
+KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
 
 
@@ -60,7 +61,9 @@ def prepare(
     data_root: DataRoot = None,
     resize: Annotated[str, typer.Option(help="none, squash or short_side.")] = "none",
     size: Annotated[int | None, typer.Option(min=1, help="Pixels, with a resize.")] = None,
-    kernel: Annotated[str, typer.Option(help="pillow, cv2 or skimage.")] = "pillow",
+    kernel: Annotated[
+        str, typer.Option(help="pillow, pillow_bilinear, cv2 or skimage.")
+    ] = "pillow",
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
     from bench.api import ImagePolicy
@@ -68,8 +71,8 @@ def prepare(
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
-    if kernel not in ("pillow", "cv2", "skimage"):
-        raise UsageError(f"--kernel {kernel}: expected pillow, cv2 or skimage")
+    if kernel not in KERNELS:
+        raise UsageError(f"--kernel {kernel}: expected one of {', '.join(KERNELS)}")
     try:
         policy = ImagePolicy(resize, size, kernel)  # type: ignore[arg-type]  # checked above
     except ValueError as error:

@@ -15,7 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 Indices = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
-Kernel = Literal["pillow", "cv2", "skimage"]
+Kernel = Literal["pillow", "pillow_bilinear", "cv2", "skimage"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,7 +26,8 @@ class ImagePolicy:
     height), whatever the aspect ratio, `short_side` resizes so that the shorter side is `size`
     pixels. Crops are the method's own.
 
-    The kernel is what resizes. 'pillow': bicubic with antialiasing. 'cv2': OpenCV's bicubic
+    The kernel is what resizes. 'pillow': bicubic with antialiasing. 'pillow_bilinear': bilinear
+    with antialiasing, torchvision's `Resize` of a Pillow image. 'cv2': OpenCV's bicubic
     without antialiasing (`INTER_CUBIC`), as many released codes have it; its small images are
     sharper and aliased. 'skimage': scikit-image's `resize` with its defaults (bilinear after a
     Gaussian when shrinking), rounded to 8 bits; not verified against anybody's values.

@@ -161,9 +161,15 @@ class RunExecutor:
         self._live = live = LiveFit.opened(fit_id, self._method(work))
         note = state.read()
         if note is not None:
+            print(f"{live.method.name} goes on with fit {fit_id}, which was learnt before")
             live.method.load(state.path)
             live.note = note
         else:
+            # Standard error is the job's log: what was learnt, each fit once.
+            source = work.spec.fit.train
+            print(
+                f"{live.method.name} learns from {source}, repeat {work.spec.repeat}: fit {fit_id}"
+            )
             live.trajectory = self._fit(live.method, work, sides, state)
             chosen = live.trajectory.chosen()[work.spec.selection]
             live.note = FitNote(
