@@ -38,6 +38,8 @@ from bench.util.errors import (
     ran_out,
     unknown,
 )
+from bench.util.listing import fold, listed
+from bench.util.tables import Table, read_table
 from bench.util.yaml_files import read as _read_yaml
 
 __all__ = [
@@ -57,11 +59,15 @@ __all__ = [
     "Scores",
     "Settings",
     "StoreError",
+    "Table",
     "UsageError",
     "fitted_on",
+    "fold",
+    "listed",
     "load_settings_file",
     "nearest",
     "ran_out",
+    "read_table",
     "replacing",
     "unknown",
 ]

@@ -37,6 +37,27 @@ COLUMNS = (
 )
 
 
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What the parts of a split are called -> train, val or test."""
+
+
+def split_part(text: str, where: str) -> str:
+    """train, val or test, "" for none. Raises `DataError`, beginning with `where`, for the rest."""
+    if not text:
+        return ""
+    if (name := text.strip().lower()) not in PARTS:
+        raise DataError(f"{where}: '{text}' is no part of a split; expected train, val or test")
+    return PARTS[name]
+
+
 @dataclass(frozen=True)
 class Version:
     """One of several label sets of a database (`NAME@VERSION`)."""
@@ -252,6 +273,10 @@ def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
         table[column] = table[column].fillna("").astype(str)
     # A name is the same however its letters are composed, and so are digests and splits.
     table["image"] = table["image"].map(lambda name: unicodedata.normalize("NFC", name))
+    table["official"] = [
+        split_part(text, f"{info.spec}: {name}")
+        for text, name in zip(table["official"], table["image"], strict=True)
+    ]
     missing_group = table["group"] == ""
     fallback = table["reference"].where(table["reference"] != "", table["image"])
     table.loc[missing_group, "group"] = fallback[missing_group]
