@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
 from bench import registry
 from bench.api import Context
@@ -27,9 +26,7 @@ CHECKPOINT = "zzhowe/GRMP-IQA/resolve/main/clive_50_prompt_lda_5.0.pt"
 def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
     """A stand-in for the hub and for everything else."""
     with serving() as found:
-        monkeypatch.setattr(constants, "ENDPOINT", found.url("").rstrip("/"))
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        world.stand_in_for_the_hub(monkeypatch, found.url(""), tmp_path)
         monkeypatch.setenv("NO_PROXY", "*")
         yield found
     sources.known.cache_clear()

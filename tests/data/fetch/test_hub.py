@@ -26,9 +26,7 @@ QUICK = Patience(connections=2, chunk=1000, tries=2, pause=0.01, silence=5)
 
 @pytest.fixture(autouse=True)
 def _stand_in(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", site.url("").rstrip("/"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    world.stand_in_for_the_hub(monkeypatch, site.url(""), tmp_path)
 
 
 def test_the_hub_says_where_and_what(

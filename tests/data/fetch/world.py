@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from huggingface_hub import constants
 
 from bench.data import datasets
 from bench.data.datasets._files import columns, find_file, read_table, subfolder
@@ -65,6 +66,16 @@ def tgz(
             if entry != path:
                 archive.add(entry, entry.name)
     return path.read_bytes()
+
+
+def stand_in_for_the_hub(monkeypatch: pytest.MonkeyPatch, address: str, folder: Path) -> None:
+    """The hub's client as HF_ENDPOINT and HF_HOME would have it, which it reads at its import."""
+    end = address.rstrip("/")
+    template = f"{end}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", end)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
 
 
 def install(monkeypatch: pytest.MonkeyPatch, folder: Path, listed: str) -> None:
