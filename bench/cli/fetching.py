@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.data import datasets
+from bench.data import datasets, tools
 from bench.data.fetch import place, sources
-from bench.util.errors import BenchError, DataError, UsageError
+from bench.util.errors import BenchError, DataError, UsageError, unknown
 from bench.util.text_table import say
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ def databases(
     root = root_of(to)
     orders, failures = [], {}
     for name in dict.fromkeys(name.partition("@")[0] for name in names):
+        there = tools.status_of(name, [to] if to is not None else None)
+        if there.state == "complete":
+            say(console, f"{name}: there already, in {there.root}")
+            continue
         try:
             orders.append(place.order(name, root, wanted))
         except DataError as error:
@@ -128,13 +132,17 @@ def answers(names: Sequence[str], console: Console) -> int:
     from bench.data.fetch.answers import ask_all
     from bench.util.text_table import add_row, text_table
 
-    replies = ask_all([name.partition("@")[0] for name in names])
+    known = {**sources.known().databases, **sources.known().weights}
+    for name in names:
+        if name not in known:
+            raise unknown("source", name, known)
+    replies = ask_all(names)
     table = text_table(left=("name", "", "answer", "address"))
     for reply in replies:
         add_row(table, (reply.name, "ok" if reply.good else "FAIL", reply.said, reply.url))
     console.print(table)
     for name, listed in sources.known().databases.items():
-        if listed.apply and (not names or name in names):
+        if listed.apply and name in (names or datasets.names()):
             say(console, f"{name}: {sources.how_to_apply(name)}")
     return 0 if all(reply.good for reply in replies) else UNAVAILABLE
 

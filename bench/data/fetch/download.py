@@ -147,7 +147,8 @@ def _make_room(target: Path, size: int | None, room_after: float) -> None:
     with atomic.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(target)
-    there = part.stat().st_blocks * 512 if part.exists() else 0
+    # What is on the disk of it: a part that came out of order leaves holes before it.
+    there = getattr(part.stat(), "st_blocks", 0) * 512 if part.exists() else 0
     need_room(target.parent, round((size or 0) * (1 + room_after)) - there)
 
 

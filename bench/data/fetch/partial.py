@@ -38,7 +38,8 @@ class Partial:
             if not answer.ranges or not self._is_the_same():
                 self.discard()
                 atomic.write_json(self._about, self._identity)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            binary = getattr(os, "O_BINARY", 0)  # Windows would change line ends
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | binary, 0o666)
 
     def _is_the_same(self) -> bool:
         """Whether the parts on the disk belong to the file that the server has now."""
@@ -74,17 +75,17 @@ class Partial:
 
     def write(self, offset: int, data: bytes) -> None:
         """Write bytes at their place. Raises `StoreError` where the disk is full."""
-        with atomic.writing(self.path):
+        with atomic.writing(self.path), self._lock:
+            os.lseek(self._file, offset, os.SEEK_SET)
             view = memoryview(data)
             while view:
-                count = os.pwrite(self._file, view, offset)
-                view, offset = view[count:], offset + count
+                view = view[os.write(self._file, view) :]
 
     def finished(self, start: int) -> None:
         """Note that the part from `start` on is whole."""
-        with atomic.writing(self._journal), self._lock:
-            os.fdatasync(self._file)
-            with self._journal.open("a", encoding="utf-8") as journal:
+        with atomic.writing(self._journal):
+            os.fsync(self._file)
+            with self._lock, self._journal.open("a", encoding="utf-8") as journal:
                 journal.write(f"{start}\n")
 
     def restart(self) -> None:

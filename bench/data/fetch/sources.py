@@ -161,6 +161,8 @@ def of_database(name: str) -> DatabaseSources:
     info = datasets.info(name)
     if info.demo:
         raise UsageError(f"{name} is rendered by the project itself: there is nothing to get")
+    if info.kind == "user":
+        raise UsageError(f"{name} is a database of your own: nobody else has it")
     listed = known().databases.get(info.name)
     if listed is not None:
         return listed

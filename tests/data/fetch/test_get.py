@@ -295,11 +295,25 @@ def test_check_asks_every_address(
     assert "200 OK, " in good.stdout
     assert "livec: ask them: https://" in good.stdout
     assert [one.method for one in site.asked] == ["HEAD"]
+    assert "unknown source 'smal'" in run_cli("data", "get", "smal", "--check").stderr
     del site.pages["small.tgz"]
     gone = run_cli("data", "get", "--check")
     assert gone.returncode == 3
     assert "FAIL" in gone.stdout
     assert "404 Not Found" in gone.stdout
+
+
+def test_check_of_the_real_list_names_what_does_not_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.stand_in_for_the_hub(monkeypatch, site.url(""), Path("nowhere"))
+    done = run_cli("data", "get", "csiq", "bid", "grmp", "--check")
+    assert done.returncode == 3
+    assert {one.path for one in site.asked} == {
+        "datasets/chaofengc/IQA-PyTorch-Datasets/resolve/main/csiq.tgz",
+        "zzhowe/GRMP-IQA/resolve/main/clive_50_prompt_lda_5.0.pt",
+    }
+    assert "bid: no direct link is known; its authors' page says how to get it" in done.stdout
 
 
 def test_the_list_is_sound() -> None:
