@@ -16,7 +16,7 @@ from bench.data.data_cache import DataCache
 from bench.data.fetch import checkpoints, place, sources
 from bench.data.fetch.hub import OF_DATA
 from bench.data.fetch.place import Order
-from bench.runs.plan.needs import CellNeeds, lacks, needs
+from bench.runs.plan.needs import CellNeeds, Why, in_order, lacks, needs
 from bench.runs.plan.weights import weights_of
 from bench.util.errors import BenchError, DataError, UsageError
 from bench.util.text_table import add_row, say, text_table
@@ -108,14 +108,14 @@ def _databases(
 
 def _why(name: str, cells: Sequence[CellNeeds]) -> str:
     """The rows that need a database, and for what."""
-    found: dict[str, dict[str, None]] = {}
+    found: dict[str, set[Why]] = {}
     for cell in cells:
         for need in cell.needs:
             if need.spec.partition("@")[0] == name:
-                found.setdefault(cell.variant.title, {})[need.why] = None
+                found.setdefault(cell.variant.title, set()).add(need.why)
     rows: dict[str, list[str]] = {}
     for title, whys in found.items():
-        rows.setdefault(", ".join(whys), []).append(title)
+        rows.setdefault(", ".join(in_order(whys)), []).append(title)
     return "; ".join(f"{', '.join(titles)}: {whys}" for whys, titles in rows.items())
 
 

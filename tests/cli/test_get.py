@@ -70,7 +70,8 @@ def test_what_can_be_had_is_got(
     site.pages["small.tgz"].content += bytes(90_000)  # what follows a gzip stream is not read
     path = bench.protocol("datasets: [small, livec, toy]\nlabels: [4]\nmethods: [toy_linear]\n")
     root = tmp_path / "iqa"
-    done = bench("get", path, "--to", root, "--yes", "--data-root", root)
+    roots = ("--data-root", root, "--data-root", bench.data)
+    done = bench("get", path, "--to", root, "--yes", *roots)
     assert done.returncode == 3, done.text
     assert "toy" not in [line.split()[0] for line in done.stdout.splitlines() if line.split()]
     assert tools.status_of("small", root).state == "complete"

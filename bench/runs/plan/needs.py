@@ -19,6 +19,11 @@ from bench.runs.plan import contaminated
 Why = Literal["learnt from", "named as the source", "tested", "pre-training"]
 
 
+def in_order(whys: Iterable[Why]) -> list[Why]:
+    """Reasons in the order in which they are told."""
+    return sorted(whys, key=get_args(Why).index)
+
+
 @dataclass(frozen=True)
 class Need:
     """A database that a cell needs."""
@@ -139,8 +144,7 @@ def _who_needs_what(lacking: Lacks, cells: Sequence[CellNeeds]) -> list[str]:
         for need in lacking.unmet(cell):
             whys = row.setdefault(need.spec, [])
             if need.why not in whys:
-                whys.append(need.why)
-                whys.sort(key=get_args(Why).index)
+                whys[:] = in_order([*whys, need.why])
     lines: dict[str, list[str]] = {}
     """What is needed and why -> rows."""
     for title, specs in reasons.items():
