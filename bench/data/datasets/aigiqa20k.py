@@ -55,7 +55,7 @@ class Aigiqa20k(DatasetReader):
 
     def _part(self, root: Path, part: str) -> pd.DataFrame | None:
         names = (mark.replace("train", part) for mark in self.marks)
-        file = next((found for name in names if (found := within(root, name))), None)
+        file = next(filter(None, (within(root, name) for name in names)), None)
         table = read_table(file).by_position() if file else None
         if table is None or len(table.names) < 3:
             return None
