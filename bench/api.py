@@ -247,7 +247,7 @@ class Method(ABC):
         """What predicting that many images will take, where `bench plan` should say so."""
         return ""
 
-    def seen(self) -> tuple[str, ...]:
+    def all_trained_on(self) -> tuple[str, ...]:
         """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         files = [fitted_on(value) or () for value in values if isinstance(value, Path)]

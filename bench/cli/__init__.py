@@ -45,11 +45,14 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 def run(
     asked: Options,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Compute alone; `bench report` reports.")
+    ] = False,
 ) -> int:
     """Run a protocol: compute what is not done yet, then report."""
     from bench.cli import commands
 
-    return commands.plan(asked) if dry_run else commands.run(asked)
+    return commands.plan(asked) if dry_run else commands.run(asked, reports=not no_report)
 
 
 @app.command()

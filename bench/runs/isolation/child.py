@@ -80,7 +80,7 @@ class Served:
         method = self._method
         return Account(
             notes=tuple(method.notes),
-            trained_on=tuple(method.seen()),
+            trained_on=tuple(method.all_trained_on()),
             environment=environment(device),
             peak_memory_mb=peak_memory_mb(device),
         )

@@ -296,7 +296,7 @@ def _contamination(task: Task) -> str:
 
 def contaminated(variant: Variant, task: Task, protocol: Protocol) -> bool:
     """Whether the weights a method starts from have seen labels that one of the repeats tests."""
-    seen, rule = variant.build().seen(), protocol.split_rule()
+    seen, rule = variant.build().all_trained_on(), protocol.split_rule()
     return any(saw_test_labels(seen, task, rule, repeat) for repeat in range(protocol.repeats))
 
 
