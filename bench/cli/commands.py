@@ -44,7 +44,7 @@ def run(options: Options) -> int:
             highlight=False,
         )
         return FAILED
-    return FAILED if finished.errors else code
+    return FAILED if finished.errors or finished.plan.without_weights else code
 
 
 def plan(options: Options) -> int:

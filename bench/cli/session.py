@@ -48,12 +48,14 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     """
     executors.check(options)
     roots = list(datasets.data_roots(options.data_root))
-    chosen, variants = resolve(options, roots)
+    chosen, asked = resolve(options, roots)
+    variants, without_weights = _with_weights(asked)
     data_cache = DataCache(roots)
     _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), data_cache)
     store = Store(options.results)
     planner = Planner(chosen, data_cache, options.accept_code or ())
     plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
+    plan.without_weights = without_weights
     if plan.contaminated and not plan.cells:
         raise UsageError(
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
@@ -157,6 +159,24 @@ def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool)
     return list(wanted)
 
 
+def _with_weights(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]]:
+    """The rows whose backbone's weights file is here, and a line for each other one.
+
+    Raises `DataError` where no row is left.
+    """
+    present, problems = [], []
+    for variant in variants:
+        try:
+            variant.weights()
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            present.append(variant)
+    if problems and not present:
+        raise DataError("\n".join(problems))
+    return present, problems
+
+
 def _refuse_missing(chosen: Protocol, wanted: Sequence[str], data_cache: DataCache) -> None:
     """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
     absent = datasets.missing(wanted, data_cache.data_roots)
@@ -193,6 +213,8 @@ def _announce(console: Console, plan: Plan, store: Store) -> None:
     console.print(text, markup=False, highlight=False)
     for line in [*plan.left_out(), *plan.older_code(store)]:
         console.print(line, markup=False, highlight=False)
+    for line in plan.without_weights:
+        console.print(f"cannot run: {line}", markup=False, highlight=False, style="red")
     for problem in store.problems:
         console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.data import features
 from bench.data.data_cache import DataCache
 from bench.model.identity import digest
 from bench.model.jobs import Event, RunJob
@@ -196,6 +197,8 @@ class RunExecutor:
             cuda_graphs=self.cuda_graphs,
             deterministic=self.deterministic,
             pretrained=pretrained,
+            features=features.folder(),
+            feature_bytes=features.bound(),
         )
 
     @contextmanager

@@ -57,6 +57,8 @@ class Plan:
     """run_id -> one of `STATES`."""
     contaminated: list[tuple[Variant, Task]] = field(default_factory=list)
     """Cells that were left out because the method had seen labels of the test dataset."""
+    without_weights: list[str] = field(default_factory=list)
+    """Rows that cannot run, each with the file that is missing and where it is to be had."""
 
     @cached_property
     def runs(self) -> dict[str, RunSpec]:
