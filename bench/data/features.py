@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import ComputeRows, Rows
-from bench.data.datasets import cache_folder
 from bench.util.atomic import write_json
 from bench.util.errors import BenchError, StoreError
 
@@ -51,6 +50,9 @@ class ShelfInfo:
 
 def folder() -> Path:
     """Where shelves lie, in the project's cache."""
+    # A method's process is given the folder, and need not import the readers of databases.
+    from bench.data.datasets import cache_folder
+
     return cache_folder() / "features"
 
 
@@ -172,10 +174,6 @@ class _Shelf:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         record = _record(rows.shape[1])
-        records = np.empty(len(rows), record)
-        for place, (digest, row) in enumerate(zip(digests, rows, strict=True)):
-            key = np.frombuffer(bytes.fromhex(digest), np.uint8)
-            records[place] = (key, zlib.crc32(row.tobytes()), row)
         with FileLock(self.folder / "lock"):
             if _width(self.folder) != rows.shape[1]:  # new, or damaged
                 (self.folder / ROWS).unlink(missing_ok=True)
@@ -183,6 +181,13 @@ class _Shelf:
                     write_json(self.folder / ABOUT, {"width": rows.shape[1], "what": self.what})
                 except StoreError as error:
                     raise OSError(str(error)) from error
+            present = self.read(digests)  # another process may have been quicker
+            pairs = zip(digests, rows, strict=True)
+            new = [(digest, row) for digest, row in pairs if digest not in present]
+            records = np.empty(len(new), record)
+            for place, (digest, row) in enumerate(new):
+                key = np.frombuffer(bytes.fromhex(digest), np.uint8)
+                records[place] = (key, zlib.crc32(row.tobytes()), row)
             with (self.folder / ROWS).open("ab") as file:
                 whole = file.tell() // record.itemsize * record.itemsize
                 file.truncate(whole)
