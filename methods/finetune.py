@@ -6,6 +6,7 @@ The head starts as ridge regression on the frozen features and everything is the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -173,7 +174,7 @@ class Finetune(Regression):
         with torch.no_grad():
             network.mean_feature.copy_(torch.from_numpy(mean))
             network.spread.copy_(torch.from_numpy(spread))
-            network.head.weight.copy_(torch.from_numpy(weights)[None])
+            network.head.weight.copy_(torch.from_numpy(weights)[None] * network.share)
             network.head.bias.fill_(offset)
 
     def _features(self, train: LabelledSet) -> Any:
@@ -263,6 +264,8 @@ def pooled_network(
                 width = self.features(torch.zeros(1, 3, side, side)).shape[1]
             self.register_buffer("mean_feature", torch.zeros(width))
             self.register_buffer("spread", torch.ones(width))
+            # So a step of the optimiser moves a score alike however many features there are.
+            self.share = math.sqrt(width)
             self.head = nn.Linear(width, 1)
             nn.init.zeros_(self.head.weight)
 
@@ -293,7 +296,7 @@ def pooled_network(
             return kit.pooled(kit.chosen(kit.levels(self.backbone, shown), stages), pooling)
 
         def forward(self, pixels: Tensor) -> Tensor:
-            rows = (self.features(pixels) - self.mean_feature) / self.spread
+            rows = (self.features(pixels) - self.mean_feature) / (self.spread * self.share)
             # In bf16 a score has eight bits, and images that differ would tie.
             with torch.autocast(rows.device.type, enabled=False):
                 found: Tensor = self.head(rows.float())[:, 0]
