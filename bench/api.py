@@ -223,6 +223,11 @@ class Method(ABC):
     judges_images: ClassVar[bool] = True
     """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
     scores that are looked up."""
+    reads_images: ClassVar[bool] = True
+    """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
+    come as names: asking for the pixels of one is an error."""
+    pretrained_setting: ClassVar[str | None] = None
+    """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
@@ -273,7 +278,7 @@ class Method(ABC):
         """What predicting that many images will take, where `bench plan` should say so."""
         return ""
 
-    def seen(self) -> tuple[str, ...]:
+    def all_trained_on(self) -> tuple[str, ...]:
         """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
@@ -306,6 +311,14 @@ class Method(ABC):
         For sanity rows alone: a method that asks must name the database in `trained_on` too.
         """
         return None
+
+    def downloads(self) -> tuple[str, ...]:
+        """Weights that it fetches by itself where they are not on the machine.
+
+        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        """
+        backbone = getattr(self.settings, "backbone", None)
+        return (f"backbone:{backbone}",) if backbone else ()
 
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 

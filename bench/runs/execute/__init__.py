@@ -115,7 +115,8 @@ class RunExecutor:
     def _run(self, work: RunJob) -> tuple[Record, pd.DataFrame]:
         started = time.perf_counter()
         spec, facts = work.spec, self.facts(work)
-        sides = Sides.of(spec, self.data_cache, facts.policy)
+        policy = facts.policy if facts.reads_images else None
+        sides = Sides.of(spec, self.data_cache, policy)
         if facts.learns and not spec.fit.zero_shot:
             trajectory, account = self._learnt(work, sides)
         else:

@@ -75,6 +75,7 @@ class Served:
             corpus_policy=method.corpus_policy,
             learns=type(method).learns(),
             real_names=method.real_names,
+            reads_images=method.reads_images,
             oracle_of=method.oracle_of(),
             corpora=tuple(method.corpora()),
             corpus_normalise=method.corpus_normalise,
@@ -89,7 +90,7 @@ class Served:
         method = self._method
         return Account(
             notes=tuple(method.notes),
-            trained_on=tuple(method.seen()),
+            trained_on=tuple(method.all_trained_on()),
             environment=environment(device),
             peak_memory_mb=peak_memory_mb(device),
         )

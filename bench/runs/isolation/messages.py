@@ -57,6 +57,8 @@ class Facts:
     """Whether it has a `fit`."""
     real_names: bool
     """Whether it is given the images' own names."""
+    reads_images: bool
+    """Whether it is given pixels."""
     oracle_of: str | None
     """The database whose labels it is given, for the oracle alone."""
     corpora: tuple[str, ...]
