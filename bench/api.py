@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,42 +27,88 @@ from pydantic import BaseModel, ConfigDict
 from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.util.atomic import replacing
 from bench.util.errors import (
     BenchError,
     DataError,
+    OutOfBudgetError,
     StoreError,
     UsageError,
     nearest,
     ran_out,
     unknown,
 )
+from bench.util.listing import fold, listed
+from bench.util.tables import Table, read_table
+from bench.util.yaml_files import read as _read_yaml
 
 __all__ = [
+    "BUDGET_VARIABLES",
     "OWN",
     "ArrayImages",
     "BenchError",
+    "ComputeRows",
     "Context",
     "DataError",
     "Epoch",
+    "Features",
     "ImagePolicy",
     "Images",
     "LabelledSet",
     "Method",
+    "OutOfBudgetError",
     "Pixels",
+    "Rows",
     "Scores",
     "Settings",
     "StoreError",
+    "Table",
     "UsageError",
     "fitted_on",
+    "fold",
+    "listed",
+    "load_settings_file",
     "nearest",
     "ran_out",
+    "read_table",
+    "replacing",
     "unknown",
 ]
 
 OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
 
+BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
+"""Environment variables in which `--max-tokens` and `--max-cost` reach a method's process, and the
+file in which all processes of a command write down what they spent."""
+
 Scores = npt.NDArray[np.floating[Any]]
+Rows = npt.NDArray[np.float32]
+"""Features, (n, d)."""
+ComputeRows = Callable[[list[int]], Rows]
+"""Positions of images -> their features, in that order."""
+
+
+class Features(Protocol):
+    """Features of images, computed where nobody has computed them before."""
+
+    def __call__(
+        self, owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+    ) -> Rows:
+        """The row of every image, (n, d), by the digests of their pixels (`Images.digest`).
+
+        Rows have to follow from the pixels and from `what` alone: the network, the identity of its
+        frozen weights, what is pooled, as plain JSON. `owner` is the module whose code computes
+        them (`__name__`); a digest of that code is part of the key. Nothing that was learnt from
+        labels may be kept so.
+        """
+
+
+def computed_anew(
+    owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+) -> Rows:
+    """`Features` that keep nothing."""
+    return compute(list(range(len(digests))))
 
 
 class Settings(BaseModel):
@@ -75,6 +121,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
     )
+
+
+def load_settings_file(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read safely. Raises `UsageError` that names file and line."""
+    return dict(_read_yaml(path).values)
 
 
 # Inside `Method` the name `Settings` means the method's own class.
@@ -130,12 +181,16 @@ class Context:
     """Seed of this run, derived from the run's identity."""
     scratch: Path | None = None
     """A folder that outlives a killed process: checkpoints of long trainings go here."""
+    replies: Path | None = None
+    """Folder for answers of a service, each of which is to be asked for once; None: in memory."""
     batch_size: int = 64
     """Images per inference batch."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
+    features: Features = computed_anew
+    """Keeps features of frozen networks on disk, for all fits and methods."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """Labels by image name of the database that `Method.oracle_of` names; empty for all others."""
 
@@ -168,6 +223,11 @@ class Method(ABC):
     judges_images: ClassVar[bool] = True
     """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
     scores that are looked up."""
+    reads_images: ClassVar[bool] = True
+    """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
+    come as names: asking for the pixels of one is an error."""
+    pretrained_setting: ClassVar[str | None] = None
+    """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
@@ -208,7 +268,17 @@ class Method(ABC):
         """
         return ()
 
-    def seen(self) -> tuple[str, ...]:
+    @property
+    def may_miss(self) -> float:
+        """Share of images that may stay without a score (NaN in `predict`). Metrics are then those
+        of the others, and the method must say so by `note_at_table`."""
+        return 0.0
+
+    def forecast(self, images: int) -> str:
+        """What predicting that many images will take, where `bench plan` should say so."""
+        return ""
+
+    def all_trained_on(self) -> tuple[str, ...]:
         """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
@@ -241,6 +311,14 @@ class Method(ABC):
         For sanity rows alone: a method that asks must name the database in `trained_on` too.
         """
         return None
+
+    def downloads(self) -> tuple[str, ...]:
+        """Weights that it fetches by itself where they are not on the machine.
+
+        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        """
+        backbone = getattr(self.settings, "backbone", None)
+        return (f"backbone:{backbone}",) if backbone else ()
 
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 

@@ -121,6 +121,9 @@ class ToyPretrained(ToyLinear):
     class Settings(LinearSettings):
         corpus: str = "toy"
 
+    def needs_fit(self):
+        return False  # its pre-training is enough to predict by
+
     def corpora(self):
         return (self.settings.corpus,)
 
@@ -178,6 +181,23 @@ class ToyCounted(ToyLinear):
         with Path(os.environ["TOY_CALLS"]).open("a") as file:
             file.write(f"{self.context.seed} {supervisor()}\n")
         yield from super().fit(train)
+
+
+class ToySaved(ToyCounted):
+    """Keeps what it learnt; asked to, it never comes back from predicting a large test set."""
+
+    name = "toy_saved"
+
+    def save(self, path):
+        np.save(path.open("wb"), np.array([self.slope, self.offset]))
+
+    def load(self, path):
+        self.slope, self.offset = np.load(path, allow_pickle=False)
+
+    def predict(self, images):
+        if len(images) == int(os.environ.get("TOY_HANGS_AT", -1)):
+            time.sleep(600)
+        return super().predict(images)
 
 
 class ToyHangs(ToyLinear):
