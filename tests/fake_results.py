@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.metrics import compute
 from bench.model.identity import digest
+from bench.model.measure import Measure
 from bench.model.records import CurvePoint, Environment, Record, RunSpec, Selection, SplitRule, Task
 from bench.protocol import Protocol
 from bench.store import Store, slug
@@ -94,6 +95,7 @@ class FakeResults:
                 task=first.task,
                 selection=first.selection,
                 runs=tuple(paths),
+                measure=Measure.of(first.fit),
             )
         )
 

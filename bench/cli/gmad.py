@@ -71,7 +71,7 @@ def gmad(
     if spacing is not None and spacing not in SPACINGS:
         raise unknown("spacing", spacing, SPACINGS)
     store = Store(results)
-    protocols = [found.protocol for found in manifest.read_all(store)]
+    protocols = [protocol for protocol, _ in manifest.tables(store)]
     pool = gmad_pools.choose(
         gmad_pools.pools(runs_table.load(store), protocols),
         protocol=protocol,

@@ -104,10 +104,16 @@ def compare(
     """Compare methods over the same splits and across datasets. Exit 3: nothing comparable."""
     from bench.analysis import compare as comparing
     from bench.cli.compare_terminal import show
+    from bench.store import Store, manifest
     from bench.store import table as exporting
     from bench.util.atomic import write_text
 
-    runs = exporting.load(results, metrics=[metric])
+    store = Store(results)
+    runs = exporting.load(store, metrics=[metric])
+    several = manifest.apart(store) if protocol is None and runs["protocol"].any() else []
+    if several:
+        tables = ", ".join(f"'{name}'" for name in dict.fromkeys(runs["protocol"]) if name)
+        raise UsageError(f"{'; '.join(several)}. Choose one with --protocol: {tables}")
     if protocol is not None:
         runs = runs[runs["protocol"] == protocol]
         if runs.empty:

@@ -67,6 +67,12 @@ def run(options: Options, console: Console) -> Finished:
     if options.executor == "local":
         resolve_device(options.device)
     plan, store, _ = prepare(options)
+    for line in manifest.otherwise(store, plan.protocol):
+        text = (
+            f"warning: '{store.root}' holds {plan.protocol.name} with {line}; numbers of this "
+            "command do not compare with those, and stand in a table of their own"
+        )
+        console.print(text, markup=False, highlight=False, style="yellow", soft_wrap=True)
     manifest.add(store, plan.protocol, plan.entries(store))
     finished = Finished(plan)
     _announce(console, plan, store)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from bench.model.measure import Measure
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, hint, unknown
@@ -187,6 +188,12 @@ class Protocol(StrictModel):
         self._check_suite()
         if self.split_corpora:
             self._refuse_to_share()
+        for train, test in self.pairs:
+            if train.partition("@")[0] == test.partition("@")[0]:
+                raise ValueError(
+                    f"pairs: '{train}' would be tested on the images it is trained on; 'datasets' "
+                    "splits it"
+                )
         listed = [name for names in self.parts.values() for name in names]
         doubled = {name for name in listed if listed.count(name) > 1}
         if doubled:
@@ -282,6 +289,27 @@ class Protocol(StrictModel):
             test_fraction=self.test_fraction,
             validation=self.validation if self.selection == "val" else 0.0,
         )
+
+    def measure(self) -> Measure:
+        """What the numbers of its cells share, and with no other protocol's."""
+        return Measure(split=self.split_rule(), normalise=self.normalise, sampling=self.sampling)
+
+    def measured(self, measure: Measure, title: str = "") -> Protocol:
+        """The same protocol under another measure; `title` is added to its name."""
+        split = measure.split
+        changes: dict[str, Any] = {
+            "split": split.scheme,
+            "seed": split.seed,
+            "test_fraction": split.test_fraction,
+            "normalise": measure.normalise,
+            "sampling": measure.sampling,
+        }
+        if split.validation:
+            changes["validation"] = split.validation
+        if title:
+            changes["name"] = f"{self.name} [{title}]"
+            changes["title"] = f"{self.title or self.name} [{title}]"
+        return override(self, changes)
 
     def demo_sets(self) -> tuple[str, ...]:
         """The rendered datasets that `--datasets demo` stands for."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FOLDER = Path("baselines")
 DECIMALS = 6
 """Decimals of stored metrics, and those that `bench check` compares."""
-_CELL = ("protocol", "label", "method", "train", "test", "budget", "selection")
+_CELL = ("protocol", "label", "method", "train", "test", "budget", "selection", "measured")
 _SPLIT = ("split_digest", "repeat", "n_train", "n_val", "n_test", "n_pool")
 
 
@@ -45,6 +45,8 @@ class BaselineCell(StrictModel):
     """Label budget or training ratio, as `Task.budget` writes it."""
     selection: Selection
     """Which epoch counts."""
+    measured: str = ""
+    """How, as `Measure.title` writes it; '' in files of older versions."""
     missing: int = 0
     """Number of runs that the protocol asks for and that are not done."""
     runs: list[list[float | None]] = Field(default_factory=list)

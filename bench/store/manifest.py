@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import Field, ValidationError, field_validator
 
+from bench.model.measure import Measure
 from bench.model.records import SCHEMA, Selection, Task
 from bench.protocol import Protocol
 from bench.store import Store, slug
@@ -32,11 +33,13 @@ class CellEntry(StrictModel):
     """Which epoch counts."""
     runs: tuple[str, ...]
     """The runs of the cell, one for each repeat: paths of records under the results folder."""
+    measure: Measure | None = None
+    """How they are measured; None in files of older versions, whose records say so (`read_all`)."""
 
     @property
-    def key(self) -> tuple[str, Task, str]:
+    def key(self) -> tuple[str, Task, str, Measure | None]:
         """What tells the cells of a protocol apart."""
-        return self.label, self.task, self.selection
+        return self.label, self.task, self.selection, self.measure
 
     @field_validator("runs")
     @classmethod
@@ -58,6 +61,28 @@ class Manifest(StrictModel):
     cells: list[CellEntry] = Field(default_factory=list)
     """In the order in which they were first asked for."""
 
+    def tables(self) -> list[tuple[Protocol, list[CellEntry]]]:
+        """Cells whose numbers may be compared, with the protocol that measures them so.
+
+        The first to be asked for keep the protocol's name; the names of others say what differs.
+        """
+        groups: dict[Measure, list[CellEntry]] = {}
+        held_out = [cell.measure.split.validation for cell in self.cells if cell.measure]
+        usual = next(filter(None, held_out), 0.0)
+        for cell in self.cells:
+            measure = (cell.measure or self.protocol.measure()).filled(usual)
+            groups.setdefault(measure, []).append(cell)
+        first = next(iter(groups), None)
+        return [
+            (self.protocol.measured(measure, measure.difference(first or measure)), cells)
+            for measure, cells in groups.items()
+        ]
+
+    def differences(self) -> list[str]:
+        """How cells are measured otherwise than the first ones; [] where all are alike."""
+        names = [protocol.name for protocol, _ in self.tables()[1:]]
+        return [name.removeprefix(f"{self.protocol.name} ") for name in names]
+
 
 def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
     """A lock for reading, changing and writing a manifest."""
@@ -72,18 +97,73 @@ def read_all(store: Store) -> list[Manifest]:
             f"'{store.root}' holds no results; `bench run PROTOCOL --results {store.root}` "
             "makes some"
         )
-    return [_read(path) for path in paths]
+    return [_resolved(_read(path), store) for path in paths]
+
+
+def tables(store: Store) -> list[tuple[Protocol, list[CellEntry]]]:
+    """The tables of all manifests. Raises as `read_all`."""
+    return [table for manifest in read_all(store) for table in manifest.tables()]
+
+
+def apart(store: Store) -> list[str]:
+    """A sentence for each protocol that is measured in more than one way. Raises as `read_all`."""
+    return [
+        f"{found.protocol.name} is measured in {len(others) + 1} ways: as first asked for, and "
+        f"with {', '.join(others)}"
+        for found in read_all(store)
+        for others in [found.differences()]
+        if others
+    ]
+
+
+def otherwise(store: Store, protocol: Protocol) -> list[str]:
+    """How the folder holds cells of this protocol that are measured otherwise; [] for none."""
+    path = _path(store, protocol)
+    if not path.exists():
+        return []
+    measure = protocol.measure()
+    there = [cell.measure for cell in _resolved(_read(path), store).cells if cell.measure]
+    held_out = next((one.split.validation for one in there if one.split.validation), 0.0)
+    usual = measure.split.validation or held_out
+    found = (one.filled(usual).difference(measure.filled(usual)) for one in there)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def add(store: Store, protocol: Protocol, entries: Sequence[CellEntry]) -> Path:
     """Add cells to a protocol's manifest, in place of earlier entries for the same cells."""
-    path = store.root / "protocols" / f"{slug(protocol.name)}.json"
+    path = _path(store, protocol)
     with editing(store, path):
-        known = {cell.key: cell for cell in _read(path).cells} if path.exists() else {}
+        there = _resolved(_read(path), store).cells if path.exists() else []
+        known = {cell.key: cell for cell in there}
         known.update({entry.key: entry for entry in entries})
         manifest = Manifest(protocol=protocol, cells=list(known.values()))
         write_text(path, manifest.model_dump_json(indent=1) + "\n")
     return path
+
+
+def _path(store: Store, protocol: Protocol) -> Path:
+    return store.root / "protocols" / f"{slug(protocol.name)}.json"
+
+
+def _resolved(manifest: Manifest, store: Store) -> Manifest:
+    """With the measure of every cell: of older files from a record, or else the protocol's."""
+    if all(cell.measure for cell in manifest.cells):
+        return manifest
+    own = manifest.protocol.measure()
+
+    def measured(cell: CellEntry) -> Measure:
+        records = (store.read(run, curve=False) for run in cell.runs)
+        record = next(filter(None, records), None)
+        if record is None:
+            return own
+        # Labels may be scaled as the method asks, which no record tells from the protocol's way.
+        return Measure.of(record.spec.fit).model_copy(update={"normalise": own.normalise})
+
+    cells = [
+        cell if cell.measure else cell.model_copy(update={"measure": measured(cell)})
+        for cell in manifest.cells
+    ]
+    return manifest.model_copy(update={"cells": cells})
 
 
 def _read(path: Path) -> Manifest:

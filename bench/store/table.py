@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.model.contamination import saw_test_labels
 from bench.model.identity import canonical
+from bench.model.measure import Measure
 from bench.model.records import Record, Task
 from bench.protocol import Protocol
 from bench.store import Store
-from bench.store.manifest import CellEntry, read_all
+from bench.store.manifest import CellEntry, tables
 from bench.util.atomic import replacing
 from bench.util.errors import StoreError, UsageError, unknown
 from bench.util.gc_paused import gc_paused
@@ -38,6 +39,7 @@ SPLIT = ("split_digest", "repeat")
 the same at every repeat."""
 COLUMNS = (
     *("protocol", "label", "method", "train", "test", "budget", "labels", "ratio", "selection"),
+    "measured",
     *("repeat", "status", "run_id", "split_digest", "n_train", "n_val", "n_test", "n_pool"),
     *("method_version", "code", "settings", "weights", "pretrained", "trained_on"),
     *("contaminated", "notes"),
@@ -81,8 +83,8 @@ def cells(store: Store) -> Iterator[CellRecords]:
 
     A record that several cells name is read once. Raises `StoreError` where there is no manifest.
     """
-    manifests = read_all(store)
-    mentions = Counter(run for found in manifests for cell in found.cells for run in cell.runs)
+    found = tables(store)
+    mentions = Counter(run for _, entries in found for cell in entries for run in cell.runs)
     # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
     shared: dict[str, Record | None] = {}
 
@@ -94,9 +96,9 @@ def cells(store: Store) -> Iterator[CellRecords]:
             shared[run] = record
         return record
 
-    for found in manifests:
-        for cell in found.cells:
-            yield found.protocol, cell, tuple(map(read, cell.runs))
+    for protocol, entries in found:
+        for cell in entries:
+            yield protocol, cell, tuple(map(read, cell.runs))
 
 
 @gc_paused()
@@ -154,7 +156,7 @@ class _RunRows:
         self, protocol: str, cell: CellEntry, records: Sequence[Record | None]
     ) -> Iterator[dict[str, Any]]:
         """A row for each run of a cell, with or without a record."""
-        keys = _keys(protocol, cell.label, cell.method, cell.task, cell.selection)
+        keys = _keys(protocol, cell.label, cell.method, cell.task, cell.selection, cell.measure)
         for repeat, (path, record) in enumerate(zip(cell.runs, records, strict=True)):
             name = path.rpartition("/")[2].removesuffix(".json")
             absent = {"run_id": name, "status": "missing", "repeat": repeat, "record": path}
@@ -166,7 +168,8 @@ class _RunRows:
             record = None if path in seen else self.store.read(path, curve=False)
             if record is not None:
                 spec = record.spec
-                keys = _keys("", spec.method, spec.method, spec.task, spec.selection)
+                measure = Measure.of(spec.fit)
+                keys = _keys("", spec.method, spec.method, spec.task, spec.selection, measure)
                 yield {**keys, "record": path, **self._of(record, spec.selection)}
 
     def _of(self, record: Record, selection: str) -> dict[str, Any]:
@@ -226,7 +229,9 @@ def write(results: str | Path | Store, out: Path, form: str, selection: str | No
     return path
 
 
-def _keys(protocol: str, label: str, method: str, task: Task, selection: str) -> dict[str, Any]:
+def _keys(
+    protocol: str, label: str, method: str, task: Task, selection: str, measure: Measure | None
+) -> dict[str, Any]:
     return {
         "protocol": protocol,
         "label": label,
@@ -237,6 +242,7 @@ def _keys(protocol: str, label: str, method: str, task: Task, selection: str) ->
         "labels": task.labels,
         "ratio": task.ratio,
         "selection": selection,
+        "measured": measure.title if measure else "",
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.model import audits
 from bench.model.records import Record
 from bench.store import Store
-from bench.store.manifest import Manifest, read_all
+from bench.store.manifest import Manifest, apart, read_all
 from bench.store.table import judge
 from bench.util.errors import BenchError, StoreError, UsageError
 from bench.util.listing import listed
@@ -215,6 +215,9 @@ def _check_manifests(store: Store, done: set[str], validation: Validation) -> No
         kind: Kind = "wrong" if listed(store.root / "protocols", "*.json") else "incomplete"
         validation.findings.append(Finding(kind, "protocols", str(error)))
         return
+    for text in apart(store):
+        what = f"{text}; their tables stand apart: give each a results folder of its own"
+        validation.findings.append(Finding("wrong", "protocols", what))
     mentioned: set[str] = set()
     for manifest in manifests:
         mentioned |= _check_manifest(manifest, done, validation)

@@ -113,7 +113,7 @@ def test_a_larger_drop_is_never_a_better_verdict(
         ({"failed": frozenset({("good", 3)})}, "repeat 3: failed"),
         ({"constant": frozenset({"good"})}, "repeat 0: srcc is undefined"),
         ({"noise": {"fair": 1.0}}, "no run of this cell"),
-        ({"seed": 1}, "no run on the same splits"),
+        ({"seed": 1}, "measured with split=random, seed=1"),
     ],
 )
 def test_what_is_missing_makes_it_incomplete(

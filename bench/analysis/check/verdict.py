@@ -192,7 +192,7 @@ def _reason(pairs: PairedRuns) -> str:
     missing = list(pairs.missing)
     shown = missing if len(missing) <= 3 else [*missing[:3], f"and {len(missing) - 3} more"]
     if len(missing) == pairs.expected > 1 and all(text.endswith("not there") for text in missing):
-        shown = ["no run on the same splits (other data, seed or split rule?)"]
+        shown = ["no run on the same splits (other data?)"]
     if pairs.undefined and pairs.old:
         shown.append(f"{pairs.undefined} runs of the baseline have no value")
     return "; ".join(shown)

@@ -71,6 +71,7 @@ class Plan:
                 method=cell.variant.method,
                 task=cell.task,
                 selection=self.protocol.selection,
+                measure=self.protocol.measure(),
                 runs=tuple(store.path(run).relative_to(store.root).as_posix() for run in cell.runs),
             )
             for cell in self.cells
