@@ -20,9 +20,10 @@ from bench.model.identity import digest
 from bench.model.measure import Measure
 from bench.model.records import CurvePoint, Environment, Record, RunSpec, Selection, SplitRule, Task
 from bench.protocol import Protocol
-from bench.store import Store, slug
+from bench.store import Store
 from bench.store.manifest import CellEntry, Manifest
 from bench.util.atomic import write_text
+from bench.util.filenames import slug
 
 EVIL = "<script>window.hacked=1</script>"
 ENVIRONMENT = Environment(

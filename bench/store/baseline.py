@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 
 from bench.model.records import SCHEMA, Selection, refuse_newer
-from bench.store import Store, slug
+from bench.store import Store
 from bench.store import table as runs_table
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError, UsageError, hint
+from bench.util.filenames import readable, slug
 from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
@@ -118,9 +119,13 @@ def find(text: str) -> Path:
 
     Raises `UsageError` if there is neither, with the most similar name of a baseline.
     """
+    older = FOLDER / f"{readable(text)}.json"
     for path in (Path(text), FOLDER / f"{slug(text)}.json"):
         if path.exists():
             return path
+    # Older versions gave names that look alike one file; it belongs to the one that it names.
+    if older.exists() and _parse(older).name == text:
+        return older
     known = [path.stem for path in listed(FOLDER, "*.json")]
     raise UsageError(f"no results folder, file or baseline '{text}'.{hint(text, known)}")
 

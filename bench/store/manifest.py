@@ -11,10 +11,11 @@ from pydantic import Field, ValidationError, field_validator
 from bench.model.measure import Measure
 from bench.model.records import SCHEMA, Selection, Task
 from bench.protocol import Protocol
-from bench.store import Store, slug
+from bench.store import Store
 from bench.store.claims import Claims
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError
+from bench.util.filenames import readable, slug
 from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
@@ -97,7 +98,30 @@ def read_all(store: Store) -> list[Manifest]:
             f"'{store.root}' holds no results; `bench run PROTOCOL --results {store.root}` "
             "makes some"
         )
-    return [_resolved(_read(path), store) for path in paths]
+    found: dict[str, Manifest] = {}
+    for path in paths:
+        manifest = _resolved(_read(path), store)
+        # A copied file may hold a protocol that is there already.
+        first = found.setdefault(manifest.protocol.name, manifest)
+        found[manifest.protocol.name] = first if first is manifest else joined(first, manifest)[0]
+    return list(found.values())
+
+
+def joined(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:
+    """The cells of both manifests, and the conflicts, in which the first manifest's cell stays.
+
+    Of two entries for the same cell, the one with more repeats is kept.
+    """
+    cells, conflicts = {cell.key: cell for cell in first.cells}, []
+    for cell in second.cells:
+        known = cells.setdefault(cell.key, cell)
+        if set(known.runs) < set(cell.runs):
+            cells[cell.key] = cell
+        elif not set(cell.runs) <= set(known.runs):
+            what = f"'{cell.label}' on {cell.task.title} ({cell.task.budget})"
+            name = second.protocol.name
+            conflicts.append(f"protocol {name}: {what} has other settings or splits")
+    return first.model_copy(update={"cells": list(cells.values())}), conflicts
 
 
 def tables(store: Store) -> list[tuple[Protocol, list[CellEntry]]]:
@@ -118,7 +142,7 @@ def apart(store: Store) -> list[str]:
 
 def otherwise(store: Store, protocol: Protocol) -> list[str]:
     """How the folder holds cells of this protocol that are measured otherwise; [] for none."""
-    path = _path(store, protocol)
+    path = path_of(store, protocol.name)
     if not path.exists():
         return []
     measure = protocol.measure()
@@ -131,7 +155,7 @@ def otherwise(store: Store, protocol: Protocol) -> list[str]:
 
 def add(store: Store, protocol: Protocol, entries: Sequence[CellEntry]) -> Path:
     """Add cells to a protocol's manifest, in place of earlier entries for the same cells."""
-    path = _path(store, protocol)
+    path = path_of(store, protocol.name)
     with editing(store, path):
         there = _resolved(_read(path), store).cells if path.exists() else []
         known = {cell.key: cell for cell in there}
@@ -141,8 +165,16 @@ def add(store: Store, protocol: Protocol, entries: Sequence[CellEntry]) -> Path:
     return path
 
 
-def _path(store: Store, protocol: Protocol) -> Path:
-    return store.root / "protocols" / f"{slug(protocol.name)}.json"
+def path_of(store: Store, name: str) -> Path:
+    """The file of a protocol's manifest: the one that older versions wrote for it where there is.
+
+    Those gave protocols that look alike one file; it belongs to the one that it names.
+    """
+    folder = store.root / "protocols"
+    path, older = folder / f"{slug(name)}.json", folder / f"{readable(name)}.json"
+    if path == older or path.exists() or not older.exists():
+        return path
+    return older if _read(older).protocol.name == name else path
 
 
 def _resolved(manifest: Manifest, store: Store) -> Manifest:

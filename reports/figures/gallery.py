@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.results import Results
 from bench.protocol import Protocol
-from bench.store import slug
+from bench.util.filenames import slug
 from reports.drawing import STYLE, save
 from reports.figures import boxes, lines, maps, overlays, points, ranks
 from reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.datasets import Roots
-from bench.store import slug
 from bench.util.atomic import write_json
 from bench.util.errors import DataError
+from bench.util.filenames import slug
 from reports.gmad import contact_sheet, page
 from reports.gmad.contest import Contest, document, hold, images_of
 from reports.html.site import copy_asset
@@ -38,7 +38,7 @@ def name(contest: Contest) -> str:
     task = pool.task
     data = task.test if task.train == task.test else f"{task.train}-{task.test}"
     parts = [pool.protocol.name, data, task.budget, pool.selection, str(contest.scores.repeat)]
-    return slug("-".join(parts).replace("%", "pc"))
+    return slug(*(part.replace("%", "pc") for part in parts))
 
 
 def write(

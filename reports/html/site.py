@@ -14,8 +14,8 @@ from bench.analysis.compare import Comparisons, compare_all
 from bench.analysis.grid import Grid, GridCell, grid, number, signed
 from bench.analysis.published import NOTHING, Printed
 from bench.analysis.results import CellResult, Results
-from bench.store import slug
 from bench.util.atomic import write_text
+from bench.util.filenames import slug
 from reports.figures.sheet import DrawnFigure
 from reports.worst import Thumbnails
 
