@@ -15,7 +15,7 @@ from bench.model.records import Record
 from bench.store import Store
 from bench.util import atomic
 from bench.util.errors import StoreError
-from bench.util.filenames import slug
+from bench.util.filenames import folder, readable, slug
 from tests.model.test_identity import SPEC
 
 
