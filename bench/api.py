@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ __all__ = [
     "BenchError",
     "Context",
     "DataError",
+    "DatasetName",
     "Epoch",
     "ImagePolicy",
     "Images",
@@ -63,6 +64,16 @@ OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
 
 Scores = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class NamesDataset:
+    """Marks a setting's text as the name of a dataset."""
+
+
+DatasetName = Annotated[str, NamesDataset()]
+"""The type of a setting that names a dataset, NAME or NAME@VERSION, with #SPLIT where its labels
+were seen in part: the harness checks it before anything runs."""
 
 
 class Settings(BaseModel):

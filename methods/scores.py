@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import model_validator
 
-from bench.api import Context, DataError, Images, Method, Scores, Settings
+from bench.api import Context, DataError, DatasetName, Images, Method, Scores, Settings
 
 FOLDER = "IQA_BENCH_SCORES"
 DEFAULT_FOLDER = "scores"
@@ -32,7 +32,7 @@ class ScoresSettings(Settings):
     """One CSV that stands somewhere else."""
     lower_better: bool = False
     """Turn the scores round."""
-    trained_on: tuple[str, ...] = ()
+    trained_on: tuple[DatasetName, ...] = ()
     """Databases whose labels the method has seen; their cells get a dagger."""
     content: str = ""
     """Digest of the files; filled in, so that new scores are a new run."""

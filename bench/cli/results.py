@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.util.errors import StoreError, UsageError
+from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,9 +115,10 @@ def compare(
         tables = ", ".join(f"'{name}'" for name in dict.fromkeys(runs["protocol"]) if name)
         raise UsageError(f"{'; '.join(several)}. Choose one with --protocol: {tables}")
     if protocol is not None:
+        known = {str(name) for name in runs["protocol"]} - {""}
         runs = runs[runs["protocol"] == protocol]
         if runs.empty:
-            raise UsageError(f"'{results}' has no protocol '{protocol}'")
+            raise unknown(f"protocol of '{results}'", protocol, known)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     inside = comparing.within(runs, metric, names, reference)
     over = comparing.across(runs, metric, names)

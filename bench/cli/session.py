@@ -119,7 +119,9 @@ def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant
     if changes:
         chosen = protocols.override(chosen, changes)
     checks.check(chosen, roots)
-    return chosen, choose(chosen, options.methods, settings)
+    variants = choose(chosen, options.methods, settings)
+    checks.check_settings(variants, roots)
+    return chosen, variants
 
 
 def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
 
 
 def read_all(store: Store) -> list[Manifest]:
-    """The manifests of all protocols, by name. Raises `StoreError` if there are none."""
+    """The manifests of all protocols, by name; those that cannot be read are among the store's
+    `problems`. Raises `StoreError` if there are none, or none that can be read."""
     paths = listed(store.root / "protocols", "*.json")
     if not paths:
         raise StoreError(
@@ -99,12 +100,27 @@ def read_all(store: Store) -> list[Manifest]:
             "makes some"
         )
     found: dict[str, Manifest] = {}
+    unreadable: list[StoreError] = []
     for path in paths:
-        manifest = _resolved(_read(path), store)
+        try:
+            manifest = _resolved(_read(path), store)
+        except StoreError as error:
+            unreadable.append(error)
+            continue
         # A copied file may hold a protocol that is there already.
         first = found.setdefault(manifest.protocol.name, manifest)
         found[manifest.protocol.name] = first if first is manifest else joined(first, manifest)[0]
+    if not found:
+        raise unreadable[0]
+    texts = [str(error) for error in unreadable]
+    store.problems += [text for text in texts if text not in store.problems]
     return list(found.values())
+
+
+def require_readable(store: Store) -> None:
+    """Raise `StoreError` for the first manifest that cannot be read."""
+    for path in listed(store.root / "protocols", "*.json"):
+        _read(path)
 
 
 def joined(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:

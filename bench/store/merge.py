@@ -67,8 +67,10 @@ class _Merge:
             for path in listed(source.root / folder, "**/*"):
                 if path.is_file():
                     self._add_file(path, path.relative_to(source.root).as_posix())
+        before = len(source.problems)
         for manifest in _manifests(source):
             self._add_manifest(manifest, source)
+        self.result.problems += source.problems[before:]
 
     def _current(self, name: str) -> Path | None:
         target = self.into.root / name
@@ -152,7 +154,8 @@ def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merg
     same name are joined cell by cell; if a cell has more repeats in one folder than in another, the
     larger one is kept. Logs are not copied.
 
-    Raises `UsageError` for a source that is not a results folder.
+    Raises `UsageError` for a source that is not a results folder, `StoreError` where a manifest of
+    `into` cannot be read.
     """
     for source in sources:
         if not any((source / name).is_dir() for name in ("records", "protocols")):
@@ -160,6 +163,8 @@ def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merg
     work = _Merge(Store(into))
     for manifest in _manifests(work.into):
         work.manifests[manifest.protocol.name] = manifest
+    if work.into.problems:  # nothing is written over a file that cannot be read
+        raise StoreError(work.into.problems[0])
     for source in sources:
         if source.resolve() != into.resolve():
             work.add(Store(source))

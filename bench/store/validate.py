@@ -215,6 +215,7 @@ def _check_manifests(store: Store, done: set[str], validation: Validation) -> No
         kind: Kind = "wrong" if listed(store.root / "protocols", "*.json") else "incomplete"
         validation.findings.append(Finding(kind, "protocols", str(error)))
         return
+    validation.findings += [Finding("wrong", "protocols", text) for text in store.problems]
     for text in apart(store):
         what = f"{text}; their tables stand apart: give each a results folder of its own"
         validation.findings.append(Finding("wrong", "protocols", what))

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.analysis.check.pairing import PairedRuns, pair
 from bench.model.records import task_title
-from bench.store import Store, baseline
+from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.util.errors import UsageError, unknown
 
@@ -130,13 +130,16 @@ def check(
     stores = [Store(path) for path in (new, against)]
     fresh = runs_table.load(stores[0], metrics=[metric])
     if against.is_dir():
+        # What cannot be read would not be missed: such a check must not pass.
+        manifest.require_readable(stores[1])
         stored = runs_table.load(stores[1], metrics=[metric])
     else:
         stored = baseline.read(against)
     if protocol is not None:
+        known = {str(name) for name in stored["protocol"]} - {""}
         fresh, stored = (_only(frame, protocol) for frame in (fresh, stored))
         if stored.empty:
-            raise UsageError(f"'{against}' has no protocol '{protocol}'")
+            raise unknown(f"protocol of '{against}'", protocol, known)
     cells = judge(pair(fresh, stored, metric, reference), metric, tolerance, confidence)
     problems = tuple(problem for store in stores for problem in store.problems)
     return CheckReport(
