@@ -27,17 +27,23 @@ from pydantic import BaseModel, ConfigDict
 from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.util.atomic import replacing
 from bench.util.errors import (
     BenchError,
     DataError,
+    OutOfBudgetError,
     StoreError,
     UsageError,
     nearest,
     ran_out,
     unknown,
 )
+from bench.util.listing import fold, listed
+from bench.util.tables import Table, read_table
+from bench.util.yaml_files import read as _read_yaml
 
 __all__ = [
+    "BUDGET_VARIABLES",
     "OWN",
     "ArrayImages",
     "BenchError",
@@ -49,19 +55,30 @@ __all__ = [
     "Images",
     "LabelledSet",
     "Method",
+    "OutOfBudgetError",
     "Pixels",
     "Scores",
     "Settings",
     "StoreError",
+    "Table",
     "UsageError",
     "fitted_on",
+    "fold",
+    "listed",
+    "load_settings_file",
     "nearest",
     "ran_out",
+    "read_table",
+    "replacing",
     "unknown",
 ]
 
 OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
+
+BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
+"""Environment variables in which `--max-tokens` and `--max-cost` reach a method's process, and the
+file in which all processes of a command write down what they spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 
@@ -86,6 +103,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
     )
+
+
+def load_settings_file(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read safely. Raises `UsageError` that names file and line."""
+    return dict(_read_yaml(path).values)
 
 
 # Inside `Method` the name `Settings` means the method's own class.
@@ -141,6 +163,8 @@ class Context:
     """Seed of this run, derived from the run's identity."""
     scratch: Path | None = None
     """A folder that outlives a killed process: checkpoints of long trainings go here."""
+    replies: Path | None = None
+    """Folder for answers of a service, each of which is to be asked for once; None: in memory."""
     batch_size: int = 64
     """Images per inference batch."""
     cuda_graphs: bool = False
@@ -218,6 +242,16 @@ class Method(ABC):
         (`bench.model.contamination`).
         """
         return ()
+
+    @property
+    def may_miss(self) -> float:
+        """Share of images that may stay without a score (NaN in `predict`). Metrics are then those
+        of the others, and the method must say so by `note_at_table`."""
+        return 0.0
+
+    def forecast(self, images: int) -> str:
+        """What predicting that many images will take, where `bench plan` should say so."""
+        return ""
 
     def seen(self) -> tuple[str, ...]:
         """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import Bench
 
+PAIR = ("--set", "promptiqa.checkpoint_sets=[toi#official]")
 HEAD = "datasets: [toy]\nmethods: [toy_linear]\nrepeats: 1\n"
 
 
@@ -45,8 +46,7 @@ def test_in_a_protocol_with_its_line(bench: Bench, line: str, expected: str) -> 
             "grmp.corpora: unknown dataset 'toi'. Did you mean 'toy'?",
         ),
         (
-            ["--methods", "promptiqa", "--set", "backbone=tiny"]
-            + ["--set", "promptiqa.checkpoint_sets=[toi#official]"],
+            ["--methods", "promptiqa", "--set", "backbone=tiny", *PAIR],
             "promptiqa.checkpoint_sets: unknown dataset 'toi'. Did you mean 'toy'?",
         ),
         (["--methods", "oracle:toi"], "oracle:toi.dataset: unknown dataset 'toi'."),

@@ -180,6 +180,23 @@ class ToyCounted(ToyLinear):
         yield from super().fit(train)
 
 
+class ToySaved(ToyCounted):
+    """Keeps what it learnt; asked to, it never comes back from predicting a large test set."""
+
+    name = "toy_saved"
+
+    def save(self, path):
+        np.save(path.open("wb"), np.array([self.slope, self.offset]))
+
+    def load(self, path):
+        self.slope, self.offset = np.load(path, allow_pickle=False)
+
+    def predict(self, images):
+        if len(images) == int(os.environ.get("TOY_HANGS_AT", -1)):
+            time.sleep(600)
+        return super().predict(images)
+
+
 class ToyHangs(ToyLinear):
     """Never comes back from the first run that it sees."""
 

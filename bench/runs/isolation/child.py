@@ -69,6 +69,7 @@ class Served:
             corpora=tuple(method.corpora()),
             corpus_normalise=method.corpus_normalise,
             able=artifacts.able(type(method)),
+            may_miss=method.may_miss,
             saves=type(method).save is not Method.save,
         )
 
@@ -163,6 +164,7 @@ class Served:
             device=start.device,
             seed=start.seed,
             scratch=start.scratch,
+            replies=start.replies,
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
             say=lambda text: self._pipe.send(("say", text)),
