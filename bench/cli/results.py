@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.data import existing_roots
 from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -155,7 +156,10 @@ def merge(
 def export(
     results: Results,
     out: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
-    form: Annotated[str, typer.Option("--format", help="csv, parquet or json.")] = "csv",
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, parquet or json; default: as OUT ends, else csv."),
+    ] = None,
     selection: Annotated[
         str | None, typer.Option(help="last, val or best_test; default: as the protocol says.")
     ] = None,
@@ -174,7 +178,10 @@ def validate(
     results: Results,
     data_root: Annotated[
         list[Path] | None,
-        typer.Option(help="Databases for checking splits and labels; may be repeated."),
+        typer.Option(
+            help="Databases for checking splits and labels; may be repeated.",
+            callback=existing_roots,
+        ),
     ] = None,
     audited: Annotated[
         bool, typer.Option("--audited", help="Demand that every method passed `bench audit`.")

@@ -28,7 +28,7 @@ Assignments = Annotated[
 ]
 Results = Annotated[Path, typer.Option(help="Results folder; it keeps pre-trained states.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Batch = Annotated[int, typer.Option(min=1, help="Images per inference batch.")]
+Batch = Annotated[int, typer.Option(min=1, max=65_536, help="Images per inference batch.")]
 
 
 def register(app: typer.Typer) -> None:

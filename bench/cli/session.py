@@ -51,6 +51,8 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     chosen, variants = resolve(options, roots)
     data_cache = DataCache(roots)
     _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), data_cache)
+    if not chosen.tasks():
+        raise UsageError(f"{chosen.name} has nothing to run: it names no datasets (--datasets)")
     store = Store(options.results)
     planner = Planner(chosen, data_cache, options.accept_code or ())
     plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)

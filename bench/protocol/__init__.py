@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from bench.model.measure import Measure
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, hint, unknown
@@ -106,7 +105,7 @@ class Protocol(StrictModel):
     one for each."""
     zero_shot: bool = False
     """Methods predict without training on the dataset (after their own pre-training)."""
-    repeats: int = Field(default=10, ge=1)
+    repeats: int = Field(default=10, ge=1, le=10_000)
     """Number of seeded splits."""
     seed: int = 0
     """Seed of the splits."""
@@ -311,27 +310,6 @@ class Protocol(StrictModel):
             validation=self.validation if self.selection == "val" else 0.0,
         )
 
-    def measure(self) -> Measure:
-        """What the numbers of its cells share, and with no other protocol's."""
-        return Measure(split=self.split_rule(), normalise=self.normalise, sampling=self.sampling)
-
-    def measured(self, measure: Measure, title: str = "") -> Protocol:
-        """The same protocol under another measure; `title` is added to its name."""
-        split = measure.split
-        changes: dict[str, Any] = {
-            "split": split.scheme,
-            "seed": split.seed,
-            "test_fraction": split.test_fraction,
-            "normalise": measure.normalise,
-            "sampling": measure.sampling,
-        }
-        if split.validation:
-            changes["validation"] = split.validation
-        if title:
-            changes["name"] = f"{self.name} [{title}]"
-            changes["title"] = f"{self.title or self.name} [{title}]"
-        return override(self, changes)
-
     def demo_sets(self) -> tuple[str, ...]:
         """The rendered datasets that `--datasets demo` stands for."""
         if self.test:
@@ -369,7 +347,7 @@ def find(text: str) -> Path:
         return available()[path.stem]
     if path.suffix in (".yaml", ".yml") and len(path.parts) > 1 and path.stem not in available():
         raise UsageError(f"no protocol file '{text}'.{hint(path.stem, available())}")
-    raise unknown("protocol", path.stem, available())
+    raise unknown("protocol", path.stem or text, available())
 
 
 def load(text: str) -> Protocol:

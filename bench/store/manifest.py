@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from bench.model.measure import Measure
 from bench.model.records import SCHEMA, Selection, Task
 from bench.protocol import Protocol
+from bench.protocol.measures import measure_of, measured
 from bench.store import Store
 from bench.store.claims import Claims
 from bench.util.atomic import write_text
@@ -71,11 +72,11 @@ class Manifest(StrictModel):
         held_out = [cell.measure.split.validation for cell in self.cells if cell.measure]
         usual = next(filter(None, held_out), 0.0)
         for cell in self.cells:
-            measure = (cell.measure or self.protocol.measure()).filled(usual)
+            measure = (cell.measure or measure_of(self.protocol)).filled(usual)
             groups.setdefault(measure, []).append(cell)
         first = next(iter(groups), None)
         return [
-            (self.protocol.measured(measure, measure.difference(first or measure)), cells)
+            (measured(self.protocol, measure, measure.difference(first or measure)), cells)
             for measure, cells in groups.items()
         ]
 
@@ -161,7 +162,7 @@ def otherwise(store: Store, protocol: Protocol) -> list[str]:
     path = path_of(store, protocol.name)
     if not path.exists():
         return []
-    measure = protocol.measure()
+    measure = measure_of(protocol)
     there = [cell.measure for cell in _resolved(_read(path), store).cells if cell.measure]
     held_out = next((one.split.validation for one in there if one.split.validation), 0.0)
     usual = measure.split.validation or held_out
@@ -197,9 +198,9 @@ def _resolved(manifest: Manifest, store: Store) -> Manifest:
     """With the measure of every cell: of older files from a record, or else the protocol's."""
     if all(cell.measure for cell in manifest.cells):
         return manifest
-    own = manifest.protocol.measure()
+    own = measure_of(manifest.protocol)
 
-    def measured(cell: CellEntry) -> Measure:
+    def recorded(cell: CellEntry) -> Measure:
         records = (store.read(run, curve=False) for run in cell.runs)
         record = next(filter(None, records), None)
         if record is None:
@@ -208,7 +209,7 @@ def _resolved(manifest: Manifest, store: Store) -> Manifest:
         return Measure.of(record.spec.fit).model_copy(update={"normalise": own.normalise})
 
     cells = [
-        cell if cell.measure else cell.model_copy(update={"measure": measured(cell)})
+        cell if cell.measure else cell.model_copy(update={"measure": recorded(cell)})
         for cell in manifest.cells
     ]
     return manifest.model_copy(update={"cells": cells})

@@ -14,12 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from bench.model.contamination import saw_test_labels
 from bench.model.identity import canonical
 from bench.model.measure import Measure
-from bench.model.records import Record, Task
+from bench.model.records import Record, Selection, Task
 from bench.protocol import Protocol
 from bench.store import Store
 from bench.store.manifest import CellEntry, tables
@@ -210,14 +210,30 @@ def judge(
     return compute(names, table[column], table["quality"])
 
 
-def write(results: str | Path | Store, out: Path, form: str, selection: str | None = None) -> Path:
+def write(
+    results: str | Path | Store, out: Path, form: str | None = None, selection: str | None = None
+) -> Path:
     """Write `load(results)` as csv, parquet or json (an array of rows), atomically.
 
-    A folder as `out` gets a file named runs.FORMAT. Raises `UsageError` for another format.
+    Without `form` the ending of `out` says which; csv where it says none. A folder as `out` gets a
+    file named runs.FORMAT. Raises `UsageError` for another format, an ending that says something
+    else and an unknown selection, `StoreError` where there is nothing to write.
     """
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
+    ending = "" if out.is_dir() else out.suffix.lower().removeprefix(".")
+    chosen = form or (ending if ending in FORMATS else "csv")
+    if chosen not in FORMATS:
+        raise unknown("format", chosen, FORMATS)
+    if ending in FORMATS and ending != chosen:
+        raise UsageError(f"'{out}' is named as {ending} and asked for as {chosen}")
+    if selection is not None and selection not in get_args(Selection):
+        raise unknown("selection", selection, get_args(Selection))
+    form = chosen
     frame = load(results, selection=selection)
+    if frame.empty:
+        raise StoreError(
+            f"'{results if isinstance(results, str | Path) else results.root}' holds "
+            "no results to export"
+        )
     path = out / f"runs.{form}" if out.is_dir() else out
     with replacing(path) as temporary:
         if form == "csv":

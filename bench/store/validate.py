@@ -103,9 +103,9 @@ def validate(
     if audited:
         validation.findings += _unaudited(store)
     if data_cache is not None:
-        validation.findings += [
-            Finding("note", key, text) for key, text in data_cache.absent.items()
-        ]
+        # Whoever names databases wants them looked at: with none of them the check is not made.
+        kind: Kind = "note" if data_cache.checked else "incomplete"
+        validation.findings += [Finding(kind, key, text) for key, text in data_cache.absent.items()]
     return validation
 
 
@@ -250,6 +250,8 @@ class _Data:
         self.data_cache = data_cache
         self.absent: dict[str, str] = {}
         """Datasets that could not be checked -> why."""
+        self.checked = 0
+        """Records that could."""
 
     def check(self, record: Record) -> Iterator[str]:
         spec = record.spec
@@ -259,8 +261,10 @@ class _Data:
             names = [*spec.task.sources, spec.test]
             found = {name: self.data_cache.dataset(name).digest for name in names}
         except BenchError as error:
-            self.absent.setdefault(spec.task.title, f"not checked: {str(error).splitlines()[0]}")
+            why = " ".join(line.strip() for line in str(error).splitlines())
+            self.absent.setdefault(spec.task.title, f"not checked: {why}")
             return
+        self.checked += 1
         if spec.test_digest and (learnt, tested) != (spec.fit.split_digests, spec.test_digest):
             yield "its split is not the one that its data and rule give"
         for name, digest in found.items():

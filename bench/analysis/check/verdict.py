@@ -125,8 +125,8 @@ def check(
 
     Raises `UsageError` for unknown names, a folder that is not there, or a negative tolerance.
     """
-    if not tolerance >= 0:
-        raise UsageError(f"tolerance is {tolerance:g}, must be at least 0")
+    if not 0 <= tolerance < math.inf:
+        raise UsageError(f"tolerance is {tolerance:g}, must be a finite number of at least 0")
     stores = [Store(path) for path in (new, against)]
     fresh = runs_table.load(stores[0], metrics=[metric])
     if against.is_dir():
