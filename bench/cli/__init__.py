@@ -8,7 +8,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from bench.cli import audit as cli_audit
@@ -22,7 +21,6 @@ from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
 from bench.util.errors import BenchError, StoreError
 
-INTERRUPTED = 130
 INTERNAL = 70
 """Exit code of a fault of the program (EX_SOFTWARE of sysexits.h)."""
 
@@ -171,12 +169,7 @@ def main() -> None:
     """
     _print_anything()
     try:
-        sys.exit(app(standalone_mode=False))
-    except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -170,7 +170,7 @@ def test_nothing_to_do_is_an_error(bench: Bench, arguments: list[str], expected:
 def test_plain_progress_names_budget_and_repeat(bench: Bench) -> None:
     path = bench.protocol("datasets: [toy]\nlabels: [10, 20]\nrepeats: 2\nmethods: [label_mean]\n")
     lines = [line for line in bench.run(path).stdout.splitlines() if line.startswith("[")]
-    assert len(set(line.partition("] ")[2] for line in lines)) == 4
+    assert len({line.partition("] ")[2] for line in lines}) == 4
     assert any("10 #1" in line for line in lines)
 
 
