@@ -174,10 +174,11 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in atomic.FULL:
+        if isinstance(error, OSError) and (error.errno in atomic.FULL or error.filename):
             # The system names the file where it is opened, not where it grows.
+            verb = "write" if error.errno in atomic.FULL else "use"
             place = f" '{error.filename}'" if error.filename else ""
-            print(f"error: cannot write{place}: {error.strerror}", file=sys.stderr)
+            print(f"error: cannot {verb}{place}: {error.strerror}", file=sys.stderr)
             sys.exit(StoreError.exit_code)
         traceback.print_exc()
         print("error: this is a fault of iqa-bench; please report it", file=sys.stderr)

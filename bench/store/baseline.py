@@ -14,7 +14,7 @@ from bench.store import Store
 from bench.store import table as runs_table
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError, UsageError, hint
-from bench.util.filenames import readable, slug
+from bench.util.filenames import present, readable, slug
 from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
@@ -121,12 +121,12 @@ def find(text: str) -> Path:
     """
     older = FOLDER / f"{readable(text)}.json"
     for path in (Path(text), FOLDER / f"{slug(text)}.json"):
-        if path.exists():
+        if present(path):
             return path
     # Older versions gave names that look alike one file; it belongs to the one that it names.
-    if older.exists() and _parse(older).name == text:
+    if present(older) and _parse(older).name == text:
         return older
-    known = [path.stem for path in listed(FOLDER, "*.json")]
+    known = [_name(path) for path in listed(FOLDER, "*.json")]
     raise UsageError(f"no results folder, file or baseline '{text}'.{hint(text, known)}")
 
 
@@ -149,6 +149,13 @@ def read(path: Path) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=[*_CELL, *_SPLIT, "status", *baseline.metrics])
     return frame.astype(dict.fromkeys(baseline.metrics, float))
+
+
+def _name(path: Path) -> str:
+    try:
+        return _parse(path).name
+    except UsageError:
+        return path.stem
 
 
 def _parse(path: Path) -> Baseline:

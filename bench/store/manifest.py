@@ -16,7 +16,7 @@ from bench.store import Store
 from bench.store.claims import Claims
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError
-from bench.util.filenames import readable, slug
+from bench.util.filenames import present, readable, slug
 from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
@@ -189,7 +189,7 @@ def path_of(store: Store, name: str) -> Path:
     """
     folder = store.root / "protocols"
     path, older = folder / f"{slug(name)}.json", folder / f"{readable(name)}.json"
-    if path == older or path.exists() or not older.exists():
+    if path == older or path.exists() or not present(older):
         return path
     return older if _read(older).protocol.name == name else path
 

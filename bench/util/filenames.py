@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from pathlib import Path
 
 LONGEST = 100
 """Characters of a name, so that endings and other names fit beside it (255 bytes in all)."""
@@ -50,6 +52,11 @@ def folder(text: str) -> str:
     """
     plain = readable(text)
     return plain if len(plain) <= FOLDER else f"{plain[:LONGEST]}{MARK}{_digest(text)}"
+
+
+def present(path: Path) -> bool:
+    """Whether there is such a file or folder; not where the name is longer than any can be."""
+    return os.path.exists(path)  # noqa: PTH110  # `Path.exists` raises for those
 
 
 def _digest(text: str) -> str:
