@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.model.records import Record
@@ -142,12 +142,14 @@ def test_a_record_in_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Store(tmp_path).write(record())
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_name_leaves_its_folder(text: str) -> None:
     for name in (slug(text), folder(text)):
         _stays_inside(name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=6), st.text(max_size=6))
 def test_two_labels_never_share_a_file(one: str, other: str) -> None:
     assert (slug(one) == slug(other)) == (one == other)
@@ -156,6 +158,7 @@ def test_two_labels_never_share_a_file(one: str, other: str) -> None:
 LABELS = st.lists(st.text("ab-", max_size=4), min_size=2, max_size=3).map(tuple)
 
 
+@settings(deadline=None)
 @given(LABELS, LABELS)
 def test_several_labels_are_told_apart_by_where_they_end(
     labels: tuple[str, ...], other: tuple[str, ...]
