@@ -150,7 +150,7 @@ def test_a_protocol_that_cannot_be_read_is_named_and_the_rest_is_whole(tmp_path:
     reported = ended_as_documented("report", tmp_path / "r")
     assert reported.returncode == 0
     assert "cut.json' cannot be read" in reported.stdout
-    assert "few_shot" in (tmp_path / "r" / "report" / "table.tex").read_text()
+    assert "tab:few-shot" in (tmp_path / "r" / "report" / "table.tex").read_text()
     assert ended_as_documented("validate", tmp_path / "r").returncode == 1
     # As a baseline it would hide what it holds.
     assert ended_as_documented("check", tmp_path / "r", "--against", tmp_path / "r").returncode == 3

@@ -153,9 +153,9 @@ def test_too_few_images_are_said_before_anything_runs(bench: Bench) -> None:
         (["empty"], "has nothing to run"),
         (["full", "--methods", ""], "an empty list of names"),
         (["full", "--datasets", " , "], "an empty list of names"),
-        (["full", "--repeats", "0"], "is not in the range"),
-        (["full", "--repeats", "99999999"], "is not in the range"),
-        (["full", "--jobs", "0"], "is not in the range"),
+        (["full", "--repeats", "0"], "Invalid value for"),
+        (["full", "--repeats", "99999999"], "Invalid value for"),
+        (["full", "--jobs", "0"], "Invalid value for"),
         (["."], "unknown protocol '.'"),
     ],
 )
@@ -193,5 +193,5 @@ def test_a_plan_does_not_import_torch(bench: Bench) -> None:
         text=True,
         check=False,
     )
-    assert "estimated" in done.stdout
+    assert "no stored timings" not in done.stdout
     assert done.stdout.split()[-1] == "False", done.stdout + done.stderr

@@ -85,8 +85,8 @@ class Display:
         text = f"[{self.done}/{self.total}] {job.title}{', ' * bool(run)}{run}: "
         if event.kind == "failed":
             self.say(f"{text}FAILED {event.error}")
-        elif not self.console.is_terminal and event.value is not None:
-            self.say(f"{text}SRCC {event.value:.4f}")
+        elif not self.console.is_terminal and event.kind == "done":
+            self.say(f"{text}{'done' if event.value is None else f'SRCC {event.value:.4f}'}")
 
     def _count(self, more: int) -> None:
         self.done += more
