@@ -22,8 +22,50 @@ Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    app.command()(cache)
     app.add_typer(data, name="data", help="Databases on this machine.")
     app.add_typer(splits, name="splits", help="Train and test splits.")
+
+
+def cache(
+    prune: Annotated[
+        float | None,
+        typer.Option(min=0, help="Remove the features used longest ago beyond so many GiB."),
+    ] = None,
+) -> None:
+    """What the project keeps on this machine because it can make it again, and how large it is."""
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from bench.data import features
+    from bench.data.datasets import cache_folder
+    from bench.util.text_table import add_row, text_table
+
+    if prune is not None:
+        gone = features.prune(features.folder(), int(prune * 2**30))
+        typer.echo(f"removed {gone / 2**20:,.0f} MiB of features")
+    typer.echo(f"{cache_folder()} (IQA_BENCH_CACHE)")
+    for folder in sorted(path for path in cache_folder().glob("*") if path.is_dir()):
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        typer.echo(f"  {folder.name:10} {size / 2**20:10,.1f} MiB")
+    shelves = features.shelves(features.folder())
+    typer.echo(f"features, {features.bound() / 2**30:g} GiB at most ({features.BOUND_NAME}):")
+    table = text_table(left=("backbone", "weights", "last used"))
+    for shelf in shelves:
+        weights = str(shelf.about.get("weights", ""))[:20]
+        day = datetime.fromtimestamp(shelf.used).isoformat(" ", "minutes")
+        add_row(
+            table,
+            (
+                str(shelf.about.get("name", "")),
+                weights,
+                day,
+                f"{shelf.rows:,} images",
+                f"{shelf.bytes / 2**20:,.1f} MiB",
+            ),
+        )
+    Console().print(table)
 
 
 @data.command()
@@ -82,6 +124,34 @@ def prepare(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
     )
+
+
+@data.command()
+def get(
+    names: Annotated[list[str] | None, typer.Argument(help="Datasets.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Data root to put them into. Default: the first of $IQA_DATA."),
+    ] = None,
+    from_: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="mirror, home, or addresses or files of your own."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask every address whether it answers; get nothing.")
+    ] = False,
+) -> None:
+    """Download databases, check, unpack and verify them; shows their terms and asks first."""
+    from rich.console import Console
+
+    from bench.cli import fetching
+
+    if check:
+        raise typer.Exit(fetching.answers(names or [], Console()))
+    if not names:
+        raise UsageError("name the datasets to get; `bench list datasets` lists them")
+    raise typer.Exit(fetching.databases(names, to, from_ or [], yes, Console()))
 
 
 @splits.command()

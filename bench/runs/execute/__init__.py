@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.data import features
 from bench.data.data_cache import DataCache
 from bench.model.identity import digest
 from bench.model.jobs import Event, RunJob
@@ -114,7 +115,8 @@ class RunExecutor:
     def _run(self, work: RunJob) -> tuple[Record, pd.DataFrame]:
         started = time.perf_counter()
         spec, facts = work.spec, self.facts(work)
-        sides = Sides.of(spec, self.data_cache, facts.policy)
+        policy = facts.policy if facts.reads_images else None
+        sides = Sides.of(spec, self.data_cache, policy)
         if facts.learns and not spec.fit.zero_shot:
             trajectory, account = self._learnt(work, sides)
         else:
@@ -218,6 +220,8 @@ class RunExecutor:
             deterministic=self.deterministic,
             replies=self.store.root / "replies",
             pretrained=pretrained,
+            features=features.folder(),
+            feature_bytes=features.bound(),
         )
 
     @contextmanager

@@ -28,11 +28,12 @@ class Sides:
 
     spec: RunSpec
     cache: DataCache
-    policy: ImagePolicy
+    policy: ImagePolicy | None
+    """How images are decoded; None where their names are enough."""
     sources: tuple[selection.SourceSide, ...]
 
     @classmethod
-    def of(cls, spec: RunSpec, cache: DataCache, policy: ImagePolicy) -> Sides:
+    def of(cls, spec: RunSpec, cache: DataCache, policy: ImagePolicy | None) -> Sides:
         """The sides of a run. Raises `DataError` where the data changed since it was planned."""
         sources, found = cache.sources(spec.task, spec.fit.split, spec.repeat)
         sides = cls(spec, cache, policy, sources)
