@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 from bench.data import datasets
+from bench.data.data_cache import DataCache
 from bench.data.splits import Split, make_split
+from bench.model.records import RunSpec, SplitRule, Task
+from bench.store import Store
 from bench.util.errors import DataError, UsageError
 from tests.conftest import Bench, run_cli
 from tests.data.datasets import layouts
+from tests.fake_results import failed
 
 
 def listed(path: Path, images: Sequence[str], **more: Any) -> None:
@@ -176,10 +180,27 @@ def exported(bench: Bench, scheme: str, *roots: object) -> list[str]:
     return [path.read_text() for path in sorted(out.glob("*.csv"))]
 
 
+def ran(bench: Bench) -> None:
+    """A results folder with two runs of `toy`, as far as lists of its splits need it."""
+    cache, rule, task = DataCache([bench.data]), SplitRule(), Task(train="toy", test="toy")
+    for repeat in (0, 1):
+        spec = RunSpec.of(
+            task,
+            test_digest=cache.tested(task, rule, repeat)[1],
+            split=rule,
+            split_digests=cache.sources(task, rule, repeat)[1],
+            repeat=repeat,
+            method="constant",
+            method_version="1",
+            code="c0de",
+            settings={},
+        )
+        Store(bench.results).write(failed(spec, "not run"))
+
+
 def test_our_own_lists_are_read_again(bench: Bench) -> None:
-    """Run, export the splits in DeQA's form, and split by them: the sides are the same."""
-    protocol = bench.protocol("datasets: [toy]\nrepeats: 2\n")
-    assert bench.run(protocol, "--methods", "constant").returncode == 0
+    """Export the splits in DeQA's form, and split by them: the sides are the same."""
+    ran(bench)
     ended = bench("export", bench.results, "metas", "--format", "manifest")
     assert ended.returncode == 0, ended.stderr
     assert "metas: 4 lists of images" in ended.stdout
@@ -194,12 +215,10 @@ def test_our_own_lists_are_read_again(bench: Bench) -> None:
 
 
 def test_the_lists_of_changed_data_are_not_written(bench: Bench, tmp_path: Path) -> None:
-    protocol = bench.protocol("datasets: [toy]\nrepeats: 1\n")
-    assert bench.run(protocol, "--methods", "constant").returncode == 0
+    ran(bench)
+    lines = (bench.data / "toy" / "scores.csv").read_text().splitlines(keepends=True)
     (tmp_path / "other" / "toy").mkdir(parents=True)
-    text = (bench.data / "toy" / "scores.csv").read_text()
-    lines = text.splitlines(keepends=True)[:-7]
-    (tmp_path / "other" / "toy" / "scores.csv").write_text("".join(lines))
+    (tmp_path / "other" / "toy" / "scores.csv").write_text("".join(lines[:-7]))
     (tmp_path / "other" / "iqa-data.yaml").write_text(
         "databases:\n  toy: {root: toy, table: scores.csv, range: [1, 5]}\n"
     )
@@ -276,7 +295,7 @@ def test_nothing_runs_where_images_of_a_list_are_missing(bench: Bench, metas: Pa
     for number in (3, 25):
         (metas / "BOX" / "images" / f"{number}.png").unlink()
     protocol = bench.protocol("datasets: [box]\nsplit: official\nrepeats: 1\n")
-    ended = bench.run(protocol, "--methods", "constant", "--data-root", metas)
+    ended = bench.run(protocol, "--methods", "toy_luminance", "--data-root", metas)
     assert ended.returncode == 3
     assert "box: 2 of 30 image files are missing" in ended.stderr
     assert "BOX/images/3.png" in ended.stderr
