@@ -123,7 +123,8 @@ class Protocol(StrictModel):
     """Scaling of training labels to 0-1: from the range of the labelled images, from the range of
     the rating scale, or none."""
     metrics: tuple[str, ...] = ("srcc", "plcc")
-    """Metrics of the tables; rows are ranked by the first one."""
+    """Metrics of the tables; rows are ranked by the first one. METRIC@COLUMN is the median over the
+    groups of a column (scene, reference, distortion, group): srcc@scene."""
     methods: tuple[MethodEntry, ...] = ()
     """Rows of the table; `--methods` replaces them."""
     settings: dict[str, Any] = Field(default_factory=dict)

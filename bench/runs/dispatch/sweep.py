@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.data import datasets
+from bench.metrics import BY
 from bench.model.jobs import Job, Pretraining, RunJob
 from bench.runs import dispatch
 from bench.runs.dispatch.supervise import Outcome
@@ -123,6 +124,7 @@ class Sweep:
             deterministic=options.deterministic,
             cuda_graphs=options.cuda_graphs,
             keep=list(self.plan.protocol.keep),
+            metrics=[name for name in self.plan.protocol.metrics if BY in name],
             time_limit=options.time_limit or self.plan.protocol.time_limit,
             runs=list(runs),
             pretraining=pretraining,

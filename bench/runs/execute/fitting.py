@@ -34,6 +34,8 @@ class EvalSet:
     images: Images
     quality: npt.NDArray[np.float64] | None
     """(n,) labels, higher is better; None for a dataset without labels."""
+    groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
+    """Column -> (n,) texts, for metrics within groups of images (`bench.metrics.GROUPS`)."""
 
     def judge(self, predictions: Predictions, metrics: Sequence[str] = ("srcc", "plcc")) -> Values:
         """Metric -> value; None where undefined (a constant prediction), {} without labels."""
@@ -41,7 +43,7 @@ class EvalSet:
 
         if self.quality is None:
             return {}
-        values = compute(metrics, predictions, self.quality)
+        values = compute(metrics, predictions, self.quality, self.groups)
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bench import source
 from bench.data.data_cache import DataCache
+from bench.metrics import BY
 from bench.model.contamination import saw_test_labels
 from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, Task
 from bench.protocol import Protocol
@@ -142,6 +143,7 @@ class Planner:
     ) -> Plan:
         """The plan for these rows; failed runs count as to do when they are to be retried."""
         self._store = store
+        self._refuse_groups()
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
         left_out: list[tuple[Variant, Task]] = []
@@ -173,6 +175,17 @@ class Planner:
                 f"{variant.title} needs labels to learn from, and {self.protocol.name} gives none "
                 "(zero_shot, or an empty 'train'); leave it out with --methods"
             )
+
+    def _refuse_groups(self) -> None:
+        """Raise `UsageError` for a metric within groups that none of the test sets has."""
+        tests = list(dict.fromkeys(task.test for task in self.protocol.tasks()))
+        for name in self.protocol.metrics:
+            column = name.partition(BY)[2]
+            if column and not any(column in self.data_cache.dataset(t).groupings for t in tests):
+                raise UsageError(
+                    f"metrics: {name}: no test set names a {column} of several images "
+                    f"({', '.join(tests)})"
+                )
 
     def _cell(self, variant: Variant, task: Task, fits: Sequence[FitSpec]) -> Cell:
         runs = []
