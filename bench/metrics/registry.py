@@ -103,8 +103,8 @@ def compute(
     """The named metrics of (n,) predictions against (n,) quality, in the order of `names`.
 
     `groups` are columns of (n,) texts for metrics within groups; without its column such a metric
-    is NaN. Raises `UsageError` for an unknown name (before anything is computed) and `ValueError` for
-    input that no metric accepts.
+    is NaN. Raises `UsageError` for an unknown name (before anything is computed) and `ValueError`
+    for input that no metric accepts.
 
     >>> compute(["krcc", "rmse"], [1, 2, 3], [1, 2, 6])
     {'krcc': 1.0, 'rmse': 1.7320508075688772}

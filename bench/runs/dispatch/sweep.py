@@ -73,7 +73,7 @@ class Sweep:
                     method=item.variant.method,
                     settings=item.variant.raw,
                     tasks=list(item.tasks),
-                    split=protocol.split_rule(),
+                    split=item.rule,
                     repeat=item.repeat,
                     split_corpora=protocol.split_corpora,
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,9 @@ class LiveFit:
 
     def predict(self, test: EvalSet, selection: Selection) -> Trajectory:
         """One more test side, predicted by the state that counts."""
+        start = time.perf_counter()
         predictions = checked(self.method.name, test.images, self.method.predict(test.images))
+        seconds = time.perf_counter() - start
         curve = [point.model_copy(update={"test": None}) for point in self.note.curve]
         point = EvaluatedEpoch(self.note.epoch, predictions, test.judge(predictions), None)
-        return Trajectory(curve, [point], self.note.fit_seconds, only=selection)
+        return Trajectory(curve, [point], self.note.fit_seconds, seconds, only=selection)

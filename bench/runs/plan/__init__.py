@@ -12,7 +12,7 @@ from bench import source
 from bench.data.data_cache import DataCache
 from bench.metrics import BY
 from bench.model.contamination import saw_test_labels
-from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, Task
+from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, SplitRule, Task
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant
 from bench.runs.plan.pretraining import pretrain_spec
@@ -43,6 +43,8 @@ class PretrainJob:
     variant: Variant
     tasks: tuple[Task, ...]
     """The tests of the first fit that needs it: their images are left out of the corpora."""
+    rule: SplitRule
+    """How they are split."""
     repeat: int
 
 
@@ -160,8 +162,10 @@ class Planner:
                 left_out += [(row.variant, task) for task in training if task not in tasks]
                 if not tasks:
                     continue
+                # Also of tests that this row leaves out: rows of a table share their splits.
+                rule = self.protocol.split_rule(training)
                 fits = [
-                    self._fit(row, tasks, repeat, pretrains)
+                    self._fit(row, tasks, rule, repeat, pretrains)
                     for repeat in range(self.protocol.repeats)
                 ]
                 cells += [self._cell(row.variant, task, fits) for task in tasks]
@@ -204,18 +208,23 @@ class Planner:
         return None
 
     def _fit(
-        self, row: _Row, tasks: tuple[Task, ...], repeat: int, pretrains: dict[str, PretrainJob]
+        self,
+        row: _Row,
+        tasks: tuple[Task, ...],
+        rule: SplitRule,
+        repeat: int,
+        pretrains: dict[str, PretrainJob],
     ) -> FitSpec:
         task, protocol = tasks[0], self.protocol
-        _, split_digests = self.data_cache.sources(task, self.rule, repeat)
+        _, split_digests = self.data_cache.sources(task, rule, repeat)
         pretrained = None
         if row.corpora:
-            spec, pretrained = row.pretrain(self._corpora(row, tasks, repeat))
+            spec, pretrained = row.pretrain(self._corpora(row, tasks, rule, repeat))
             if pretrained not in pretrains:
-                pretrains[pretrained] = PretrainJob(spec, row.variant, tasks, repeat)
+                pretrains[pretrained] = PretrainJob(spec, row.variant, tasks, rule, repeat)
         annotations = None
         if row.reads_annotations and not task.zero_shot:
-            annotations = self.data_cache.annotations(task, self.rule, repeat)
+            annotations = self.data_cache.annotations(task, rule, repeat)
         settings = row.settings
         return FitSpec(
             train=task.train,
@@ -224,7 +233,7 @@ class Planner:
             ratio=task.ratio,
             zero_shot=task.zero_shot,
             sampling=protocol.sampling,
-            split=self.rule,
+            split=rule,
             split_digests=split_digests,
             repeat=repeat,
             annotations=annotations,
@@ -242,9 +251,11 @@ class Planner:
             normalise=row.normalise or protocol.normalise,
         )
 
-    def _corpora(self, row: _Row, tasks: tuple[Task, ...], repeat: int) -> dict[str, str]:
+    def _corpora(
+        self, row: _Row, tasks: tuple[Task, ...], rule: SplitRule, repeat: int
+    ) -> dict[str, str]:
         digests = self.data_cache.corpus_digests(
-            row.corpora, tasks, self.rule, repeat, split_alike=self.protocol.split_corpora
+            row.corpora, tasks, rule, repeat, split_alike=self.protocol.split_corpora
         )
         if not digests:
             raise UsageError(
