@@ -27,17 +27,23 @@ from pydantic import BaseModel, ConfigDict
 from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.util.atomic import replacing
 from bench.util.errors import (
     BenchError,
     DataError,
+    OutOfBudgetError,
     StoreError,
     UsageError,
     nearest,
     ran_out,
     unknown,
 )
+from bench.util.listing import fold, listed
+from bench.util.tables import Table, read_table
+from bench.util.yaml_files import read as _read_yaml
 
 __all__ = [
+    "BUDGET_VARIABLES",
     "OWN",
     "ArrayImages",
     "BenchError",
@@ -48,19 +54,30 @@ __all__ = [
     "Images",
     "LabelledSet",
     "Method",
+    "OutOfBudgetError",
     "Pixels",
     "Scores",
     "Settings",
     "StoreError",
+    "Table",
     "UsageError",
     "fitted_on",
+    "fold",
+    "listed",
+    "load_settings_file",
     "nearest",
     "ran_out",
+    "read_table",
+    "replacing",
     "unknown",
 ]
 
 OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
+
+BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
+"""Environment variables in which `--max-tokens` and `--max-cost` reach a method's process, and the
+file in which all processes of a command write down what they spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 
@@ -75,6 +92,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
     )
+
+
+def load_settings_file(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read safely. Raises `UsageError` that names file and line."""
+    return dict(_read_yaml(path).values)
 
 
 # Inside `Method` the name `Settings` means the method's own class.
@@ -130,6 +152,8 @@ class Context:
     """Seed of this run, derived from the run's identity."""
     scratch: Path | None = None
     """A folder that outlives a killed process: checkpoints of long trainings go here."""
+    replies: Path | None = None
+    """Folder for answers of a service, each of which is to be asked for once; None: in memory."""
     batch_size: int = 64
     """Images per inference batch."""
     cuda_graphs: bool = False
@@ -168,6 +192,11 @@ class Method(ABC):
     judges_images: ClassVar[bool] = True
     """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
     scores that are looked up."""
+    reads_images: ClassVar[bool] = True
+    """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
+    come as names: asking for the pixels of one is an error."""
+    pretrained_setting: ClassVar[str | None] = None
+    """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
@@ -208,7 +237,17 @@ class Method(ABC):
         """
         return ()
 
-    def seen(self) -> tuple[str, ...]:
+    @property
+    def may_miss(self) -> float:
+        """Share of images that may stay without a score (NaN in `predict`). Metrics are then those
+        of the others, and the method must say so by `note_at_table`."""
+        return 0.0
+
+    def forecast(self, images: int) -> str:
+        """What predicting that many images will take, where `bench plan` should say so."""
+        return ""
+
+    def all_trained_on(self) -> tuple[str, ...]:
         """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
@@ -241,6 +280,14 @@ class Method(ABC):
         For sanity rows alone: a method that asks must name the database in `trained_on` too.
         """
         return None
+
+    def downloads(self) -> tuple[str, ...]:
+        """Weights that it fetches by itself where they are not on the machine.
+
+        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        """
+        backbone = getattr(self.settings, "backbone", None)
+        return (f"backbone:{backbone}",) if backbone else ()
 
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 

@@ -110,6 +110,13 @@ class Deiqt(Regression):
             "label_scale": 1.0,
         }
 
+    def downloads(self) -> tuple[str, ...]:
+        """ImageNet weights of the encoder, where training starts from timm's."""
+        own = self.settings
+        if own.backbone is not None or own.initial != "imagenet" or own.weights is not None:
+            return super().downloads()
+        return (f"backbone:timm:{own.vit}",)
+
     def build(self) -> nn.Module:
         """Encoder and decoder. BenchError where weights cannot be had."""
         own = self.settings

@@ -15,7 +15,7 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-def run(options: Options) -> int:
+def run(options: Options, *, reports: bool = True) -> int:
     """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
     user stopped it."""
     from bench.cli import session
@@ -30,12 +30,14 @@ def run(options: Options) -> int:
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )
         return INTERRUPTED
-    code = report(
-        options.results,
-        None,
-        options.data_root or (),
-        exclude_contaminated=options.exclude_contaminated,
-    )
+    code = 0
+    if reports:
+        code = report(
+            options.results,
+            None,
+            options.data_root or (),
+            exclude_contaminated=options.exclude_contaminated,
+        )
     if finished.failed:
         console.print(
             f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "

@@ -119,6 +119,34 @@ def overlap(
         typer.echo(str(csv))
 
 
+@data.command()
+def get(
+    names: Annotated[list[str] | None, typer.Argument(help="Datasets.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Data root to put them into. Default: the first of $IQA_DATA."),
+    ] = None,
+    from_: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="mirror, home, or addresses or files of your own."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask every address whether it answers; get nothing.")
+    ] = False,
+) -> None:
+    """Download databases, check, unpack and verify them; shows their terms and asks first."""
+    from rich.console import Console
+
+    from bench.cli import fetching
+
+    if check:
+        raise typer.Exit(fetching.answers(names or [], Console()))
+    if not names:
+        raise UsageError("name the datasets to get; `bench list datasets` lists them")
+    raise typer.Exit(fetching.databases(names, to, from_ or [], yes, Console()))
+
+
 @splits.command()
 def export(
     name: Name,

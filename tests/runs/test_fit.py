@@ -127,7 +127,7 @@ def test_contamination_follows_the_file(bench: Bench) -> None:
     fitted = bench("fit", "toy", *method, *small, "--out", weights, "--device", "cpu")
     assert fitted.returncode == 0, fitted.text
     cls, settings = registry.settings_for("pyiqa_trained:cnniqa", {"weights": weights})
-    assert cls(settings, Context()).seen() == ("toy",)
+    assert cls(settings, Context()).all_trained_on() == ("toy",)
     path = bench.protocol("datasets: [toy]\nlabels: [10]\nrepeats: 1\n")
     result = bench("plan", path, "--methods", "pyiqa_trained:cnniqa", *small,
                    "--set", f"weights={weights}", "--exclude-contaminated")  # fmt: skip

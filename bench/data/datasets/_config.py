@@ -29,6 +29,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.util.errors import UsageError
 from bench.util.strict import StrictModel
+from bench.util.tables import separator
 from bench.util.yaml_files import load_yaml
 
 FILE = "iqa-data.yaml"
@@ -71,10 +72,16 @@ class UserDatabase(StrictModel):
     range: tuple[float, float] | None = None
     """Ends of the scale, (low, high); without labels there is none."""
     separator: str | None = None
-    """What separates the columns of a text file; found out where it is not given."""
+    """What separates the columns of a text file: one character, or 'comma', 'semicolon', 'tab',
+    'bar' or 'space'; found out where it is not given."""
     title: str = ""
     images: Path = Path()
     """The folder of the images under `root`."""
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        return value if value is None else separator(value)
 
     @field_validator("range")
     @classmethod

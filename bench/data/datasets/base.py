@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Label = Literal["mos", "dmos", "none"]
-Kind = Literal["authentic", "synthetic", "ai-generated", "face", "underwater", "unlabelled", "user"]
+Kind = Literal[
+    "authentic",
+    "synthetic",
+    "ai-generated",
+    "graphics",
+    "face",
+    "underwater",
+    "unlabelled",
+    "user",
+]
 
 COLUMNS = (
     "image",  # path under the root with forward slashes; names the sample, unique
@@ -36,6 +45,27 @@ COLUMNS = (
     "scene",  # category, several joined by "|", "" where unknown
     "official",  # train, val or test in the authors' split, "" where there is none
 )
+
+
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What the parts of a split are called -> train, val or test."""
+
+
+def split_part(text: str, where: str) -> str:
+    """train, val or test, "" for none. Raises `DataError`, beginning with `where`, for the rest."""
+    if not text:
+        return ""
+    if (name := text.strip().lower()) not in PARTS:
+        raise DataError(f"{where}: '{text}' is no part of a split; expected train, val or test")
+    return PARTS[name]
 
 
 @dataclass(frozen=True)
@@ -52,6 +82,8 @@ class Version:
     """Number of samples."""
     published: tuple[float, float] | None = None
     """Lowest and highest score in the release, where known."""
+    attributes: tuple[str, ...] = ()
+    """As in `DatasetInfo`, of these labels."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +117,8 @@ class DatasetInfo:
     """The label version in use, "" for the default."""
     versions: dict[str, Version] = field(default_factory=dict)
     """Other label versions that `NAME@VERSION` selects."""
+    attributes: tuple[str, ...] = ()
+    """Columns of numbers that the authors give besides (blur, brightness); after `COLUMNS`."""
     standard: str = ""
     """What the default label version is called, where it has a name: `NAME@STANDARD` is `NAME`."""
 
@@ -101,6 +135,7 @@ class DatasetInfo:
             high=other.high,
             size=other.size,
             published=other.published,
+            attributes=other.attributes,
         )
 
     @property
@@ -168,7 +203,7 @@ class Dataset:
     root: Path
     """The folder under which the table's images are found (`DatasetReader.images`)."""
     table: pd.DataFrame
-    """One row a sample, `COLUMNS`."""
+    """One row a sample: `COLUMNS`, then the attributes that the description names."""
     duplicates: tuple[tuple[str, ...], ...] = ()
     """Names of images that are one picture."""
     orders: dict[Any, list[str]] = field(default_factory=dict, repr=False, compare=False)
@@ -254,21 +289,26 @@ def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
     the root, and empty tables.
     """
     table = table.copy()
-    for column in COLUMNS:
+    numbers = ("score", "spread", "raters", "level", *info.attributes)
+    for column in (*COLUMNS, *info.attributes):
         if column not in table:
-            numeric = column in ("score", "spread", "raters", "level")
+            numeric = column in numbers
             table[column] = np.nan if numeric else ""
-    for column in ("score", "spread", "raters", "level"):
+    for column in numbers:
         table[column] = table[column].astype(float)
     for column in ("image", "reference", "group", "distortion", "scene", "official"):
         table[column] = table[column].fillna("").astype(str)
     # A name is the same however its letters are composed, and so are digests and splits.
     table["image"] = table["image"].map(lambda name: unicodedata.normalize("NFC", name))
+    table["official"] = [
+        split_part(text, f"{info.spec}: {name}")
+        for text, name in zip(table["official"], table["image"], strict=True)
+    ]
     missing_group = table["group"] == ""
     fallback = table["reference"].where(table["reference"] != "", table["image"])
     table.loc[missing_group, "group"] = fallback[missing_group]
     _refuse(table, info)
-    return table[list(COLUMNS)].reset_index(drop=True)
+    return table[[*COLUMNS, *info.attributes]].reset_index(drop=True)
 
 
 def _refuse(table: pd.DataFrame, info: DatasetInfo) -> None:

@@ -109,8 +109,9 @@ class LiveFit:
 
     def predict(self, test: EvalSet, selection: Selection) -> Trajectory:
         """One more test side, predicted by the state that counts."""
-        start = time.perf_counter()
-        predictions = checked(self.method.name, test.images, self.method.predict(test.images))
+        method, start = self.method, time.perf_counter()
+        found = method.predict(test.images)
+        predictions = checked(method.name, test.images, found, method.facts.may_miss)
         seconds = time.perf_counter() - start
         curve = [point.model_copy(update={"test": None}) for point in self.note.curve]
         point = EvaluatedEpoch(self.note.epoch, predictions, test.judge(predictions), None)

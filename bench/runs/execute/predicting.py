@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import Method
-from bench.data.images.files import image_files
+from bench.data.images.files import find_files, image_files
 from bench.model.images import ArrayImages
 from bench.runs.execute.scoring import load_images
 from bench.util.atomic import write_text
 from bench.util.errors import DataError
+from bench.util.tables import read_table
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,28 +44,15 @@ def expand(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def read_pairs(path: Path) -> tuple[list[Path], list[float]]:
-    """Image-score pairs from a CSV with columns image and score; images relative to the file.
+    """Image-score pairs from a table with columns image and score; images relative to the file.
 
     Raises `DataError` naming the column or the line that is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}") from None
-    reader = csv.DictReader(io.StringIO(text))
-    missing = {"image", "score"} - set(reader.fieldnames or ())
-    if missing:
-        raise DataError(f"{path}: no column '{sorted(missing)[0]}'; expected image,score")
-    images, scores = [], []
-    for row in reader:
-        try:
-            scores.append(float(row["score"]))
-        except (TypeError, ValueError):
-            raise DataError(
-                f"{path}:{reader.line_num}: score '{row['score']}' is not a number"
-            ) from None
-        images.append(path.parent / row["image"])
-    return images, scores
+    table = read_table(path)
+    names, scores = table.paths("image"), table.numbers("score", finite=True)
+    files = find_files(path.parent, names)
+    pairs = zip(files, names, strict=True)
+    return [file or path.parent / name for file, name in pairs], scores.tolist()
 
 
 def write_scores(path: Path, images: Sequence[Path], scores: Sequence[float]) -> None:

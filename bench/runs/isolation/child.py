@@ -65,10 +65,12 @@ class Served:
             corpus_policy=method.corpus_policy,
             learns=type(method).learns(),
             real_names=method.real_names,
+            reads_images=method.reads_images,
             oracle_of=method.oracle_of(),
             corpora=tuple(method.corpora()),
             corpus_normalise=method.corpus_normalise,
             able=artifacts.able(type(method)),
+            may_miss=method.may_miss,
             saves=type(method).save is not Method.save,
         )
 
@@ -78,7 +80,7 @@ class Served:
         method = self._method
         return Account(
             notes=tuple(method.notes),
-            trained_on=tuple(method.seen()),
+            trained_on=tuple(method.all_trained_on()),
             environment=environment(device),
             peak_memory_mb=peak_memory_mb(device),
         )
@@ -163,6 +165,7 @@ class Served:
             device=start.device,
             seed=start.seed,
             scratch=start.scratch,
+            replies=start.replies,
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
             say=lambda text: self._pipe.send(("say", text)),
