@@ -46,7 +46,7 @@ def run(options: Options, *, reports: bool = True) -> int:
             highlight=False,
         )
         return FAILED
-    return FAILED if finished.errors else code
+    return FAILED if finished.errors or finished.plan.without_weights else code
 
 
 def plan(options: Options) -> int:

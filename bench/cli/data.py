@@ -27,8 +27,50 @@ SHOWN = 20
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    app.command()(cache)
     app.add_typer(data, name="data", help="Databases on this machine.")
     app.add_typer(splits, name="splits", help="Train and test splits.")
+
+
+def cache(
+    prune: Annotated[
+        float | None,
+        typer.Option(min=0, help="Remove the features used longest ago beyond so many GiB."),
+    ] = None,
+) -> None:
+    """What the project keeps on this machine because it can make it again, and how large it is."""
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from bench.data import features
+    from bench.data.datasets import cache_folder
+    from bench.util.text_table import add_row, text_table
+
+    if prune is not None:
+        gone = features.prune(features.folder(), int(prune * 2**30))
+        typer.echo(f"removed {gone / 2**20:,.0f} MiB of features")
+    typer.echo(f"{cache_folder()} (IQA_BENCH_CACHE)")
+    for folder in sorted(path for path in cache_folder().glob("*") if path.is_dir()):
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        typer.echo(f"  {folder.name:10} {size / 2**20:10,.1f} MiB")
+    shelves = features.shelves(features.folder())
+    typer.echo(f"features, {features.bound() / 2**30:g} GiB at most ({features.BOUND_NAME}):")
+    table = text_table(left=("backbone", "weights", "last used"))
+    for shelf in shelves:
+        weights = str(shelf.about.get("weights", ""))[:20]
+        day = datetime.fromtimestamp(shelf.used).isoformat(" ", "minutes")
+        add_row(
+            table,
+            (
+                str(shelf.about.get("name", "")),
+                weights,
+                day,
+                f"{shelf.rows:,} images",
+                f"{shelf.bytes / 2**20:,.1f} MiB",
+            ),
+        )
+    Console().print(table)
 
 
 @data.command()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.data import features
 from bench.data.data_cache import DataCache
 from bench.model.identity import digest
 from bench.model.jobs import Event, RunJob
@@ -221,6 +222,8 @@ class RunExecutor:
             deterministic=self.deterministic,
             replies=self.store.root / "replies",
             pretrained=pretrained,
+            features=features.folder(),
+            feature_bytes=features.bound(),
         )
 
     @contextmanager

@@ -14,8 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from bench import registry
-from bench.api import BenchError, Context, Epoch, Images, LabelledSet, Method, ran_out
+from bench import registry, source
+from bench.api import (
+    BenchError,
+    Context,
+    Epoch,
+    Features,
+    Images,
+    LabelledSet,
+    Method,
+    computed_anew,
+    ran_out,
+)
 from bench.runs.isolation.memory import advice, retry_smaller_batch
 from bench.runs.isolation.messages import Account, Facts, Failure, Start
 from bench.store import artifacts
@@ -169,11 +179,23 @@ class Served:
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
             say=lambda text: self._pipe.send(("say", text)),
+            features=_features(start),
         )
         method = cls(settings, context)
         if start.pretrained is not None:
             method.load_pretrained(start.pretrained)
         return method
+
+
+def _features(start: Start) -> Features:
+    if start.features is None or not start.feature_bytes:
+        return computed_anew
+    from bench.data.features import FeatureCache
+
+    own = registry.split_name(start.method)[0]
+    return FeatureCache(
+        start.features, lambda module: source.code_of(module, own), start.feature_bytes
+    )
 
 
 def _failure(error: Exception, method: str) -> Failure:

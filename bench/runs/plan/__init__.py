@@ -58,6 +58,8 @@ class Plan:
     """By key; those that some run of the plan needs, present or not."""
     states: dict[str, str] = field(default_factory=dict)
     """run_id -> one of `STATES`."""
+    without_weights: list[str] = field(default_factory=list)
+    """Rows that cannot run, each with the file that is missing and where it is to be had."""
     omitted: list[tuple[Variant, Task, str]] = field(default_factory=list)
     """Cells that were left out on purpose, and why."""
 
