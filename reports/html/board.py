@@ -138,6 +138,7 @@ def _table(
             {
                 "title": row_title(row, arranged.row_keys, several),
                 "href": site.methods[row[0]],
+                "audited": site.audit_marks.get(row[0], ""),
                 "cells": [
                     _cell(arranged.cells.get((row, column)), scale, places, (*row, *column), edge)
                     for column, edge in zip(arranged.columns, edges, strict=True)
