@@ -64,7 +64,7 @@ def summary(bench: Bench) -> dict[str, float]:
 
 def test_records_and_all_tables_have_them(bench: Bench, scened: dict[str, str]) -> None:
     path = bench.protocol(PROTOCOL.format(metrics='["srcc@scene", plcc]'))
-    done = bench.run(path, **scened)
+    done = bench.run_and_report(path, **scened)
     assert done.returncode == 0, done.stderr
     store = Store(bench.results)
     values = [record.value("srcc@scene") for record in store.records()]
@@ -87,7 +87,9 @@ def test_runs_done_before_are_judged_from_their_predictions(
     assert bench.run(bench.protocol(PROTOCOL.format(metrics="[srcc]")), **scened).returncode == 0
     store = Store(bench.results)
     assert "srcc@scene" not in next(store.records()).metrics["last"]
-    again = bench.run(bench.protocol(PROTOCOL.format(metrics='["srcc@scene"]')), **scened)
+    again = bench.run_and_report(
+        bench.protocol(PROTOCOL.format(metrics='["srcc@scene"]')), **scened
+    )
     assert "2 runs (2 done)" in again.stdout
     values = list(runs_table.load(Path(bench.results))["srcc@scene"])
     assert values == pytest.approx([by_hand(store, repeat) for repeat in (0, 1)])
