@@ -62,6 +62,8 @@ class RunExecutor:
     cuda_graphs: bool = False
     deterministic: bool = False
     keep: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    """Metrics of records besides `bench.metrics.METRICS`."""
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
     claims: Claims | None = None
@@ -338,6 +340,8 @@ class RunExecutor:
     def _record(self, sides: Sides, account: Account, trajectory: Trajectory) -> Record:
         from bench.metrics import METRICS
 
+        # Logistic fits take longer than small runs: only what the run reports has them.
+        reported, others = (*METRICS, *self.metrics), (*PLAIN, *self.metrics)
         spec = sides.spec
         side = sides.test(spec.tested)
         chosen = trajectory.chosen()
@@ -346,9 +350,8 @@ class RunExecutor:
             status="done",
             spec=spec,
             metrics={
-                # Logistic fits take longer than small runs: only what the run reports has them.
                 selection: side.judge(
-                    point.predictions, tuple(METRICS) if selection == spec.selection else PLAIN
+                    point.predictions, reported if selection == spec.selection else others
                 )
                 for selection, point in chosen.items()
             },
