@@ -30,6 +30,7 @@ from bench.util.errors import BenchError, StoreError
 AT_ONCE = 32
 """Images computed before their rows are written and those of other processes are read."""
 BOUND = 4.0
+FOLDER_NAME = "IQA_BENCH_FEATURE_FOLDER"
 BOUND_NAME = "IQA_BENCH_FEATURES"
 """Environment variable: gibibytes that all shelves may take; 0 keeps nothing on disk."""
 ROWS, ABOUT = "rows.bin", "about.json"
@@ -49,7 +50,9 @@ class ShelfInfo:
 
 
 def folder() -> Path:
-    """Where shelves lie, in the project's cache."""
+    """Where shelves lie: in the project's cache, unless `FOLDER_NAME` names another place."""
+    if given := os.environ.get(FOLDER_NAME):
+        return Path(given)
     # A method's process is given the folder, and need not import the readers of databases.
     from bench.data.datasets import cache_folder
 

@@ -49,7 +49,7 @@ def test_a_cheat_is_starved_or_found(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["frame_fit", "gc", "load", "disk"])
+@pytest.mark.parametrize("name", ["frame_fit", "gc", "load", "disk", "features"])
 def test_the_other_cheats_too(bench: Bench, name: str) -> None:
     code, text = audit(bench, f"cheat_{name}")
     assert code == 1, text
