@@ -118,6 +118,19 @@ def test_choosing_among_turned_features_is_choosing_among_the_features() -> None
     assert chosen(candidates, x, y, groups) is candidates[int(np.argmax(own))]
 
 
+def test_features_given_twice_move_a_score_alike() -> None:
+    """The rate of `linear_probe` is meant for 512 features: of more of them each weighs less."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 512))
+    y, groups = x[:, :5].sum(axis=1), [str(number) for number in range(40)]
+    answers = []
+    for rows in (x, np.hstack([x, x])):
+        method = build("linear_probe", epochs=5)
+        list(method.regress(rows, y, groups))
+        answers.append(respond(method.head, rows))
+    assert answers[0] == pytest.approx(answers[1], rel=1e-3, abs=1e-4)
+
+
 def test_a_regressor_on_other_features_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "head.safetensors"
     method = build("ridge", backbone="lite0", resize=64)
