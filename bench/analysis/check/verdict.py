@@ -161,9 +161,16 @@ def _judge(pairs: PairedRuns, sign: int, tolerance: float, confidence: float) ->
     from bench.stats import nadeau_bengio
 
     # A baseline file keeps six decimals: both sides are compared at those.
-    old, new = (np.round(side, baseline.DECIMALS) for side in (pairs.old, pairs.new))
+    with np.errstate(over="ignore", invalid="ignore"):
+        old, new = (np.round(side, baseline.DECIMALS) for side in (pairs.old, pairs.new))
     if len(old) < 2 or not pairs.n_pool or not pairs.n_test:
         return _cell(pairs, old, new, math.nan, math.nan, math.nan, *_not_compared(pairs))
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = bool(np.isfinite(new - old).all())
+    if not finite:
+        nothing = np.empty(0)
+        reason = "its values are too large to be subtracted"
+        return _cell(pairs, nothing, nothing, math.nan, math.nan, math.nan, "nothing", reason)
     test = nadeau_bengio(new - old, pairs.n_pool, pairs.n_test, confidence)
     low, high = test.low, test.high
     if math.isnan(low):  # every run changed by the same amount: there is no chance in it
