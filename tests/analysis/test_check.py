@@ -200,7 +200,7 @@ def test_a_renamed_protocol_is_still_paired(tmp_path: Path) -> None:
     FakeSweep(tmp_path / "b", protocol="renamed").write()
     assert check(tmp_path / "b", tmp_path / "a").exit_code == 0
     assert check(tmp_path / "b", tmp_path / "a", protocol="few_shot").exit_code == 3
-    with pytest.raises(UsageError, match="unknown protocol of .* 'few_shots'. Did you mean"):
+    with pytest.raises(UsageError, match=r"unknown protocol of .* 'few_shots'\. Did you mean"):
         check(tmp_path / "b", tmp_path / "a", protocol="few_shots")
 
 
