@@ -274,6 +274,14 @@ class Method(ABC):
         of the others, and the method must say so by `note_at_table`."""
         return 0.0
 
+    def own_parameters(self) -> int:
+        """How many numbers it has learnt outside torch (coefficients of a regression, say)."""
+        return 0
+
+    def tokens_per_image(self) -> float | None:
+        """What a language model's answers have taken so far; such a method is not timed."""
+        return None
+
     def forecast(self, images: int) -> str:
         """What predicting that many images will take, where `bench plan` should say so."""
         return ""

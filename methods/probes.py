@@ -85,6 +85,10 @@ class _Probe(Method):
         parts = [self.features.of(images, scale) for scale in self.settings.scales]
         return np.concatenate(parts, axis=1)
 
+    def own_parameters(self) -> int:
+        """The regressor's numbers."""
+        return sum(np.asarray(value).size for value in self.head.values())
+
     def save(self, path: Path) -> None:
         """Write the regressor, and whose features it is for."""
         from safetensors.numpy import save_file

@@ -24,6 +24,7 @@ from bench.metrics import metric as metric_of
 from bench.model.records import Record, budget_title
 from bench.protocol import Protocol
 from reports.drawing import Axis, series_marks
+from reports.html import costs
 from reports.html.charts import WIDE, line_chart
 from reports.html.site import Site, banner_of, texts
 from reports.sections import sections
@@ -108,6 +109,7 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
             (f"p{at}" for at, item in enumerate(site.comparisons) if item.protocol == protocol), ""
         ),
         "charts": _charts(protocol, summary),
+        "costs": costs.table(site, protocol),
         "gaps": _gaps(summary, protocol.metrics[0], places),
         "noise": _noise(summary, places),
         "noise_rule": RULE,
