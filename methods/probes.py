@@ -92,18 +92,21 @@ class _Probe(Method):
 
     def save(self, path: Path) -> None:
         """Write the regressor."""
-        from safetensors.numpy import save_file
+        import torch
 
-        save_file({name: np.atleast_1d(value) for name, value in self.head.items()}, path)
+        from methods.kit import checkpoints
+
+        head = {name: torch.tensor(np.atleast_1d(value)) for name, value in self.head.items()}
+        checkpoints.write(path, head)
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
-        from safetensors.numpy import load_file
+        from methods.kit import checkpoints
 
-        found = load_file(path)
+        found = checkpoints.read(path).tensors
         if "weights" not in found:
             raise BenchError(f"'{path}' holds no fitted {self.name}")
-        self.head = dict(found)
+        self.head = {name: value.numpy() for name, value in found.items()}
 
 
 class LinearProbeSettings(ProbeSettings):

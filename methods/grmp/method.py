@@ -106,11 +106,10 @@ class GRMP(Method):
         self._note_movement()
 
     def _note_movement(self) -> None:
-        moved = self.engine.moved
-        if moved < LEAST_MOVED:
-            self.notes.append(
-                f"pre-training moved its prompts by {moved:.2%} of their size: they are as good as "
-                "random (docs/grmp.md)"
+        if self.engine.moved < LEAST_MOVED:
+            self.note_at_table(
+                f"pre-training moved the prompts by less than {LEAST_MOVED:.0%} of their size: "
+                "they are as good as random"
             )
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
