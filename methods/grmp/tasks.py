@@ -57,12 +57,12 @@ class Task:
         """
         from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
-        groups = [str(name) for name in self.references]
-        grouped = by_reference and len(set(groups)) > 1
-        count = len(set(groups)) if grouped else len(self)
+        names = [str(name) for name in self.references]
+        grouped = by_reference and len(set(names)) > 1
+        count = len(set(names)) if grouped else len(self)
         kind = GroupShuffleSplit if grouped else ShuffleSplit
         draw = kind(1, test_size=_share(count, fraction), random_state=int(rng.integers(2**32)))
-        support, query = next(draw.split(np.zeros(len(self)), groups=groups))
+        support, query = next(draw.split(self.rows, groups=names if grouped else None))
         return self.part(np.sort(support)), self.part(np.sort(query))
 
 
