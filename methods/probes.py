@@ -76,10 +76,10 @@ class _Probe(Method):
         yield from self.regress((features - mean) / spread, np.asarray(train.scores, float), groups)
 
     def predict(self, images: Images) -> Scores:
-        """The regressor's answer on the training labels' scale, (n,); 0 before `fit`."""
-        features = self.embed(images)
+        """The regressor's answer on the training labels' scale, (n,). UsageError before `fit`."""
         if "weights" not in self.head:
-            return np.zeros(len(features))
+            raise self.unlearnt()
+        features = self.embed(images)
         return respond(self.head, (features - self.head["mean"]) / self.head["spread"])
 
     def embed(self, images: Images) -> Array:

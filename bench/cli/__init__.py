@@ -13,6 +13,7 @@ from bench.cli import data as cli_data
 from bench.cli import gmad as cli_gmad
 from bench.cli import options
 from bench.cli import results as cli_results
+from bench.cli import scoring as cli_scoring
 from bench.cli.data import DataRoot
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Benchmark blind image quality assessment, honestly.",
 )
 cli_data.register(app)
+cli_scoring.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
 cli_audit.register(app)
@@ -82,40 +84,6 @@ def report(
         exclude_contaminated=exclude_contaminated,
     )
     raise typer.Exit(code)
-
-
-@app.command()
-def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    method: Annotated[str, typer.Option(help="Method, with its argument where it takes one.")],
-    prompt: Annotated[
-        Path | None, typer.Option(help="CSV (image, score): the pairs that promptiqa scores by.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Fitted weights of the method; default: pre-trained ones.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("scores.csv"),
-    assignments: Assignments = None,
-    results: Results = Path("results"),
-    data_root: DataRoot = None,
-    device: Device = "auto",
-) -> None:
-    """Score your own images with a method; higher is better."""
-    from bench.cli import commands
-
-    raise typer.Exit(
-        commands.predict(
-            images,
-            method=method,
-            prompt=prompt,
-            weights=weights,
-            out=out,
-            assignments=assignments or [],
-            results=results,
-            data_roots=data_root or [],
-            device=device,
-        )
-    )
 
 
 @app.command()

@@ -89,41 +89,6 @@ def report(
     return FAILED if rendered.warnings else 0
 
 
-def predict(
-    images: Sequence[Path],
-    *,
-    method: str,
-    prompt: Path | None,
-    weights: Path | None,
-    out: Path,
-    assignments: Sequence[str],
-    results: Path,
-    data_roots: Sequence[Path],
-    device: str,
-) -> int:
-    """Score images to a CSV, and say where it is."""
-    from bench.data import datasets
-    from bench.data.data_cache import DataCache
-    from bench.protocol import Protocol
-    from bench.protocol.variants import choose, parse_assignments
-    from bench.runs.execute import predicting
-    from bench.util.environment import resolve_device
-
-    console = Console()
-    paths, left_out = predicting.expand(images)
-    for note in left_out:
-        console.print(f"left out of {note}", style="dim", markup=False, highlight=False)
-    chosen = choose(Protocol(name="predict"), [method], parse_assignments(assignments))
-    data_cache = DataCache(datasets.data_roots(list(data_roots) or None))
-    store = Store(results)
-    ready = predicting.ready(chosen[0], resolve_device(device), weights, store, data_cache)
-    if prompt is not None:
-        predicting.prompt(ready, prompt)
-    predicting.write_scores(out, paths, predicting.score(ready, paths))
-    console.print(f"{len(paths)} images scored by {method}: {out}", highlight=False, markup=False)
-    return 0
-
-
 def conform(method: str, assignments: Sequence[str]) -> int:
     """Ask a method about every rule of the contract, a line a rule; 1 where one is broken."""
     from bench import registry

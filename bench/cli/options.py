@@ -115,6 +115,14 @@ class Options:
         list[str] | None,
         typer.Option(help="Take stored runs of a method's older code, by its digest."),
     ] = None
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop when vision-language models have used so many tokens."),
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop when they have cost so much, by their files' prices."),
+    ] = None
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = (
         False
     )

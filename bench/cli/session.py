@@ -140,9 +140,16 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
     A zero-shot suite stays one.
     """
     if DEMO not in names:
-        return {"test": list(dict.fromkeys(names))}
-    learns = any(chosen.source_lists())
-    return {"train": [DEMO_SUITE[0]] if learns else [], "trainings": {}, "test": list(DEMO_SUITE)}
+        # What the option leaves may be too few sets for a mean: that is no error of the protocol.
+        return {
+            "test": list(dict.fromkeys(names)),
+            "split_tests": [name for name in chosen.split_tests if name in names],
+            "means": chosen.means if chosen.averages(chosen.means, names) else [],
+        }
+    tests: dict[str, Any] = {"trainings": {}, "test": list(DEMO_SUITE)}
+    if any(chosen.source_lists()):
+        return {**tests, "train": [DEMO_SUITE[0]], "split_tests": [DEMO_SUITE[-1]]}
+    return {**tests, "train": []}
 
 
 def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:

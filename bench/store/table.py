@@ -293,14 +293,15 @@ def pool_size(record: Record) -> int | None:
     training sets overlap less and so correlate less than full ones (measured by
     `python -m tools.simulate_training`, table in `docs/statistics.md`).
 
-    Across datasets every repeat tests all images of the target, for which no ratio corrects: then
-    it is the number of training images, and comparisons say that the test images were the same.
+    Every repeat tests all images of a database that is tested whole, for which no ratio corrects:
+    then it is the number of training images, and comparisons say that the test images were the
+    same.
     """
     test, spec = record.sizes.get("test"), record.spec
     if not test:
         return None
     used = record.sizes.get("train", 0) + record.sizes.get("val", 0)
-    if spec.task.train != spec.task.test:
+    if spec.side == "whole":
         return used or None
     fraction = spec.fit.split.test_fraction
     return max(used, math.floor(test * (1 - fraction) / fraction + 0.5))

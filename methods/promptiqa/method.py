@@ -21,6 +21,7 @@ from bench.api import (
     Pixels,
     Scores,
     UsageError,
+    fitted_on,
 )
 from bench.api import Settings as BaseSettings
 from methods.promptiqa.labels import CONSTANTS, model_labels, native
@@ -87,10 +88,16 @@ class PromptIQA(Method):
 
     def trained_on(self) -> tuple[str, ...]:
         """What the checkpoint has seen; corpora are not named, the harness keeps tests out."""
-        if self.settings.checkpoint is None:
+        checkpoint = self.settings.checkpoint
+        if checkpoint is None or fitted_on(checkpoint) is not None:  # which says so itself
             return ()
         seen = self.settings.checkpoint_sets
         return PAPER_SETS if seen is None else seen
+
+    def needs_fit(self) -> bool:
+        """Its pairs come from the labels; without prompts, pre-training on a mixture is enough."""
+        own = self.settings
+        return own.use_prompt or (own.checkpoint is None and not own.mixed)
 
     # -- pre-training ------------------------------------------------------------------------------
 

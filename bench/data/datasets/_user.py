@@ -44,7 +44,6 @@ class UserReader(DatasetReader):
         if self.entry.table is None:
             return self._listed(root)
         file = find_file(root, self.entry.table)
-        table = read_table(file, separator=self.entry.separator)
         named = {"image": self.entry.image}
         if self.info.labelled:
             named["score"] = self.entry.score
@@ -54,9 +53,7 @@ class UserReader(DatasetReader):
                 named[key] = column
         if self.entry.split is not None:
             named["official"] = self.entry.split
-        found = columns(table, file, named)
-        found["image"] = found["image"].astype(str).str.replace("\\", "/", regex=False)
-        return found
+        return columns(read_table(file, self.entry.separator), named)
 
     def _listed(self, root: Path) -> pd.DataFrame:
         """Every image file in the folder, by name."""

@@ -37,6 +37,27 @@ COLUMNS = (
 )
 
 
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What the parts of a split are called -> train, val or test."""
+
+
+def split_part(text: str, where: str) -> str:
+    """train, val or test, "" for none. Raises `DataError`, beginning with `where`, for the rest."""
+    if not text:
+        return ""
+    if (name := text.strip().lower()) not in PARTS:
+        raise DataError(f"{where}: '{text}' is no part of a split; expected train, val or test")
+    return PARTS[name]
+
+
 @dataclass(frozen=True)
 class Version:
     """One of several label sets of a database (`NAME@VERSION`)."""
@@ -121,6 +142,9 @@ class DatasetReader(ABC):
     """Paths under the database's folder; any of them shows that the folder is this database."""
     pristine: tuple[str, ...] = ()
     """Where under that folder the pristine image called {} in `reference` may lie."""
+    duplicates: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Names of images that are one picture, as the authors released them. Splits keep them on one
+    side; they never open images, and so the reader has to know."""
 
     @abstractmethod
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
@@ -165,19 +189,35 @@ class Dataset:
     """The folder under which the table's images are found (`DatasetReader.images`)."""
     table: pd.DataFrame
     """One row a sample, `COLUMNS`."""
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    """Names of images that are one picture."""
     orders: dict[Any, list[str]] = field(default_factory=dict, repr=False, compare=False)
     """Orders of names that splits have worked out (`bench.data.splits`)."""
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def strings(self, column: Literal["image", "group"]) -> npt.NDArray[np.str_]:
-        """(n,) texts of a column."""
-        return self._strings[column]
+    @cached_property
+    def names(self) -> npt.NDArray[np.str_]:
+        """(n,) names of the images."""
+        return self.table["image"].to_numpy(dtype=str)
 
     @cached_property
-    def _strings(self) -> dict[str, npt.NDArray[np.str_]]:
-        return {name: self.table[name].to_numpy(dtype=str) for name in ("image", "group")}
+    def units(self) -> npt.NDArray[np.str_]:
+        """(n,) what random splits keep whole: an image's group, which equal pictures share.
+
+        Groups that hold the same picture are one unit, called as the first of them by name.
+        """
+        groups = self.table["group"].to_numpy(dtype=str)
+        if not self.duplicates:
+            return groups
+        group_of = dict(zip(self.names.tolist(), groups.tolist(), strict=True))
+        units = groups.astype(object)
+        for same in self.duplicates:
+            joined = {units[self.names == name][0] for name in same if name in group_of}
+            if len(joined) > 1:
+                units[np.isin(units, list(joined))] = min(joined)
+        return units.astype(str)
 
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
@@ -233,6 +273,10 @@ def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
         table[column] = table[column].fillna("").astype(str)
     # A name is the same however its letters are composed, and so are digests and splits.
     table["image"] = table["image"].map(lambda name: unicodedata.normalize("NFC", name))
+    table["official"] = [
+        split_part(text, f"{info.spec}: {name}")
+        for text, name in zip(table["official"], table["image"], strict=True)
+    ]
     missing_group = table["group"] == ""
     fallback = table["reference"].where(table["reference"] != "", table["image"])
     table.loc[missing_group, "group"] = fallback[missing_group]

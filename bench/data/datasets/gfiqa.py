@@ -43,7 +43,7 @@ class Gfiqa(DatasetReader):
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 1."""
         file = find_file(root, *self.marks)
-        return first_two(read_table(file), file)
+        return first_two(read_table(file))
 
     def images(self, root: Path) -> Path:
         """`image`, or what is called alike."""

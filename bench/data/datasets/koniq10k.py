@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _SCORES = "koniq10k_scores_and_distributions.csv"
 _SETS = "koniq10k_distributions_sets.csv"
-_PARTS = {"training": "train", "validation": "val", "test": "test"}
 
 
 class Koniq10k(DatasetReader):
@@ -60,11 +59,11 @@ class Koniq10k(DatasetReader):
             named["score"] = "MOS_zscore" if version else "MOS"
         if not version:
             named["spread"] = "SD"
-        table = columns(read_table(file, separator=","), file, named)
+        table = columns(read_table(file), named)
         sets = within(root, _SETS)
         if sets is not None:
-            parts = columns(read_table(sets, ","), sets, {"image": "image_name", "set": "set"})
-            known = dict(zip(parts["image"], parts["set"].map(_PARTS), strict=True))
+            parts = columns(read_table(sets), {"image": "image_name", "set": "set"})
+            known = dict(zip(parts["image"], parts["set"], strict=True))
             if set(known) != set(table["image"]):
                 raise DataError(f"{root}: {file.name} and {_SETS} list different images")
             table["official"] = table["image"].map(known)

@@ -52,8 +52,7 @@ class Pipal(DatasetReader):
         if not files:
             raise DataError(f"{folder}: no A0001.txt and so on in it")
         parts = [
-            columns(read_table(file, ",", header=False), file, {"image": "0", "score": "1"})
-            for file in files
+            columns(read_table(file, header=False), {"image": "0", "score": "1"}) for file in files
         ]
         table = pd.concat(parts, ignore_index=True)
         pattern = r"(\w+?)_(\d\d)_(\d\d)\.bmp"

@@ -50,11 +50,11 @@ class Spaq(DatasetReader):
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 100; an image with several scene categories has them joined by '|'."""
         file = find_file(root, *self.marks)
-        table = columns(read_sheet(file), file, {"image": "Image name", "score": "MOS"})
+        table = columns(read_sheet(file), {"image": "Image name", "score": "MOS"})
         beside = next((found for name in _SCENES if (found := within(file.parent, name))), None)
         if beside is not None:
             wanted = {"image": "Image name", **{ours: theirs for theirs, ours in _scenes()}}
-            shares = columns(read_sheet(beside), beside, wanted)
+            shares = columns(read_sheet(beside), wanted)
             names = [ours for _, ours in _scenes()]
             scenes = {
                 row["image"]: "|".join(name for name in names if row[name])

@@ -44,6 +44,22 @@ class Unreadable(DataError):
         self.reason = reason
 
 
+def check_header(path: Path) -> None:
+    """Raise `Unreadable` for a file whose header says that it cannot be decoded; reads no pixel."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Unreadable(path.name, f"too large ({image.width} x {image.height} pixels)")
+    except FileNotFoundError:
+        raise Unreadable(path.name, "missing") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(path.name, "too large (more pixels than an image should have)") from None
+    except UnidentifiedImageError:
+        raise Unreadable(path.name, _not_an_image(path)) from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise Unreadable(path.name, _why(error)) from None
+
+
 def decode(path: Path, policy: ImagePolicy) -> Pixels:
     """Read one file as (H, W, 3) uint8 RGB under a size policy.
 

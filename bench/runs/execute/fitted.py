@@ -108,7 +108,9 @@ class LiveFit:
 
     def predict(self, test: EvalSet, selection: Selection) -> Trajectory:
         """One more test side, predicted by the state that counts."""
-        predictions = checked(self.method.name, test.images, self.method.predict(test.images))
+        method = self.method
+        found = method.predict(test.images)
+        predictions = checked(method.name, test.images, found, method.facts.may_miss)
         curve = [point.model_copy(update={"test": None}) for point in self.note.curve]
         point = EvaluatedEpoch(self.note.epoch, predictions, test.judge(predictions), None)
         return Trajectory(curve, [point], self.note.fit_seconds, only=selection)

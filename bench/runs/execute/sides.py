@@ -100,9 +100,10 @@ class Sides:
         return {dataset.info.spec: dataset.digest for dataset in used}
 
     def predictions(self, columns: dict[str, npt.NDArray[Any]]) -> pd.DataFrame:
-        """Image, quality and the given columns, a row a test image."""
+        """Image, quality and the given columns, a row a test image that has a score."""
         import pandas as pd
 
         dataset, rows, _ = self.tested(self.spec.tested)
         own = {"image": dataset.table["image"].iloc[rows].to_numpy()}
-        return pd.DataFrame({**own, "quality": dataset.quality[rows], **columns})
+        table = pd.DataFrame({**own, "quality": dataset.quality[rows], **columns})
+        return table[table["prediction"].notna()]

@@ -31,6 +31,8 @@ class Start:
     """Whether torch may use deterministic operations only."""
     scratch: Path | None = None
     """Where checkpoints of a long training go."""
+    replies: Path | None = None
+    """Where answers of a service are kept."""
     pretrained: Path | None = None
     """A pre-trained state to load."""
     labels: Mapping[str, float] = field(default_factory=dict)
@@ -59,6 +61,8 @@ class Facts:
     """How labels of corpora are scaled."""
     able: frozenset[str]
     """The kinds of things it can give for keeping (`bench.store.artifacts`)."""
+    may_miss: float
+    """Share of images that may stay without a score."""
     saves: bool
     """Whether its fitted state can be written and read again."""
 

@@ -149,6 +149,7 @@ class Planner:
             rows: dict[str, _Row] = {}
             for training in self.protocol.trainings_of_tasks():
                 row = rows.setdefault(training[0].train, _Row(chosen.on(training[0].train)))
+                self._refuse_unfitted(row.variant, training[0])
                 tasks = tuple(
                     task
                     for task in training
@@ -165,6 +166,13 @@ class Planner:
         plan = Plan(self.protocol, cells, pretrains, contaminated=left_out)
         plan.states = run_states(plan, store, retry_failed)
         return plan
+
+    def _refuse_unfitted(self, variant: Variant, task: Task) -> None:
+        if task.zero_shot and variant.build().needs_fit():
+            raise UsageError(
+                f"{variant.title} needs labels to learn from, and {self.protocol.name} gives none "
+                "(zero_shot, or an empty 'train'); leave it out with --methods"
+            )
 
     def _cell(self, variant: Variant, task: Task, fits: Sequence[FitSpec]) -> Cell:
         runs = []
@@ -281,7 +289,7 @@ class _Row:
 
 def contaminated(variant: Variant, task: Task, protocol: Protocol) -> bool:
     """Whether the weights a method starts from have seen labels that one of the repeats tests."""
-    seen, rule = variant.build().trained_on(), protocol.split_rule()
+    seen, rule = variant.build().seen(), protocol.split_rule()
     return any(saw_test_labels(seen, task, rule, repeat) for repeat in range(protocol.repeats))
 
 
