@@ -14,8 +14,6 @@ from torch import Tensor
 from bench.api import BenchError
 
 Scope = Literal["global", "per_tensor"]
-LARGE = 1e30
-"""Factors from here on could leave float32 where they multiply."""
 
 
 def quality_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -124,11 +122,10 @@ def _factor(dot: Tensor, square: Tensor, strength: float) -> Tensor:
 
 
 def _less(quality: Tensor, semantic: Tensor, factor: float) -> Tensor:
-    """quality - factor · semantic; a factor near the end of float32's range needs float64."""
+    """quality - factor · semantic, in float64: a factor can leave float32, and what is left of
+    parallel gradients is a small difference."""
     if not factor:
         return quality
-    if factor < LARGE:
-        return torch.sub(quality, semantic, alpha=factor)
     return (quality.double() - factor * semantic.double()).to(quality.dtype)
 
 
