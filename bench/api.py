@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,15 +47,18 @@ __all__ = [
     "OWN",
     "ArrayImages",
     "BenchError",
+    "ComputeRows",
     "Context",
     "DataError",
     "Epoch",
+    "Features",
     "ImagePolicy",
     "Images",
     "LabelledSet",
     "Method",
     "OutOfBudgetError",
     "Pixels",
+    "Rows",
     "Scores",
     "Settings",
     "StoreError",
@@ -80,6 +83,32 @@ BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LED
 file in which all processes of a command write down what they spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
+Rows = npt.NDArray[np.float32]
+"""Features, (n, d)."""
+ComputeRows = Callable[[list[int]], Rows]
+"""Positions of images -> their features, in that order."""
+
+
+class Features(Protocol):
+    """Features of images, computed where nobody has computed them before."""
+
+    def __call__(
+        self, owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+    ) -> Rows:
+        """The row of every image, (n, d), by the digests of their pixels (`Images.digest`).
+
+        Rows have to follow from the pixels and from `what` alone: the network, the identity of its
+        frozen weights, what is pooled, as plain JSON. `owner` is the module whose code computes
+        them (`__name__`); a digest of that code is part of the key. Nothing that was learnt from
+        labels may be kept so.
+        """
+
+
+def computed_anew(
+    owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+) -> Rows:
+    """`Features` that keep nothing."""
+    return compute(list(range(len(digests))))
 
 
 class Settings(BaseModel):
@@ -160,6 +189,8 @@ class Context:
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
+    features: Features = computed_anew
+    """Keeps features of frozen networks on disk, for all fits and methods."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """Labels by image name of the database that `Method.oracle_of` names; empty for all others."""
 
@@ -192,6 +223,11 @@ class Method(ABC):
     judges_images: ClassVar[bool] = True
     """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
     scores that are looked up."""
+    reads_images: ClassVar[bool] = True
+    """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
+    come as names: asking for the pixels of one is an error."""
+    pretrained_setting: ClassVar[str | None] = None
+    """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
@@ -238,11 +274,19 @@ class Method(ABC):
         of the others, and the method must say so by `note_at_table`."""
         return 0.0
 
+    def own_parameters(self) -> int:
+        """How many numbers it has learnt outside torch (coefficients of a regression, say)."""
+        return 0
+
+    def tokens_per_image(self) -> float | None:
+        """What a language model's answers have taken so far; such a method is not timed."""
+        return None
+
     def forecast(self, images: int) -> str:
         """What predicting that many images will take, where `bench plan` should say so."""
         return ""
 
-    def seen(self) -> tuple[str, ...]:
+    def all_trained_on(self) -> tuple[str, ...]:
         """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
@@ -275,6 +319,14 @@ class Method(ABC):
         For sanity rows alone: a method that asks must name the database in `trained_on` too.
         """
         return None
+
+    def downloads(self) -> tuple[str, ...]:
+        """Weights that it fetches by itself where they are not on the machine.
+
+        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        """
+        backbone = getattr(self.settings, "backbone", None)
+        return (f"backbone:{backbone}",) if backbone else ()
 
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 

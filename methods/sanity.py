@@ -26,6 +26,7 @@ class Constant(Method):
 
     name = "constant"
     judges_images = False
+    reads_images = False
 
     def predict(self, images: Images) -> Scores:
         """Zeros, (n,)."""
@@ -49,6 +50,7 @@ class LabelMean(Method):
 
     name = "label_mean"
     judges_images = False
+    reads_images = False
 
     def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__(settings, context)
@@ -99,6 +101,7 @@ class Oracle(Method):
 
     name = "oracle"
     judges_images = False
+    reads_images = False
     argument = "dataset"
     real_names = True
     Settings: ClassVar[type[OracleSettings]] = OracleSettings

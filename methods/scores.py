@@ -42,6 +42,10 @@ class ScoresSettings(Settings):
     table in the folder NAME, under the folder that IQA_BENCH_SCORES names ('scores' by default)."""
     file: Path | None = None
     """One table that stands somewhere else: CSV, TSV, XLSX or JSON."""
+    image_column: str = "image"
+    """The column that names the images."""
+    score_column: str = "score"
+    """The column of the scores, for tables that hold several methods'."""
     lower_better: bool = False
     """Turn the scores round."""
     trained_on: tuple[str, ...] = ()
@@ -85,6 +89,7 @@ class PrecomputedScores(Method):
 
     name = "scores"
     judges_images = False
+    reads_images = False
     argument = "name"
     real_names = True
     Settings: ClassVar[type[ScoresSettings]] = ScoresSettings
@@ -101,22 +106,27 @@ class PrecomputedScores(Method):
     def predict(self, images: Images) -> Scores:
         """The scores of the images by name, upwards, (n,)."""
         if self._parts is None:
-            self._parts = read(self.settings.files())
+            own = self.settings
+            self._parts = read(own.files(), own.image_column, own.score_column)
         part = _covering(self._parts, images.names, self.settings.name)
         scores = np.array([part[fold(name)] for name in images.names], dtype=np.float64)
         return -scores if self.settings.lower_better else scores
 
 
-def read(files: Sequence[Path]) -> Parts:
-    """All scores of the files. Raises `DataError` that names the file and the line."""
+def read(files: Sequence[Path], image: str = "image", score: str = "score") -> Parts:
+    """All scores of the files, in the columns of these names.
+
+    Raises `DataError` that names the file and the line.
+    """
     parts: Parts = defaultdict(dict)
     for file in files:
-        _read_one(read_table(file), parts)
+        _read_one(read_table(file), image, score, parts)
     return dict(parts)
 
 
-def _read_one(table: Table, parts: Parts) -> None:
-    images, scores = table.paths("image"), table.numbers("score", finite=True).tolist()
+def _read_one(table: Table, image_column: str, score_column: str, parts: Parts) -> None:
+    images = table.paths(image_column)
+    scores = table.numbers(score_column, finite=True).tolist()
     named = table.texts("dataset") if "dataset" in table else [""] * len(table)
     for row, (image, score) in enumerate(zip(images, scores, strict=True)):
         part = parts[named[row] or str(table.file)]

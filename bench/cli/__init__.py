@@ -17,7 +17,7 @@ from bench.cli import scoring as cli_scoring
 from bench.cli.data import DataRoot
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
-from bench.util.errors import BenchError, StoreError
+from bench.util.errors import BenchError, StoreError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,11 +45,44 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 def run(
     asked: Options,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Compute alone; `bench report` reports.")
+    ] = False,
 ) -> int:
     """Run a protocol: compute what is not done yet, then report."""
     from bench.cli import commands
 
-    return commands.plan(asked) if dry_run else commands.run(asked)
+    return commands.plan(asked) if dry_run else commands.run(asked, reports=not no_report)
+
+
+@app.command()
+def get(
+    protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")] = "",
+    methods: Annotated[options.Names, options.METHODS] = options.NONE,
+    datasets: Annotated[options.Names, options.DATASETS] = options.NONE,
+    assignments: Assignments = None,
+    data_root: DataRoot = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Data root to put databases into; default: the first one.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Method whose released checkpoint to get: grmp or promptiqa."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List, get nothing.")] = False,
+) -> None:
+    """Get all that a protocol needs: databases, corpora, backbones and other weights."""
+    from rich.console import Console
+
+    from bench.cli import fetching_all
+
+    if bool(weights) == bool(protocol):
+        raise UsageError("give a protocol, or --weights METHOD")
+    if weights:
+        raise typer.Exit(fetching_all.weights(weights, to, Console()))
+    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=data_root)
+    raise typer.Exit(fetching_all.protocol(asked, to, yes, dry_run, Console()))
 
 
 @app.command()
@@ -72,6 +105,13 @@ def report(
     ] = True,
     data_root: DataRoot = None,
     exclude_contaminated: Uncontaminated = False,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE: leave out rows that cost more. parameters, gmacs, ms, memory, "
+            "fit_seconds or tokens."
+        ),
+    ] = None,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench.cli import commands
@@ -82,6 +122,7 @@ def report(
         data_root or [],
         published=published,
         exclude_contaminated=exclude_contaminated,
+        limits=limit or (),
     )
     raise typer.Exit(code)
 

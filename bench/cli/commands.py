@@ -15,7 +15,7 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-def run(options: Options) -> int:
+def run(options: Options, *, reports: bool = True) -> int:
     """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
     user stopped it."""
     from bench.cli import session
@@ -30,12 +30,14 @@ def run(options: Options) -> int:
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )
         return INTERRUPTED
-    code = report(
-        options.results,
-        None,
-        options.data_root or (),
-        exclude_contaminated=options.exclude_contaminated,
-    )
+    code = 0
+    if reports:
+        code = report(
+            options.results,
+            None,
+            options.data_root or (),
+            exclude_contaminated=options.exclude_contaminated,
+        )
     if finished.failed:
         console.print(
             f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
@@ -44,7 +46,7 @@ def run(options: Options) -> int:
             highlight=False,
         )
         return FAILED
-    return FAILED if finished.errors else code
+    return FAILED if finished.errors or finished.plan.without_weights else code
 
 
 def plan(options: Options) -> int:
@@ -63,8 +65,10 @@ def report(
     *,
     published: bool = True,
     exclude_contaminated: bool = False,
+    limits: Sequence[str] = (),
 ) -> int:
     """Render everything from the store. 1 where sanity rows show the table to be wrong."""
+    from bench.analysis.costs import Limits
     from reports.render import render
     from reports.terminal import leaderboard
 
@@ -77,6 +81,7 @@ def report(
         data_roots,
         published=published,
         exclude_contaminated=exclude_contaminated,
+        limits=Limits.parse(limits),
     )
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:

@@ -134,7 +134,7 @@ def _seen(text: str, cls: type[Method]) -> list[str]:
     if needed - ({cls.argument} if given else set()):
         return []
     cls, settings = registry.settings_for(text, {})
-    seen = [entry_title(entry) for entry in cls(settings, Context()).seen()]
+    seen = [entry_title(entry) for entry in cls(settings, Context()).all_trained_on()]
     return ["", f"its weights have seen the labels of {', '.join(seen)}"] if seen else []
 
 

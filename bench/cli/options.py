@@ -49,15 +49,17 @@ def _names(text: str) -> Any:
     return typer.Option(help=text, parser=Names.parse, metavar="NAMES", show_default=False)
 
 
+METHODS = _names("Methods, comma-separated.")
+DATASETS = _names("Datasets or TRAIN:TEST pairs, comma-separated; demo: rendered ones.")
+
+
 @dataclass(frozen=True)
 class Options:
     """What `bench run` and `bench plan` are asked for."""
 
     protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")]
-    methods: Annotated[Names, _names("Methods, comma-separated.")] = NONE
-    datasets: Annotated[
-        Names, _names("Datasets or TRAIN:TEST pairs, comma-separated; demo: rendered ones.")
-    ] = NONE
+    methods: Annotated[Names, METHODS] = NONE
+    datasets: Annotated[Names, DATASETS] = NONE
     repeats: Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")] = None
     seed: Annotated[int | None, typer.Option(help="Seed of the splits.")] = None
     assignments: Annotated[
@@ -127,6 +129,13 @@ class Options:
         False
     )
     exclude_contaminated: Uncontaminated = False
+    available: Annotated[
+        bool,
+        typer.Option(
+            "--available",
+            help="Leave out what needs databases that are not on this machine, and say so.",
+        ),
+    ] = False
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:

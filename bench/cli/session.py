@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import protocol as protocols
-from bench.api import OWN
 from bench.cli.options import Options
 from bench.data import datasets
 from bench.data.data_cache import DataCache
-from bench.data.images.files import find_files
 from bench.protocol import DEMO, DEMO_SUITE, Protocol, checks
 from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
 from bench.runs import dispatch
@@ -22,7 +19,7 @@ from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.supervise import Outcome
 from bench.runs.dispatch.sweep import Sweep
-from bench.runs.plan import STATES, Plan, Planner, contaminated
+from bench.runs.plan import STATES, Plan, Planner, needs
 from bench.store import Store, manifest
 from bench.util.environment import resolve_device
 from bench.util.errors import DataError, UsageError
@@ -48,13 +45,25 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     """
     executors.check(options)
     roots = list(datasets.data_roots(options.data_root))
-    chosen, variants = resolve(options, roots)
+    chosen, asked = resolve(options, roots)
+    variants, without_weights = _with_weights(asked)
     data_cache = DataCache(roots)
-    _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), data_cache)
+    cells = needs.needs(chosen, variants, options.exclude_contaminated)
+    lacking = needs.lacks(cells, data_cache)
+    unmet = {(cell.variant.title, cell.task): lacking.why_not(cell) for cell in cells}
+    if not options.available or all(unmet.values()):
+        _refuse_missing(chosen, lacking, cells)
     store = Store(options.results)
     planner = Planner(chosen, data_cache, options.accept_code or ())
-    plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
-    if plan.contaminated and not plan.cells:
+    plan = planner.plan(
+        variants,
+        store,
+        options.retry_failed,
+        options.exclude_contaminated,
+        lambda variant, task: unmet.get((variant.title, task), ""),
+    )
+    plan.without_weights = without_weights
+    if plan.omitted and not plan.cells:
         raise UsageError(
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
             "dataset it is tested on"
@@ -152,45 +161,36 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
     return {**tests, "train": []}
 
 
-def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:
-    """The databases that the cells to run read, each once."""
-    wanted = dict.fromkeys(() if uncontaminated else chosen.specs())
-    for variant, task in itertools.product(variants, chosen.tasks()):
-        here = variant.on(task.train)
-        if uncontaminated and contaminated(here, task, chosen):
-            continue
-        names = (*task.sources, task.test, *here.build().corpora())
-        wanted.update(dict.fromkeys(name for name in names if name != OWN))
-    return list(wanted)
+def _with_weights(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]]:
+    """The rows whose backbone's weights file is here, and a line for each other one.
 
-
-def _refuse_missing(chosen: Protocol, wanted: Sequence[str], data_cache: DataCache) -> None:
-    """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
-    absent = datasets.missing(wanted, data_cache.data_roots)
-    problems = [datasets.describe_missing(absent)] if absent else []
-    gone = {item.spec for item in absent}
-    problems += filter(
-        None, (_missing_images(name, data_cache) for name in wanted if name not in gone)
-    )
-    if problems:
-        problems.append(
-            f"To try the protocol without any of them: bench run {chosen.name} "
-            f"--datasets {DEMO} --set backbone=tiny"
-        )
+    Raises `DataError` where no row is left.
+    """
+    present, problems = [], []
+    for variant in variants:
+        try:
+            variant.weights()
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            present.append(variant)
+    if problems and not present:
         raise DataError("\n".join(problems))
+    return present, problems
 
 
-def _missing_images(name: str, data_cache: DataCache) -> str:
-    dataset = data_cache.dataset(name)
-    images = list(dataset.table["image"])
-    files = find_files(dataset.root, images)
-    gone = [image for image, file in zip(images, files, strict=True) if file is None]
-    if not gone:
-        return ""
-    return (
-        f"{name}: {len(gone):,} of {len(images):,} image files are missing under {dataset.root}, "
-        f"e.g. {gone[0]}; get them from {dataset.info.homepage or 'where the table came from'}"
-    )
+def _refuse_missing(chosen: Protocol, lacking: needs.Lacks, cells: list[needs.CellNeeds]) -> None:
+    """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
+    if not lacking:
+        return
+    lines = [
+        *needs.explain(lacking, cells),
+        f"Get what is to be had: bench get {chosen.name} (--dry-run lists sizes only).",
+        "Run what does without: --available.",
+        f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
+        "--set backbone=tiny",
+    ]
+    raise DataError("\n".join(lines))
 
 
 def _announce(console: Console, plan: Plan, store: Store) -> None:
@@ -200,6 +200,8 @@ def _announce(console: Console, plan: Plan, store: Store) -> None:
     console.print(text, markup=False, highlight=False)
     for line in [*plan.left_out(), *plan.older_code(store)]:
         console.print(line, markup=False, highlight=False)
+    for line in plan.without_weights:
+        console.print(f"cannot run: {line}", markup=False, highlight=False, style="red")
     for problem in store.problems:
         console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
 

@@ -111,7 +111,7 @@ class ExportedSplit:
 
 def status(roots: Roots = None) -> list[DatasetStatus]:
     """Every known database: where it lies and how complete it is. Renders and decodes nothing."""
-    return [_status(name, roots) for name in datasets.names(roots)]
+    return [status_of(name, roots) for name in datasets.names(roots)]
 
 
 def verify(spec: str, roots: Roots = None, progress: Progress | None = None) -> Verification:
@@ -175,7 +175,8 @@ def export_splits(
     return written
 
 
-def _status(name: str, roots: Roots) -> DatasetStatus:
+def status_of(name: str, roots: Roots = None) -> DatasetStatus:
+    """One database: where it lies and how complete it is. Raises `UsageError` for no name."""
     from bench.data.images.files import find_files
 
     described = datasets.info(name, roots)

@@ -80,13 +80,43 @@ def read_note(path: Path) -> WeightsNote | None:
     return _noted(path, status.st_size, status.st_mtime_ns)
 
 
+class SeenNote(StrictModel):
+    """What `bench get --weights` writes beside a released checkpoint, as FILE.seen.json."""
+
+    url: str
+    bytes: int
+    """The file's size: with another one the note is of another file."""
+    sha256: str
+    checked: str
+    """What its digest was compared with, in words."""
+    seen: tuple[str, ...]
+    """Databases whose labels it has seen."""
+
+    @staticmethod
+    def place(path: Path) -> Path:
+        """Where the note of a checkpoint lies."""
+        return path.with_name(f"{path.name}.seen.json")
+
+
 def fitted_on(path: Path) -> tuple[str, ...] | None:
-    """The databases whose labels a file of `bench fit` has seen; None for any other file."""
+    """The databases whose labels a file of weights has seen; None where neither it nor a note says.
+
+    It is a file of `bench fit`, or one that `bench get --weights` has brought.
+    """
     try:
         note = read_note(path)
     except ValueError:
         return None
-    return None if note is None else note.trained_on
+    return _seen(path) if note is None else note.trained_on
+
+
+def _seen(path: Path) -> tuple[str, ...] | None:
+    try:
+        text = SeenNote.place(path).read_text(encoding="utf-8")
+        note = SeenNote.model_validate_json(text)
+        return note.seen if note.bytes == path.stat().st_size else None
+    except (OSError, ValueError):
+        return None
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bench.util.errors import DataError
+
 Pixels = npt.NDArray[np.uint8]
 Indices = Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -122,6 +124,31 @@ class ImageSequence:
                 f"{images[0].shape}, '{self.names[int(indices[first])]}' {images[first].shape}"
             )
         return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
+
+
+class NamedImages(ImageSequence):
+    """Images of which only the names are at hand, for methods that look at no pixels."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    def __getitem__(self, index: int, /) -> Pixels:
+        raise DataError(
+            f"'{self.names[index]}' was asked for its pixels by a method that says that it reads "
+            "none (reads_images = False)"
+        )
+
+    def subset(self, indices: Indices) -> NamedImages:
+        """The images at `indices`, in that order."""
+        return NamedImages([self.names[int(index)] for index in indices])
+
+    def digest(self, index: int) -> str:
+        """SHA-256 over the name, which stands for the pixels."""
+        return hashlib.sha256(self.names[index].encode()).hexdigest()
+
+    def renamed(self, names: Sequence[str]) -> NamedImages:
+        """The same images under other names."""
+        return NamedImages(names)
 
 
 class ArrayImages(ImageSequence):

@@ -77,7 +77,7 @@ class Table:
         return f"{self.file}{mark}{self.lines[row]}"
 
     def __contains__(self, name: str) -> bool:
-        return any(fold(name) == fold(other) for other in self.names)
+        return any(_header(name) == _header(other) for other in self.names)
 
     def cells(self, name: str) -> list[Any]:
         """A column as it is. Raises `DataError` where it is not there, or there twice."""
@@ -117,7 +117,8 @@ class Table:
         return replace(self, names=tuple(map(str, range(len(self.names)))))
 
     def _place(self, name: str) -> int:
-        found = [at for at, other in enumerate(self.names) if fold(other) == fold(name)]
+        wanted = _header(name)
+        found = [at for at, other in enumerate(self.names) if _header(other) == wanted]
         if len(found) > 1:
             shown = " and ".join(f"'{self.names[at]}'" for at in found)
             raise DataError(
@@ -281,6 +282,11 @@ def _separator(text: str) -> str:
     first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
     best = max(_GUESSED, key=first.count)
     return best if best in first else ","
+
+
+def _header(name: str) -> str:
+    """A header as it counts: without case, runs of blanks as one."""
+    return " ".join(fold(name).split())
 
 
 def _clean(cell: Any) -> Any:

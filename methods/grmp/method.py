@@ -36,6 +36,7 @@ class GRMP(Method):
     """GRMP-IQA: meta-learned CLIP prompts, fine-tuned under gradient regulation."""
 
     name = "grmp"
+    pretrained_setting = "weights"
     Settings: ClassVar[type[GrmpSettings]] = GrmpSettings
     settings: GrmpSettings
 
@@ -91,7 +92,7 @@ class GRMP(Method):
         own = self.settings
         if own.weights is None:
             return self.corpora()
-        # A file of `bench fit` says so itself (`seen`).
+        # A file of `bench fit` says so itself (`all_trained_on`).
         return own.weights_trained_on if fitted_on(own.weights) is None else ()
 
     def needs_fit(self) -> bool:

@@ -26,7 +26,7 @@ from bench.api import (
 from bench.api import Settings as BaseSettings
 from methods.promptiqa.labels import CONSTANTS, model_labels, native
 from methods.promptiqa.prompts import perturb, select
-from methods.promptiqa.recipes import PAPER_SETS
+from methods.promptiqa.recipes import PAPER_SETS, VIT
 from methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class PromptIQA(Method):
     """PromptIQA (ECCV 2024): image-score pairs as a prompt, no training on the target."""
 
     name: ClassVar[str] = "promptiqa"
+    pretrained_setting = "checkpoint"
     Settings: ClassVar[type[BaseSettings]] = PromptIQASettings
     settings: PromptIQASettings
 
@@ -98,6 +99,14 @@ class PromptIQA(Method):
         """Its pairs come from the labels; without prompts, pre-training on a mixture is enough."""
         own = self.settings
         return own.use_prompt or (own.checkpoint is None and not own.mixed)
+
+    def downloads(self) -> tuple[str, ...]:
+        """ImageNet weights of the encoder, where training starts from timm's."""
+        own = self.settings
+        if own.backbone is not None:
+            return super().downloads()
+        started = own.checkpoint is None and own.encoder_weights is None
+        return (f"backbone:timm:{VIT}",) if started else ()
 
     # -- pre-training ------------------------------------------------------------------------------
 

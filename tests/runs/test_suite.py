@@ -56,7 +56,7 @@ def test_each_repeat_learns_once_for_all_tests(bench: Bench) -> None:
 
 def test_means_are_of_each_split_and_keep_seen_and_unseen_apart(bench: Bench) -> None:
     path = bench.protocol(SUITE)
-    assert bench.run(path).returncode == 0
+    assert bench.run_and_report(path).returncode == 0
     by_test = {row["test"]: row for row in summary(bench)}
     # One own and one unseen set: neither group has a mean, both together have one.
     assert set(by_test) == {"toy", "toy2", "mean_all", "mean_by_images_all"}
@@ -160,7 +160,7 @@ def test_trainings_that_have_not_seen_a_database_share_its_pool(bench: Bench) ->
 def test_databases_that_are_learnt_together_are_pooled(bench: Bench) -> None:
     text = "train: [toy, toy2]\ntest: [toy, toy2]\nmeans: [plain]\nrepeats: 2\n"
     path = bench.protocol(text + "sampling: balanced\nmethods: [toy_linear]\n")
-    assert bench.run(path).returncode == 0
+    assert bench.run_and_report(path).returncode == 0
     assert {r.sizes["train"] for r in records(bench)} == {48 + 32}
     assert {row["test"] for row in summary(bench)} == {"toy", "toy2", "mean_own"}
 

@@ -121,6 +121,9 @@ class ToyPretrained(ToyLinear):
     class Settings(LinearSettings):
         corpus: str = "toy"
 
+    def needs_fit(self):
+        return False  # its pre-training is enough to predict by
+
     def corpora(self):
         return (self.settings.corpus,)
 

@@ -15,13 +15,23 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.datasets._places import folders, plain, within
+from bench.metrics import GROUPS
 from bench.util.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Label = Literal["mos", "dmos", "none"]
-Kind = Literal["authentic", "synthetic", "ai-generated", "face", "underwater", "unlabelled", "user"]
+Kind = Literal[
+    "authentic",
+    "synthetic",
+    "ai-generated",
+    "graphics",
+    "face",
+    "underwater",
+    "unlabelled",
+    "user",
+]
 
 COLUMNS = (
     "image",  # path under the root with forward slashes; names the sample, unique
@@ -72,6 +82,8 @@ class Version:
     """Number of samples."""
     published: tuple[float, float] | None = None
     """Lowest and highest score in the release, where known."""
+    attributes: tuple[str, ...] = ()
+    """As in `DatasetInfo`, of these labels."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,8 @@ class DatasetInfo:
     """The label version in use, "" for the default."""
     versions: dict[str, Version] = field(default_factory=dict)
     """Other label versions that `NAME@VERSION` selects."""
+    attributes: tuple[str, ...] = ()
+    """Columns of numbers that the authors give besides (blur, brightness); after `COLUMNS`."""
     standard: str = ""
     """What the default label version is called, where it has a name: `NAME@STANDARD` is `NAME`."""
 
@@ -121,6 +135,7 @@ class DatasetInfo:
             high=other.high,
             size=other.size,
             published=other.published,
+            attributes=other.attributes,
         )
 
     @property
@@ -188,7 +203,7 @@ class Dataset:
     root: Path
     """The folder under which the table's images are found (`DatasetReader.images`)."""
     table: pd.DataFrame
-    """One row a sample, `COLUMNS`."""
+    """One row a sample: `COLUMNS`, then the attributes that the description names."""
     duplicates: tuple[tuple[str, ...], ...] = ()
     """Names of images that are one picture."""
     orders: dict[Any, list[str]] = field(default_factory=dict, repr=False, compare=False)
@@ -218,6 +233,17 @@ class Dataset:
             if len(joined) > 1:
                 units[np.isin(units, list(joined))] = min(joined)
         return units.astype(str)
+
+    @cached_property
+    def groupings(self) -> dict[str, npt.NDArray[np.str_]]:
+        """Column of `bench.metrics.GROUPS` -> (n,) texts, of those that put images together."""
+        columns = {name: self.table[name].to_numpy(dtype=str) for name in GROUPS}
+        named = {name: texts[texts != ""] for name, texts in columns.items()}
+        return {
+            name: texts
+            for name, texts in columns.items()
+            if len(set(named[name])) < len(named[name])
+        }
 
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
@@ -263,11 +289,12 @@ def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
     the root, and empty tables.
     """
     table = table.copy()
-    for column in COLUMNS:
+    numbers = ("score", "spread", "raters", "level", *info.attributes)
+    for column in (*COLUMNS, *info.attributes):
         if column not in table:
-            numeric = column in ("score", "spread", "raters", "level")
+            numeric = column in numbers
             table[column] = np.nan if numeric else ""
-    for column in ("score", "spread", "raters", "level"):
+    for column in numbers:
         table[column] = table[column].astype(float)
     for column in ("image", "reference", "group", "distortion", "scene", "official"):
         table[column] = table[column].fillna("").astype(str)
@@ -281,7 +308,7 @@ def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
     fallback = table["reference"].where(table["reference"] != "", table["image"])
     table.loc[missing_group, "group"] = fallback[missing_group]
     _refuse(table, info)
-    return table[list(COLUMNS)].reset_index(drop=True)
+    return table[[*COLUMNS, *info.attributes]].reset_index(drop=True)
 
 
 def _refuse(table: pd.DataFrame, info: DatasetInfo) -> None:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Gfiqa(DatasetReader):
-    """A table whose first two columns are file name and MOS.
+    """`mos_val_rating.csv`: img_name, mos. Other tables in use have both in their first columns.
 
-    The name of the table in the authors' own archive is not evidenced, so several are tried.
+    The archive has variances and raw ratings too. What their column is called is not evidenced: one
+    called var or variance in the same table is taken for the variance over raters.
     """
 
     info = DatasetInfo(
@@ -31,11 +32,12 @@ class Gfiqa(DatasetReader):
         citation="S. Su et al., Going the Extra Mile in Face Image Quality Assessment: A Novel "
         "Database and Model, IEEE Transactions on Multimedia, 2023",
         folders=("gfiqa20k", "gfiqa-20k", "gfiqa", "GFIQA_20k"),
+        spread_kind="variance",
     )
     marks = (
+        "mos_val_rating.csv",
         "mos.csv",
         "mos_rating.csv",
-        "mos_val_rating.csv",
         "GFIQA_20k.csv",
         "meta_info_GFIQADataset.csv",
     )
@@ -43,7 +45,12 @@ class Gfiqa(DatasetReader):
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 1."""
         file = find_file(root, *self.marks)
-        return first_two(read_table(file))
+        listed = read_table(file)
+        table = first_two(listed)
+        name = next((name for name in ("var", "variance") if name in listed), None)
+        if name is not None:
+            table["spread"] = listed.numbers(name)
+        return table
 
     def images(self, root: Path) -> Path:
         """`image`, or what is called alike."""

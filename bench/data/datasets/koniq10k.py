@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SCORES = "koniq10k_scores_and_distributions.csv"
 _SETS = "koniq10k_distributions_sets.csv"
+_PLUSPLUS = ("koniqplusplus.csv", "koniq++database.csv")
+_DEFECTS = ("artifacts", "blur", "contrast", "colors", "other")
 
 
 class Koniq10k(DatasetReader):
@@ -40,19 +42,31 @@ class Koniq10k(DatasetReader):
             "100": Version(
                 "MOS of koniq10k_distributions_sets.csv", "mos", 0, 100, 10073, (3.91, 88.39)
             ),
+            "plusplus": Version(
+                "KonIQ++: judged anew, with shares of raters who saw each defect (Su et al., 2021)",
+                "mos",
+                1,
+                5,
+                10073,
+                attributes=_DEFECTS,
+            ),
         },
         standard="5",
     )
-    marks = (_SCORES, _SETS)
+    marks = (_SCORES, _SETS, *_PLUSPLUS)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
-        """MOS from 1 to 5 (default), or from 0 to 100 in either table's column.
+        """MOS from 1 to 5 (default), from 0 to 100 in either table's column, or of KonIQ++.
 
         The spread is that of the ratings from 1 to 5, so the other scales have none. The official
         split is given where the second table is there.
         """
         named = {"image": "image_name", "raters": "c_total"}
-        if version == "100":
+        if version == "plusplus":
+            file = find_file(root, *_PLUSPLUS)
+            named = {"image": "filename", "score": "qmos", "spread": "sd", "raters": "votes"}
+            named |= {name: name for name in _DEFECTS}
+        elif version == "100":
             file, named["score"] = find_file(root, _SETS), "MOS"
         else:
             file = find_file(root, _SCORES)

@@ -20,8 +20,10 @@ _LISTS = ("pipal22_train.txt",)
 class Pipal(DatasetReader):
     """`Train_Label/A0001.txt` and so on: lines 'A0001_00_00.bmp,1520.0648', an Elo rating.
 
-    Images are found in whichever of the `Distortion_*` folders they were unpacked to. What the
-    number in the middle of a name stands for is the authors' type of distortion, unnamed here.
+    Images are found in whichever of the `Distortion_*` folders they were unpacked to. In a name
+    like A0001_03_12 the author calls 03 the class of distortion and 12 the type within it, and
+    points to Table 10 of arXiv 2011.15002 (HaomingCai/PIPAL-dataset, issue 13). Which number is
+    which class there is not evidenced, so that `distortion` is the number.
     """
 
     info = DatasetInfo(

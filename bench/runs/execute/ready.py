@@ -86,7 +86,7 @@ class Ready:
 
     def remarks(self) -> list[str]:
         """What to know of the weights: what they have seen, and where they may not fit."""
-        seen = self.note.trained_on if self.note else self.variant.build().seen()
+        seen = self.note.trained_on if self.note else self.variant.build().all_trained_on()
         lines = [f"trained on {', '.join(seen)}"] if seen else []
         if self.weights is not None and self.note is None:
             lines.append(f"'{self.weights}' does not say what it was trained on")

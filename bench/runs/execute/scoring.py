@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bench.api import BenchError, Images, Method, StoreError, UsageError
+from bench.api import BenchError, DataError, Images, Method, StoreError, UsageError
 from bench.data.images.decode import Unreadable, check_header, decode
 from bench.model.identity import digest
 from bench.model.images import ArrayImages, Pixels
@@ -103,7 +103,8 @@ class Scoring:
             found = self._one_by_one(paths, images)
             if not found and not self.scores:
                 kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
-                raise BenchError(f"{self.method.name} scores no image: {kind}{error}") from error
+                refusal = DataError if isinstance(error, DataError) else BenchError
+                raise refusal(f"{self.method.name} scores no image: {kind}{error}") from error
         self.scores.update(found)
         lines = (json.dumps([*_key(path), score]) for path, score in found.items())
         with writing(self.partial):

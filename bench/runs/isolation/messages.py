@@ -35,6 +35,10 @@ class Start:
     """Where answers of a service are kept."""
     pretrained: Path | None = None
     """A pre-trained state to load."""
+    features: Path | None = None
+    """Where features of frozen networks are kept for all fits; None: nowhere."""
+    feature_bytes: int = 0
+    """How much may lie there."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """An oracle's labels by image name; empty for every other method."""
 
@@ -53,6 +57,8 @@ class Facts:
     """Whether it has a `fit`."""
     real_names: bool
     """Whether it is given the images' own names."""
+    reads_images: bool
+    """Whether it is given pixels."""
     oracle_of: str | None
     """The database whose labels it is given, for the oracle alone."""
     corpora: tuple[str, ...]
