@@ -212,8 +212,9 @@ def _pool(
         return none, none, everything
     if scheme == "official":
         return _official(dataset)
-    if scheme not in SCHEMES:
-        raise unknown("split scheme", scheme, SCHEMES)
+    if scheme not in SCHEMES and folder is None:
+        named = "a name under 'splits:' in iqa-data.yaml"
+        raise unknown("split scheme", scheme, (*SCHEMES, named))
     from bench.data.splits import sources as split_sources
 
     return split_sources.read(dataset, scheme, draw.repeat, draw.seed, folder, labels)
