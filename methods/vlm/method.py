@@ -95,8 +95,8 @@ class VisionLanguageModel(Method):
         total = requests * (question + shown + own.decoding.max_tokens)
         return (
             f"at most {requests:,} requests to {own.server.url}, about {total:,} tokens: "
-            f"{question} of the question, {shown} of images ({width} x {size} pixels, a token for {TOKEN} x "
-            f"{TOKEN}; models differ), and an answer of at most {own.decoding.max_tokens}"
+            f"{question} of the question, {shown} of images ({width} x {size} pixels, a "
+            f"token for {TOKEN} x {TOKEN}; models differ), and an answer of at most {own.decoding.max_tokens}"
         )
 
     def predict(self, images: Images) -> Scores:
