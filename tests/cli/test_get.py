@@ -121,7 +121,7 @@ def test_a_checkpoint_comes_with_what_it_has_seen(bench: Bench, site: Site) -> N
     assert "grmp: there already" in again.stdout
     # The note speaks for the method, whatever the default of its setting is ...
     cls, settings = registry.settings_for("grmp", {"weights": path, "weights_trained_on": "spaq"})
-    assert cls(settings, Context()).seen() == ("tid2013", "kadid10k", "livec")
+    assert cls(settings, Context()).all_trained_on() == ("tid2013", "kadid10k", "livec")
     # ... and for this file alone.
     path.write_bytes(b"another")
     assert fitted_on(path) is None

@@ -175,6 +175,13 @@ def how_to_apply(name: str) -> str:
     return f"{of_database(name).apply}: {page}" if page else of_database(name).apply
 
 
+def in_a_line(name: str) -> str:
+    """How a database is to be had: the command, or how to apply."""
+    listed = of_database(name)
+    kinds = [f"{one.origin}, {published_size(one.files)}" for one in listed.sources]
+    return f"bench data get {name} ({'; '.join(kinds)})" if kinds else how_to_apply(name)
+
+
 def published_size(files: tuple[SourceFile, ...]) -> str:
     """The published sizes of some files together, e.g. '6.35 GB'; 'unknown size' without any."""
     known_sizes = [one.rough_size for one in files if one.rough_size]

@@ -326,6 +326,8 @@ def test_the_list_is_sound() -> None:
             assert all(file.name and (file.url or file.hub) for file in source.files)
     missing = set(datasets.names()) - set(known.databases)
     assert all(name.startswith("demo_") for name in missing & set(datasets.names()))
+    assert "bench data get csiq (mirror, 379 MB)" in run_cli("describe", "csiq").stdout
+    assert "get       no direct link is known" in run_cli("describe", "bid").stdout
     for name in ("bid", "uwiqa", "waterloo"):
         with pytest.raises(DataError, match=f"bench data get {name} --from FILE"):
             place.order(name, Path("root"))
