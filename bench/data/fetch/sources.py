@@ -104,6 +104,8 @@ class DatabaseSources(StrictModel):
 
     asks: tuple[str, ...] = ()
     """What its terms ask for beside its licence's line."""
+    note: str = ""
+    """What to know before getting it."""
     apply: str = ""
     """How to get it where no address is known."""
     sources: tuple[Source, ...] = ()
