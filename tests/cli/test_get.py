@@ -13,7 +13,8 @@ from bench.api import Context
 from bench.data import tools
 from bench.data.fetch import sources
 from bench.model.fitted import SeenNote, fitted_on
-from bench.runs.plan.weights import weights_of
+from bench.runs.plan.weights import ModelWeights, weights_of
+from bench.util.errors import BenchError
 from methods.promptiqa.recipes import PAPER_SETS
 from tests.conftest import Bench
 from tests.data.fetch import world
@@ -165,3 +166,14 @@ def test_backbones_are_fetched_where_their_libraries_look(site: Site) -> None:
     for name in ("tiny", "lite0", "ViT-B-16:random", "ViT-B-16:/some/file.pt"):
         assert hub_file(name) is None
     assert weights_of([]) == {}
+
+
+def test_a_model_that_runs_here_is_listed_and_not_taken_for_there(
+    site: Site, tmp_path: Path
+) -> None:
+    item = ModelWeights("someone/model@abc")
+    assert (item.title, item.where) == ("hub:someone/model@abc", "someone/model")
+    assert not item.here
+    assert item.size() is None
+    with pytest.raises(BenchError, match="someone/model could not be fetched"):
+        item.fetch()
