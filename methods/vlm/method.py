@@ -65,6 +65,13 @@ class VisionLanguageModel(Method):
         """As the YAML file says."""
         return self.settings.image.policy()
 
+    def downloads(self) -> tuple[str, ...]:
+        """The hub's model, where transformers runs it here."""
+        own = self.settings
+        if own.runtime != "transformers" or Path(own.model).is_dir():
+            return ()
+        return (f"hub:{own.model}@{own.revision or 'main'}",)
+
     def trained_on(self) -> tuple[str, ...]:
         """What the YAML file says."""
         return self.settings.trained_on
