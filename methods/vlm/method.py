@@ -89,7 +89,7 @@ class VisionLanguageModel(Method):
         return self._all_tokens / max(1, self._images)
 
     def forecast(self, images: int) -> str:
-        """Requests, and tokens by those that were counted so far."""
+        """Requests, and an estimate of their tokens."""
         requests = images * self.settings.samples + self._again(images)
         if isinstance(self.settings.answer, Compare):
             anchors = len(self.settings.answer.files())
@@ -99,11 +99,12 @@ class VisionLanguageModel(Method):
         size = own.image.size or PHOTO[1]
         width = size if own.image.resize == "squash" else round(size * PHOTO[0] / PHOTO[1])
         shown = (1 + isinstance(own.answer, Compare)) * width * size // TOKEN**2
-        total = requests * (question + shown + own.decoding.max_tokens)
+        answer = own.decoding.max_tokens
+        total = requests * (question + shown + answer)
         return (
             f"at most {requests:,} requests to {own.server.url}, about {total:,} tokens: "
             f"{question} of the question, {shown} of images ({width} x {size} pixels, a "
-            f"token for {TOKEN} x {TOKEN}; models differ), and an answer of at most {own.decoding.max_tokens}"
+            f"token for {TOKEN} x {TOKEN}; models differ), and an answer of at most {answer}"
         )
 
     def predict(self, images: Images) -> Scores:
