@@ -19,7 +19,7 @@ from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
 from bench.util.gc_paused import gc_paused
-from reports import html, latex
+from reports import html, latex, latex_costs
 from reports.cleanup import new_folder, reuse, swap_in, tidy
 from reports.figures.gallery import Gallery
 from reports.gmad.report import ReportContests
@@ -108,11 +108,13 @@ def _render(
     rendered = Rendered(out, summary, printed, notes=notes)
     rendered.warnings = broken(results.runs)
     write_csv(summary, out / "summary.csv")
-    write_csv(costs.frame(results), out / "costs.csv")
+    spent = costs.frame(results)
+    write_csv(spent, out / "costs.csv")
     text = latex.document(
         summary, results.protocols, printed=printed, excluded=results.excluded_from
     )
-    write_text(out / "table.tex", text)
+    priced = latex_costs.tables(spent, results.protocols)
+    write_text(out / "table.tex", f"{text}\n{priced}" if priced else text)
     if printed.numbers:
         write_csv(frame(printed), out / "published.csv")
         rendered.paths.append(out / "published.csv")
