@@ -274,6 +274,14 @@ class Method(ABC):
         of the others, and the method must say so by `note_at_table`."""
         return 0.0
 
+    def own_parameters(self) -> int:
+        """How many numbers it has learnt outside torch (coefficients of a regression, say)."""
+        return 0
+
+    def tokens_per_image(self) -> float | None:
+        """What a language model's answers have taken so far; such a method is not timed."""
+        return None
+
     def forecast(self, images: int) -> str:
         """What predicting that many images will take, where `bench plan` should say so."""
         return ""
@@ -315,7 +323,8 @@ class Method(ABC):
     def downloads(self) -> tuple[str, ...]:
         """Weights that it fetches by itself where they are not on the machine.
 
-        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        'backbone:NAME' (`bench.backbones`), 'pyiqa:METRIC' or 'hub:OWNER/MODEL@REVISION';
+        `bench get` gets them beforehand.
         """
         backbone = getattr(self.settings, "backbone", None)
         return (f"backbone:{backbone}",) if backbone else ()

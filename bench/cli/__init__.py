@@ -105,6 +105,13 @@ def report(
     ] = True,
     data_root: DataRoot = None,
     exclude_contaminated: Uncontaminated = False,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE: leave out rows that cost more. parameters, gmacs, ms, memory, "
+            "fit_seconds or tokens."
+        ),
+    ] = None,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench.cli import commands
@@ -115,6 +122,7 @@ def report(
         data_root or [],
         published=published,
         exclude_contaminated=exclude_contaminated,
+        limits=limit or (),
     )
     raise typer.Exit(code)
 

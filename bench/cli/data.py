@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,10 @@ DataRoot = Annotated[
 ]
 KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
+
+
+SHOWN = 20
+"""Shared pictures of two datasets that `overlap` prints."""
 
 
 def register(app: typer.Typer) -> None:
@@ -124,6 +129,36 @@ def prepare(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
     )
+
+
+@data.command()
+def overlap(
+    names: Annotated[list[str], typer.Argument(help="Two datasets or more.")],
+    csv: Annotated[Path | None, typer.Option(help="Also write all pairs to this file.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Name the pictures that datasets share; `exclude_overlap: true` keeps them apart."""
+    from rich.console import Console
+
+    from bench.data import overlap as finder
+    from bench.util.atomic import write_text
+    from bench.util.text_table import add_row, text_table
+
+    found = finder.find(names, _roots(data_root))
+    for (first, second), shared in found.items():
+        kinds = Counter(item.kind for item in shared)
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        typer.echo(f"{first}, {second}: {counts or 'nothing in common'}")
+        table = text_table(left=("kind", first, second), right=("alike",))
+        for item in shared[:SHOWN]:
+            add_row(table, (item.kind, item.first, item.second, f"{item.alike:.3f}"))
+        if shared:
+            Console().print(table)
+        if len(shared) > SHOWN:
+            typer.echo(f"and {len(shared) - SHOWN} more; --csv FILE writes all")
+    if csv is not None:
+        write_text(csv, finder.to_csv(found))
+        typer.echo(str(csv))
 
 
 @data.command()

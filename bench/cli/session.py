@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     lacking = needs.lacks(cells, data_cache)
     unmet = {(cell.variant.title, cell.task): lacking.why_not(cell) for cell in cells}
     if not options.available or all(unmet.values()):
-        _refuse_missing(chosen, lacking, cells)
+        _refuse_missing(chosen, options, lacking, cells)
     store = Store(options.results)
     planner = Planner(chosen, data_cache, options.accept_code or ())
     plan = planner.plan(
@@ -179,18 +180,29 @@ def _with_weights(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]
     return present, problems
 
 
-def _refuse_missing(chosen: Protocol, lacking: needs.Lacks, cells: list[needs.CellNeeds]) -> None:
+def _refuse_missing(
+    chosen: Protocol, options: Options, lacking: needs.Lacks, cells: list[needs.CellNeeds]
+) -> None:
     """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
     if not lacking:
         return
     lines = [
         *needs.explain(lacking, cells),
-        f"Get what is to be had: bench get {chosen.name} (--dry-run lists sizes only).",
+        f"Get what is to be had: {_get_command(options)} (--dry-run lists sizes only).",
         "Run what does without: --available.",
         f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
         "--set backbone=tiny",
     ]
     raise DataError("\n".join(lines))
+
+
+def _get_command(options: Options) -> str:
+    """`bench get` for what the user asked to run."""
+    parts = ["bench get", options.protocol]
+    parts += [f"--methods {','.join(options.methods)}"] if options.methods else []
+    parts += [f"--datasets {','.join(options.datasets)}"] if options.datasets else []
+    parts += [f"--set {shlex.quote(text)}" for text in options.assignments or ()]
+    return " ".join(parts)
 
 
 def _announce(console: Console, plan: Plan, store: Store) -> None:

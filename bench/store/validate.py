@@ -166,6 +166,8 @@ def _check_digests(record: Record, seen: _Seen, name: str) -> Iterator[str]:
 def _check_predictions(
     table: pd.DataFrame, record: Record, seen: _Seen, name: str
 ) -> Iterator[str]:
+    from bench.metrics import GROUPS
+
     missing = {"image", "quality", "prediction"} - set(table.columns)
     if missing:
         yield f"predictions have no column {', '.join(sorted(missing))}"
@@ -178,7 +180,8 @@ def _check_predictions(
         yield "predictions name an image twice"
     # Without labels the column 'quality' is empty; it must not be partly empty.
     unlabelled = not record.judged and table["quality"].isna().all()
-    numbers = table.drop(columns=["image", "quality"] if unlabelled else "image")
+    texts = [name for name in ("image", *GROUPS) if name in table]
+    numbers = table.drop(columns=[*texts, "quality"] if unlabelled else texts)
     if not numbers.map(lambda value: abs(value) < float("inf")).all(axis=None):
         yield "predictions hold values that are not numbers"
     ordered = table.sort_values("image")[["image", "quality"]]
@@ -191,13 +194,13 @@ def _check_predictions(
 
 
 def _check_metrics(record: Record, table: pd.DataFrame) -> Iterator[str]:
-    from bench.metrics import METRICS
+    from bench.metrics import BY, METRICS
 
     for selection, recorded in record.metrics.items():
         if selection != record.spec.selection and f"prediction_{selection}" not in table:
             yield f"has metrics of selection '{selection}' without predictions"
             continue
-        names = [name for name in recorded if name in METRICS]
+        names = [name for name in recorded if name.partition(BY)[0] in METRICS]
         again = judge(table, record, selection, names)
         for name in names:
             if not _agree(name, recorded[name], again[name]):

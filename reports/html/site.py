@@ -10,6 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis import costs
 from bench.analysis.compare import Comparisons, compare_all
 from bench.analysis.grid import Grid, GridCell, grid, number, signed
 from bench.analysis.published import NOTHING, Printed
@@ -70,6 +71,11 @@ class Site:
     def comparisons(self) -> list[Comparisons]:
         """Methods against each other, protocol by protocol."""
         return compare_all(self.results)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """What each row costs (`bench.analysis.costs`)."""
+        return costs.frame(self.results)
 
     @cached_property
     def _audits(self) -> dict[str, Audit]:

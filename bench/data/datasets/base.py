@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.datasets._places import folders, plain, within
+from bench.metrics import GROUPS
 from bench.util.errors import DataError
 
 if TYPE_CHECKING:
@@ -232,6 +233,17 @@ class Dataset:
             if len(joined) > 1:
                 units[np.isin(units, list(joined))] = min(joined)
         return units.astype(str)
+
+    @cached_property
+    def groupings(self) -> dict[str, npt.NDArray[np.str_]]:
+        """Column of `bench.metrics.GROUPS` -> (n,) texts, of those that put images together."""
+        columns = {name: self.table[name].to_numpy(dtype=str) for name in GROUPS}
+        named = {name: texts[texts != ""] for name, texts in columns.items()}
+        return {
+            name: texts
+            for name, texts in columns.items()
+            if len(set(named[name])) < len(named[name])
+        }
 
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
