@@ -49,6 +49,8 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     chosen, asked = resolve(options, roots)
     variants, without_weights = _with_weights(asked)
     data_cache = DataCache(roots)
+    if not chosen.tasks():
+        raise UsageError(f"{chosen.name} has nothing to run: it names no datasets (--datasets)")
     cells = needs.needs(chosen, variants, options.exclude_contaminated)
     lacking = needs.lacks(cells, data_cache)
     unmet = {(cell.variant.title, cell.task): lacking.why_not(cell) for cell in cells}
@@ -77,6 +79,12 @@ def run(options: Options, console: Console) -> Finished:
     if options.executor == "local":
         resolve_device(options.device)
     plan, store, _ = prepare(options)
+    for line in manifest.otherwise(store, plan.protocol):
+        text = (
+            f"warning: '{store.root}' holds {plan.protocol.name} with {line}; numbers of this "
+            "command do not compare with those, and stand in a table of their own"
+        )
+        console.print(text, markup=False, highlight=False, style="yellow", soft_wrap=True)
     manifest.add(store, plan.protocol, plan.entries(store))
     finished = Finished(plan)
     _announce(console, plan, store)
@@ -123,7 +131,9 @@ def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant
     if changes:
         chosen = protocols.override(chosen, changes)
     checks.check(chosen, roots)
-    return chosen, choose(chosen, options.methods, settings)
+    variants = choose(chosen, options.methods, settings)
+    checks.check_settings(variants, roots)
+    return chosen, variants
 
 
 def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
