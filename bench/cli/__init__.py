@@ -86,7 +86,9 @@ def get(
         raise UsageError("give a protocol, or --weights METHOD")
     if weights:
         raise typer.Exit(fetching_all.weights(weights, to, Console()))
-    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=data_root)
+    # The folder that databases are put into may be made by this command.
+    there = [root for root in data_root or () if root != to or root.is_dir()] or None
+    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=there)
     raise typer.Exit(fetching_all.protocol(asked, to, yes, dry_run, Console()))
 
 
