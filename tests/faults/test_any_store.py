@@ -27,7 +27,7 @@ from tests.fake_results import FakeResults, FakeSweep, task
 DOCUMENTED = {
     "report": {0, 1, 4},
     "export": {0, 4},
-    "compare": {0, 2, 3},
+    "compare": {0, 2, 3, 4},
     "check": {0, 1, 2, 3},
     "merge": {0, 1, 2, 4},
     "validate": {0, 1, 3},
@@ -119,7 +119,7 @@ def every_command(drawn: Sequence[Drawn]) -> None:
 QUIET = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=4, deadline=None, suppress_health_check=QUIET)
 @given(PROTOCOLS)
 def test_commands_end_as_documented(monkeypatch: pytest.MonkeyPatch, drawn: list[Drawn]) -> None:
     monkeypatch.setattr(Gallery, "draw", lambda gallery: None)  # the slow suite draws
