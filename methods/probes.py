@@ -21,6 +21,9 @@ from methods.kit.heads import Array, Head, chosen, fewest, respond
 from methods.kit.image_features import FeatureSettings, ImageFeatures
 from methods.kit.schedules import Schedule, cosine
 
+WIDTH = 512
+"""Features of CLIP ViT-B/16, for which the rates of `linear_probe` are meant."""
+
 
 class ProbeSettings(FeatureSettings):
     """Where features come from."""
@@ -82,27 +85,32 @@ class _Probe(Method):
         parts = [self.features.of(images, scale) for scale in self.settings.scales]
         return np.concatenate(parts, axis=1)
 
+    def own_parameters(self) -> int:
+        """The regressor's numbers."""
+        return sum(np.asarray(value).size for value in self.head.values())
+
     def save(self, path: Path) -> None:
         """Write the regressor, and whose features it is for."""
-        from safetensors.numpy import save_file
+        import torch
 
-        tensors = {name: np.atleast_1d(value) for name, value in self.head.items()}
-        save_file(tensors, path, metadata={"features": self._origin()})
+        from methods.kit import checkpoints
+
+        head = {name: torch.tensor(np.atleast_1d(value)) for name, value in self.head.items()}
+        checkpoints.write(path, head, features=self._origin())
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError for a regressor on other features."""
-        from safetensors import safe_open
+        from methods.kit import checkpoints
 
-        with safe_open(path, framework="numpy") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            origin = (file.metadata() or {}).get("features")
-        if "weights" not in found:
+        found = checkpoints.read(path)
+        if "weights" not in found.tensors:
             raise BenchError(f"'{path}' holds no fitted {self.name}")
+        origin = found.header.get("features")
         if origin != self._origin():
             raise BenchError(
                 f"'{path}' was fitted on other features: {origin}, and here are {self._origin()}"
             )
-        self.head = found
+        self.head = {name: value.numpy() for name, value in found.tensors.items()}
 
     def _origin(self) -> str:
         """The backbone with its weights, and what is taken of it."""
@@ -118,7 +126,8 @@ class LinearProbeSettings(ProbeSettings):
     epochs: int = Field(default=100, ge=1)
     """Passes over the training images."""
     lr: float = Field(default=1e-3, gt=0)
-    """Of Adam, cosine over the epochs."""
+    """Of Adam with 512 features, cosine over the epochs; with more of them a score moves as little,
+    since features are scaled by 512 over their number."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """Decoupled, on the weights."""
     batch_size: int = Field(default=32, ge=1)
@@ -150,10 +159,12 @@ class LinearProbe(_Probe):
         from methods.kit.trainer import At, Trainer
 
         own, count = self.settings, len(y)
+        # Adam moves each weight alike, and so a score in proportion to how many there are.
+        share = min(1.0, WIDTH / x.shape[1])
         layer = torch.nn.Linear(x.shape[1], 1, dtype=torch.float64)
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.constant_(layer.bias, y.mean())
-        rows, labels = torch.tensor(x), torch.tensor(y)
+        rows, labels = torch.tensor(x * share), torch.tensor(y)
 
         def batches(epoch: int) -> list[list[int]]:
             order = self.context.rng("epoch", epoch).permutation(count).tolist()
@@ -167,7 +178,7 @@ class LinearProbe(_Probe):
             "adamw", layer.named_parameters(), own.lr, own.weight_decay, spared=()
         )
         for epoch in Trainer(layer, optimiser, schedule, batches, loss, self.context).run():
-            weights, offset = layer.weight.detach()[0], layer.bias.detach()
+            weights, offset = layer.weight.detach()[0] * share, layer.bias.detach()
             self.head |= {"weights": weights.numpy().copy(), "offset": offset.numpy().copy()}
             yield epoch
 

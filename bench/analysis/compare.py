@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.model.records import task_title
+from bench.protocol import learnt_from
 from bench.store.table import SPLIT
 from bench.util.errors import unknown
 
@@ -199,7 +200,7 @@ def _within(
         reference=reference,
     )
     protocol, train, test, budget, selection = map(str, key)
-    same_test = train != test or wide.index.get_level_values(0).nunique() < len(wide)
+    same_test = not learnt_from(train, test) or wide.index.get_level_values(0).nunique() < len(wide)
     return WithinDataset(
         protocol, train, test, budget, selection, len(wide), pairs, left_out, same_test
     )
@@ -208,7 +209,7 @@ def _within(
 def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDatasets | None:
     import pandas as pd
 
-    from bench.metrics import METRICS
+    from bench.metrics import metric as metric_of
     from bench.stats import critical_difference
 
     left_out: dict[str, str] = {}
@@ -226,7 +227,7 @@ def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDa
         scores.to_numpy(),
         [str(label) for label in scores],
         alpha,
-        METRICS[metric].higher_is_better,
+        metric_of(metric).higher_is_better,
     )
     protocol, budget, selection = map(str, key)
     datasets = tuple(map(str, scores.index))
@@ -259,10 +260,9 @@ def _complete(
 def _chosen(
     runs: pd.DataFrame, metric: str, methods: Sequence[str], reference: str | None
 ) -> pd.DataFrame:
-    from bench.metrics import METRICS
+    from bench.metrics import metric as metric_of
 
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
+    metric_of(metric)
     labels = set(runs["label"])
     for name in [*methods, *([reference] if reference else [])]:
         if name not in labels:

@@ -50,15 +50,25 @@ def summarise(runs: pd.DataFrame, protocols: Sequence[Protocol] = ()) -> pd.Data
     import pandas as pd
 
     named = {protocol.name: protocol for protocol in protocols}
-    shown = {name: protocol.metrics for name, protocol in named.items()}
+    shown = {name: list(dict.fromkeys(one.metrics)) for name, one in named.items()}
     known = metrics_of(runs.drop(columns="noise", errors="ignore"))
     rows = [
-        {**row, "dataset": column_title(named.get(row["protocol"]), row["train"], row["test"])}
+        {**row, **_titled(row, named.get(row["protocol"]))}
         for cell in _cells(means.with_means(runs, named))
         for row in _rows(cell, shown.get(str(cell["protocol"][0]), known))
     ]
     # A table without rows has flags too.
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(FLAGS, bool))
+
+
+def _titled(row: Mapping[str, Any], protocol: Protocol | None) -> dict[str, Any]:
+    """What only the protocol says of a row: the title of its column, and what a mean is over."""
+    train, test = row["train"], row["test"]
+    averaged = protocol.test if protocol and means.title(test, 0) else ()
+    return {
+        "dataset": column_title(protocol, train, test),
+        "demo": row["demo"] or on_demo(*averaged),
+    }
 
 
 def column_title(protocol: Protocol | None, train: str, test: str) -> str:
@@ -133,7 +143,7 @@ def _values(cell: Runs, done: npt.NDArray[np.bool_], metric: str) -> dict[str, A
         **asdict(found),
         "complete": len(values) == len(done) > 0,
         "undefined": int(done.sum()) - len(values),
-        "mean": statistics.fmean(values) if values else math.nan,
+        "mean": math.fsum(value / len(values) for value in values) if values else math.nan,
         "best_test_median": best_median,
         # Without a choice among epochs there is no gap.
         "gap": best_median - found.median if choice else math.nan,

@@ -65,8 +65,10 @@ def report(
     *,
     published: bool = True,
     exclude_contaminated: bool = False,
+    limits: Sequence[str] = (),
 ) -> int:
     """Render everything from the store. 1 where sanity rows show the table to be wrong."""
+    from bench.analysis.costs import Limits
     from reports.render import render
     from reports.terminal import leaderboard
 
@@ -79,6 +81,7 @@ def report(
         data_roots,
         published=published,
         exclude_contaminated=exclude_contaminated,
+        limits=Limits.parse(limits),
     )
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,26 @@ from bench.util.errors import UsageError
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 splits = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-DataRoot = Annotated[
-    list[Path] | None,
-    typer.Option(help="Folder that holds databases; several may be given. Default: $IQA_DATA."),
-]
+
+def existing_roots(paths: list[Path] | None) -> list[Path] | None:
+    """Data roots with `~` filled in. Raises `UsageError` for one that is not there."""
+    found = [path.expanduser() for path in paths or ()]
+    for path in found:
+        if not path.is_dir():
+            raise UsageError(f"--data-root: there is no folder '{path}'")
+    return found or None
+
+
+ROOT_HELP = "Folder that holds databases; several may be given. Default: $IQA_DATA."
+DataRoot = Annotated[list[Path] | None, typer.Option(help=ROOT_HELP, callback=existing_roots)]
+FutureDataRoot = Annotated[list[Path] | None, typer.Option("--data-root", help=ROOT_HELP)]
+"""One of them may be what `--to` makes."""
 KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
+
+
+SHOWN = 20
+"""Shared pictures of two datasets that `overlap` prints."""
 
 
 def register(app: typer.Typer) -> None:
@@ -102,7 +117,9 @@ def prepare(
     name: Name,
     data_root: DataRoot = None,
     resize: Annotated[str, typer.Option(help="none, squash or short_side.")] = "none",
-    size: Annotated[int | None, typer.Option(min=1, help="Pixels, with a resize.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=16_384, help="Pixels, with a resize.")
+    ] = None,
     kernel: Annotated[
         str, typer.Option(help="pillow, pillow_bilinear, cv2 or skimage.")
     ] = "pillow",
@@ -124,6 +141,36 @@ def prepare(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
     )
+
+
+@data.command()
+def overlap(
+    names: Annotated[list[str], typer.Argument(help="Two datasets or more.")],
+    csv: Annotated[Path | None, typer.Option(help="Also write all pairs to this file.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Name the pictures that datasets share; `exclude_overlap: true` keeps them apart."""
+    from rich.console import Console
+
+    from bench.data import overlap as finder
+    from bench.util.atomic import write_text
+    from bench.util.text_table import add_row, text_table
+
+    found = finder.find(names, _roots(data_root))
+    for (first, second), shared in found.items():
+        kinds = Counter(item.kind for item in shared)
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        typer.echo(f"{first}, {second}: {counts or 'nothing in common'}")
+        table = text_table(left=("kind", first, second), right=("alike",))
+        for item in shared[:SHOWN]:
+            add_row(table, (item.kind, item.first, item.second, f"{item.alike:.3f}"))
+        if shared:
+            Console().print(table)
+        if len(shared) > SHOWN:
+            typer.echo(f"and {len(shared) - SHOWN} more; --csv FILE writes all")
+    if csv is not None:
+        write_text(csv, finder.to_csv(found))
+        typer.echo(str(csv))
 
 
 @data.command()
@@ -158,7 +205,7 @@ def get(
 def export(
     name: Name,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("splits"),
-    repeats: Annotated[int, typer.Option(min=1, help="Number of splits.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, max=10_000, help="Number of splits.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
     labels: Annotated[int | None, typer.Option(min=2, help="Label budget.")] = None,
     scheme: Annotated[str, typer.Option(help="random, official, or a published split.")] = "random",

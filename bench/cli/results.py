@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.util.errors import StoreError, UsageError
+from bench.cli.data import existing_roots
+from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from bench.store import Store
 
 INCOMPARABLE = 3
 
@@ -104,14 +107,21 @@ def compare(
     """Compare methods over the same splits and across datasets. Exit 3: nothing comparable."""
     from bench.analysis import compare as comparing
     from bench.cli.compare_terminal import show
+    from bench.store import Store, manifest
     from bench.store import table as exporting
     from bench.util.atomic import write_text
 
-    runs = exporting.load(results, metrics=[metric])
+    store = Store(results)
+    runs = exporting.load(store, metrics=[metric])
+    several = manifest.apart(store) if protocol is None and runs["protocol"].any() else []
+    if several:
+        tables = ", ".join(f"'{name}'" for name in dict.fromkeys(runs["protocol"]) if name)
+        raise UsageError(f"{'; '.join(several)}. Choose one with --protocol: {tables}")
     if protocol is not None:
+        known = {str(name) for name in runs["protocol"]} - {""}
         runs = runs[runs["protocol"] == protocol]
         if runs.empty:
-            raise UsageError(f"'{results}' has no protocol '{protocol}'")
+            raise unknown(f"protocol of '{results}'", protocol, known)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     inside = comparing.within(runs, metric, names, reference)
     over = comparing.across(runs, metric, names)
@@ -148,26 +158,56 @@ def merge(
 def export(
     results: Results,
     out: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
-    form: Annotated[str, typer.Option("--format", help="csv, parquet or json.")] = "csv",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv, parquet, json, or manifest (lists of images); default: as OUT ends, or csv.",
+        ),
+    ] = None,
     selection: Annotated[
         str | None, typer.Option(help="last, val or best_test; default: as the protocol says.")
     ] = None,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Databases, for --format manifest; may be repeated.", callback=existing_roots
+        ),
+    ] = None,
 ) -> None:
-    """Write all runs as one table with a row for each run, also missing and failed ones."""
+    """Write all runs as one table with a row for each run, also missing and failed ones.
+
+    With --format manifest: their splits as lists of images, in the form of DeQA-Score's metas.
+    """
     from bench.store import Store
     from bench.store import table as exporting
 
     store = Store(results)
+    if form == "manifest":
+        _export_lists(store, out, data_root or [])
+        return
     typer.echo(str(exporting.write(store, out, form, selection)))
     for problem in store.problems:
         typer.echo(f"set aside: {problem}", err=True)
+
+
+def _export_lists(store: Store, out: Path, data_roots: list[Path]) -> None:
+    from bench.data import datasets
+    from bench.data.data_cache import DataCache
+    from bench.store import lists
+
+    paths = lists.write(store, out, DataCache(datasets.data_roots(data_roots or None)))
+    typer.echo(f"{out}: {len(paths)} lists of images")
 
 
 def validate(
     results: Results,
     data_root: Annotated[
         list[Path] | None,
-        typer.Option(help="Databases for checking splits and labels; may be repeated."),
+        typer.Option(
+            help="Databases for checking splits and labels; may be repeated.",
+            callback=existing_roots,
+        ),
     ] = None,
     audited: Annotated[
         bool, typer.Option("--audited", help="Demand that every method passed `bench audit`.")

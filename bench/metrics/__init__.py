@@ -24,9 +24,11 @@ from bench.metrics.logistic import (
     rmse_logistic4,
     rmse_logistic5,
 )
-from bench.metrics.registry import METRICS, Metric, compute
+from bench.metrics.registry import BY, GROUPS, METRICS, Metric, compute, metric, within
 
 __all__ = [
+    "BY",
+    "GROUPS",
     "METRICS",
     "Krasula",
     "LogisticFit",
@@ -38,6 +40,7 @@ __all__ = [
     "krcc",
     "logistic4",
     "logistic5",
+    "metric",
     "plcc",
     "plcc_logistic4",
     "plcc_logistic5",
@@ -45,4 +48,5 @@ __all__ = [
     "rmse_logistic4",
     "rmse_logistic5",
     "srcc",
+    "within",
 ]

@@ -14,14 +14,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from bench.model.contamination import saw_test_labels
 from bench.model.identity import canonical
-from bench.model.records import Record, Task
+from bench.model.measure import Measure
+from bench.model.records import Record, Selection, Task
 from bench.protocol import Protocol
 from bench.store import Store
-from bench.store.manifest import CellEntry, read_all
+from bench.store.manifest import CellEntry, tables
 from bench.util.atomic import replacing
 from bench.util.errors import StoreError, UsageError, unknown
 from bench.util.gc_paused import gc_paused
@@ -38,6 +39,7 @@ SPLIT = ("split_digest", "repeat")
 the same at every repeat."""
 COLUMNS = (
     *("protocol", "label", "method", "train", "test", "budget", "labels", "ratio", "selection"),
+    "measured",
     *("repeat", "status", "run_id", "split_digest", "n_train", "n_val", "n_test", "n_pool"),
     *("method_version", "code", "settings", "weights", "pretrained", "trained_on"),
     *("contaminated", "notes"),
@@ -81,8 +83,10 @@ def cells(store: Store) -> Iterator[CellRecords]:
 
     A record that several cells name is read once. Raises `StoreError` where there is no manifest.
     """
-    manifests = read_all(store)
-    mentions = Counter(run for found in manifests for cell in found.cells for run in cell.runs)
+    from bench.metrics import BY
+
+    found = tables(store)
+    mentions = Counter(run for _, entries in found for cell in entries for run in cell.runs)
     # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
     shared: dict[str, Record | None] = {}
 
@@ -94,9 +98,30 @@ def cells(store: Store) -> Iterator[CellRecords]:
             shared[run] = record
         return record
 
-    for found in manifests:
-        for cell in found.cells:
-            yield found.protocol, cell, tuple(map(read, cell.runs))
+    for protocol, entries in found:
+        grouped = [name for name in protocol.metrics if BY in name]
+        for cell in entries:
+            records = tuple(map(read, cell.runs))
+            if grouped:
+                records = tuple(record and _judged(store, record, grouped) for record in records)
+            yield protocol, cell, records
+
+
+def _judged(store: Store, record: Record, names: Sequence[str]) -> Record:
+    """A record with these metrics, from its predictions where it was written without them."""
+    metrics = dict(record.metrics)
+    for selection, values in metrics.items() if record.judged else ():
+        absent = [name for name in names if name not in values]
+        try:
+            found = (
+                judge(store.predictions(record.spec), record, selection, absent) if absent else {}
+            )
+        except (StoreError, ValueError) as error:
+            store.problems.append(f"{record.run_id}: {error}")
+            continue
+        known = {name: None if math.isnan(value) else value for name, value in found.items()}
+        metrics[selection] = {**values, **known}
+    return record.model_copy(update={"metrics": metrics})
 
 
 @gc_paused()
@@ -154,7 +179,7 @@ class _RunRows:
         self, protocol: str, cell: CellEntry, records: Sequence[Record | None]
     ) -> Iterator[dict[str, Any]]:
         """A row for each run of a cell, with or without a record."""
-        keys = _keys(protocol, cell.label, cell.method, cell.task, cell.selection)
+        keys = _keys(protocol, cell.label, cell.method, cell.task, cell.selection, cell.measure)
         for repeat, (path, record) in enumerate(zip(cell.runs, records, strict=True)):
             name = path.rpartition("/")[2].removesuffix(".json")
             absent = {"run_id": name, "status": "missing", "repeat": repeat, "record": path}
@@ -166,7 +191,8 @@ class _RunRows:
             record = None if path in seen else self.store.read(path, curve=False)
             if record is not None:
                 spec = record.spec
-                keys = _keys("", spec.method, spec.method, spec.task, spec.selection)
+                measure = Measure.of(spec.fit)
+                keys = _keys("", spec.method, spec.method, spec.task, spec.selection, measure)
                 yield {**keys, "record": path, **self._of(record, spec.selection)}
 
     def _of(self, record: Record, selection: str) -> dict[str, Any]:
@@ -198,23 +224,40 @@ def judge(
     Raises `StoreError` for predictions that hold none of this selection, `ValueError` for those
     that no metric accepts.
     """
-    from bench.metrics import compute
+    from bench.metrics import GROUPS, compute
 
     own = "prediction" if selection == record.spec.selection else ""
     column = next((c for c in (f"prediction_{selection}", own) if c in table.columns), None)
     if column is None or "quality" not in table.columns:
         raise StoreError(f"predictions of {record.run_id} hold none of selection '{selection}'")
-    return compute(names, table[column], table["quality"])
+    groups = {name: table[name] for name in GROUPS if name in table}
+    return compute(names, table[column], table["quality"], groups)
 
 
-def write(results: str | Path | Store, out: Path, form: str, selection: str | None = None) -> Path:
+def write(
+    results: str | Path | Store, out: Path, form: str | None = None, selection: str | None = None
+) -> Path:
     """Write `load(results)` as csv, parquet or json (an array of rows), atomically.
 
-    A folder as `out` gets a file named runs.FORMAT. Raises `UsageError` for another format.
+    Without `form` the ending of `out` says which; csv where it says none. A folder as `out` gets a
+    file named runs.FORMAT. Raises `UsageError` for another format, an ending that says something
+    else and an unknown selection, `StoreError` where there is nothing to write.
     """
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
+    ending = "" if out.is_dir() else out.suffix.lower().removeprefix(".")
+    chosen = form or (ending if ending in FORMATS else "csv")
+    if chosen not in FORMATS:
+        raise unknown("format", chosen, FORMATS)
+    if ending in FORMATS and ending != chosen:
+        raise UsageError(f"'{out}' is named as {ending} and asked for as {chosen}")
+    if selection is not None and selection not in get_args(Selection):
+        raise unknown("selection", selection, get_args(Selection))
+    form = chosen
     frame = load(results, selection=selection)
+    if frame.empty:
+        raise StoreError(
+            f"'{results if isinstance(results, str | Path) else results.root}' holds "
+            "no results to export"
+        )
     path = out / f"runs.{form}" if out.is_dir() else out
     with replacing(path) as temporary:
         if form == "csv":
@@ -226,7 +269,9 @@ def write(results: str | Path | Store, out: Path, form: str, selection: str | No
     return path
 
 
-def _keys(protocol: str, label: str, method: str, task: Task, selection: str) -> dict[str, Any]:
+def _keys(
+    protocol: str, label: str, method: str, task: Task, selection: str, measure: Measure | None
+) -> dict[str, Any]:
     return {
         "protocol": protocol,
         "label": label,
@@ -237,6 +282,7 @@ def _keys(protocol: str, label: str, method: str, task: Task, selection: str) ->
         "labels": task.labels,
         "ratio": task.ratio,
         "selection": selection,
+        "measured": measure.title if measure else "",
     }
 
 
@@ -310,8 +356,7 @@ def pool_size(record: Record) -> int | None:
 def _require_known(names: Sequence[str]) -> None:
     if not names:
         return
-    from bench.metrics import METRICS
+    from bench.metrics import metric
 
     for name in names:
-        if name not in METRICS:
-            raise unknown("metric", name, METRICS)
+        metric(name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.model import audits
 from bench.model.records import Record
 from bench.store import Store
-from bench.store.manifest import Manifest, read_all
+from bench.store.manifest import Manifest, apart, read_all
 from bench.store.table import judge
 from bench.util.errors import BenchError, StoreError, UsageError
 from bench.util.listing import listed
@@ -103,9 +103,9 @@ def validate(
     if audited:
         validation.findings += _unaudited(store)
     if data_cache is not None:
-        validation.findings += [
-            Finding("note", key, text) for key, text in data_cache.absent.items()
-        ]
+        # Whoever names databases wants them looked at: with none of them the check is not made.
+        kind: Kind = "note" if data_cache.checked else "incomplete"
+        validation.findings += [Finding(kind, key, text) for key, text in data_cache.absent.items()]
     return validation
 
 
@@ -166,6 +166,8 @@ def _check_digests(record: Record, seen: _Seen, name: str) -> Iterator[str]:
 def _check_predictions(
     table: pd.DataFrame, record: Record, seen: _Seen, name: str
 ) -> Iterator[str]:
+    from bench.metrics import GROUPS
+
     missing = {"image", "quality", "prediction"} - set(table.columns)
     if missing:
         yield f"predictions have no column {', '.join(sorted(missing))}"
@@ -178,7 +180,8 @@ def _check_predictions(
         yield "predictions name an image twice"
     # Without labels the column 'quality' is empty; it must not be partly empty.
     unlabelled = not record.judged and table["quality"].isna().all()
-    numbers = table.drop(columns=["image", "quality"] if unlabelled else "image")
+    texts = [name for name in ("image", *GROUPS) if name in table]
+    numbers = table.drop(columns=[*texts, "quality"] if unlabelled else texts)
     if not numbers.map(lambda value: abs(value) < float("inf")).all(axis=None):
         yield "predictions hold values that are not numbers"
     ordered = table.sort_values("image")[["image", "quality"]]
@@ -191,13 +194,13 @@ def _check_predictions(
 
 
 def _check_metrics(record: Record, table: pd.DataFrame) -> Iterator[str]:
-    from bench.metrics import METRICS
+    from bench.metrics import BY, METRICS
 
     for selection, recorded in record.metrics.items():
         if selection != record.spec.selection and f"prediction_{selection}" not in table:
             yield f"has metrics of selection '{selection}' without predictions"
             continue
-        names = [name for name in recorded if name in METRICS]
+        names = [name for name in recorded if name.partition(BY)[0] in METRICS]
         again = judge(table, record, selection, names)
         for name in names:
             if not _agree(name, recorded[name], again[name]):
@@ -219,6 +222,10 @@ def _check_manifests(store: Store, done: set[str], validation: Validation) -> No
         kind: Kind = "wrong" if listed(store.root / "protocols", "*.json") else "incomplete"
         validation.findings.append(Finding(kind, "protocols", str(error)))
         return
+    validation.findings += [Finding("wrong", "protocols", text) for text in store.problems]
+    for text in apart(store):
+        what = f"{text}; their tables stand apart: give each a results folder of its own"
+        validation.findings.append(Finding("wrong", "protocols", what))
     mentioned: set[str] = set()
     for manifest in manifests:
         mentioned |= _check_manifest(manifest, done, validation)
@@ -246,6 +253,8 @@ class _Data:
         self.data_cache = data_cache
         self.absent: dict[str, str] = {}
         """Datasets that could not be checked -> why."""
+        self.checked = 0
+        """Records that could."""
 
     def check(self, record: Record) -> Iterator[str]:
         spec = record.spec
@@ -255,8 +264,10 @@ class _Data:
             names = [*spec.task.sources, spec.test]
             found = {name: self.data_cache.dataset(name).digest for name in names}
         except BenchError as error:
-            self.absent.setdefault(spec.task.title, f"not checked: {str(error).splitlines()[0]}")
+            why = " ".join(line.strip() for line in str(error).splitlines())
+            self.absent.setdefault(spec.task.title, f"not checked: {why}")
             return
+        self.checked += 1
         if spec.test_digest and (learnt, tested) != (spec.fit.split_digests, spec.test_digest):
             yield "its split is not the one that its data and rule give"
         for name, digest in found.items():

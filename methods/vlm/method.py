@@ -23,6 +23,10 @@ from methods.vlm.settings import Compare, Levels, Number, Picture, VlmSettings
 EVERY = 5.0
 """Seconds between lines of progress."""
 RETEST = "retest"
+PHOTO = (1024, 768)
+"""Pixels that an estimate takes for an image of which nothing is known."""
+TOKEN = 28
+"""Pixels on a side that estimates take for one token, as Qwen2-VL does."""
 UNPARSED = "{count} of {total} answers could not be parsed{rest}"
 
 
@@ -53,12 +57,20 @@ class VisionLanguageModel(Method):
         self._budget = Budget.of(os.environ, settings.server.price)
         self._asker: Asks | None = None
         self._anchors: tuple[list[bytes], npt.NDArray[np.float64]] | None = None
+        self._images = self._all_tokens = 0
         self._tokens = 0  # of new answers, for the progress display
 
     @property
     def policy(self) -> ImagePolicy:
         """As the YAML file says."""
         return self.settings.image.policy()
+
+    def downloads(self) -> tuple[str, ...]:
+        """The hub's model, where transformers runs it here."""
+        own = self.settings
+        if own.runtime != "transformers" or Path(own.model).is_dir():
+            return ()
+        return (f"hub:{own.model}@{own.revision or 'main'}",)
 
     def trained_on(self) -> tuple[str, ...]:
         """What the YAML file says."""
@@ -69,17 +81,30 @@ class VisionLanguageModel(Method):
         """Images whose answers may all be unparsed."""
         return self.settings.max_unparsed
 
+    def tokens_per_image(self) -> float | None:
+        """Tokens of all answers about the images predicted so far, by image; None on this machine
+        itself, where time is what counts."""
+        if self.settings.runtime == "transformers":
+            return None
+        return self._all_tokens / max(1, self._images)
+
     def forecast(self, images: int) -> str:
-        """Requests, and tokens by those that were counted so far."""
+        """Requests, and an estimate of their tokens."""
         requests = images * self.settings.samples + self._again(images)
         if isinstance(self.settings.answer, Compare):
             anchors = len(self.settings.answer.files())
             requests = images * 2 * anchors * self.settings.samples + anchors * (anchors - 1)
-        words = len(f"{self.settings.system} {self.settings.prompt}".split())
+        own = self.settings
+        question = round(len(f"{own.system} {own.prompt}".split()) * 4 / 3)
+        size = own.image.size or PHOTO[1]
+        width = size if own.image.resize == "squash" else round(size * PHOTO[0] / PHOTO[1])
+        shown = (1 + isinstance(own.answer, Compare)) * width * size // TOKEN**2
+        answer = own.decoding.max_tokens
+        total = requests * (question + shown + answer)
         return (
-            f"at most {requests:,} requests to {self.settings.server.url}; each the question "
-            f"(about {round(words * 4 / 3)} tokens), the image (as many as the model makes of it), "
-            f"and an answer of at most {self.settings.decoding.max_tokens} tokens"
+            f"at most {requests:,} requests to {own.server.url}, about {total:,} tokens: "
+            f"{question} of the question, {shown} of images ({width} x {size} pixels, a "
+            f"token for {TOKEN} x {TOKEN}; models differ), and an answer of at most {answer}"
         )
 
     def predict(self, images: Images) -> Scores:
@@ -88,6 +113,7 @@ class VisionLanguageModel(Method):
             values = self._compared(images)
         else:
             values = self._sampled(images, range(len(images)), range(self.settings.samples))
+        self._images += len(images)
         self._judge_parsing(values)
         self._note_spread(values)
         if not isinstance(self.settings.answer, Compare):
@@ -151,6 +177,7 @@ class VisionLanguageModel(Method):
             self._confirm(reply)
             self._store.put(key, reply)
             self._tokens += reply.input_tokens + reply.output_tokens
+        self._all_tokens += reply.input_tokens + reply.output_tokens
         return reply
 
     def _question(self) -> dict[str, Any]:

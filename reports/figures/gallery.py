@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.results import Results
 from bench.protocol import Protocol
-from bench.store import slug
+from bench.util.errors import StoreError
+from bench.util.filenames import slug
 from reports.drawing import STYLE, save
-from reports.figures import boxes, lines, maps, overlays, points, ranks
+from reports.figures import boxes, costs, lines, maps, overlays, points, ranks
 from reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ KINDS: dict[str, tuple[str, Maker]] = {
     "angle": ("angle between the gradients of quality and semantics", lines.angle),
     "scatter": ("prediction against quality", points.scatter),
     "ranks": ("average ranks across datasets", ranks.across),
+    "cost": ("quality against cost", costs.tradeoff),
     "tsne-score": ("features by score interval", maps.by_score),
     "tsne-scene": ("features by scene", maps.by_scene),
     "tsne-noise": ("semantic noise among the features", maps.noise),
@@ -69,10 +71,16 @@ class Gallery:
         for kind, (title, make) in KINDS.items():
             try:
                 sheet = make(data)
+                png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
+            except StoreError:
+                raise
             except LeftOut as reason:
                 reasons.setdefault(str(reason), []).append(kind)
                 continue
-            png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
+            except Exception as error:  # values that cannot be drawn: the others are
+                first = (str(error).splitlines() or [""])[0]
+                reasons.setdefault(f"{type(error).__name__}: {first}", []).append(kind)
+                continue
             heading = f"{protocol.title or protocol.name}: {title}"
             self.figures.append(DrawnFigure(heading, sheet.caption, png, pdf))
         return [(", ".join(map(repr, kinds)), text) for text, kinds in reasons.items()]

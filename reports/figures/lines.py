@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BAND = "Median over splits; the band is its order-statistic interval."
 RIGHT_ANGLE = 90.0
+
+Trained = list[tuple[str, list[tuple[int, Line | None]]]]
+"""Title of each panel, and its lines with the numbers of their series."""
 
 
 def few_shot(data: FigureData) -> Sheet:
@@ -43,7 +46,24 @@ def angle(data: FigureData) -> Sheet:
     """The angle between the gradients of quality and semantics (GRMP-IQA, Fig. 4b)."""
     panels = _trained(data, diagnostic("angle"))
     reason = "no method reports the angle between its gradients"
-    return _sheet(panels, Axis("epoch"), "gradient angle (degrees)", reason, level=RIGHT_ANGLE)
+    axis, y_title = Axis("epoch"), "gradient angle (degrees)"
+    return _sheet(panels, axis, y_title, reason, RIGHT_ANGLE, _shared(data, panels))
+
+
+def _shared(data: FigureData, panels: Trained) -> dict[str, tuple[float, float]]:
+    """One range of y for all panels of a dataset, so that their heights compare: by panel."""
+    values: dict[str, list[float]] = {}
+    names = {panel_title(task): task.title for task in data.tasks()}
+    for title, lines in panels:
+        for _, line in lines:
+            found = [] if line is None else [*line.low, *line.high, RIGHT_ANGLE]
+            values.setdefault(names[title], []).extend(found)
+    room = {name: (max(found) - min(found)) / 20 or 1 for name, found in values.items() if found}
+    return {
+        title: (min(values[name]) - room[name], max(values[name]) + room[name])
+        for title, name in names.items()
+        if name in room
+    }
 
 
 def settings(data: FigureData) -> Sheet:
@@ -87,7 +107,7 @@ def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
     return _sheet(panels, axis, metric_title(data.metric), reason)
 
 
-def _trained(data: FigureData, reading: Reading) -> list[tuple[str, list[tuple[int, Line | None]]]]:
+def _trained(data: FigureData, reading: Reading) -> Trained:
     names = data.names()
     panels = []
     for task in data.tasks():
@@ -107,6 +127,7 @@ def _sheet(
     y_title: str,
     reason: str,
     level: float | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> Sheet:
     found: list[tuple[str, list[Numbered]]] = [
         (title, [(number, line) for number, line in lines if line is not None])
@@ -118,7 +139,17 @@ def _sheet(
     named = {number: line.title for _, lines in drawn for number, line in lines}
     return Sheet(
         [
-            Panel(title, partial(draw_lines, lines=lines, axis=axis, y_title=y_title, level=level))
+            Panel(
+                title,
+                partial(
+                    draw_lines,
+                    lines=lines,
+                    axis=axis,
+                    y_title=y_title,
+                    level=level,
+                    y_range=(ranges or {}).get(title),
+                ),
+            )
             for title, lines in drawn
         ],
         [handle(number, name) for number, name in sorted(named.items())],

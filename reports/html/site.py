@@ -10,6 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis import costs
 from bench.analysis.compare import Comparisons, compare_all
 from bench.analysis.grid import Grid, GridCell, grid, number, signed
 from bench.analysis.published import NOTHING, Printed
@@ -17,8 +18,8 @@ from bench.analysis.results import CellResult, Results
 from bench.model import audits
 from bench.model.audits import Audit
 from bench.model.records import FitSpec
-from bench.store import slug
 from bench.util.atomic import write_text
+from bench.util.filenames import slug
 from reports.figures.sheet import DrawnFigure
 from reports.worst import Thumbnails
 
@@ -70,6 +71,11 @@ class Site:
     def comparisons(self) -> list[Comparisons]:
         """Methods against each other, protocol by protocol."""
         return compare_all(self.results)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """What each row costs (`bench.analysis.costs`)."""
+        return costs.frame(self.results)
 
     @cached_property
     def _audits(self) -> dict[str, Audit]:

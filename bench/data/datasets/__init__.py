@@ -11,13 +11,22 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._places import Roots, cache_folder, data_roots, folders, plain, within
+from bench.data.datasets._places import (
+    RULES,
+    Roots,
+    cache_folder,
+    data_roots,
+    folders,
+    plain,
+    within,
+)
 from bench.util.errors import DataError, UsageError, hint, unknown
 
 if TYPE_CHECKING:
@@ -41,6 +50,13 @@ __all__ = [
     "reader",
     "split_folder",
 ]
+
+
+TAKEN = {"demo", "own", "average"} | {
+    f"{kind}{which}" for kind in ("mean", "mean_by_images") for which in ("", "_own", "_all")
+}
+"""What command lines, corpora and columns of tables mean something else by."""
+_NAME = re.compile(r"[^\s,:+@#/\\]+")
 
 
 @dataclass(frozen=True)
@@ -187,13 +203,18 @@ def image_folder(spec: str, root: Path, roots: Roots = None) -> Path:
 
 
 def split_folder(scheme: str, roots: Roots = None) -> Path | None:
-    """The published files of 'liqe' (splits, scenes, distortions) or 'arniqa' (splits):
-    configured, or in a data root."""
+    """The published files of a scheme: configured, or a folder of that name in a data root.
+
+    'liqe' has splits, scenes and distortions, 'arniqa' and lists of images have splits. None where
+    there are none, and for a scheme that needs no files.
+    """
+    if scheme in RULES:
+        return None
     configured = _settings(roots).splits.get(scheme)
     if configured is not None:
         return configured
     below = (path for root in data_roots(roots) for path in folders(root, depth=2))
-    return next((path for path in below if plain(path.name) == scheme), None)
+    return next((path for path in below if plain(path.name) == plain(scheme)), None)
 
 
 def missing(specs: Iterable[str], roots: Roots = None) -> list[Missing]:
@@ -259,8 +280,12 @@ def _settings(roots: Roots) -> Config:
     config = read_config(data_roots(roots))
     built_in = _built_in()
     for name in config.databases:
-        if name in built_in or not name or "@" in name:
-            raise UsageError(f"{config.files[0]}: a database of your own cannot be called '{name}'")
+        if name in built_in or name in TAKEN or not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{config.files[0]}: a database of your own cannot be called '{name}': names hold "
+                f"none of , : + @ # / and blanks, and are not {', '.join(sorted(TAKEN))} or a "
+                "built-in one's"
+            )
     for name in config.folders:
         if name not in built_in:
             raise unknown("dataset", name, built_in, where=f"{config.files[0]}: folders")

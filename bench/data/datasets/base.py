@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.datasets._places import folders, plain, within
+from bench.metrics import GROUPS
 from bench.util.errors import DataError
 
 if TYPE_CHECKING:
@@ -234,6 +236,17 @@ class Dataset:
         return units.astype(str)
 
     @cached_property
+    def groupings(self) -> dict[str, npt.NDArray[np.str_]]:
+        """Column of `bench.metrics.GROUPS` -> (n,) texts, of those that put images together."""
+        columns = {name: self.table[name].to_numpy(dtype=str) for name in GROUPS}
+        named = {name: texts[texts != ""] for name, texts in columns.items()}
+        return {
+            name: texts
+            for name, texts in columns.items()
+            if len(set(named[name])) < len(named[name])
+        }
+
+    @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
         """(n,) labels that run upwards: MOS as it is, DMOS negated. The only place that does so."""
         score = self.table["score"].to_numpy(dtype=np.float64)
@@ -307,7 +320,8 @@ def _refuse(table: pd.DataFrame, info: DatasetInfo) -> None:
         twice = sorted(table["image"][folded.duplicated(keep=False)])[:4]
         raise DataError(f"{info.spec}: the same image is listed twice: {', '.join(twice)}")
     for name in table["image"]:
-        if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
+        drive = name[1:2] == ":" and name[:1].isalpha()
+        if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or drive:
             raise DataError(f"{info.spec}: image path '{name}' leaves the database's folder")
     if not info.labelled:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +109,10 @@ class LiveFit:
 
     def predict(self, test: EvalSet, selection: Selection) -> Trajectory:
         """One more test side, predicted by the state that counts."""
-        method = self.method
+        method, start = self.method, time.perf_counter()
         found = method.predict(test.images)
         predictions = checked(method.name, test.images, found, method.facts.may_miss)
+        seconds = time.perf_counter() - start
         curve = [point.model_copy(update={"test": None}) for point in self.note.curve]
         point = EvaluatedEpoch(self.note.epoch, predictions, test.judge(predictions), None)
-        return Trajectory(curve, [point], self.note.fit_seconds, only=selection)
+        return Trajectory(curve, [point], self.note.fit_seconds, seconds, only=selection)

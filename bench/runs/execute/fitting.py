@@ -34,6 +34,8 @@ class EvalSet:
     images: Images
     quality: npt.NDArray[np.float64] | None
     """(n,) labels, higher is better; None for a dataset without labels."""
+    groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
+    """Column -> (n,) texts, for metrics within groups of images (`bench.metrics.GROUPS`)."""
 
     def judge(self, predictions: Predictions, metrics: Sequence[str] = ("srcc", "plcc")) -> Values:
         """Metric -> value; None where undefined (a constant prediction), {} without labels."""
@@ -42,7 +44,8 @@ class EvalSet:
         if self.quality is None:
             return {}
         scored = ~np.isnan(predictions)  # all, unless the method may miss some (`checked`)
-        values = compute(metrics, predictions[scored], self.quality[scored])
+        groups = {name: texts[scored] for name, texts in self.groups.items()}
+        values = compute(metrics, predictions[scored], self.quality[scored], groups)
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 

@@ -26,6 +26,7 @@ from bench.api import (
     computed_anew,
     ran_out,
 )
+from bench.runs.isolation.measuring import Measured, Trained, measure
 from bench.runs.isolation.memory import advice, retry_smaller_batch
 from bench.runs.isolation.messages import Account, Facts, Failure, Start
 from bench.store import artifacts
@@ -65,6 +66,7 @@ class Served:
         self._built: Method | None = None
         self._steps: Generator[Epoch, Any, None] | None = None
         self._begun = False
+        self._trained = Trained()
 
     def facts(self) -> Facts:
         """What the harness must know before anything else."""
@@ -105,6 +107,7 @@ class Served:
 
     def begin_fit(self, train: LabelledSet) -> None:
         """Get ready to learn; `advance` does it."""
+        self._trained.watch()
         self._steps, self._begun = self._method.fit(train), False
         self._method.learnt = True
 
@@ -122,6 +125,10 @@ class Served:
             return None
         self._begun = True
         return epoch
+
+    def measure(self, images: Images) -> Measured:
+        """What it costs."""
+        return measure(self._method, images, self._trained)
 
     def predict(self, images: Images) -> np.ndarray[Any, Any]:
         """Scores as the method gives them, with a smaller batch where memory runs out."""
