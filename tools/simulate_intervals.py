@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.stats.bootstrap import bootstrap_srcc_difference
+from bench.stats.bootstrap import image_difference, side
 from bench.stats.median import median_interval
 from bench.stats.paired import nadeau_bengio, paired_t, wilcoxon_signed_rank
 from tools import command_line
@@ -69,8 +69,11 @@ def simulate(setting: Setting) -> Rates:
                 rejected[k][test] += p < setting.alpha
             interval = median_interval(a[:k])
             covered[k] += interval.low <= truth <= interval.high
-        difference = bootstrap_srcc_difference(
-            first, second, quality, setting.bootstrap_resamples, seed=trial
+        difference = image_difference(
+            [side(first, quality)],
+            [side(second, quality)],
+            resamples=setting.bootstrap_resamples,
+            seed=trial,
         )
         by_image += not difference.low <= 0 <= difference.high
     return Rates(

@@ -4,7 +4,16 @@ Which test answers which question, and what each one's error rate is, is told in
 `docs/statistics.md`; `python -m tools.simulate_intervals` measures it.
 """
 
-from bench.stats.bootstrap import BootstrapInterval, bootstrap_srcc, bootstrap_srcc_difference
+from bench.stats.bootstrap import (
+    BootstrapInterval,
+    Side,
+    SuiteDifference,
+    image_difference,
+    image_interval,
+    numbered,
+    side,
+    suite_difference,
+)
 from bench.stats.comparison import SplitComparison, compare_over_splits
 from bench.stats.datasets import (
     CriticalDifference,
@@ -34,18 +43,23 @@ __all__ = [
     "MedianInterval",
     "PairedT",
     "PairwiseWilcoxon",
+    "Side",
     "SignedRank",
     "SplitComparison",
+    "SuiteDifference",
     "average_ranks",
-    "bootstrap_srcc",
-    "bootstrap_srcc_difference",
     "compare_over_splits",
     "critical_difference",
     "friedman",
     "holm",
+    "image_difference",
+    "image_interval",
     "median_interval",
     "nadeau_bengio",
+    "numbered",
     "paired_t",
+    "side",
+    "suite_difference",
     "wilcoxon_holm",
     "wilcoxon_signed_rank",
 ]
