@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.analysis import image_intervals, over_images
+from bench.analysis.ceilings import Ceilings
 from bench.analysis.published import NOTHING, Printed, beside, frame
 from bench.analysis.results import Results, load
 from bench.analysis.sanity import broken
+from bench.analysis.stored_predictions import StoredPredictions
 from bench.analysis.summary import write_csv
 from bench.data import datasets
+from bench.data.at_hand import AtHand
 from bench.data.data_cache import DataCache
+from bench.metrics import METRICS
 from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
@@ -26,6 +31,8 @@ from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.protocol import Protocol
 
 
 @dataclass
@@ -59,18 +66,27 @@ def render(
     *,
     published: bool = True,
     exclude_contaminated: bool = False,
+    with_images: bool = True,
 ) -> Rendered:
     """Write summary.csv, table.tex, figures and index.html with its pages to `out`.
 
     Images, for figures that show some, are looked for under `data_roots` and `IQA_DATA`.
     `published` sets printed numbers beside ours and writes published.csv; `exclude_contaminated`
-    leaves out cells whose test dataset the method's weights had seen labels of. Files of an
+    leaves out cells whose test dataset the method's weights had seen labels of; `with_images` adds
+    intervals over images, which reads the predictions of all runs once. Files of an
     earlier report that this one does not have are removed (`reports.cleanup`). Raises `StoreError`
     where the store holds no results or `out` cannot be written, `UsageError` where nothing is left.
     """
     out = out or default_folder(store)
     results = _read(store, exclude_contaminated)
+    at_hand = AtHand(data_roots)
+    gains: dict[str, list[str]] = {}
     summary = results.summary
+    if with_images:
+        images = StoredPredictions(store, at_hand)
+        summary = image_intervals.beside(summary, results.runs, images)
+        gains = {one.name: _gains(results, one, summary, images) for one in results.protocols}
+    summary = Ceilings(at_hand).beside(summary)
     printed = NOTHING
     if published:
         summary, printed = beside(summary, results.protocols)
@@ -102,6 +118,7 @@ def render(
         warnings=rendered.warnings,
         contests=contests.pages,
         thumbnails=thumbnails,
+        gains=gains,
     )
     pages = html.write(site)
     rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
@@ -109,6 +126,19 @@ def render(
     rendered.paths += [*contests.paths, *sorted(thumbnails.paths)]
     rendered.notes += tidy(out, rendered.paths)
     return rendered
+
+
+def _gains(
+    results: Results, protocol: Protocol, summary: pd.DataFrame, images: StoredPredictions
+) -> list[str]:
+    """Which first places of a protocol its databases cannot show, by its first metric."""
+    metric = protocol.metrics[0]
+    runs = results.runs[results.runs["protocol"] == protocol.name]
+    if metric not in METRICS or metric not in runs:
+        return []
+    medians = summary[summary["metric"] == metric]
+    higher = METRICS[metric].higher_is_better
+    return over_images.gains_of_best(runs, medians, images, metric, higher)
 
 
 def _read(store: Store, exclude_contaminated: bool) -> Results:

@@ -70,6 +70,9 @@ def report(
     ] = True,
     data_root: DataRoot = None,
     exclude_contaminated: Uncontaminated = False,
+    image_intervals: Annotated[
+        bool, typer.Option(help="Give intervals over images, from all predictions (kept in cache).")
+    ] = True,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench.cli import commands
@@ -80,6 +83,7 @@ def report(
         data_root or [],
         published=published,
         exclude_contaminated=exclude_contaminated,
+        image_intervals=image_intervals,
     )
     raise typer.Exit(code)
 

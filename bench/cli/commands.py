@@ -63,6 +63,7 @@ def report(
     *,
     published: bool = True,
     exclude_contaminated: bool = False,
+    image_intervals: bool = True,
 ) -> int:
     """Render everything from the store. 1 where sanity rows show the table to be wrong."""
     from reports.render import render
@@ -77,6 +78,7 @@ def report(
         data_roots,
         published=published,
         exclude_contaminated=exclude_contaminated,
+        with_images=image_intervals,
     )
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:

@@ -12,6 +12,7 @@ different lengths, fewer than three images) raises `ValueError`.
 """
 
 from bench.metrics.correlation import krcc, plcc, rmse, srcc
+from bench.metrics.known import NEEDS, Known
 from bench.metrics.krasula import Krasula, krasula
 from bench.metrics.logistic import (
     LogisticFit,
@@ -24,10 +25,13 @@ from bench.metrics.logistic import (
     rmse_logistic4,
     rmse_logistic5,
 )
-from bench.metrics.registry import METRICS, Metric, compute
+from bench.metrics.registry import METRICS, USUAL, Metric, compute
 
 __all__ = [
     "METRICS",
+    "NEEDS",
+    "USUAL",
+    "Known",
     "Krasula",
     "LogisticFit",
     "Metric",

@@ -77,6 +77,8 @@ class Job(StrictModel):
     """Whether inference on a GPU may replay CUDA graphs."""
     keep: list[str] = Field(default_factory=list)
     """What runs store besides predictions (`Protocol.keep`)."""
+    metrics: list[str] = Field(default_factory=list)
+    """Metrics that runs record besides the usual ones (`Protocol.metrics`)."""
     time_limit: float | None = None
     """Seconds that one run may take; for a pre-training, seconds that one epoch may take."""
     runs: list[RunJob] = Field(default_factory=list)

@@ -90,6 +90,7 @@ def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> 
         cuda_graphs=job.cuda_graphs,
         deterministic=job.deterministic,
         keep=tuple(job.keep),
+        metrics=tuple(job.metrics),
         emit=emit,
         stopping=stop.is_set,
         claims=claims,

@@ -6,10 +6,12 @@ Which test answers which question, and what each one's error rate is, is told in
 
 from bench.stats.bootstrap import (
     BootstrapInterval,
+    Replicates,
     Side,
     SuiteDifference,
     image_difference,
     image_interval,
+    image_replicates,
     numbered,
     side,
     suite_difference,
@@ -25,7 +27,7 @@ from bench.stats.datasets import (
     friedman,
     wilcoxon_holm,
 )
-from bench.stats.median import MedianInterval, median_interval
+from bench.stats.median import LEAST_SPLITS, MedianInterval, bounds, median_interval
 from bench.stats.paired import (
     PairedT,
     SignedRank,
@@ -36,6 +38,7 @@ from bench.stats.paired import (
 )
 
 __all__ = [
+    "LEAST_SPLITS",
     "BootstrapInterval",
     "CriticalDifference",
     "Friedman",
@@ -43,17 +46,20 @@ __all__ = [
     "MedianInterval",
     "PairedT",
     "PairwiseWilcoxon",
+    "Replicates",
     "Side",
     "SignedRank",
     "SplitComparison",
     "SuiteDifference",
     "average_ranks",
+    "bounds",
     "compare_over_splits",
     "critical_difference",
     "friedman",
     "holm",
     "image_difference",
     "image_interval",
+    "image_replicates",
     "median_interval",
     "nadeau_bengio",
     "numbered",

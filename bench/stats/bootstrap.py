@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from bench.metrics import METRICS
 from bench.metrics.inputs import FloatArray, finite_pair
-from bench.stats.resampled import RESAMPLED
+from bench.stats.resampled import MOST_PAIRS, RESAMPLED
 from bench.util.errors import unknown
 
 IntArray = npt.NDArray[np.intp]
@@ -93,7 +93,7 @@ def numbered(names: Sequence[Sequence[Hashable]]) -> list[IntArray]:
 def side(
     prediction: npt.ArrayLike, quality: npt.ArrayLike, clusters: npt.ArrayLike | None = None
 ) -> Side:
-    """A test side of (n,) predictions and quality; `clusters` (n,) numbers, by default one an image.
+    """One test side; `clusters` are (n,) numbers, by default one an image.
 
     Raises `ValueError` as `bench.metrics.srcc`, and for clusters of another length.
     """
@@ -129,10 +129,12 @@ def image_interval(
     >>> result.low < result.estimate < result.high, result.clusters
     (True, 100)
     """
-    _check(sides, metric, resamples, confidence)
-    estimate = _middle(np.array([[_score(metric, one)] for one in sides]), middle)[0]
-    found = Replicates(float(estimate), _replicates(sides, metric, resamples, seed, middle))
-    return found.interval(confidence, _count(sides))
+    found = image_replicates(sides, metric, resamples=resamples, seed=seed, middle=middle)
+    result = found.interval(confidence)
+    if metric == "krcc" and max(one.quality.size for one in sides) > MOST_PAIRS:
+        reason = f"KRCC is not resampled for more than {MOST_PAIRS:,} images: it needs all pairs"
+        return replace(result, reason=reason)
+    return result
 
 
 def image_difference(
@@ -153,51 +155,61 @@ def image_difference(
     >>> image_difference([side(x, x)], [side(x + 30 * np.sin(x), x)], resamples=200).low > 0
     True
     """
-    pair = _difference(first, second, metric, resamples, seed, confidence)
-    return pair.interval(confidence, _count(first))
+    for own, other in zip(first, second, strict=True):
+        if not np.array_equal(own.quality, other.quality):
+            raise ValueError("the two methods were not tested on the same images")
+    one, two = (
+        image_replicates(sides, metric, resamples=resamples, seed=seed, middle="mean")
+        for sides in (first, second)
+    )
+    return one.minus(two).interval(confidence)
 
 
 def suite_difference(
-    sets: Sequence[tuple[Sequence[Side], Sequence[Side]]],
-    metric: str = "srcc",
+    differences: Sequence[Replicates], *, seed: int = 0, confidence: float = 0.95
+) -> SuiteDifference:
+    """The mean over test sets of paired differences: is one method better over this suite?
+
+    Each set gives its `image_replicates(..., middle="mean")` of the first method `minus` those of
+    the second, drawn with a seed of its own. Sets count alike, whatever their size. `over_images`
+    holds for new images of these sets, `over_sets` for other sets of their kind (two-stage
+    bootstrap, sets first), with at least six sets.
+    """
+    counts = [one.clusters for one in differences]
+    table = np.array([one.values for one in differences])
+    estimate = float(np.mean([one.estimate for one in differences]))
+    # Degrees of freedom follow the set with the fewest clusters: none may be hidden by the others.
+    images = Replicates(estimate, table.mean(axis=0), min(counts)).interval(confidence)
+    sets, resamples = table.shape
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, sets, (sets, resamples))
+    # A set that is drawn twice is resampled twice: another column each time.
+    within = rng.integers(0, resamples, drawn.shape)
+    over = Replicates(estimate, table[drawn, within].mean(axis=0), sets)
+    return SuiteDifference(
+        replace(images, clusters=sum(counts)),
+        over.interval(confidence, LEAST_SETS, "test sets"),
+        tuple(one.interval(confidence) for one in differences),
+    )
+
+
+def image_replicates(
+    sides: Sequence[Side],
+    metric: str,
     *,
     resamples: int = 1000,
     seed: int = 0,
-    confidence: float = 0.95,
-) -> SuiteDifference:
-    """The mean over test sets of `image_difference`: is one method better over this suite?
-
-    Each set is (sides of the first method, sides of the second); sets count alike, whatever their
-    size. `over_images` holds for new images of these sets, `over_sets` for other sets of their kind
-    (two-stage bootstrap, sets first), with at least six sets.
-    """
-    pairs = [
-        _difference(first, second, metric, resamples, seed + number, confidence)
-        for number, (first, second) in enumerate(sets)
-    ]
-    counts = [_count(first) for first, _ in sets]
-    table = np.array([pair.values for pair in pairs])
-    estimate = float(np.mean([pair.estimate for pair in pairs]))
-    # Degrees of freedom follow the set with the fewest clusters: none may be hidden by the others.
-    over_images = Replicates(estimate, table.mean(axis=0)).interval(confidence, min(counts))
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(sets), (len(sets), resamples))
-    # A set that is drawn twice is resampled twice: another column each time.
-    within = rng.integers(0, resamples, drawn.shape)
-    over_sets = Replicates(estimate, table[drawn, within].mean(axis=0)).interval(
-        confidence, len(sets), LEAST_SETS, "test sets"
-    )
-    return SuiteDifference(
-        replace(over_images, clusters=sum(counts)),
-        over_sets,
-        tuple(
-            pair.interval(confidence, count) for pair, count in zip(pairs, counts, strict=True)
-        ),
-    )
+    middle: Middle = "median",
+) -> Replicates:
+    """The statistic of `image_interval` in every resample; raises as it does."""
+    _check(sides, metric, resamples)
+    estimate = _middle(np.array([[_score(metric, one)] for one in sides]), middle)[0]
+    values = _replicates(sides, metric, resamples, seed, middle)
+    return Replicates(float(estimate), values, _count(sides))
 
 
 def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[FloatArray]:
-    """How often each of `clusters` is drawn, in batches of (b, clusters) for sides of `size` images.
+    """How often each of `clusters` is drawn: batches of (b, clusters), for sides of `size` images.
 
     >>> next(draws(5, 7, seed=0, size=5)).sum(axis=1)
     array([5., 5., 5., 5., 5., 5., 5.])
@@ -218,20 +230,28 @@ class Replicates:
     estimate: float
     values: FloatArray
     """(resamples,); NaN where undefined."""
+    clusters: int
+    """How many were drawn in a resample."""
+
+    def minus(self, other: Replicates) -> Replicates:
+        """The paired difference of two statistics that were drawn alike."""
+        values = self.values - other.values
+        return Replicates(self.estimate - other.estimate, values, self.clusters)
 
     def interval(
         self,
-        confidence: float,
-        clusters: int,
+        confidence: float = 0.95,
         least: int = LEAST_CLUSTERS,
         what: str = "clusters of images",
     ) -> BootstrapInterval:
-        """The percentile interval, widened for few clusters; NaN with a reason where there is none.
-        """
+        """The percentile interval, widened for few clusters; NaN with a reason where none is."""
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
+        clusters = self.clusters
         usable = self.values[~np.isnan(self.values)]
         undefined = self.values.size - usable.size
         facts = (confidence, self.values.size, undefined, clusters)
-        reason = self._no_interval(undefined, clusters, least, what)
+        reason = self._no_interval(undefined, least, what)
         if reason:
             return BootstrapInterval(self.estimate, math.nan, math.nan, math.nan, *facts, reason)
         tail = _tail((1 - confidence) / 2, clusters)
@@ -240,31 +260,14 @@ class Replicates:
         p = 2 * _shrunk(min(0.5, float(crossing + 1) / (usable.size + 1)), clusters)
         return BootstrapInterval(self.estimate, low, high, p, *facts)
 
-    def _no_interval(self, undefined: int, clusters: int, least: int, what: str) -> str:
+    def _no_interval(self, undefined: int, least: int, what: str) -> str:
         if math.isnan(self.estimate):
             return "the metric is undefined on the images as they are"
-        if clusters < least:
-            return f"{clusters} {what} are too few to tell of others (at least {least})"
+        if self.clusters < least:
+            return f"{self.clusters} {what} are too few to tell of others (at least {least})"
         if undefined > MOST_UNDEFINED * self.values.size:
             return f"{undefined} of {self.values.size} resamples are undefined"
         return ""
-
-
-def _difference(
-    first: Sequence[Side],
-    second: Sequence[Side],
-    metric: str,
-    resamples: int,
-    seed: int,
-    confidence: float,
-) -> Replicates:
-    _check([*first, *second], metric, resamples, confidence)
-    for own, other in zip(first, second, strict=True):
-        if not np.array_equal(own.quality, other.quality):
-            raise ValueError("the two methods were not tested on the same images")
-    values = [_replicates(sides, metric, resamples, seed, "mean") for sides in (first, second)]
-    scores = [np.mean([_score(metric, one) for one in sides]) for sides in (first, second)]
-    return Replicates(float(scores[0] - scores[1]), values[0] - values[1])
 
 
 def _replicates(
@@ -278,9 +281,7 @@ def _replicates(
     codes = [np.searchsorted(clusters, one.clusters) for one in sides]
     found: list[FloatArray] = []
     for weights in draws(clusters.size, resamples, seed, size):
-        values = [
-            measure(weights[:, code]) for measure, code in zip(measures, codes, strict=True)
-        ]
+        values = [measure(weights[:, code]) for measure, code in zip(measures, codes, strict=True)]
         found.append(_middle(np.array(values), middle))
     return np.concatenate(found)
 
@@ -314,12 +315,10 @@ def _shrunk(tail: float, clusters: int) -> float:
     return float(stdtr(clusters - 1, float(ndtri(tail)) / math.sqrt(clusters / (clusters - 1))))
 
 
-def _check(sides: Sequence[Side], metric: str, resamples: int, confidence: float) -> None:
+def _check(sides: Sequence[Side], metric: str, resamples: int) -> None:
     if not sides:
         raise ValueError("sides: none given")
     if metric not in RESAMPLED:
         raise unknown("metric with an interval over images", metric, RESAMPLED)
     if resamples < 1:
         raise ValueError(f"resamples: expected at least 1, got {resamples}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")

@@ -73,7 +73,8 @@ def krcc(prediction: FloatArray, quality: FloatArray) -> Resampled:
         drawn = weights.astype(np.float32)
 
         def pairs(sign: npt.NDArray[np.float32]) -> FloatArray:
-            return np.einsum("bi,bi->b", drawn @ sign, drawn, dtype=np.float64)
+            found = np.einsum("bi,bi->b", drawn @ sign, drawn, dtype=np.float64)
+            return np.asarray(found)
 
         return _ratio(pairs(x * y), pairs(np.abs(x)) * pairs(np.abs(y)))
 
@@ -91,7 +92,9 @@ def rmse(prediction: FloatArray, quality: FloatArray) -> Resampled:
     return values
 
 
-def _mapped(fit: Callable[..., LogisticFit], metric: Callable[..., Resampled]) -> Callable[..., Resampled]:
+def _mapped(
+    fit: Callable[..., LogisticFit], metric: Callable[..., Resampled]
+) -> Callable[..., Resampled]:
     """A metric after a fitted curve. The curve is that of all images, in every resample: refitting
     a thousand times would take minutes, and moves the result far less than the images do."""
 

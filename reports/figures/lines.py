@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,11 @@ from reports.sweeps import ParameterSweep, over_values, sweeps
 if TYPE_CHECKING:
     import pandas as pd
 
-BAND = "Median over splits; the band is its order-statistic interval."
+BAND = (
+    "Median over splits; the band is its order-statistic interval, or the range of fewer than six "
+    "splits."
+)
+CEILING = " The thin line is the noise ceiling: what a perfect predictor reaches."
 RIGHT_ANGLE = 90.0
 
 
@@ -84,7 +88,8 @@ def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
             for number, (own, name) in enumerate(data.names())
         ]
         panels.append((dataset, lines))
-    return _sheet(panels, axis, metric_title(data.metric), reason)
+    ceilings = table.groupby("dataset")["ceiling"].first().dropna().to_dict()
+    return _sheet(panels, axis, metric_title(data.metric), reason, levels=ceilings)
 
 
 def _trained(data: FigureData, reading: Reading) -> list[tuple[str, list[tuple[int, Line | None]]]]:
@@ -107,7 +112,9 @@ def _sheet(
     y_title: str,
     reason: str,
     level: float | None = None,
+    levels: Mapping[str, float] | None = None,
 ) -> Sheet:
+    """`level` is a thin line in all panels, `levels` one in the panel of each title."""
     found: list[tuple[str, list[Numbered]]] = [
         (title, [(number, line) for number, line in lines if line is not None])
         for title, lines in panels
@@ -118,11 +125,20 @@ def _sheet(
     named = {number: line.title for _, lines in drawn for number, line in lines}
     return Sheet(
         [
-            Panel(title, partial(draw_lines, lines=lines, axis=axis, y_title=y_title, level=level))
+            Panel(
+                title,
+                partial(
+                    draw_lines,
+                    lines=lines,
+                    axis=axis,
+                    y_title=y_title,
+                    level=(levels or {}).get(title, level),
+                ),
+            )
             for title, lines in drawn
         ],
         [handle(number, name) for number, name in sorted(named.items())],
-        BAND,
+        BAND + (CEILING if levels and any(title in levels for title, _ in drawn) else ""),
     )
 
 

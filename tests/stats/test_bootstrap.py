@@ -67,9 +67,11 @@ def test_clusters_are_drawn_whole_and_splits_together() -> None:
 
 def test_many_clusters_give_the_plain_percentiles() -> None:
     values = np.random.default_rng(0).normal(size=4000)
-    found = Replicates(0.1, values).interval(0.95, clusters=10**6)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-4)
-    few = Replicates(0.1, values).interval(0.95, clusters=8)
+    found = Replicates(0.1, values, 10**6).interval()
+    assert (found.low, found.high) == pytest.approx(
+        tuple(np.quantile(values, [0.025, 0.975])), abs=1e-4
+    )
+    few = Replicates(0.1, values, 8).interval()
     assert few.low < found.low < found.high < few.high
     # Hesterberg 2015: the normal probability of sqrt(n / (n - 1)) times Student's quantile.
     tail = scipy_stats.norm.cdf(math.sqrt(8 / 7) * scipy_stats.t.ppf(0.025, 7))
@@ -80,7 +82,7 @@ def test_p_value_and_interval_agree() -> None:
     for shift in (1.6, 1.9, 2.1, 2.4, 3.0):
         values = np.random.default_rng(1).normal(shift, 1, 20_000)
         for clusters in (6, 25, 10_000):
-            found = Replicates(shift, values).interval(0.95, clusters)
+            found = Replicates(shift, values, clusters).interval()
             assert (found.p_value < 0.05) == (found.low > 0)
 
 
@@ -105,7 +107,11 @@ def test_suite_counts_sets_alike_and_names_each() -> None:
     for n in (60, 400, 80, 60, 70, 90):
         quality = rng.normal(size=n)
         good, poor = (quality + noise * rng.normal(size=n) for noise in (0.6, 0.9))
-        sets.append(([stats.side(good, quality)], [stats.side(poor, quality)]))
+        one, two = (
+            stats.image_replicates([stats.side(x, quality)], "srcc", middle="mean", seed=n)
+            for x in (good, poor)
+        )
+        sets.append(one.minus(two))
     found = stats.suite_difference(sets)
     assert len(found.per_set) == 6
     assert found.over_images.estimate == pytest.approx(np.mean([r.estimate for r in found.per_set]))

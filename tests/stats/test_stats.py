@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from bench import stats
-from bench.metrics import srcc
 from bench.stats.cliques import maximal_cliques
 from bench.util.errors import UsageError
 from tools import simulate_training

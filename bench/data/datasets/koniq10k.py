@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, numbers, read_table, subfolder
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader, Version
+from bench.data.datasets.ratings import Ratings
 from bench.util.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,6 +70,20 @@ class Koniq10k(DatasetReader):
                 raise DataError(f"{root}: {file.name} and {_SETS} list different images")
             table["official"] = table["image"].map(known)
         return table
+
+    def ratings(self, root: Path) -> Ratings:
+        """Columns c1 to c5 of the release: how many raters gave 1 to 5."""
+        import numpy as np
+
+        file = find_file(root, _SCORES)
+        levels = [f"c{level}" for level in range(1, 6)]
+        table = columns(
+            read_table(file, separator=","),
+            file,
+            {"image": "image_name", **{name: name for name in levels}},
+        )
+        counts = np.column_stack([numbers(list(table[name]), file, name) for name in levels])
+        return Ratings(tuple(table["image"]), np.arange(1.0, 6.0), counts.astype(np.int64))
 
     def images(self, root: Path) -> Path:
         """`1024x768`, else `512x384`."""

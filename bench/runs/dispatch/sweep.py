@@ -123,6 +123,7 @@ class Sweep:
             deterministic=options.deterministic,
             cuda_graphs=options.cuda_graphs,
             keep=list(self.plan.protocol.keep),
+            metrics=list(self.plan.protocol.metrics),
             time_limit=options.time_limit or self.plan.protocol.time_limit,
             runs=list(runs),
             pretraining=pretraining,

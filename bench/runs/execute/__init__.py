@@ -56,6 +56,8 @@ class RunExecutor:
     cuda_graphs: bool = False
     deterministic: bool = False
     keep: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    """Metrics to record besides the usual ones."""
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
     claims: Claims | None = None
@@ -120,6 +122,8 @@ class RunExecutor:
 
     def _learnt(self, work: RunJob, sides: Sides) -> tuple[Trajectory, Account]:
         """The run's test side, predicted by a fit that all tests of the fit share."""
+        from bench.metrics import METRICS
+
         spec = work.spec
         live = self._fit_for(work, sides)
         test = sides.test(spec.tested)
@@ -127,7 +131,11 @@ class RunExecutor:
             trajectory = live.trajectory
         else:
             self._recall(live, work)
-            trajectory = live.predict(test, spec.selection)
+            validation = next(
+                (one for one in sides.validation() if one.dataset == test.dataset), None
+            )
+            wanted = any("validation" in METRICS[name].needs for name in self.metrics)
+            trajectory = live.predict(test, spec.selection, validation if wanted else None)
         # Of the state after the last epoch, whichever counts.
         kept = self._kept(work)
         keeping.write(self.store, spec, live.method, test.images, sides.known(), kept)
@@ -274,9 +282,11 @@ class RunExecutor:
             write_parquet(pd.DataFrame({"image": images.names, "score": scores}), path)
 
     def _record(self, sides: Sides, account: Account, trajectory: Trajectory) -> Record:
-        from bench.metrics import METRICS
+        from bench.metrics import USUAL
 
         spec = sides.spec
+        # Some metrics look at all pairs of images: only those of the protocol.
+        own = tuple(dict.fromkeys([*USUAL, *self.metrics]))
         side = sides.test(spec.tested)
         chosen = trajectory.chosen()
         return Record(
@@ -286,7 +296,9 @@ class RunExecutor:
             metrics={
                 # Logistic fits take longer than small runs: only what the run reports has them.
                 selection: side.judge(
-                    point.predictions, tuple(METRICS) if selection == spec.selection else PLAIN
+                    point.predictions,
+                    own if selection == spec.selection else PLAIN,
+                    point.calibration.get(side.dataset),
                 )
                 for selection, point in chosen.items()
             },

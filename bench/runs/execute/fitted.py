@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from bench.model.jobs import RunJob
 from bench.model.records import CurvePoint, Selection
-from bench.runs.execute.fitting import EvaluatedEpoch, Trajectory, checked
+from bench.runs.execute.fitting import (
+    Calibration,
+    EvaluatedEpoch,
+    Predictions,
+    Trajectory,
+    checked,
+)
 from bench.runs.isolation import MethodProcess
 from bench.store import Store
 from bench.util.atomic import replacing, write_text
@@ -106,9 +112,22 @@ class LiveFit:
         """End the process."""
         self._open.close()
 
-    def predict(self, test: EvalSet, selection: Selection) -> Trajectory:
-        """One more test side, predicted by the state that counts."""
-        predictions = checked(self.method.name, test.images, self.method.predict(test.images))
+    def predict(
+        self, test: EvalSet, selection: Selection, validation: EvalSet | None = None
+    ) -> Trajectory:
+        """One more test side, predicted by the state that counts.
+
+        `validation` images of the same database are predicted for metrics fitted on them.
+        """
+        predictions = self._checked(test)
+        calibration: dict[str, Calibration] = {}
+        if validation is not None and validation.quality is not None:
+            calibration[validation.dataset] = (self._checked(validation), validation.quality)
         curve = [point.model_copy(update={"test": None}) for point in self.note.curve]
-        point = EvaluatedEpoch(self.note.epoch, predictions, test.judge(predictions), None)
+        point = EvaluatedEpoch(
+            self.note.epoch, predictions, test.judge(predictions), None, calibration
+        )
         return Trajectory(curve, [point], self.note.fit_seconds, only=selection)
+
+    def _checked(self, side: EvalSet) -> Predictions:
+        return checked(self.method.name, side.images, self.method.predict(side.images))

@@ -56,7 +56,7 @@ class Sides:
         dataset, rows, _ = self.tested(side)
         quality = dataset.quality[rows] if dataset.info.labelled else None
         images = self.cache.images(dataset.info.spec, self.policy)
-        return EvalSet(images.subset(rows), quality)
+        return EvalSet(images.subset(rows), quality, dataset.known(rows), dataset.info.spec)
 
     def known(self) -> pd.DataFrame:
         """The rows of the run's test images in their database's table, with their quality."""
@@ -69,6 +69,7 @@ class Sides:
             EvalSet(
                 self.cache.images(side.dataset.info.spec, self.policy).subset(side.val),
                 side.dataset.quality[side.val],
+                dataset=side.dataset.info.spec,
             )
             for side in self.sources
             if len(side.val)
