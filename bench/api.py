@@ -24,19 +24,26 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.util.atomic import replacing
 from bench.util.errors import (
     BenchError,
     DataError,
+    OutOfBudgetError,
     StoreError,
     UsageError,
     nearest,
     ran_out,
     unknown,
 )
+from bench.util.listing import fold, listed
+from bench.util.tables import Table, read_table
+from bench.util.yaml_files import read as _read_yaml
 
 __all__ = [
+    "BUDGET_VARIABLES",
     "OWN",
     "ArrayImages",
     "BenchError",
@@ -47,18 +54,30 @@ __all__ = [
     "Images",
     "LabelledSet",
     "Method",
+    "OutOfBudgetError",
     "Pixels",
     "Scores",
     "Settings",
     "StoreError",
+    "Table",
     "UsageError",
+    "fitted_on",
+    "fold",
+    "listed",
+    "load_settings_file",
     "nearest",
     "ran_out",
+    "read_table",
+    "replacing",
     "unknown",
 ]
 
 OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
+
+BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
+"""Environment variables in which `--max-tokens` and `--max-cost` reach a method's process, and the
+file in which all processes of a command write down what they spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 
@@ -73,6 +92,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
     )
+
+
+def load_settings_file(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read safely. Raises `UsageError` that names file and line."""
+    return dict(_read_yaml(path).values)
 
 
 # Inside `Method` the name `Settings` means the method's own class.
@@ -128,6 +152,8 @@ class Context:
     """Seed of this run, derived from the run's identity."""
     scratch: Path | None = None
     """A folder that outlives a killed process: checkpoints of long trainings go here."""
+    replies: Path | None = None
+    """Folder for answers of a service, each of which is to be asked for once; None: in memory."""
     batch_size: int = 64
     """Images per inference batch."""
     cuda_graphs: bool = False
@@ -166,6 +192,11 @@ class Method(ABC):
     judges_images: ClassVar[bool] = True
     """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
     scores that are looked up."""
+    reads_images: ClassVar[bool] = True
+    """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
+    come as names: asking for the pixels of one is an error."""
+    pretrained_setting: ClassVar[str | None] = None
+    """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
     """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
     `pyiqa:piqe`, down to its runs."""
@@ -180,6 +211,8 @@ class Method(ABC):
         self.context = context
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
+        self.learnt = False
+        """Whether it was fitted or has read a fitted state; kept by the harness."""
 
     def note_at_table(self, text: str) -> None:
         """Note what every table must say beside this method's numbers, e.g. a loss left out."""
@@ -204,12 +237,57 @@ class Method(ABC):
         """
         return ()
 
+    @property
+    def may_miss(self) -> float:
+        """Share of images that may stay without a score (NaN in `predict`). Metrics are then those
+        of the others, and the method must say so by `note_at_table`."""
+        return 0.0
+
+    def forecast(self, images: int) -> str:
+        """What predicting that many images will take, where `bench plan` should say so."""
+        return ""
+
+    def all_trained_on(self) -> tuple[str, ...]:
+        """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
+        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
+        files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
+        return tuple(dict.fromkeys([*self.trained_on(), *(name for own in files for name in own)]))
+
+    def needs_fit(self) -> bool:
+        """Whether it has nothing to predict by before `fit`, `load` or a prompt.
+
+        So it is for all that learn, unless a pre-training or weights of its own make it usable.
+        """
+        return type(self).learns()
+
+    def require_learnt(self) -> None:
+        """Raise `unlearnt` where it would predict from an untrained state."""
+        if self.needs_fit() and not self.learnt:
+            raise self.unlearnt()
+
+    def unlearnt(self) -> UsageError:
+        """What to raise where there is nothing to predict by."""
+        pairs = type(self).set_prompt is not Method.set_prompt
+        return UsageError(
+            f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
+            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a "
+            "protocol"
+        )
+
     def oracle_of(self) -> str | None:
         """A database whose labels, those of test images included, come as `Context.labels`.
 
         For sanity rows alone: a method that asks must name the database in `trained_on` too.
         """
         return None
+
+    def downloads(self) -> tuple[str, ...]:
+        """Weights that it fetches by itself where they are not on the machine.
+
+        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        """
+        backbone = getattr(self.settings, "backbone", None)
+        return (f"backbone:{backbone}",) if backbone else ()
 
     # -- pre-training: optional, once per setting, shared by all runs that need it ---------------
 

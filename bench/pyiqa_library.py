@@ -81,21 +81,50 @@ def create(name: str, device: str, **changes: Any) -> Any:
     return _created(name, f"pyiqa:{name}", device, without_backbone=whole, **changes)
 
 
+def missing_weights(name: str) -> Attempt | None:
+    """The first file that a metric lacks on this machine; None where it lacks none.
+
+    Downloads nothing. Raises `UsageError` for a wrong name, and `BenchError` for a metric that
+    fails for another reason.
+    """
+    whole = str(options(name)["metric_opts"]["type"]) in WHOLE_CHECKPOINTS
+    attempts: list[Attempt] = []
+    try:
+        _build(name, "cpu", attempts, without_backbone=whole, offline=True)
+    except Exception as error:
+        lost = _lost(attempts)
+        if not lost:
+            raise _missing(f"pyiqa:{name}", attempts, error) from error
+        return lost[-1]
+    return None
+
+
 def _created(
     name: str, title: str, device: str, without_backbone: bool = False, **changes: Any
+) -> Any:
+    attempts: list[Attempt] = []
+    try:
+        return _build(name, device, attempts, without_backbone, **changes)
+    except Exception as error:  # download and unpickling errors come in many classes
+        raise _missing(title, attempts, error) from error
+
+
+def _build(
+    name: str,
+    device: str,
+    attempts: list[Attempt],
+    without_backbone: bool = False,
+    offline: bool = False,
+    **changes: Any,
 ) -> Any:
     import pyiqa
     import torch
 
-    attempts: list[Attempt] = []
     with ExitStack() as stack:
-        stack.enter_context(_downloads_into(attempts))
+        stack.enter_context(_downloads_into(attempts, offline))
         if without_backbone:
             stack.enter_context(without_backbone_weights())
-        try:
-            return pyiqa.create_metric(name, device=torch.device(device), as_loss=False, **changes)
-        except Exception as error:  # download and unpickling errors come in many classes
-            raise _missing(title, attempts, error) from error
+        return pyiqa.create_metric(name, device=torch.device(device), as_loss=False, **changes)
 
 
 def architecture(kind: str, imagenet: bool, **settings: Any) -> Any:
@@ -161,8 +190,8 @@ def _not_scnn(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _downloads_into(attempts: list[Attempt]) -> Iterator[None]:
-    """Notes every download that is tried, the failing one last."""
+def _downloads_into(attempts: list[Attempt], offline: bool = False) -> Iterator[None]:
+    """Notes every download that is tried, the failing one last; `offline` lets none begin."""
     import torch.hub
     from huggingface_hub import constants, file_download
     from pyiqa.utils import download_util
@@ -170,6 +199,7 @@ def _downloads_into(attempts: list[Attempt]) -> Iterator[None]:
     def noted(download: Callable[..., Any]) -> Callable[..., Any]:
         def run(url: str, target: str, *args: Any, **settings: Any) -> Any:
             attempts.append(Attempt(url, Path(target)))
+            _refuse(offline, url)
             return download(url, target, *args, **settings)
 
         return run
@@ -189,8 +219,10 @@ def _downloads_into(attempts: list[Attempt]) -> Iterator[None]:
         stack.enter_context(mock.patch.object(file_download, "hf_hub_url", noted_hub))
         for module in _clip_modules():
             stack.enter_context(
-                mock.patch.object(module, "_download", _noted_clip(module, attempts))
+                mock.patch.object(module, "_download", _noted_clip(module, attempts, offline))
             )
+        if offline:
+            stack.enter_context(mock.patch.object(constants, "HF_HUB_OFFLINE", True))
         yield
 
 
@@ -203,21 +235,33 @@ def _clip_modules() -> list[Any]:
     return found
 
 
-def _noted_clip(module: Any, attempts: list[Attempt]) -> Callable[..., Any]:
+def _refuse(offline: bool, url: str) -> None:
+    if offline:
+        raise FileNotFoundError(f"{url} is not on this machine")
+
+
+def _noted_clip(module: Any, attempts: list[Attempt], offline: bool) -> Callable[..., Any]:
     download = module._download
 
     def run(url: str, root: str) -> Any:
-        attempts.append(Attempt(url, Path(root) / url.rpartition("/")[2]))
+        path = Path(root) / url.rpartition("/")[2]
+        attempts.append(Attempt(url, path))
+        _refuse(offline and not path.exists(), url)
         return download(url, root)
 
     return run
+
+
+def _lost(attempts: list[Attempt]) -> list[Attempt]:
+    """Those whose file is not here; of the hub's nothing is known but that it was asked."""
+    return [attempt for attempt in attempts if attempt.repository or not attempt.path.exists()]
 
 
 def _missing(what: str, attempts: list[Attempt], error: Exception) -> BenchError:
     reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     if isinstance(error, ImportError):
         return BenchError(f"{what} needs a package that is not here ({error}); install it")
-    lost = [attempt for attempt in attempts if attempt.repository or not attempt.path.exists()]
+    lost = _lost(attempts)
     if not lost:
         return BenchError(
             f"{what} could not be built ({reason}). Its weights stand at {WEIGHTS_PAGE} or on the "

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bench.util.errors import BenchError, unknown
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     from bench.api import Method, Settings
@@ -139,15 +140,14 @@ def _own() -> list[RegisteredMethod]:
     return [
         replace(entry, module=f"iqa_bench_own_{path.stem}", source=path)
         for folder in folders
-        for path in sorted(folder.glob("*.py"))
+        for path in listed(folder, "*.py")
         for entry in _in_file(path, folder)
     ]
 
 
 def _in_folder(folder: Path) -> list[RegisteredMethod]:
-    files = sorted(
-        [*folder.glob("*.py"), *folder.glob("*/__init__.py"), *folder.glob("*/method.py")]
-    )
+    patterns = ("*.py", "*/__init__.py", "*/method.py")
+    files = sorted(path for pattern in patterns for path in listed(folder, pattern))
     return [entry for path in files for entry in _in_file(path, folder)]
 
 

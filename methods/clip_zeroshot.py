@@ -44,7 +44,7 @@ class ClipZeroShot(Method):
     @property
     def policy(self) -> ImagePolicy:
         """The backbone's own input size."""
-        size = backbones.resolve(self.settings.backbone).image_size
+        size = backbones.resolve_clip(self.settings.backbone).image_size
         return ImagePolicy(self.settings.resize_mode, size)
 
     def predict(self, images: Images) -> Scores:

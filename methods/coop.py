@@ -168,7 +168,7 @@ class Coop(Method):
             monitored = yield epoch
         self.prompts.ctx.requires_grad_(False)
 
-    def schedules(self) -> Mapping[str, Schedule]:
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The context's rates."""
         own = self.settings
         factor = cosine(own.epochs - own.warmup_epochs, own.final_lr / own.lr)
@@ -245,7 +245,7 @@ class Coop(Method):
         def batches(epoch: int) -> Sequence[Sequence[int]]:
             return self._batches(len(train), views, epoch)  # type: ignore[return-value]
 
-        schedule = self.schedules()["fit"]
+        schedule = self.schedules(len(train))["fit"]
         return Trainer(self.prompts, optimiser, schedule, batches, loss, self.context)
 
     def _features(self, images: Images) -> Tensor:

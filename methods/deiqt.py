@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import BenchError
-from methods.kit.regression import Regression, TrainingSettings
+from methods.kit.regression import Regression
+from methods.kit.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,37 +22,55 @@ TINY: dict[str, Any] = {"crops": 1, "test_crops": 2}
 
 
 class DeiqtSettings(TrainingSettings):
-    """Defaults are those of the released LIVEC configuration."""
+    """Defaults are those of the released LIVEC configuration.
+
+    KonIQ-10k is resized there, to 384 pixels across and 512 down: resize_mode=squash,
+    resize=[384, 512], resize_kernel=pillow_bilinear.
+    """
 
     backbone: str | None = None
     """CLIP backbone whose image tower is the encoder, with its weights, in place of `vit`;
     `initial` has no effect then. For trying the method: not DEIQT as published."""
-    vit: str = "deit3_small_patch16_224"
-    """timm's name of the encoder. Released: DeiT III small."""
+    vit: str = "deit3_small_patch16_224.fb_in1k"
+    """timm's name of the encoder. Released: DeiT III small, 224 pixels, ImageNet-1k."""
     panel: int = Field(default=6, ge=1)
     """Judges. Paper and code: 6."""
     decoder_layers: int = Field(default=1, ge=1)
     """Released: 1."""
-    initial: Literal["scratch", "imagenet"] = "scratch"
+    initial: Literal["scratch", "imagenet"] = "imagenet"
     """The encoder's weights. Paper and code: 'imagenet'."""
     crops: int = Field(default=10, ge=1)
-    """Random crops of an image in one epoch."""
+    """Random crops of an image in one epoch. Released: 10."""
     test_crops: int = Field(default=10, ge=1)
-    """Crops a prediction averages."""
+    """Crops a prediction averages. Released: 10, drawn anew for every evaluation."""
     epochs: int = Field(default=9, ge=1)
-    """Passes over the training images."""
+    """Passes over the training images. Released: 9."""
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
-    """Optimiser."""
+    """Optimiser. Released: AdamW."""
     lr: float = Field(default=2e-4, gt=0)
-    """Learning rate."""
+    """Learning rate. Released: 2e-4."""
     weight_decay: float = Field(default=0.05, ge=0)
-    """Of the optimiser."""
-    schedule: Literal["cosine", "step", "constant"] = "step"
-    """Rate over epochs; 'step': times `decay` a few times."""
+    """Of the optimiser. Released: 0.05."""
+    undecayed: tuple[str, ...] | None = ("pos_embed", "cls_token", "positional_embedding")
+    """Parameters without weight decay beside biases and norms. Released: the encoder's class token
+    and positions (here by CLIP's name too); the judges decay."""
+    clip: float | None = Field(default=5.0, gt=0)
+    """Largest norm of the whole gradient. Released: 5."""
+    schedule: Literal["cosine", "step", "constant", "waves"] = "step"
+    """Rate over epochs; 'step': times `decay` a few times. Released: a tenth every three epochs."""
+    rate_per: Literal["epoch", "step"] = "step"
+    """How often the rate is set. Released: at every step."""
     warmup_epochs: int = Field(default=3, ge=0)
-    """First epochs, at a rising rate."""
-    loss: Literal["l1", "smooth_l1", "mse"] = "smooth_l1"
-    """To the label."""
+    """First epochs, in which the rate rises to `lr`. Released: 3; the steps down count from their
+    end, as they do in today's timm (in timm 0.5 they counted from the beginning)."""
+    warmup_share: float = Field(default=1e-3, ge=0, le=1)
+    """Share of `lr` at which it begins to rise. Released: 2e-7 of 2e-4."""
+    loss: Literal["l1", "smooth_l1", "mse", "plcc"] = "smooth_l1"
+    """To the label. Released: smooth L1."""
+    label_scale: float = Field(default=100.0, gt=0)
+    """Labels (0 to 1 by the protocol) are multiplied by it for training, predictions divided.
+    Released: the databases' own scales, 0 to 100 for LIVEC, KonIQ-10k and SPAQ, on which smooth L1
+    is all but L1; on 0 to 1 (label_scale=1) it is half the squared error."""
 
     @model_validator(mode="before")
     @classmethod
@@ -74,31 +93,43 @@ class Deiqt(Regression):
 
     @classmethod
     def small(cls, argument: str | None) -> dict[str, Any]:
-        """A network of two blocks, small crops, fewer of them."""
+        """A network of two blocks and few small crops, that learns eight images in seconds."""
         return {
             "backbone": None,
             "vit": "test_vit",
+            "initial": "scratch",
             "crop": 32,
             "crops": 1,
             "test_crops": 2,
             "batch_size": 4,
-            "epochs": 6,
-            "lr": 3e-3,
+            "epochs": 20,
+            "warmup_epochs": 2,
+            "lr": 5e-3,
+            "schedule": "cosine",
+            "loss": "mse",
+            "label_scale": 1.0,
         }
+
+    def downloads(self) -> tuple[str, ...]:
+        """ImageNet weights of the encoder, where training starts from timm's."""
+        own = self.settings
+        if own.backbone is not None or own.initial != "imagenet" or own.weights is not None:
+            return super().downloads()
+        return (f"backbone:timm:{own.vit}",)
 
     def build(self) -> nn.Module:
         """Encoder and decoder. BenchError where weights cannot be had."""
         own = self.settings
         if own.backbone is not None:
-            self.notes.append(f"encoder: the image tower of {own.backbone}, not DEIQT's own")
+            self.note_at_table(f"encoder: the image tower of {own.backbone}, not DEIQT's own")
             return panel_network(_tower(own.backbone), own.panel, own.decoder_layers)
         encoder = _encoder(own.vit, own.crop, own.initial)
         return panel_network(encoder, own.panel, own.decoder_layers)
 
     @property
-    def scratch(self) -> bool:
-        """Whether training starts from random weights."""
-        return self.settings.backbone is None and super().scratch
+    def starts_from(self) -> str:
+        """ImageNet weights, in place of which a CLIP backbone brings its own."""
+        return "" if self.settings.backbone else super().starts_from
 
 
 def panel_network(encoder: Any, panel: int, layers: int) -> nn.Module:
@@ -133,6 +164,12 @@ def panel_network(encoder: Any, panel: int, layers: int) -> nn.Module:
                 norm_first=True,
             )
             self.decoder = nn.TransformerDecoder(layer, num_layers=layers)
+            # As the released code initialises every linear layer; the joint projection of an
+            # attention is no such layer and keeps torch's start.
+            for part in self.decoder.modules():
+                if isinstance(part, nn.Linear):
+                    nn.init.trunc_normal_(part.weight, std=TOKEN_SPREAD)
+                    nn.init.zeros_(part.bias)
             self.judges = nn.Parameter(torch.empty(1, panel, width))
             nn.init.trunc_normal_(self.judges, std=TOKEN_SPREAD)
             self.score = nn.Linear(width, 1, bias=False)
@@ -162,8 +199,13 @@ def _encoder(vit: str, size: int, initial: str) -> Any:
     try:
         found = timm.create_model(vit, pretrained=pretrained, num_classes=0, img_size=size)
     except Exception as error:  # unknown names and downloads fail in many classes
-        hint = "; its weights come from the Hugging Face hub, under HF_HOME" if pretrained else ""
-        raise BenchError(f"deiqt: timm cannot make '{vit}' ({error}){hint}") from error
+        hint = (
+            "; its weights come from the Hugging Face hub, under HF_HOME. Put them there, or set "
+            "initial=scratch, which tables say"
+        )
+        raise BenchError(
+            f"deiqt: timm cannot make '{vit}' ({error}){hint if pretrained else ''}"
+        ) from error
     if not getattr(found, "num_prefix_tokens", 0) or not hasattr(found, "forward_features"):
         raise BenchError(f"deiqt: '{vit}' has no class token; take one of timm's ViTs")
     return found

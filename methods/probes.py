@@ -7,7 +7,7 @@ Penalties are chosen by cross-validation within the training images, whole refer
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from bench.api import BenchError, Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
 from methods.kit.clip_features import Encoder, ImageSettings, as_array
 from methods.kit.heads import Array, Head, chosen, respond
+from methods.kit.schedules import Schedule, cosine
 
 
 class ProbeSettings(ImageSettings):
@@ -75,10 +76,10 @@ class _Probe(Method):
         yield from self.regress((features - mean) / spread, np.asarray(train.scores, float), groups)
 
     def predict(self, images: Images) -> Scores:
-        """The regressor's answer on the training labels' scale, (n,); 0 before `fit`."""
-        features = self.embed(images)
+        """The regressor's answer on the training labels' scale, (n,). UsageError before `fit`."""
         if "weights" not in self.head:
-            return np.zeros(len(features))
+            raise self.unlearnt()
+        features = self.embed(images)
         return respond(self.head, (features - self.head["mean"]) / self.head["spread"])
 
     def embed(self, images: Images) -> Array:
@@ -130,27 +131,39 @@ class LinearProbe(_Probe):
         """Fewer epochs."""
         return {"epochs": 30}
 
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
+        """The layer's rates."""
+        own = self.settings
+        return {"fit": Schedule(own.lr, own.epochs, cosine(own.epochs))}
+
     def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
-        """AdamW from zero weights and the mean label."""
+        """AdamW from zero weights and the mean label; the offset does not decay."""
+        import torch
+
+        from methods.kit import optimisers
+        from methods.kit.trainer import At, Trainer
+
         own, count = self.settings, len(y)
-        layer = np.append(np.zeros(x.shape[1]), y.mean())
-        rows = np.hstack([x, np.ones((count, 1))])
-        first, second, step = np.zeros_like(layer), np.zeros_like(layer), 0
-        for epoch in range(own.epochs):
-            rate = own.lr * 0.5 * (1 + np.cos(np.pi * epoch / own.epochs))
-            order, total = self.context.rng("epoch", epoch).permutation(count), 0.0
-            for start in range(0, count, own.batch_size):
-                batch, step = order[start : start + own.batch_size], step + 1
-                error = rows[batch] @ layer - y[batch]
-                total += float((error**2).sum())
-                slope = 2 * rows[batch].T @ error / len(batch)
-                first = 0.9 * first + 0.1 * slope
-                second = 0.999 * second + 0.001 * slope**2
-                change = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-                layer[:-1] *= 1 - rate * own.weight_decay
-                layer = layer - rate * change
-            self.head |= {"weights": layer[:-1].copy(), "offset": layer[-1:].copy()}
-            yield Epoch(total / count, total=own.epochs)
+        layer = torch.nn.Linear(x.shape[1], 1, dtype=torch.float64)
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.constant_(layer.bias, y.mean())
+        rows, labels = torch.tensor(x), torch.tensor(y)
+
+        def batches(epoch: int) -> list[list[int]]:
+            order = self.context.rng("epoch", epoch).permutation(count).tolist()
+            return [order[at : at + own.batch_size] for at in range(0, count, own.batch_size)]
+
+        def loss(batch: Sequence[int], at: At) -> torch.Tensor:
+            return (layer(rows[batch])[:, 0] - labels[batch]).square().mean()
+
+        schedule = self.schedules(count)["fit"]
+        optimiser = optimisers.build(
+            "adamw", layer.named_parameters(), own.lr, own.weight_decay, spared=()
+        )
+        for epoch in Trainer(layer, optimiser, schedule, batches, loss, self.context).run():
+            weights, offset = layer.weight.detach()[0], layer.bias.detach()
+            self.head |= {"weights": weights.numpy().copy(), "offset": offset.numpy().copy()}
+            yield epoch
 
 
 class RidgeSettings(ProbeSettings):

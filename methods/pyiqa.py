@@ -114,6 +114,10 @@ class PyiqaMetric(Method):
 
         return pyiqa_trained_on(self.metric_name)
 
+    def downloads(self) -> tuple[str, ...]:
+        """What pyiqa fetches for the metric."""
+        return (f"pyiqa:{self.metric_name}",)
+
     def predict(self, images: Images) -> Scores:
         """pyiqa's score, negated where lower is better, (n,)."""
         metric = self._loaded()

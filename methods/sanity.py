@@ -26,6 +26,7 @@ class Constant(Method):
 
     name = "constant"
     judges_images = False
+    reads_images = False
 
     def predict(self, images: Images) -> Scores:
         """Zeros, (n,)."""
@@ -49,10 +50,11 @@ class LabelMean(Method):
 
     name = "label_mean"
     judges_images = False
+    reads_images = False
 
     def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__(settings, context)
-        self.mean = 0.5
+        self.mean: float | None = None
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """One pass: the mean."""
@@ -60,13 +62,17 @@ class LabelMean(Method):
         yield Epoch(float(np.var(train.scores)), total=1)
 
     def predict(self, images: Images) -> Scores:
-        """The mean, (n,)."""
+        """The mean, (n,). UsageError before `fit`."""
+        if self.mean is None:
+            raise self.unlearnt()
         return np.full(len(images), self.mean)
 
     def save(self, path: Path) -> None:
         """Write the mean."""
         from safetensors.numpy import save_file
 
+        if self.mean is None:
+            raise self.unlearnt()
         save_file({"mean": np.array([self.mean])}, path)
 
     def load(self, path: Path) -> None:
@@ -95,6 +101,7 @@ class Oracle(Method):
 
     name = "oracle"
     judges_images = False
+    reads_images = False
     argument = "dataset"
     real_names = True
     Settings: ClassVar[type[OracleSettings]] = OracleSettings

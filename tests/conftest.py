@@ -146,6 +146,10 @@ class Bench:
         return run_cli(*arguments, folder=self.folder, environment=own)
 
     def run(self, *arguments: object, **environment: str) -> Ended:
+        """`bench run` on the CPU into `results`, without a report."""
+        return self.run_and_report(*arguments, "--no-report", **environment)
+
+    def run_and_report(self, *arguments: object, **environment: str) -> Ended:
         """`bench run` on the CPU into `results`."""
         return self("run", *arguments, "--device", "cpu", "--results", self.results, **environment)
 

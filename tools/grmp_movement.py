@@ -21,6 +21,7 @@ from bench.runs.execute.labels import normalise
 from methods.grmp.method import GRMP
 from methods.grmp.recipes import RecipeName
 from methods.grmp.settings import GrmpSettings
+from tools import command_line
 
 CORPUS = "demo_pretrain"
 TESTS = ("demo_authentic", "demo_synthetic")
@@ -61,7 +62,7 @@ def line(recipe: RecipeName, options: argparse.Namespace, cache: DataCache) -> s
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = command_line("grmp_movement", __doc__)
     parser.add_argument("--types", type=int, default=5, help="distortion types to pre-train on")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--prompts", type=int, default=8, help="visual tokens a layer")

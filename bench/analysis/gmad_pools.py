@@ -1,23 +1,24 @@
 """Pools of images that several methods have predicted, found in the table of runs.
 
 A pool is the test side of one repeat of one task: within a dataset that of the split, across
-datasets all images. It is the same for all methods of the task, as they share their splits.
+datasets all images. It is the same for all methods of the task, as they share their splits. Of a
+suite with several trainings, all fits that test a whole database predict the same pool, whatever
+they learnt from.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.model.records import Selection, Task
-from bench.protocol import Protocol
+from bench.model.records import Selection, task_title
+from bench.protocol import Protocol, learnt_from
 from bench.store import Store, read_parquet
-from bench.store.table import CELL
 from bench.util.errors import StoreError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -31,18 +32,40 @@ class Pool:
     """The cells of one protocol that predict the same images, over all repeats."""
 
     protocol: Protocol
-    task: Task
+    test: str
+    """Database of the images."""
+    trainings: tuple[str, ...]
+    """What the methods learnt from, each once (`Task.train`)."""
+    budget: str
+    """Of each training (`Task.budget`)."""
     selection: Selection
     runs: pd.DataFrame
     """Their rows of the table of runs, in its order."""
 
     @property
+    def train(self) -> str:
+        """What the methods learnt from; '' for nothing, and for different sets."""
+        return self.trainings[0] if len(self.trainings) == 1 else ""
+
+    @property
+    def own(self) -> bool:
+        """Whether the images are the test side of a database that is learnt from."""
+        return learnt_from(self.train, self.test)
+
+    @property
+    def name(self) -> str:
+        """Test database, with what was learnt from where that is another."""
+        if len(self.trainings) > 1:
+            return f"all of {self.test}"
+        return task_title(self.train, self.test)
+
+    @property
     def title(self) -> str:
         """The options that select it, as messages write them."""
-        options = [f"--protocol {self.protocol.name}", f"--dataset {self.task.test}"]
-        if self.task.train != self.task.test:
-            options.append(f"--train {self.task.train}")
-        return " ".join([*options, f"--budget {self.task.budget}", f"--selection {self.selection}"])
+        options = [f"--protocol {self.protocol.name}", f"--dataset {self.test}"]
+        if self.trainings[0] not in ("", self.test):
+            options.append(f"--train {self.trainings[0]}")
+        return " ".join([*options, f"--budget {self.budget}", f"--selection {self.selection}"])
 
     @property
     def methods(self) -> dict[str, str]:
@@ -86,10 +109,29 @@ class Scores:
 def pools(runs: pd.DataFrame, protocols: Sequence[Protocol]) -> list[Pool]:
     """Every pool of a table of runs (`bench.store.table`), protocol by protocol."""
     return [
-        Pool(protocol, _task(part.iloc[0]), part["selection"].iloc[0], part)
+        Pool(
+            protocol,
+            test=str(part["test"].iloc[0]),
+            trainings=tuple(map(str, part["train"].unique())),
+            budget=str(part["budget"].iloc[0]),
+            selection=part["selection"].iloc[0],
+            runs=part,
+        )
         for protocol in protocols
-        for _, part in runs[runs["protocol"] == protocol.name].groupby([*CELL[1:]], sort=False)
+        for part in _parts(runs[runs["protocol"] == protocol.name], protocol)
     ]
+
+
+def _parts(runs: pd.DataFrame, protocol: Protocol) -> Iterator[pd.DataFrame]:
+    """The runs of one protocol by the images that they predict."""
+    pairs = zip(runs["train"], runs["test"], strict=True)
+    # Fits of a suite that have not seen a database are all tested on the whole of it.
+    pooled = [
+        "" if protocol.trainings and not learnt_from(train, test) else train
+        for train, test in pairs
+    ]
+    for _, part in runs.groupby([pooled, "test", "budget", "selection"], sort=False):
+        yield part
 
 
 def choose(found: Sequence[Pool], **wanted: str | None) -> Pool:
@@ -100,7 +142,7 @@ def choose(found: Sequence[Pool], **wanted: str | None) -> Pool:
     fitting = [
         pool
         for pool in found
-        if all(value in (None, pool.runs[name].iloc[0]) for name, value in wanted.items())
+        if all(value is None or value in set(pool.runs[name]) for name, value in wanted.items())
     ]
     if len(fitting) == 1:
         return fitting[0]
@@ -121,7 +163,7 @@ def names(pool: Pool, asked: Sequence[str], option: str) -> list[str]:
         near = nearest(name, pool.labels)
         hint = f"Did you mean '{near}'? " if near else ""
         raise UsageError(
-            f"{option} {name}: no predictions of this method on {pool.task.title}. {hint}There are "
+            f"{option} {name}: no predictions of this method on {pool.name}. {hint}There are "
             f"{', '.join(pool.labels)}; to add it: {command(pool, name)}"
         )
     wanted = list(dict.fromkeys(asked)) or pool.labels
@@ -130,8 +172,9 @@ def names(pool: Pool, asked: Sequence[str], option: str) -> list[str]:
 
 def command(pool: Pool, method: str) -> str:
     """The command that computes a method's predictions on a pool."""
-    task = pool.task
-    datasets = task.test if task.train == task.test else f"{task.train}:{task.test}"
+    if pool.protocol.test:  # --datasets would make other trainings of a suite
+        return f"bench run {pool.protocol.name} --methods {method}"
+    datasets = pool.test if pool.train == pool.test else f"{pool.train}:{pool.test}"
     return f"bench run {pool.protocol.name} --datasets {datasets} --methods {method}"
 
 
@@ -153,7 +196,7 @@ def read(store: Store, pool: Pool, labels: Sequence[str], repeat: int = 0) -> Sc
         if images[label] != images[first]:
             raise StoreError(
                 f"{label} and {first} predicted different images in repeat {repeat} of "
-                f"{pool.task.title}; run them again on one version of the data"
+                f"{pool.name}; run them again on one version of the data"
             )
     quality = tables[first]["quality"].to_numpy(dtype=np.float64)
     return Scores(
@@ -168,17 +211,6 @@ def read(store: Store, pool: Pool, labels: Sequence[str], repeat: int = 0) -> Sc
     )
 
 
-def _task(run: pd.Series) -> Task:
-    known = run[["labels", "ratio"]].dropna()
-    return Task(
-        train=str(run["train"]),
-        test=str(run["test"]),
-        labels=known.get("labels"),
-        ratio=known.get("ratio"),
-        zero_shot=run["budget"] == "zero-shot",
-    )
-
-
 def _done(pool: Pool, label: str, repeat: int) -> Mapping[str, Any]:
     """The run of a method on one repeat. Raises `StoreError` where it is not done."""
     rows = pool.runs[pool.runs["label"] == label].set_index("repeat", drop=False)
@@ -189,7 +221,7 @@ def _done(pool: Pool, label: str, repeat: int) -> Mapping[str, Any]:
     state = f"failed ({rows['error'][repeat]})" if status == "failed" else "has not run"
     there = f"repeats {', '.join(done)} are done; --repeat takes one" if done else "no repeat is"
     raise StoreError(
-        f"{label} on {pool.task.title}: repeat {repeat} {state}; {there}. "
+        f"{label} on {pool.name}: repeat {repeat} {state}; {there}. "
         f"To compute it: {command(pool, label)} --retry-failed"
     )
 

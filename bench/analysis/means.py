@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.model.records import JOINT
-from bench.protocol import Protocol
+from bench.protocol import Protocol, learnt_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +44,7 @@ def with_means(runs: pd.DataFrame, protocols: Mapping[str, Protocol]) -> pd.Data
 
 
 def _of_fit(part: pd.DataFrame, protocol: Protocol) -> Iterator[dict[str, Any]]:
-    sources = {name.partition("@")[0] for name in str(part["train"].iloc[0]).split(JOINT)}
-    own = part["test"].str.partition("@")[0].isin(list(sources))
+    own = part["test"].map(lambda test: learnt_from(str(part["train"].iloc[0]), test)).astype(bool)
     groups = {"": part[~own], "_own": part[own]}
     if "all" in protocol.means:
         groups["_all"] = part

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.model.records import task_title
 from bench.stats import BootstrapInterval, Replicates, holm, image_replicates, suite_difference
@@ -145,14 +147,18 @@ def _task(
     shared = [split for split in first if all(split in other for other in others)]
     if not shared:
         raise NoSides("the methods share no split")
-    return {
-        label: image_replicates(
-            images.sides(test, [records[split] for split in shared], selection),
-            metric,
-            seed=seed,
-            middle="mean",
-        )
+    sides = {
+        label: images.sides(test, [records[split] for split in shared], selection)
         for label, records in there.items()
+    }
+    tested = [[one.quality for one in own] for own in sides.values()]
+    for other in tested[1:]:
+        # A method may leave images without a score; then the draws are not of the same images.
+        if not all(map(np.array_equal, tested[0], other)):
+            raise NoSides("the methods have scores of different images")
+    return {
+        label: image_replicates(own, metric, seed=seed, middle="mean")
+        for label, own in sides.items()
     }
 
 

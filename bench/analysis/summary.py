@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bench.analysis import means
 from bench.data.demo import DEMO_SETS
 from bench.model.records import JOINT, task_title
-from bench.protocol import Protocol
+from bench.protocol import Protocol, learnt_from
 from bench.stats.median import MedianInterval, median_interval
 from bench.store.table import BEST_TEST, CELL, NOTE_BREAK, metrics_of
 from bench.util.atomic import replacing
@@ -79,11 +79,10 @@ def column_title(protocol: Protocol | None, train: str, test: str) -> str:
     """What tables call the column of a task: of a suite, the test set or the mean alone."""
     if protocol is None or not protocol.test:
         return task_title(train, test)
-    names = [base_name(name) for name in train.split(JOINT)]
-    own = [base_name(name) in names for name in protocol.test]
+    own = [learnt_from(train, name) for name in protocol.test]
     counts = {"_all": len(own), "_own": sum(own), "": len(own) - sum(own)}
     count = next(number for suffix, number in counts.items() if test.endswith(suffix))
-    title = f"{test} (test side)" if base_name(test) in names else test
+    title = f"{test} (test side)" if protocol.side_of(train, test) == "own" else test
     return means.title(test, count) or title
 
 

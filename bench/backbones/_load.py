@@ -1,4 +1,4 @@
-"""Building and filling open_clip models; imported only when a backbone is loaded."""
+"""Building and filling backbones; imported only when one is loaded."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from bench.backbones import (
     RANDOM_SEED,
     BackboneError,
     BackboneInfo,
+    ClipInfo,
+    TimmInfo,
     existing,
-    resolve,
+    resolve_clip,
     weight_files,
 )
 from bench.backbones.architectures import TINY_CONFIG
@@ -34,7 +36,7 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded CLIP: open_clip's module, frozen, and its tokenizer."""
+    """A loaded network, frozen: open_clip's module with its tokenizer, or one of timm's."""
 
     info: BackboneInfo
     model: Any
@@ -56,10 +58,10 @@ def _register() -> None:
 def empty_model(name: str, patch_dropout: float | None = None) -> Any:
     """An open_clip model of a backbone's architecture with freshly drawn float32 weights."""
     _register()
-    return _architecture(resolve(name), force_patch_dropout=patch_dropout)
+    return _architecture(resolve_clip(name), force_patch_dropout=patch_dropout)
 
 
-def _architecture(info: BackboneInfo, **options: Any) -> Any:
+def _architecture(info: ClipInfo, **options: Any) -> Any:
     before = logging.root.manager.disable
     # open_clip warns that the weights are random; here they are filled in next, or meant to be.
     logging.disable(logging.WARNING)
@@ -79,7 +81,7 @@ def tokenizer_for(name: str) -> Tokenizer:
     """open_clip's tokenizer for a backbone: texts to int64 tokens (n, 77)."""
     _register()
     try:
-        tokenizer: Tokenizer = open_clip.get_tokenizer(resolve(name).model)
+        tokenizer: Tokenizer = open_clip.get_tokenizer(resolve_clip(name).model)
     except Exception as error:  # of transformers or the hub's client, in many classes
         detail = " ".join(str(error).split())[:160]
         raise BackboneError(
@@ -95,19 +97,29 @@ def load_backbone(info: BackboneInfo, device: str) -> Backbone:
     _register()
     # Building a model draws weights, also where a file replaces them: not at a caller's expense.
     with torch.random.fork_rng(devices=[]):
-        if info.pretrained is None:
-            torch.manual_seed(RANDOM_SEED)
-            model = _architecture(info)
-        elif info.file is None:
-            model = _from_tag(info, info.pretrained)
-        else:
-            model = _from_file(info, existing(info))
+        model = _timm(info) if isinstance(info, TimmInfo) else _clip(info)
     model = model.float().eval().to(device)
     model.requires_grad_(False)
     return Backbone(info, model)
 
 
-def _from_tag(info: BackboneInfo, tag: str) -> Any:
+def _timm(info: TimmInfo) -> Any:
+    from bench.backbones._load_timm import load_timm
+
+    return load_timm(info, existing(info) if info.file else None, RANDOM_SEED)
+
+
+def _clip(info: BackboneInfo) -> Any:
+    assert isinstance(info, ClipInfo)
+    if info.pretrained is None:
+        torch.manual_seed(RANDOM_SEED)
+        return _architecture(info)
+    if info.file is None:
+        return _from_tag(info, info.pretrained)
+    return _from_file(info, existing(info))
+
+
+def _from_tag(info: ClipInfo, tag: str) -> Any:
     try:
         return open_clip.create_model(info.model, pretrained=tag, force_quick_gelu=info.quick_gelu)
     # The hub's client raises errors of many unrelated kinds; none is worth a traceback.
@@ -122,7 +134,7 @@ def _from_tag(info: BackboneInfo, tag: str) -> Any:
         ) from error
 
 
-def _from_file(info: BackboneInfo, path: Path) -> Any:
+def _from_file(info: ClipInfo, path: Path) -> Any:
     model = _architecture(info)
     try:
         _fill(model, weight_files.read(path).tensors)

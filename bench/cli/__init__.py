@@ -13,10 +13,11 @@ from bench.cli import data as cli_data
 from bench.cli import gmad as cli_gmad
 from bench.cli import options
 from bench.cli import results as cli_results
+from bench.cli import scoring as cli_scoring
 from bench.cli.data import DataRoot
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
-from bench.util.errors import BenchError, StoreError
+from bench.util.errors import BenchError, StoreError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Benchmark blind image quality assessment, honestly.",
 )
 cli_data.register(app)
+cli_scoring.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
 cli_audit.register(app)
@@ -43,11 +45,44 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 def run(
     asked: Options,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Compute alone; `bench report` reports.")
+    ] = False,
 ) -> int:
     """Run a protocol: compute what is not done yet, then report."""
     from bench.cli import commands
 
-    return commands.plan(asked) if dry_run else commands.run(asked)
+    return commands.plan(asked) if dry_run else commands.run(asked, reports=not no_report)
+
+
+@app.command()
+def get(
+    protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")] = "",
+    methods: Annotated[options.Names, options.METHODS] = options.NONE,
+    datasets: Annotated[options.Names, options.DATASETS] = options.NONE,
+    assignments: Assignments = None,
+    data_root: DataRoot = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Data root to put databases into; default: the first one.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Method whose released checkpoint to get: grmp or promptiqa."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List, get nothing.")] = False,
+) -> None:
+    """Get all that a protocol needs: databases, corpora, backbones and other weights."""
+    from rich.console import Console
+
+    from bench.cli import fetching_all
+
+    if bool(weights) == bool(protocol):
+        raise UsageError("give a protocol, or --weights METHOD")
+    if weights:
+        raise typer.Exit(fetching_all.weights(weights, to, Console()))
+    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=data_root)
+    raise typer.Exit(fetching_all.protocol(asked, to, yes, dry_run, Console()))
 
 
 @app.command()
@@ -86,40 +121,6 @@ def report(
         image_intervals=image_intervals,
     )
     raise typer.Exit(code)
-
-
-@app.command()
-def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    method: Annotated[str, typer.Option(help="Method, with its argument where it takes one.")],
-    prompt: Annotated[
-        Path | None, typer.Option(help="CSV (image, score): the pairs that promptiqa scores by.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Fitted weights of the method; default: pre-trained ones.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("scores.csv"),
-    assignments: Assignments = None,
-    results: Results = Path("results"),
-    data_root: DataRoot = None,
-    device: Device = "auto",
-) -> None:
-    """Score your own images with a method; higher is better."""
-    from bench.cli import commands
-
-    raise typer.Exit(
-        commands.predict(
-            images,
-            method=method,
-            prompt=prompt,
-            weights=weights,
-            out=out,
-            assignments=assignments or [],
-            results=results,
-            data_roots=data_root or [],
-            device=device,
-        )
-    )
 
 
 @app.command()

@@ -15,7 +15,7 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-def run(options: Options) -> int:
+def run(options: Options, *, reports: bool = True) -> int:
     """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
     user stopped it."""
     from bench.cli import session
@@ -30,12 +30,14 @@ def run(options: Options) -> int:
             f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
         )
         return INTERRUPTED
-    code = report(
-        options.results,
-        None,
-        options.data_root or (),
-        exclude_contaminated=options.exclude_contaminated,
-    )
+    code = 0
+    if reports:
+        code = report(
+            options.results,
+            None,
+            options.data_root or (),
+            exclude_contaminated=options.exclude_contaminated,
+        )
     if finished.failed:
         console.print(
             f"{finished.failed} runs failed; see {options.results / 'logs'} and the records. "
@@ -89,38 +91,6 @@ def report(
     for warning in rendered.warnings:
         console.print(f"do not trust: {warning}", style="red", markup=False, highlight=False)
     return FAILED if rendered.warnings else 0
-
-
-def predict(
-    images: Sequence[Path],
-    *,
-    method: str,
-    prompt: Path | None,
-    weights: Path | None,
-    out: Path,
-    assignments: Sequence[str],
-    results: Path,
-    data_roots: Sequence[Path],
-    device: str,
-) -> int:
-    """Score images to a CSV, and say where it is."""
-    from bench.data import datasets
-    from bench.data.data_cache import DataCache
-    from bench.protocol import Protocol
-    from bench.protocol.variants import choose, parse_assignments
-    from bench.runs.execute import predicting
-    from bench.util.environment import resolve_device
-
-    paths = predicting.expand(images)
-    chosen = choose(Protocol(name="predict"), [method], parse_assignments(assignments))
-    data_cache = DataCache(datasets.data_roots(list(data_roots) or None))
-    store = Store(results)
-    ready = predicting.ready(chosen[0], resolve_device(device), weights, store, data_cache)
-    if prompt is not None:
-        predicting.prompt(ready, prompt)
-    predicting.write_scores(out, paths, predicting.score(ready, paths))
-    Console().print(f"{len(paths)} images scored by {method}: {out}", highlight=False, markup=False)
-    return 0
 
 
 def conform(method: str, assignments: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ DataRoot = Annotated[
     list[Path] | None,
     typer.Option(help="Folder that holds databases; several may be given. Default: $IQA_DATA."),
 ]
+KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
 
 
@@ -60,7 +61,9 @@ def prepare(
     data_root: DataRoot = None,
     resize: Annotated[str, typer.Option(help="none, squash or short_side.")] = "none",
     size: Annotated[int | None, typer.Option(min=1, help="Pixels, with a resize.")] = None,
-    kernel: Annotated[str, typer.Option(help="pillow, cv2 or skimage.")] = "pillow",
+    kernel: Annotated[
+        str, typer.Option(help="pillow, pillow_bilinear, cv2 or skimage.")
+    ] = "pillow",
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
     from bench.api import ImagePolicy
@@ -68,8 +71,8 @@ def prepare(
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
-    if kernel not in ("pillow", "cv2", "skimage"):
-        raise UsageError(f"--kernel {kernel}: expected pillow, cv2 or skimage")
+    if kernel not in KERNELS:
+        raise UsageError(f"--kernel {kernel}: expected one of {', '.join(KERNELS)}")
     try:
         policy = ImagePolicy(resize, size, kernel)  # type: ignore[arg-type]  # checked above
     except ValueError as error:
@@ -79,6 +82,34 @@ def prepare(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
     )
+
+
+@data.command()
+def get(
+    names: Annotated[list[str] | None, typer.Argument(help="Datasets.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Data root to put them into. Default: the first of $IQA_DATA."),
+    ] = None,
+    from_: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="mirror, home, or addresses or files of your own."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask every address whether it answers; get nothing.")
+    ] = False,
+) -> None:
+    """Download databases, check, unpack and verify them; shows their terms and asks first."""
+    from rich.console import Console
+
+    from bench.cli import fetching
+
+    if check:
+        raise typer.Exit(fetching.answers(names or [], Console()))
+    if not names:
+        raise UsageError("name the datasets to get; `bench list datasets` lists them")
+    raise typer.Exit(fetching.databases(names, to, from_ or [], yes, Console()))
 
 
 @splits.command()

@@ -107,7 +107,7 @@ def _roles(pool: Pool, attacker: str, defender: str, one_way: bool) -> list[tupl
     roles = [(one, other) for one in attackers for other in defenders if one != other]
     if not roles:
         raise UsageError(
-            f"gMAD needs two methods with predictions on {pool.task.title}; there is "
+            f"gMAD needs two methods with predictions on {pool.name}; there is "
             f"{', '.join(dict.fromkeys([*attackers, *defenders]))}; to add one: "
             f"{gmad_pools.command(pool, 'METHOD')}"
         )

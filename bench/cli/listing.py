@@ -11,6 +11,7 @@ from bench.util.errors import BenchError, unknown
 
 if TYPE_CHECKING:
     from bench.api import Method
+    from bench.backbones import ClipInfo
 
 Rows = list[tuple[str, str]]
 
@@ -52,9 +53,8 @@ def _current(digest: Callable[[str], str], method: str) -> str:
 
 def describe(name: str) -> str:
     """A description of anything by its name. Raises `UsageError` with the nearest name."""
+    from bench import backbones, registry
     from bench import protocol as protocols
-    from bench import registry
-    from bench.backbones import architectures
     from bench.data import datasets
 
     if name == "protocol":
@@ -65,7 +65,7 @@ def describe(name: str) -> str:
         return _describe_dataset(name)
     if name in protocols.available():
         return protocols.available()[name].read_text(encoding="utf-8")
-    if name == "tiny" or name.partition(":")[0] in architectures.names():
+    if backbones.names_one(name):
         return _describe_backbone(name)
     known = [entry for what in _LISTS for entry, _ in rows(what)]
     raise unknown("name", name, known)
@@ -134,31 +134,41 @@ def _seen(text: str, cls: type[Method]) -> list[str]:
     if needed - ({cls.argument} if given else set()):
         return []
     cls, settings = registry.settings_for(text, {})
-    seen = [entry_title(entry) for entry in cls(settings, Context()).trained_on()]
+    seen = [entry_title(entry) for entry in cls(settings, Context()).all_trained_on()]
     return ["", f"its weights have seen the labels of {', '.join(seen)}"] if seen else []
 
 
 def _describe_backbone(name: str) -> str:
-    from bench.backbones import architectures, resolve
+    from bench.backbones import ClipInfo, TimmInfo, resolve
 
     info = resolve(name)
-    lacks = [
-        f"  not for   {what}: {problem}"
-        for what, problem in (
-            ("visual prompts", architectures.why_no_plain_vit(info.config)),
-            ("learned text contexts", architectures.why_no_plain_text(info.config)),
-        )
-        if problem
-    ]
-    return "\n".join(
-        [
-            f"{info.name}: {info.description}",
+    lines = [f"{info.name}: {info.description}"]
+    if isinstance(info, TimmInfo):
+        size = "squares only" if info.fixed_size else "or other sizes"
+        lines += [
+            f"  model     {info.model} of timm",
+            f"  sees      {info.image_size} x {info.image_size} pixels, {size}",
+            "  features  means and deviations of its inner levels and of its last features",
+            "  not for   texts: regression on features alone (ridge, svr, linear_probe, ...)",
+        ]
+    if isinstance(info, ClipInfo):
+        lines += [
             f"  model     {info.model} of open_clip",
             f"  sees      {info.image_size} x {info.image_size} pixels",
             f"  features  {info.embed_dim}",
-            *lacks,
+            *_lacks(info),
         ]
+    return "\n".join(lines)
+
+
+def _lacks(info: ClipInfo) -> list[str]:
+    from bench.backbones import architectures
+
+    problems = (
+        ("visual prompts", architectures.why_no_plain_vit(info.config)),
+        ("learned text contexts", architectures.why_no_plain_text(info.config)),
     )
+    return [f"  not for   {what}: {problem}" for what, problem in problems if problem]
 
 
 def _describe_dataset(spec: str) -> str:

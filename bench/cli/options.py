@@ -49,15 +49,17 @@ def _names(text: str) -> Any:
     return typer.Option(help=text, parser=Names.parse, metavar="NAMES", show_default=False)
 
 
+METHODS = _names("Methods, comma-separated.")
+DATASETS = _names("Datasets or TRAIN:TEST pairs, comma-separated; demo: rendered ones.")
+
+
 @dataclass(frozen=True)
 class Options:
     """What `bench run` and `bench plan` are asked for."""
 
     protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")]
-    methods: Annotated[Names, _names("Methods, comma-separated.")] = NONE
-    datasets: Annotated[
-        Names, _names("Datasets or TRAIN:TEST pairs, comma-separated; demo: rendered ones.")
-    ] = NONE
+    methods: Annotated[Names, METHODS] = NONE
+    datasets: Annotated[Names, DATASETS] = NONE
     repeats: Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")] = None
     seed: Annotated[int | None, typer.Option(help="Seed of the splits.")] = None
     assignments: Annotated[
@@ -115,10 +117,25 @@ class Options:
         list[str] | None,
         typer.Option(help="Take stored runs of a method's older code, by its digest."),
     ] = None
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop when vision-language models have used so many tokens."),
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop when they have cost so much, by their files' prices."),
+    ] = None
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = (
         False
     )
     exclude_contaminated: Uncontaminated = False
+    available: Annotated[
+        bool,
+        typer.Option(
+            "--available",
+            help="Leave out what needs databases that are not on this machine, and say so.",
+        ),
+    ] = False
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:

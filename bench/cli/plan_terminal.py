@@ -42,6 +42,7 @@ def show(
     if len(plan.fits) < len(plan.runs):
         text += f"; {len(plan.fits)} fits serve {len(plan.runs)} runs"
     lines += [text, *plan.older_code(store)]
+    lines += _forecasts(plan, data_cache)
     if found.guesses:
         lines += [_total(found, options), _basis(found.guesses)]
     if found.unknown:
@@ -69,6 +70,20 @@ def _pretrainings(plan: Plan, store: Store, found: Estimate) -> list[str]:
             line += f", about {readable(sum(guess.seconds for guess in guesses))}"
         lines.append(line)
     return lines
+
+
+def _forecasts(plan: Plan, data_cache: DataCache) -> list[str]:
+    """What methods say of their work to do: requests to a service, say."""
+    from bench.api import Context
+
+    lines: dict[tuple[str, str], str] = {}
+    for cell in plan.cells:
+        key = (cell.variant.title, cell.task.test)
+        if key in lines or not any(plan.states[run.run_id] == "todo" for run in cell.runs):
+            continue
+        images = len(data_cache.dataset(cell.task.test))
+        lines[key] = cell.variant.build(Context()).forecast(images)
+    return [f"{title} on {test}: {text}" for (title, test), text in lines.items() if text]
 
 
 def _time(guess: Guess | None) -> str:

@@ -299,3 +299,8 @@ def upgrade(
 
     done = rewrite(results)
     typer.echo(f"{done.records} records rewritten, {done.kept} were up to date")
+    if done.records:
+        typer.echo(
+            "They keep version 1 of the splits, under which equal pictures could be on two sides, "
+            "and unknown code: tables show them, and a protocol computes its runs anew."
+        )

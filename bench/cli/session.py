@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import protocol as protocols
-from bench.api import OWN
 from bench.cli.options import Options
 from bench.data import datasets
 from bench.data.data_cache import DataCache
-from bench.data.images.files import find_files
 from bench.protocol import DEMO, DEMO_SUITE, Protocol, checks
 from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
 from bench.runs import dispatch
@@ -22,7 +19,7 @@ from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.supervise import Outcome
 from bench.runs.dispatch.sweep import Sweep
-from bench.runs.plan import STATES, Plan, Planner, contaminated
+from bench.runs.plan import STATES, Plan, Planner, needs
 from bench.store import Store, manifest
 from bench.util.environment import resolve_device
 from bench.util.errors import DataError, UsageError
@@ -50,11 +47,21 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     roots = list(datasets.data_roots(options.data_root))
     chosen, variants = resolve(options, roots)
     data_cache = DataCache(roots)
-    _refuse_missing(chosen, _needed(chosen, variants, options.exclude_contaminated), data_cache)
+    cells = needs.needs(chosen, variants, options.exclude_contaminated)
+    lacking = needs.lacks(cells, data_cache)
+    unmet = {(cell.variant.title, cell.task): lacking.why_not(cell) for cell in cells}
+    if not options.available or all(unmet.values()):
+        _refuse_missing(chosen, lacking, cells)
     store = Store(options.results)
     planner = Planner(chosen, data_cache, options.accept_code or ())
-    plan = planner.plan(variants, store, options.retry_failed, options.exclude_contaminated)
-    if plan.contaminated and not plan.cells:
+    plan = planner.plan(
+        variants,
+        store,
+        options.retry_failed,
+        options.exclude_contaminated,
+        lambda variant, task: unmet.get((variant.title, task), ""),
+    )
+    if plan.omitted and not plan.cells:
         raise UsageError(
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
             "dataset it is tested on"
@@ -140,50 +147,30 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
     A zero-shot suite stays one.
     """
     if DEMO not in names:
-        return {"test": list(dict.fromkeys(names))}
-    learns = any(chosen.source_lists())
-    return {"train": [DEMO_SUITE[0]] if learns else [], "trainings": {}, "test": list(DEMO_SUITE)}
+        # What the option leaves may be too few sets for a mean: that is no error of the protocol.
+        return {
+            "test": list(dict.fromkeys(names)),
+            "split_tests": [name for name in chosen.split_tests if name in names],
+            "means": chosen.means if chosen.averages(chosen.means, names) else [],
+        }
+    tests: dict[str, Any] = {"trainings": {}, "test": list(DEMO_SUITE)}
+    if any(chosen.source_lists()):
+        return {**tests, "train": [DEMO_SUITE[0]], "split_tests": [DEMO_SUITE[-1]]}
+    return {**tests, "train": []}
 
 
-def _needed(chosen: Protocol, variants: Sequence[Variant], uncontaminated: bool) -> list[str]:
-    """The databases that the cells to run read, each once."""
-    wanted = dict.fromkeys(() if uncontaminated else chosen.specs())
-    for variant, task in itertools.product(variants, chosen.tasks()):
-        here = variant.on(task.train)
-        if uncontaminated and contaminated(here, task, chosen):
-            continue
-        names = (*task.sources, task.test, *here.build().corpora())
-        wanted.update(dict.fromkeys(name for name in names if name != OWN))
-    return list(wanted)
-
-
-def _refuse_missing(chosen: Protocol, wanted: Sequence[str], data_cache: DataCache) -> None:
+def _refuse_missing(chosen: Protocol, lacking: needs.Lacks, cells: list[needs.CellNeeds]) -> None:
     """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
-    absent = datasets.missing(wanted, data_cache.data_roots)
-    problems = [datasets.describe_missing(absent)] if absent else []
-    gone = {item.spec for item in absent}
-    problems += filter(
-        None, (_missing_images(name, data_cache) for name in wanted if name not in gone)
-    )
-    if problems:
-        problems.append(
-            f"To try the protocol without any of them: bench run {chosen.name} "
-            f"--datasets {DEMO} --set backbone=tiny"
-        )
-        raise DataError("\n".join(problems))
-
-
-def _missing_images(name: str, data_cache: DataCache) -> str:
-    dataset = data_cache.dataset(name)
-    images = list(dataset.table["image"])
-    files = find_files(dataset.root, images)
-    gone = [image for image, file in zip(images, files, strict=True) if file is None]
-    if not gone:
-        return ""
-    return (
-        f"{name}: {len(gone):,} of {len(images):,} image files are missing under {dataset.root}, "
-        f"e.g. {gone[0]}; get them from {dataset.info.homepage or 'where the table came from'}"
-    )
+    if not lacking:
+        return
+    lines = [
+        *needs.explain(lacking, cells),
+        f"Get what is to be had: bench get {chosen.name} (--dry-run lists sizes only).",
+        "Run what does without: --available.",
+        f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
+        "--set backbone=tiny",
+    ]
+    raise DataError("\n".join(lines))
 
 
 def _announce(console: Console, plan: Plan, store: Store) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.data.splits.sources import published_folder
 from bench.util.errors import DataError
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ def read(files: Sequence[Path]) -> dict[str, Annotation]:
 
 def _files(place: Path) -> list[Path]:
     """The file of the whole database, or the three sides of its first split."""
-    return sorted(place.glob("*_all_clip.txt")) or sorted(place.glob("1/*_clip.txt"))
+    return listed(place, "*_all_clip.txt") or listed(place, "1/*_clip.txt")
 
 
 def _lines(file: Path) -> Iterator[tuple[str, str, Annotation]]:

@@ -75,8 +75,15 @@ class DataCache:
         sides, _ = self.sources(task, rule, repeat)
         return "/".join(annotations.digest(side.dataset, side.train) for side in sides)
 
-    def images(self, spec: str, policy: ImagePolicy) -> Images:
-        """All images of a dataset, decoded once under a policy and mapped from the cache."""
+    def images(self, spec: str, policy: ImagePolicy | None) -> Images:
+        """All images of a dataset, decoded once under a policy and mapped from the cache.
+
+        Without a policy their names alone: no file of an image need be there.
+        """
+        if policy is None:
+            from bench.model.images import NamedImages
+
+            return NamedImages(list(self.dataset(spec).table["image"]))
         key = (spec, policy)
         if key not in self._images:
             from bench.data.datasets import cache_folder

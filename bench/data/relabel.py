@@ -25,6 +25,7 @@ import numpy.typing as npt
 from bench.api import ImagePolicy, Pixels
 from bench.util.atomic import write_text
 from bench.util.errors import BenchError, DataError
+from bench.util.tables import read_table
 
 if TYPE_CHECKING:
     from bench.data.datasets.base import Dataset
@@ -159,6 +160,6 @@ def _text(names: Sequence[str], scores: Floats) -> str:
 
 
 def _read(path: Path, names: Sequence[str]) -> Floats:
-    with path.open(encoding="utf-8", newline="") as file:
-        kept = {row["image"]: float(row["score"]) for row in csv.DictReader(file)}
+    table = read_table(path)
+    kept = dict(zip(table.texts("image"), table.numbers("score"), strict=True))
     return np.array([kept[name] for name in names])

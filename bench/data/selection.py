@@ -134,11 +134,11 @@ def corpus_rows(
     hidden: set[str] = set()
     for dataset, rows in tests:
         if corpus.info.name == dataset.info.name:
-            hidden.update(dataset.table["group"].iloc[rows])
+            hidden.update(dataset.units[rows])
     for side in sources:
         if corpus.info.name == side.dataset.info.name:
-            hidden.update(side.dataset.table["group"].iloc[side.val])
-    keep = ~corpus.table["group"].isin(hidden).to_numpy()
+            hidden.update(side.dataset.units[side.val])
+    keep = ~np.isin(corpus.units, list(hidden))
     limited = task.labels is not None or task.ratio is not None or task.zero_shot
     for side in sources if limited else ():
         spec = side.dataset.info.spec

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from bench.data.images.packing import Progress
 
 
+AT_MOST = 20
+"""Pairs of equal pictures that `verify` names for a list in `iqa-data.yaml`."""
+
+
 @dataclass(frozen=True)
 class DatasetStatus:
     """One line of `bench data status`."""
@@ -107,7 +111,7 @@ class ExportedSplit:
 
 def status(roots: Roots = None) -> list[DatasetStatus]:
     """Every known database: where it lies and how complete it is. Renders and decodes nothing."""
-    return [_status(name, roots) for name in datasets.names(roots)]
+    return [status_of(name, roots) for name in datasets.names(roots)]
 
 
 def verify(spec: str, roots: Roots = None, progress: Progress | None = None) -> Verification:
@@ -171,7 +175,8 @@ def export_splits(
     return written
 
 
-def _status(name: str, roots: Roots) -> DatasetStatus:
+def status_of(name: str, roots: Roots = None) -> DatasetStatus:
+    """One database: where it lies and how complete it is. Raises `UsageError` for no name."""
     from bench.data.images.files import find_files
 
     described = datasets.info(name, roots)
@@ -231,21 +236,33 @@ def _images(data: Dataset, progress: Progress | None) -> list[Check]:
     lost = [(name, "missing") for name in names if name not in there]
     failures: list[tuple[str, str]] = []
     first: dict[str, str] = {}
-    twice: list[str] = []
+    twice: list[tuple[str, str]] = []
     results = decoded(list(there.values()), ImagePolicy())
     for done, (name, image) in enumerate(zip(there, results, strict=True), start=1):
         if isinstance(image, Unreadable):
             failures.append((name, image.reason))
         elif (other := first.setdefault(pixel_digest(image), name)) != name:
-            twice.append(f"{name} = {other}")
+            twice.append((name, other))
         if progress:
             progress(done, len(there))
     missing = complaint(len(names), lost) if lost else f"all {len(names)}"
     broken = complaint(len(there), failures) if failures else f"{len(there)} decoded"
-    copies = f"{len(twice)}: {', '.join(twice[:3])}" if twice else "none"
+    copies = f"{len(twice)}: {', '.join(map(' = '.join, twice[:3]))}" if twice else "none"
+    apart = _torn_apart(data, twice)
+    if apart:
+        copies += (
+            f"; a split can tear {len(apart)} of them apart ({', '.join(apart[:AT_MOST])}): list "
+            f"them under 'duplicates: {data.info.name}:' in iqa-data.yaml"
+        )
     return [
         Check("images there", not lost, missing),
         Check("images decodable", bool(there) and not failures, broken),
         # The authors' own duplicates are a fact about the database, not a fault of the copy.
         Check("pictures under two names", True, copies),
     ]
+
+
+def _torn_apart(data: Dataset, twice: Iterable[tuple[str, str]]) -> list[str]:
+    """Of pairs of equal pictures, those that no group and no list keeps on one side of a split."""
+    units = dict(zip(data.names.tolist(), data.units.tolist(), strict=True))
+    return [f"[{one}, {other}]" for one, other in twice if units[one] != units[other]]

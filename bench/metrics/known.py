@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,12 @@ class Known:
     """Whether quality is a mean of ratings from 1 to 5."""
     validation: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
     """Predictions and quality of validation images of the same database."""
+
+    def of(self, rows: npt.NDArray[np.bool_]) -> Known:
+        """The facts of some of the images."""
+        std = None if self.std is None else self.std[rows]
+        raters = None if self.raters is None else self.raters[rows]
+        return replace(self, std=std, raters=raters)
 
     def has(self, need: Need) -> bool:
         """Whether a metric that needs this can be computed.

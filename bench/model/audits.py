@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.model.identity import digest
 from bench.util.atomic import write_text
+from bench.util.listing import listed
 from bench.util.strict import StrictModel
 
 FOLDER = "audits"
@@ -97,7 +98,7 @@ class Audit(StrictModel):
 def read_all(results: Path) -> dict[str, Audit]:
     """Every readable finding of a results folder, by key."""
     found = {}
-    for path in sorted((results / FOLDER).glob("*.json")):
+    for path in listed(results / FOLDER, "*.json"):
         try:
             audit = Audit.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

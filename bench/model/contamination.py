@@ -25,9 +25,8 @@ def saw_test_labels(seen: Iterable[str], task: Task, rule: SplitRule, repeat: in
     """
     test = _base(task.test)
     splits = [split for name, split in map(_parts, seen) if _base(name) == test]
-    # Across datasets all of the target is tested, the training side of any split included.
-    across = _base(task.train) != test
-    return any(across or not _is(split, rule, repeat) for split in splits)
+    # Of a whole database the training side of any split is tested too.
+    return any(task.side == "whole" or not _is(split, rule, repeat) for split in splits)
 
 
 def entry_title(entry: str) -> str:

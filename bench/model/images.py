@@ -11,11 +11,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bench.util.errors import DataError
+
 Pixels = npt.NDArray[np.uint8]
 Indices = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
-Kernel = Literal["pillow", "cv2", "skimage"]
+Kernel = Literal["pillow", "pillow_bilinear", "cv2", "skimage"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,7 +28,8 @@ class ImagePolicy:
     height), whatever the aspect ratio, `short_side` resizes so that the shorter side is `size`
     pixels. Crops are the method's own.
 
-    The kernel is what resizes. 'pillow': bicubic with antialiasing. 'cv2': OpenCV's bicubic
+    The kernel is what resizes. 'pillow': bicubic with antialiasing. 'pillow_bilinear': bilinear
+    with antialiasing, torchvision's `Resize` of a Pillow image. 'cv2': OpenCV's bicubic
     without antialiasing (`INTER_CUBIC`), as many released codes have it; its small images are
     sharper and aliased. 'skimage': scikit-image's `resize` with its defaults (bilinear after a
     Gaussian when shrinking), rounded to 8 bits; not verified against anybody's values.
@@ -121,6 +124,31 @@ class ImageSequence:
                 f"{images[0].shape}, '{self.names[int(indices[first])]}' {images[first].shape}"
             )
         return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
+
+
+class NamedImages(ImageSequence):
+    """Images of which only the names are at hand, for methods that look at no pixels."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    def __getitem__(self, index: int, /) -> Pixels:
+        raise DataError(
+            f"'{self.names[index]}' was asked for its pixels by a method that says that it reads "
+            "none (reads_images = False)"
+        )
+
+    def subset(self, indices: Indices) -> NamedImages:
+        """The images at `indices`, in that order."""
+        return NamedImages([self.names[int(index)] for index in indices])
+
+    def digest(self, index: int) -> str:
+        """SHA-256 over the name, which stands for the pixels."""
+        return hashlib.sha256(self.names[index].encode()).hexdigest()
+
+    def renamed(self, names: Sequence[str]) -> NamedImages:
+        """The same images under other names."""
+        return NamedImages(names)
 
 
 class ArrayImages(ImageSequence):

@@ -103,7 +103,7 @@ class Event(StrictModel):
     kind: EventKind
     """'skipped': the run has a record; 'elsewhere': another process is computing it; 'waiting': the
     worker waits for another process; 'ended': the whole job has ended; 'fatal': results cannot be
-    written, which ends the command."""
+    written or a budget is spent, which ends the command."""
     run: str = ""
     """`run_id` of a run, or key of a pre-training."""
     title: str = ""
@@ -118,3 +118,5 @@ class Event(StrictModel):
     """The first metric of a finished run."""
     error: str = ""
     """The reason of a failure, in one line."""
+    code: int = 0
+    """Of 'fatal': the exit code of the whole command."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, hint, unknown
+from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import validated
 from bench.util.yaml_files import Document
@@ -22,7 +24,8 @@ DEMO = "demo"
 DEMO_SETS = ("demo_authentic", "demo_synthetic")
 DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
 DEMO_SUITE = ("demo_authentic", "demo_synthetic", "demo_pretrain")
-"""For a suite: the first one is trained on, all are tested on."""
+"""For a suite: the first one is trained on, all are tested on. Of the last one only the test side:
+methods are pre-trained on what is left of it."""
 
 Keep = Literal["embeddings", "per_image", "attention"]
 
@@ -81,6 +84,9 @@ class Protocol(StrictModel):
     during training."""
     test_side: Literal["split", "whole"] = "split"
     """'whole' tests on all images of each database, which then cannot be trained on."""
+    split_tests: tuple[str, ...] = ()
+    """Databases among `test` of which the test side of the split alone is predicted, also by fits
+    that do not learn from them."""
     sampling: Literal["proportional", "balanced"] = "proportional"
     """How several databases are trained on: each image once, or images of smaller databases
     repeated, so that all databases have the same weight."""
@@ -213,8 +219,16 @@ class Protocol(StrictModel):
                     f"test: '{sorted(both)[0]}' is learnt from too, so all of it cannot be a test; "
                     "leave out 'test_side: whole' to test on its split's test side"
                 )
-        if self.means and len(self.test) < 2:
-            raise ValueError("means: a mean needs at least two test sets under 'test'")
+        for name in self.split_tests:
+            if name not in self.test:
+                raise ValueError(
+                    f"split_tests: '{name}' is not under 'test'.{hint(name, self.test)}"
+                )
+        if self.means and not self.averages(self.means, self.test):
+            raise ValueError(
+                "means: a mean needs at least two test sets under 'test' that a fit learns from, "
+                "or two that it does not learn from; 'all' averages both kinds"
+            )
 
     def _refuse_to_share(self) -> None:
         """Refuse a pre-training on whole training sides if a task grants fewer labels."""
@@ -247,24 +261,32 @@ class Protocol(StrictModel):
             found += [self._suite(sources, own) for own in self._budgets(JOINT.join(sources))]
         return found
 
+    def averages(self, means: Sequence[str], tests: Sequence[str]) -> bool:
+        """Whether means over these test sets have anything to average, of any training."""
+        own = [
+            [learnt_from(JOINT.join(names), test) for test in tests]
+            for names in self.source_lists()
+        ]
+        kinds = [sum(seen) for seen in own] + [len(seen) - sum(seen) for seen in own]
+        return max(kinds, default=0) > 1 or ("all" in means and len(tests) > 1)
+
     def source_lists(self) -> list[tuple[str, ...]]:
         """The lists of databases that fits learn from together."""
         lists = [] if self.train is None else [self.train]
         return lists + list(self.trainings.values())
 
     def _suite(self, sources: tuple[str, ...], budget: dict[str, Any]) -> tuple[Task, ...]:
-        own = {name.partition("@")[0] for name in sources}
         if not sources:
             budget = {"zero_shot": True}
+        train = JOINT.join(sources)
         return tuple(
-            Task(
-                train=JOINT.join(sources),
-                test=test,
-                side="own" if test.partition("@")[0] in own else "whole",
-                **budget,
-            )
+            Task(train=train, test=test, side=self.side_of(train, test), **budget)
             for test in self.test
         )
+
+    def side_of(self, train: str, test: str) -> Literal["own", "whole"]:
+        """What of a test set under `test` is predicted by a fit that learns from `train`."""
+        return "own" if learnt_from(train, test) or test in self.split_tests else "whole"
 
     def _budgets(self, dataset: str) -> list[dict[str, Any]]:
         ratios = self.ratios.get(dataset, ()) if isinstance(self.ratios, dict) else self.ratios
@@ -295,9 +317,18 @@ class Protocol(StrictModel):
         return list(dict.fromkeys([*self.datasets, *paired, *learnt, *self.test]))
 
 
+def learnt_from(train: str, test: str) -> bool:
+    """Whether a database is among those that a task learns from, whatever its labels.
+
+    >>> learnt_from("spaq+koniq10k@100", "koniq10k"), learnt_from("spaq", "koniq10k")
+    (True, False)
+    """
+    return test.partition("@")[0] in {name.partition("@")[0] for name in train.split(JOINT)}
+
+
 def available() -> dict[str, Path]:
     """Protocols that come with the project, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    return {path.stem: path for path in listed(FOLDER, "*.yaml")}
 
 
 def find(text: str) -> Path:

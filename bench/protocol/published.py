@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from bench.util.errors import unknown
+from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.yaml_files import load_yaml
 
@@ -238,7 +239,7 @@ class PublishedTable(StrictModel):
 
 def available() -> dict[str, Path]:
     """All published tables by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    return {path.stem: path for path in listed(FOLDER, "*.yaml")}
 
 
 def load(name: str) -> PublishedTable:

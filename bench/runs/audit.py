@@ -216,6 +216,7 @@ class Auditor:
         protocol = run.root / "protocol.yaml"
         protocol.write_text(yaml.safe_dump(self._protocol(), allow_unicode=True), encoding="utf-8")
         command = [sys.executable, "-m", "bench", "run", str(protocol), "--repeats", str(repeats)]
+        command.append("--no-report")
         command += ["--results", str(run.results), "--device", self.device, "--jobs", "1"]
         for root in (run.root, *self.roots):
             command += ["--data-root", str(root)]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 from bench.model.jobs import Event, Job, Pretraining, RunJob
 from bench.util import determinism
 from bench.util.atomic import refusal
-from bench.util.errors import StoreError, UsageError
+from bench.util.errors import OutOfBudgetError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from bench.runs.execute import RunExecutor
@@ -32,7 +32,7 @@ PRETRAINING_FAILED = 3
 
 def run_job(path: Path, attended: bool = False) -> int:
     """Execute the job in a file. 0: done (runs may have failed, their records say so);
-    130: interrupted; 3: a pre-training failed; 4: results cannot be written.
+    130: interrupted; 3: a pre-training failed; 4: results cannot be written; 5: a budget is spent.
 
     SIGINT and SIGTERM end it after the current epoch, the second signal at once. When `attended`,
     the end of standard input ends it at once: whoever started it is gone.
@@ -66,10 +66,10 @@ def run_job(path: Path, attended: bool = False) -> int:
         return INTERRUPTED
     except MethodDied as death:
         return _die_alike(death.code)
-    except StoreError as error:
+    except (StoreError, OutOfBudgetError) as error:
         # Through the pipe: on a full disk the log cannot be written either.
-        emit(Event(kind="fatal", error=str(error)))
-        return StoreError.exit_code
+        emit(Event(kind="fatal", error=str(error), code=error.exit_code))
+        return error.exit_code
 
 
 def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> int:

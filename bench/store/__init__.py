@@ -15,6 +15,7 @@ from bench.model import record_format
 from bench.model.records import Record, RunSpec, Status
 from bench.util.atomic import replacing, write_text, writing
 from bench.util.errors import StoreError
+from bench.util.listing import hidden
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ class Store:
     - `protocols/NAME.json`: the runs of each cell (`bench.store.manifest`)
     - `pretrained/METHOD-KEY.safetensors`: pre-trained states
     - `scores/`: scores of whole datasets by methods that do not train
+    - `replies/`: answers of vision-language models, each of which was asked for once
     - `claims/`, `logs/`: what processes are computing, and what workers print
 
     Any part of a folder may be copied into another one (`cp -r`): records are named by content.
@@ -100,7 +102,8 @@ class Store:
             for method in _folders(f"{self.root}/records/{task}"):
                 folder = f"records/{task}/{method}"
                 files = os.listdir(f"{self.root}/{folder}")  # noqa: PTH208
-                found += [f"{folder}/{name}" for name in files if name.endswith(".json")]
+                names = (name for name in files if name.endswith(".json"))
+                found += [f"{folder}/{name}" for name in names if not name.startswith(".")]
         return sorted(found)
 
     def states(self, runs: Mapping[str, RunSpec]) -> dict[str, Status]:
@@ -209,7 +212,7 @@ def _folders(path: str) -> list[str]:
     """Names of the folders inside a folder; [] if it does not exist."""
     try:
         with os.scandir(path) as entries:
-            return [entry.name for entry in entries if entry.is_dir()]
+            return [entry.name for entry in entries if entry.is_dir() and not hidden(entry.name)]
     except FileNotFoundError:
         return []
 

@@ -14,6 +14,7 @@ from bench.store import Store, slug
 from bench.store import table as runs_table
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError, UsageError, hint
+from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
 
@@ -118,7 +119,7 @@ def find(text: str) -> Path:
     for path in (Path(text), FOLDER / f"{slug(text)}.json"):
         if path.exists():
             return path
-    known = [path.stem for path in FOLDER.glob("*.json")]
+    known = [path.stem for path in listed(FOLDER, "*.json")]
     raise UsageError(f"no results folder, file or baseline '{text}'.{hint(text, known)}")
 
 

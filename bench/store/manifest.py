@@ -14,6 +14,7 @@ from bench.store import Store, slug
 from bench.store.claims import Claims
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError
+from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
 
@@ -65,7 +66,7 @@ def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
 
 def read_all(store: Store) -> list[Manifest]:
     """The manifests of all protocols, by name. Raises `StoreError` if there are none."""
-    paths = sorted((store.root / "protocols").glob("*.json"))
+    paths = listed(store.root / "protocols", "*.json")
     if not paths:
         raise StoreError(
             f"'{store.root}' holds no results; `bench run PROTOCOL --results {store.root}` "

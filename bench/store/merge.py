@@ -20,6 +20,7 @@ from bench.store.artifacts import SUFFIXES, TITLES
 from bench.store.manifest import Manifest, editing, read_all
 from bench.util.atomic import replacing, write_text
 from bench.util.errors import StoreError, UsageError
+from bench.util.listing import listed
 
 _CIRCUMSTANCES: dict[str, Any] = {
     "created": True,
@@ -63,8 +64,8 @@ class _Merge:
         for path, record in _records(source, self.result.problems):
             self._add_run(path, record, source)
         for folder in ("pretrained", "scores"):
-            for path in sorted((source.root / folder).rglob("*")):
-                if path.is_file() and not path.name.startswith("."):
+            for path in listed(source.root / folder, "**/*"):
+                if path.is_file():
                     self._add_file(path, path.relative_to(source.root).as_posix())
         for manifest in _manifests(source):
             self._add_manifest(manifest, source)
@@ -168,7 +169,7 @@ def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merg
 
 
 def _records(source: Store, problems: list[str]) -> Iterator[tuple[Path, Record]]:
-    for path in sorted((source.root / "records").glob("*/*/*.json")):
+    for path in listed(source.root / "records", "*/*/*.json"):
         record = source.read(path)
         if record is not None and source.path(record.spec) != path:
             problems.append(f"{path}: does not lie where its content says")
@@ -178,8 +179,7 @@ def _records(source: Store, problems: list[str]) -> Iterator[tuple[Path, Record]
 
 
 def _manifests(store: Store) -> list[Manifest]:
-    there = any((store.root / "protocols").glob("*.json"))
-    return read_all(store) if there else []
+    return read_all(store) if listed(store.root / "protocols", "*.json") else []
 
 
 def _join(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:

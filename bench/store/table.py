@@ -28,6 +28,7 @@ from bench.store.manifest import CellEntry, read_all
 from bench.util.atomic import replacing
 from bench.util.errors import StoreError, UsageError, unknown
 from bench.util.gc_paused import gc_paused
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def load(
     store = results if isinstance(results, Store) else Store(Path(results))
     if not store.root.is_dir():
         raise UsageError(f"no results folder '{store.root}'")
-    found = cells(store) if any((store.root / "protocols").glob("*.json")) else ()
+    found = cells(store) if listed(store.root / "protocols", "*.json") else ()
     return tabulate(store, found, selection, metrics, others=True)
 
 
@@ -332,14 +333,15 @@ def pool_size(record: Record) -> int | None:
     training sets overlap less and so correlate less than full ones (measured by
     `python -m tools.simulate_training`, table in `docs/statistics.md`).
 
-    Across datasets every repeat tests all images of the target, for which no ratio corrects: then
-    it is the number of training images, and comparisons say that the test images were the same.
+    Every repeat tests all images of a database that is tested whole, for which no ratio corrects:
+    then it is the number of training images, and comparisons say that the test images were the
+    same.
     """
     test, spec = record.sizes.get("test"), record.spec
     if not test:
         return None
     used = record.sizes.get("train", 0) + record.sizes.get("val", 0)
-    if spec.task.train != spec.task.test:
+    if spec.side == "whole":
         return used or None
     fraction = spec.fit.split.test_fraction
     return max(used, math.floor(test * (1 - fraction) / fraction + 0.5))

@@ -18,6 +18,7 @@ from bench.store import Store
 from bench.store.artifacts import SUFFIXES
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError, UsageError
+from bench.util.listing import listed
 
 OLD = 1
 UNKNOWN = "unknown"
@@ -47,7 +48,7 @@ def upgrade(results: Path) -> Upgraded:
     if not results.is_dir():
         raise UsageError(f"no results folder '{results}'")
     store, moved, kept = Store(results), dict[str, str](), 0
-    for path in sorted((store.root / "records").glob("*/*/*.json")):
+    for path in listed(store.root / "records", "*/*/*.json"):
         values = _values(path)
         if values.get("schema_version") != OLD:
             kept += 1
@@ -57,7 +58,7 @@ def upgrade(results: Path) -> Upgraded:
         _copy_beside(path, new)
         write_text(new, to_text(record))
         moved[_place(store, path)] = _place(store, new)
-    for manifest in sorted((store.root / "protocols").glob("*.json")):
+    for manifest in listed(store.root / "protocols", "*.json"):
         _rewrite(manifest, moved)
     for place in moved:
         _remove(store.root / place)

@@ -16,6 +16,7 @@ from bench.store import Store
 from bench.store.manifest import Manifest, read_all
 from bench.store.table import judge, known_of
 from bench.util.errors import BenchError, StoreError, UsageError
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def validate(
     store, validation, seen = Store(results), Validation(), _Seen()
     data_cache = _library(data_roots)
     done: set[str] = set()
-    for path in sorted((store.root / "records").glob("*/*/*.json")):
+    for path in listed(store.root / "records", "*/*/*.json"):
         name = path.relative_to(store.root).as_posix()
         record = store.read(path)
         if record is None:
@@ -171,8 +172,10 @@ def _check_predictions(
     if missing:
         yield f"predictions have no column {', '.join(sorted(missing))}"
         return
-    if len(table) != record.sizes.get("test", -1):
-        yield f"{len(table)} predictions for {record.sizes.get('test')} test images"
+    unscored = record.sizes.get("unscored", 0)
+    if len(table) != record.sizes.get("test", -1) - unscored:
+        but = f", {unscored} of which have no score" if unscored else ""
+        yield f"{len(table)} predictions for {record.sizes.get('test')} test images{but}"
     if table["image"].duplicated().any():
         yield "predictions name an image twice"
     # Without labels the column 'quality' is empty; it must not be partly empty.
@@ -183,6 +186,8 @@ def _check_predictions(
     ordered = table.sort_values("image")[["image", "quality"]]
     text = json.dumps([[image, repr(score)] for image, score in ordered.itertuples(index=False)])
     own = hashlib.sha256(text.encode()).hexdigest()
+    if unscored:
+        return  # images are missing, and so no other run has the same ones
     if other := seen.differs(("test", record.spec.split_digest), own, name):
         yield f"has other test images or labels than {other}, on the same split"
 
@@ -218,7 +223,7 @@ def _check_manifests(store: Store, done: set[str], validation: Validation) -> No
     try:
         manifests = read_all(store)
     except StoreError as error:
-        kind: Kind = "wrong" if any((store.root / "protocols").glob("*.json")) else "incomplete"
+        kind: Kind = "wrong" if listed(store.root / "protocols", "*.json") else "incomplete"
         validation.findings.append(Finding(kind, "protocols", str(error)))
         return
     mentioned: set[str] = set()

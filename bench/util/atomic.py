@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.util.errors import StoreError
+from bench.util.errors import StoreError, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors of a full or read-only disk, which neither the program nor a run is to blame for."""
@@ -73,6 +73,19 @@ def refusal(error: BaseException | None) -> str:
             return os.strerror(number)
         error = error.__cause__ or error.__context__
     return ""
+
+
+def require_writable(path: Path) -> None:
+    """Raise, before anything is computed for it, where a file cannot be written.
+
+    `UsageError` for a folder of that name, `StoreError` where its folder cannot be written.
+    """
+    if path.is_dir():
+        raise UsageError(f"cannot write '{path}': it is a folder")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".look-", suffix=".tmp"):
+            pass
 
 
 def write_text(path: Path, text: str) -> None:

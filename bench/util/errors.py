@@ -30,6 +30,12 @@ class StoreError(BenchError):
     exit_code = 4
 
 
+class OutOfBudgetError(BenchError):
+    """Work that stopped at a limit of the user's; it fails no run, and goes on when asked again."""
+
+    exit_code = 5
+
+
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """What torch, its CPU allocator, cuBLAS and cuDNN say."""
 

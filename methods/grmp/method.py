@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import backbones
-from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
+from bench.api import (
+    Context,
+    Epoch,
+    ImagePolicy,
+    Images,
+    LabelledSet,
+    Method,
+    Scores,
+    fitted_on,
+)
 from methods.grmp.prompt_settings import PretrainSettings
 from methods.grmp.settings import GrmpSettings
 
@@ -27,6 +36,7 @@ class GRMP(Method):
     """GRMP-IQA: meta-learned CLIP prompts, fine-tuned under gradient regulation."""
 
     name = "grmp"
+    pretrained_setting = "weights"
     Settings: ClassVar[type[GrmpSettings]] = GrmpSettings
     settings: GrmpSettings
 
@@ -80,7 +90,16 @@ class GRMP(Method):
     def trained_on(self) -> tuple[str, ...]:
         """The corpora; for a checkpoint, what `weights_trained_on` says that it has seen."""
         own = self.settings
-        return own.weights_trained_on if own.weights else self.corpora()
+        if own.weights is None:
+            return self.corpora()
+        # A file of `bench fit` says so itself (`all_trained_on`).
+        return own.weights_trained_on if fitted_on(own.weights) is None else ()
+
+    def needs_fit(self) -> bool:
+        """Only with random prompts: pre-training, weights or the words alone score zero-shot."""
+        own = self.settings
+        prompted = bool(own.context_length or own.prompt_count)
+        return own.weights is None and not own.pretraining and prompted
 
     def corpora(self) -> tuple[str, ...]:
         """The sets that distortion tasks are made of."""
@@ -118,7 +137,7 @@ class GRMP(Method):
         if self.settings.finetuning:
             yield from self.engine.fit(train)
 
-    def schedules(self) -> Mapping[str, Schedule]:
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of fine-tuning."""
         from methods.grmp.finetune import schedule_of
 

@@ -51,7 +51,7 @@ class ImageSettings(Settings):
             smallest_side(self.backbone)
         if self.resize_mode == "none":
             return ImagePolicy()
-        side = self.resize or round(backbones.resolve(self.backbone).image_size * CROP_TO_SIDE)
+        side = self.resize or round(backbones.resolve_clip(self.backbone).image_size * CROP_TO_SIDE)
         return ImagePolicy(self.resize_mode, side)
 
 
@@ -142,7 +142,7 @@ def smallest_side(backbone: str) -> int:
 
     A `UsageError` for image towers that cannot leave them out.
     """
-    tower = backbones.resolve(backbone).tower
+    tower = backbones.resolve_clip(backbone).tower
     if tower == "resnet":
         return RESNET_STRIDE
     if tower == "timm":

@@ -5,15 +5,13 @@ Shared by methods that bring a network of their own; the network takes (B, 3, H,
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
 
 from bench.api import (
     BenchError,
@@ -26,67 +24,20 @@ from bench.api import (
     Pixels,
     Scores,
 )
-from bench.api import Settings as BaseSettings
 from methods.kit.batches import same_shape
 from methods.kit.seeding import seeded
+from methods.kit.training_settings import TrainingSettings
 from methods.kit.views import CENTRE, View, crop, draw, test_views
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
+    from methods.kit.schedules import Schedule
+    from methods.kit.trainer import At
 
-class TrainingSettings(BaseSettings):
-    """What an image becomes and how a network is trained on it."""
-
-    initial: Literal["scratch", "imagenet"] = "scratch"
-    """Random weights, or an ImageNet backbone (fetched where it is not here yet)."""
-    weights: Path | None = None
-    """A file of tensors to start from; those that fit are taken."""
-    resize_mode: Literal["none", "short_side", "squash"] = "none"
-    """How a file becomes the image that is cropped."""
-    resize: int | None = Field(default=None, ge=1)
-    """Pixels of that size."""
-    crop: int = Field(default=224, ge=8)
-    """Side of the square crops in training."""
-    crops: int = Field(default=1, ge=1)
-    """Random crops of an image in one epoch."""
-    test_crops: int = Field(default=1, ge=1)
-    """Crops a prediction averages: the centre, or fixed others."""
-    flip: bool = True
-    """Mirror half of the training crops."""
-    epochs: int = Field(default=10, ge=1)
-    """Passes over the training images."""
-    batch_size: int = Field(default=16, ge=1)
-    """Crops a step."""
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
-    """Optimiser."""
-    lr: float = Field(default=1e-4, gt=0)
-    """Learning rate."""
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of SGD."""
-    weight_decay: float = Field(default=5e-4, ge=0)
-    """Of the optimiser."""
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    """Rate over epochs; 'step': times `decay` a few times."""
-    decay: float = Field(default=0.1, gt=0, lt=1)
-    """Factor of a step."""
-    decay_epochs: int = Field(default=3, ge=1)
-    """Epochs between steps."""
-    warmup_epochs: int = Field(default=0, ge=0)
-    """First epochs, at a rising rate."""
-    loss: Literal["l1", "smooth_l1", "mse"] = "l1"
-    """To the label."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of forward passes; bf16 is what GPUs are quick at. A network of pyiqa then gives
-    scores of eight bits, of which some tie."""
-
-    @model_validator(mode="after")
-    def _size_fits_mode(self) -> Self:
-        if (self.resize_mode == "none") != (self.resize is None):
-            raise ValueError("resize goes with resize_mode short_side or squash, and they with it")
-        if self.resize is not None and self.resize < self.crop:
-            raise ValueError(f"resize={self.resize} is smaller than crop={self.crop}")
-        return self
+Shown = tuple[int, View]
+"""An image by its place, and the crop of it that is shown."""
 
 
 class Regression(Method):
@@ -109,14 +60,15 @@ class Regression(Method):
         return False
 
     @property
-    def scratch(self) -> bool:
-        """Whether training starts from random weights, which a record says."""
-        return self.settings.initial == "scratch"
+    def starts_from(self) -> str:
+        """What the authors' training starts from, '' for random weights."""
+        return "ImageNet weights"
 
     @property
     def policy(self) -> ImagePolicy:
         """As the settings say."""
-        return ImagePolicy(self.settings.resize_mode, self.settings.resize)
+        own = self.settings
+        return ImagePolicy(own.resize_mode, own.resize, own.resize_kernel)
 
     @property
     def network(self) -> nn.Module:
@@ -125,13 +77,13 @@ class Regression(Method):
         from methods.kit.devices import placed
 
         if self._network is None:
-            device = self.context.device
+            device, own = self.context.device, self.settings
             with seeded(self.context.seed_for("network"), device):
                 built = self.build()
-            if self.settings.weights is not None:
-                self.notes.append(start_from(built, self.settings.weights))
-            elif self.scratch:
-                self.notes.append("no pretrained weights: trained from scratch")
+            if own.weights is not None:
+                self.notes.append(start_from(built, own.weights))
+            elif own.initial == "scratch" and self.starts_from:
+                self.note_at_table(f"from random weights; published: from {self.starts_from}")
             self._network = placed(built, device).eval()
         return self._network
 
@@ -139,6 +91,10 @@ class Regression(Method):
     def margin(self) -> int:
         """Pixels on each side of a crop that `prepared` uses up."""
         return 0
+
+    def in_backbone(self, parameter: str) -> bool:
+        """Whether a parameter belongs to what came from elsewhere (`head_lr`, `first_steps`)."""
+        return False
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """What the network is shown: (B, 3, S, S) of crops with their margin, in 0–1."""
@@ -149,45 +105,129 @@ class Regression(Method):
         return self.distance(network(pixels).reshape(-1), labels)
 
     def distance(self, found: Tensor, labels: Tensor) -> Tensor:
-        """The setting `loss`, of (B,) and (B,); of answers in bf16 too it is float32."""
+        """The settings' losses, of (B,) and (B,); of answers in bf16 too they are float32."""
         import torch.nn.functional as F
 
-        kinds = {"l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss, "mse": F.mse_loss}
-        return kinds[self.settings.loss](found.float(), labels)
+        from methods.kit import losses
+
+        kinds: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "l1": F.l1_loss,
+            "smooth_l1": F.smooth_l1_loss,
+            "mse": F.mse_loss,
+            "plcc": losses.plcc,
+            "nin": losses.norm_in_norm,
+        }
+        own, scores = self.settings, found.float()
+        loss = kinds[own.loss](scores, labels)
+        return loss if own.batch_loss == "none" else loss + kinds[own.batch_loss](scores, labels)
+
+    # -- training ----------------------------------------------------------------------------------
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
-        """Train all parameters that the network leaves trainable."""
+        """Train all parameters that the network leaves trainable, the head first where so set."""
+        stages, done = self.schedules(len(train)), 0
+        total = sum(schedule.epochs for schedule in stages.values())
+        for name, schedule in stages.items():
+            frozen = self._backbone() if name == "first" else []
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            yield from self._stage(train, name, schedule, done, total)
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+            done += schedule.epochs
+
+    def _backbone(self) -> list[nn.Parameter]:
+        """What learns of the backbone."""
+        named = self.network.named_parameters()
+        return [value for name, value in named if self.in_backbone(name) and value.requires_grad]
+
+    def _stage(
+        self, train: LabelledSet, name: str, schedule: Schedule, done: int, total: int
+    ) -> Generator[Epoch, float | None, None]:
+        """The epochs of a schedule after `done` others; training is over after `total`."""
         import torch
 
-        own, network, device = self.settings, self.network, self.context.device
-        labels = torch.tensor(np.asarray(train.scores), dtype=torch.float32, device=device)
-        optimiser = self._optimiser(network)
-        for epoch in range(own.epochs):
-            optimiser.param_groups[0]["lr"] = own.lr * self._share(epoch)
-            total = 0.0
-            batches = self._batches(len(train), epoch)
-            for number, batch in enumerate(batches):
-                names = train.images.names
-                cuts = [self._crop(train.images[i], view, names[i]) for i, view in batch]
-                wanted = labels[[i for i, _ in batch]]
-                with seeded(self.context.seed_for("step", epoch, number), device):
-                    loss = self._step(network, optimiser, self._pixels(cuts), wanted)
-                total += loss * len(batch)
-            network.eval()
-            yield Epoch(total / sum(map(len, batches)), total=own.epochs)
-
-    def _step(self, network: nn.Module, optimiser: Any, crops: Tensor, wanted: Tensor) -> float:
-        """Train on a batch; its loss."""
         from methods.kit.devices import autocast
+        from methods.kit.trainer import Trainer
 
-        network.train()
-        pixels = self.prepared(crops)
-        with autocast(self.context.device, self.settings.precision):
-            loss = self.loss(network, pixels, wanted)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        return loss.item()
+        own, network, device = self.settings, self.network, self.context.device
+        scaled = np.asarray(train.scores) * own.label_scale
+        labels = torch.tensor(scaled, dtype=torch.float32, device=device)
+
+        def loss(batch: Sequence[Shown], at: At) -> Tensor:
+            names = train.images.names
+            cuts = [self._crop(train.images[i], view, names[i]) for i, view in batch]
+            pixels = self.prepared(self._pixels(cuts))
+            return self.loss(network, pixels, labels[[i for i, _ in batch]])
+
+        trainer: Trainer[Shown] = Trainer(
+            network,
+            self._optimiser(network, name),
+            schedule,
+            lambda epoch: self._batches(len(train), done + epoch),
+            loss,
+            self.context,
+            clip=own.clip,
+            arithmetic=lambda: autocast(device, own.precision),
+            splits=self._is_a_mean(network),
+            name=f"fit-{name}",
+        )
+        training, monitored = trainer.run(), None
+        while True:
+            try:
+                epoch = training.send(monitored)
+            except StopIteration:
+                return
+            monitored = yield Epoch(epoch.loss, epoch.diagnostics, total)
+
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
+        """The rates of 'all', and of 'first' ahead of it where the head learns first."""
+        from methods.kit.schedules import Schedule, constant, cosine, steps, warmed_up, waves
+
+        own, a_pass = self.settings, len(self._batches(images, 0))
+        first = round(own.first_steps / a_pass)
+        epochs = own.epochs if own.steps is None else max(1, round(own.steps / a_pass))
+        factor = {
+            "cosine": cosine(max(epochs - own.warmup_epochs, 1)),
+            "step": steps(own.decay, own.decay_epochs),
+            "constant": constant,
+            "waves": waves(own.wave_steps / a_pass),
+        }[own.schedule]
+        if own.warmup_epochs:
+            factor = warmed_up(factor, own.warmup_epochs, own.warmup_share)
+        stages = {"first": Schedule(own.first_lr, first)} if first else {}
+        return {**stages, "all": Schedule(own.lr, epochs, factor, own.rate_per)}
+
+    def _optimiser(self, network: nn.Module, stage: str) -> torch.optim.Optimizer:
+        from methods.kit import optimisers
+
+        own = self.settings
+        named = list(network.named_parameters())
+        if stage == "first":
+            return optimisers.build("sgd", named, own.first_lr, own.weight_decay, own.momentum)
+
+        def built(parts: Sequence[tuple[str, nn.Parameter]], lr: float) -> torch.optim.Optimizer:
+            return optimisers.build(
+                own.optimiser, parts, lr, own.weight_decay, own.momentum, own.undecayed
+            )
+
+        if own.head_lr is None:
+            return built(named, own.lr)
+        optimiser = built([pair for pair in named if self.in_backbone(pair[0])], own.lr)
+        head = built([pair for pair in named if not self.in_backbone(pair[0])], own.head_lr)
+        for group in head.param_groups:
+            optimiser.add_param_group(group)
+        return optimiser
+
+    def _is_a_mean(self, network: nn.Module) -> bool:
+        """Whether the loss of a batch is the mean over its parts."""
+        from torch.nn.modules.batchnorm import _BatchNorm
+
+        own = self.settings
+        whole = own.loss == "plcc" or own.batch_loss != "none"
+        return not whole and not any(isinstance(part, _BatchNorm) for part in network.modules())
+
+    # -- answers and files -------------------------------------------------------------------------
 
     def predict(self, images: Images) -> Scores:
         """The network's answer on the training labels' scale, averaged over crops, (n,)."""
@@ -197,12 +237,12 @@ class Regression(Method):
         for view in views:
             size = 1 if self.whole_images else self.context.batch_size
             shown = (
-                image if self.whole_images else self._crop(image, view, name)
+                image if self.whole_images else self._crop(image, view._replace(flip=False), name)
                 for image, name in zip(images, images.names, strict=True)
             )
             for places, pixels in same_shape(shown, size):
                 scores[places] += self._answer(network, pixels) / len(views)
-        return scores
+        return scores / self.settings.label_scale
 
     def save(self, path: Path) -> None:
         """Write the network."""
@@ -240,7 +280,7 @@ class Regression(Method):
                 f"{self.name}: {error}; set a smaller crop, or resize_mode and resize"
             ) from None
 
-    def _batches(self, count: int, epoch: int) -> list[list[tuple[int, View]]]:
+    def _batches(self, count: int, epoch: int) -> list[list[Shown]]:
         """Every image `crops` times in random order, each time with a crop of its own."""
         rng = self.context.rng("epoch", epoch)
         order = rng.permutation(np.repeat(np.arange(count), self.settings.crops)).tolist()
@@ -254,23 +294,3 @@ class Regression(Method):
     def _view(self, rng: np.random.Generator) -> View:
         view = draw(rng)
         return view if self.settings.flip else view._replace(flip=False)
-
-    def _share(self, epoch: int) -> float:
-        own = self.settings
-        if epoch < own.warmup_epochs:
-            return (epoch + 1) / (own.warmup_epochs + 1)
-        if own.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * epoch / own.epochs))
-        return own.decay ** (epoch // own.decay_epochs) if own.schedule == "step" else 1.0
-
-    def _optimiser(self, network: nn.Module) -> Any:
-        import torch
-
-        own = self.settings
-        trained = [p for p in network.parameters() if p.requires_grad]
-        if own.optimiser == "sgd":
-            return torch.optim.SGD(
-                trained, own.lr, momentum=own.momentum, weight_decay=own.weight_decay
-            )
-        kind = torch.optim.Adam if own.optimiser == "adam" else torch.optim.AdamW
-        return kind(trained, own.lr, weight_decay=own.weight_decay)

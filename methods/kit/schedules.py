@@ -67,8 +67,8 @@ class ByGradient(Protocol):
     A test asks every such method, under each of its recipes, whether its base rate is reached.
     """
 
-    def schedules(self) -> Mapping[str, Schedule]:
-        """The schedule of each stage of training, by the stage's name."""
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
+        """The schedule of each stage of a training on `images` images, by the stage's name."""
 
 
 class Schedule:

@@ -21,7 +21,7 @@ from methods.mpiqe.crops import prediction_views
 from methods.mpiqe.model import Answer, PromptedCLIP
 from methods.mpiqe.settings import MPIQESettings
 from methods.mpiqe.targets import Targets
-from methods.mpiqe.training import Trainer
+from methods.mpiqe.training import Training
 
 FORMAT = "iqa-bench-mpiqe-1"
 Array = npt.NDArray[np.floating[Any]]
@@ -48,7 +48,7 @@ class Engine:
 
     def fit(self, train: LabelledSet, found: Targets) -> Generator[Epoch, float | None, None]:
         """Train on labelled images and the targets made of their annotations."""
-        yield from Trainer(self.model, self.lens, self.settings, self.context, train, found).run()
+        yield from Training(self.model, self.lens, self.settings, self.context, train, found).run()
 
     # -- answers ------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from methods.mpiqe.targets import targets
 
 if TYPE_CHECKING:
     from methods.kit.gradcam import Evidence
+    from methods.kit.schedules import Schedule
     from methods.mpiqe.engine import Engine
 
 SIDE_TO_CROP = 8 / 7
@@ -43,8 +44,8 @@ class MPIQE(Method):
 
     @classmethod
     def small(cls, argument: str | None) -> dict[str, Any]:
-        """A few epochs, one crop a prediction."""
-        return {"epochs": 6, "batch_size": 4, "test_crops": 1}
+        """Two steps an epoch, one crop a prediction."""
+        return {"epochs": 14, "batch_size": 4, "test_crops": 1}
 
     @property
     def policy(self) -> ImagePolicy:
@@ -71,6 +72,12 @@ class MPIQE(Method):
         for note in found.notes:
             self.context.say(note)
         yield from self.engine.fit(train, found)
+
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
+        """The rates of all that learns."""
+        from methods.mpiqe.training import schedule
+
+        return {"fit": schedule(self.settings)}
 
     def predict(self, images: Images) -> Scores:
         """S of Eq. 14 averaged over `test_crops` crops, (n,), on the scale of the labels."""

@@ -25,6 +25,7 @@ TINY: dict[str, Any] = {
     "memory": "normed",
     "heads": 4,
     "lr": 1e-3,
+    "label_scale": 1.0,
     "lambda_score": 20.0,
     "epochs": 5,
     "warmup_epochs": 1,

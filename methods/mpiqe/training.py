@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.api import Context, Epoch, LabelledSet
-from methods.kit import cache
+from methods.kit import cache, optimisers
 from methods.kit.lens import Lens
+from methods.kit.schedules import Schedule, cosine, warmed_up
+from methods.kit.trainer import At, Loss, Trainer
 from methods.kit.views import Crop
 from methods.mpiqe.alignment import cross_entropy
 from methods.mpiqe.crops import Sampler
@@ -22,13 +23,13 @@ from methods.mpiqe.settings import MPIQESettings
 from methods.mpiqe.targets import Targets
 
 
-def rate(step: int, steps: int, warmup: int, settings: MPIQESettings) -> float:
-    """The learning rate of a step (from 0): a linear rise over `warmup` steps, then a cosine."""
+def schedule(settings: MPIQESettings) -> Schedule:
+    """A linear rise over the warm-up, then a cosine, set step by step."""
     own = settings
-    if step < warmup:
-        return own.lr * (own.warmup_start + (1 - own.warmup_start) * (step + 1) / warmup)
-    through = (step - warmup) / max(steps - warmup, 1)
-    return own.final_lr + (own.lr - own.final_lr) * 0.5 * (1 + math.cos(math.pi * through))
+    factor = cosine(max(own.epochs - own.warmup_epochs, 1e-9), own.final_lr / own.lr)
+    if own.warmup_epochs:
+        factor = warmed_up(factor, own.warmup_epochs, own.warmup_start)
+    return Schedule(own.lr, own.epochs, factor, "step")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Known:
     scores: Tensor
     scenes: Tensor | None
     distortions: Tensor | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image has all labels, so that Eq. 15 is a mean over images."""
+        given = [labels for labels in (self.scenes, self.distortions) if labels is not None]
+        return all(bool((labels > 0).any(dim=1).all()) for labels in given)
 
 
 def losses(answer: Answer, known: Known, settings: MPIQESettings) -> dict[str, Tensor]:
@@ -62,7 +69,7 @@ def total(terms: dict[str, Tensor], lambda_distortion: float, lambda_score: floa
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
 
-class Trainer:
+class Training:
     """Trains the prompts and the multi-modal encoder of a model."""
 
     def __init__(
@@ -84,43 +91,38 @@ class Trainer:
         # Without visual prompts the tower's outputs are constants; worth keeping if crops recur.
         keeps = settings.visual_prompts == "none" and settings.views is not None
         self.kept = cache.shared(str(lens.device)).shelf() if keeps else None
-        self.parameters = [model.get_parameter(name) for name in model.trained_names()]
-        kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
-        self.optimiser: torch.optim.Optimizer = kind(
-            self.parameters, settings.lr, weight_decay=settings.weight_decay
-        )
 
     def run(self) -> Generator[Epoch, float | None, None]:
         """All epochs."""
         own = self.settings
-        steps = self.sampler.steps()
-        warmup = round(own.warmup_epochs * steps)
-        for epoch in range(own.epochs):
-            found = []
-            for number, batch in enumerate(self.sampler.epoch(epoch)):
-                step = epoch * steps + number
-                for group in self.optimiser.param_groups:
-                    group["lr"] = rate(step, own.epochs * steps, warmup, own)
-                found.append((len(batch), self.step(batch, step)))
-            yield self._summary(found)
-
-    def step(self, batch: Sequence[Crop], number: int) -> dict[str, float]:
-        """One update; the terms of Eq. 15 on the batch, and their sum as 'total'."""
-        for parameter in self.parameters:
+        trained = {name: self.model.get_parameter(name) for name in self.model.trained_names()}
+        for parameter in trained.values():
             parameter.requires_grad_(True)
-        terms = losses(self._answer(batch, number), self._labels(batch), self.settings)
-        loss = total(terms, self.settings.lambda_distortion, self.weight)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        for parameter in self.parameters:
+        optimiser = optimisers.build(own.optimiser, trained.items(), own.lr, own.weight_decay)
+        yield from Trainer(
+            self.model,
+            optimiser,
+            schedule(own),
+            self.sampler.epoch,
+            self.loss,
+            self.context,
+            train_mode=self.model.eval,  # all dropout is the decoder's, and drawn by itself
+            splits=self.known.complete,
+        ).run()
+        for parameter in trained.values():
             parameter.requires_grad_(False)
-        return {**{name: term.item() for name, term in terms.items()}, "total": loss.item()}
 
-    def _answer(self, batch: Sequence[Crop], number: int) -> Answer:
+    def loss(self, batch: Sequence[Crop], at: At) -> Loss:
+        """Eq. 15 on a batch, with its terms."""
+        terms = losses(self._answer(batch, at), self._labels(batch), self.settings)
+        whole = total(terms, self.settings.lambda_distortion, self.weight)
+        return Loss(whole, diagnostics={name: term.item() for name, term in terms.items()})
+
+    def _answer(self, batch: Sequence[Crop], at: At) -> Answer:
         generator = None
         if self.settings.dropout:
-            generator = torch.Generator().manual_seed(self.context.seed_for("dropout", number))
+            seed = self.context.seed_for("dropout", at.epoch, at.step, at.first)
+            generator = torch.Generator().manual_seed(seed)
         with self.lens.precision():
             queries = self.model.texts()
             tokens = self._tokens(batch)
@@ -152,12 +154,3 @@ class Trainer:
             None if known.scenes is None else known.scenes[rows],
             None if known.distortions is None else known.distortions[rows],
         )
-
-    def _summary(self, found: Sequence[tuple[int, dict[str, float]]]) -> Epoch:
-        """Means over an epoch's crops."""
-        sizes = [size for size, _ in found]
-        means = {
-            name: float(np.average([terms[name] for _, terms in found], weights=sizes))
-            for name in found[0][1]
-        }
-        return Epoch(means.pop("total"), means, self.settings.epochs)

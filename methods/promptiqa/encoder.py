@@ -19,10 +19,8 @@ from torch import Tensor, nn
 
 from bench.api import UsageError
 from methods.kit import checkpoints
+from methods.promptiqa.recipes import VIT
 
-VIT = "vit_base_patch8_224.augreg_in21k_ft_in1k"
-"""timm's name of the released code's encoder. The tag is the weights' that timm 0.5.4, which it
-pins, has for ViT-B/8; later versions have others for the bare name."""
 HALF = (0.5, 0.5, 0.5)
 
 

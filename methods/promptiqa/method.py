@@ -21,11 +21,12 @@ from bench.api import (
     Pixels,
     Scores,
     UsageError,
+    fitted_on,
 )
 from bench.api import Settings as BaseSettings
 from methods.promptiqa.labels import CONSTANTS, model_labels, native
 from methods.promptiqa.prompts import perturb, select
-from methods.promptiqa.recipes import PAPER_SETS
+from methods.promptiqa.recipes import PAPER_SETS, VIT
 from methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class PromptIQA(Method):
     """PromptIQA (ECCV 2024): image-score pairs as a prompt, no training on the target."""
 
     name: ClassVar[str] = "promptiqa"
+    pretrained_setting = "checkpoint"
     Settings: ClassVar[type[BaseSettings]] = PromptIQASettings
     settings: PromptIQASettings
 
@@ -87,10 +89,24 @@ class PromptIQA(Method):
 
     def trained_on(self) -> tuple[str, ...]:
         """What the checkpoint has seen; corpora are not named, the harness keeps tests out."""
-        if self.settings.checkpoint is None:
+        checkpoint = self.settings.checkpoint
+        if checkpoint is None or fitted_on(checkpoint) is not None:  # which says so itself
             return ()
         seen = self.settings.checkpoint_sets
         return PAPER_SETS if seen is None else seen
+
+    def needs_fit(self) -> bool:
+        """Its pairs come from the labels; without prompts, pre-training on a mixture is enough."""
+        own = self.settings
+        return own.use_prompt or (own.checkpoint is None and not own.mixed)
+
+    def downloads(self) -> tuple[str, ...]:
+        """ImageNet weights of the encoder, where training starts from timm's."""
+        own = self.settings
+        if own.backbone is not None:
+            return super().downloads()
+        started = own.checkpoint is None and own.encoder_weights is None
+        return (f"backbone:timm:{VIT}",) if started else ()
 
     # -- pre-training ------------------------------------------------------------------------------
 
@@ -126,7 +142,7 @@ class PromptIQA(Method):
         if self.settings.finetune_epochs:
             yield from self._train(self._sources(train), [self._finetuning()])
 
-    def schedules(self) -> Mapping[str, Schedule]:
+    def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of each stage: pre-training's, and fine-tuning's where there is one."""
         from methods.promptiqa.training import schedule
 

@@ -27,6 +27,10 @@ PAPER_SETS = (
 OFFICIAL_SETS = ("spaq", "csiq", "livec", "koniq10k@100", "kadid10k", "live")
 """The six sets that the released training script names; of KonIQ's labels it reads those to 100."""
 
+VIT = "vit_base_patch8_224.augreg_in21k_ft_in1k"
+"""timm's name of the released code's encoder. The tag is the weights' that timm 0.5.4, which it
+pins, has for ViT-B/8; later versions have others for the bare name."""
+
 DEMO_SETS = ("demo_authentic", "demo_synthetic", "demo_pretrain")
 
 PAPER: Mapping[str, Any] = MappingProxyType(

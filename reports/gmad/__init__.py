@@ -35,9 +35,8 @@ class Written:
 def name(contest: Contest) -> str:
     """A file name for a competition's pool and repeat."""
     pool = contest.scores.pool
-    task = pool.task
-    data = task.test if task.train == task.test else f"{task.train}-{task.test}"
-    parts = [pool.protocol.name, data, task.budget, pool.selection, str(contest.scores.repeat)]
+    data = pool.name.replace(" → ", "-").replace(" ", "-")
+    parts = [pool.protocol.name, data, pool.budget, pool.selection, str(contest.scores.repeat)]
     return slug("-".join(parts).replace("%", "pc"))
 
 
@@ -52,7 +51,7 @@ def write(
     written = Written(document(contest))
     write_json(out / "gmad.json", written.found)
     written.paths.append(out / "gmad.json")
-    album = Album.of(contest.scores.pool.task.test, roots)
+    album = Album.of(contest.scores.pool.test, roots)
     lost = album.lost(images_of(written.found, ends))
     if lost:
         written.notes.append(f"page and sheets of {album.spec}: {lost}")

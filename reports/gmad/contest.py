@@ -41,7 +41,7 @@ def hold(
     if len(scores.scores) < 2:
         raise UsageError("gMAD needs two methods with predictions on one pool of images")
     if tolerance is not None and scores.quality is None:
-        raise UsageError(f"--tolerance: {scores.pool.task.test} has no labels to judge by")
+        raise UsageError(f"--tolerance: {scores.pool.test} has no labels to judge by")
     if tolerance is not None and tolerance < 0:
         raise UsageError(f"--tolerance is {tolerance:g}, must not be below 0")
     matches = compete(
@@ -58,9 +58,10 @@ def document(contest: Contest) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA,
         "protocol": pool.protocol.name,
-        "train": pool.task.train,
-        "test": pool.task.test,
-        "budget": pool.task.budget,
+        "train": pool.train,
+        "trainings": list(pool.trainings),
+        "test": pool.test,
+        "budget": pool.budget,
         "selection": pool.selection,
         "repeat": scores.repeat,
         "images": len(scores.images),

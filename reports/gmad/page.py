@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.gmad_pools import Scores
-from bench.data.demo import DEMO_SETS
+from bench.analysis.summary import on_demo
 from bench.util.atomic import write_text
 from reports.html import site
 from reports.pictures import Album, EncodedImage, Look
@@ -82,8 +82,7 @@ def write(
 
 def warning(scores: Scores) -> tuple[str, str] | None:
     """Heading and text of the banner on rendered data and the tiny backbone."""
-    task = scores.pool.task
-    demo = bool({task.train.partition("@")[0], task.test.partition("@")[0]} & set(DEMO_SETS))
+    demo = on_demo(*scores.pool.trainings, scores.pool.test)
     tiny = any(run["weights"] == "tiny" for run in scores.runs.values())
     return site.banner(demo, tiny)
 

@@ -42,7 +42,7 @@ class ReportContests:
         """Make the pages that the store and the images on this machine allow."""
         albums: dict[str, Album] = {}
         for pool in _largest(pools(self.results.runs, self.results.protocols)):
-            album = albums.setdefault(pool.task.test, Album.of(pool.task.test, self.roots))
+            album = albums.setdefault(pool.test, Album.of(pool.test, self.roots))
             try:
                 self._pool(pool, album)
             except BenchError as error:
@@ -75,7 +75,7 @@ class ReportContests:
         images = self.out / "gmad" / "images"
         place = page.PagePlace(self.out / file, images, "../assets", "../index.html")
         self.paths.append(page.write(found, scores, album, SMALL, place, ends=True))
-        self.pages.append((pool.protocol.name, f"{pool.task.title}, {pool.task.budget}", file))
+        self.pages.append((pool.protocol.name, f"{pool.name}, {pool.budget}", file))
         if pool.protocol.gmad is not None:
             sheets, notes = contact_sheet.write(found, album, self.out / "figures", name(contest))
             self.sheets += sheets
@@ -84,12 +84,9 @@ class ReportContests:
 
 def _largest(found: list[Pool]) -> Iterator[Pool]:
     """Of the budgets of one task, selection and protocol the last, as protocols list them."""
-    last = {
-        (pool.protocol.name, pool.task.train, pool.task.test, pool.selection): pool
-        for pool in found
-    }
+    last = {(pool.protocol.name, pool.trainings, pool.test, pool.selection): pool for pool in found}
     yield from last.values()
 
 
 def _title(pool: Pool) -> str:
-    return f"{pool.protocol.name}: gMAD on {pool.task.title}, {pool.task.budget}"
+    return f"{pool.protocol.name}: gMAD on {pool.name}, {pool.budget}"

@@ -151,7 +151,8 @@ def test_weights_that_saw_one_side_of_a_published_split_are_clean_on_the_other(
     seen = ["livec#liqe/1"]
     made.cell("first", task("livec"), [0.5], trained_on=seen)
     made.cell("ten", task("livec"), [0.5, 0.5], trained_on=seen)
-    made.cell("across", task("livec", train="koniq10k", test="livec"), [0.5], trained_on=seen)
+    whole = {"train": "koniq10k", "learn": "all", "side": "whole"}
+    made.cell("across", task("livec", **whole), [0.5], trained_on=seen)
     made.cell("whole", task("livec"), [0.5], trained_on=["livec"])
     assert list(load(made.save()).summary["contaminated"]) == [False, True, True, True]
     other = maker(tmp_path / "random")

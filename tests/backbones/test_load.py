@@ -103,7 +103,7 @@ def _as_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ViT-B-16 stand for the small architecture, so that files can be written in a moment."""
     original = backbones._described
 
-    def small(*args: object) -> backbones.BackboneInfo:
+    def small(*args: object) -> backbones.ClipInfo:
         from dataclasses import replace
 
         return replace(original(*args), model="iqa-bench-tiny", quick_gelu=False)  # type: ignore[arg-type]

@@ -166,6 +166,16 @@ def test_other_kernels_are_their_libraries_and_no_pillow(tmp_path, kernel):
     assert not np.array_equal(found, decode(tmp_path / "a.png", ImagePolicy("squash", 8)))
 
 
+def test_the_bilinear_kernel_and_a_pair_are_torchvisions_resize(tmp_path):
+    """What DEIQT and HyperIQA do to KonIQ-10k: their (512, 384) is a height and a width."""
+    transforms = pytest.importorskip("torchvision.transforms")
+    pixels = save_png(tmp_path / "a.png")
+    expected = transforms.Resize((14, 9))(Image.fromarray(pixels))
+    found = decode(tmp_path / "a.png", ImagePolicy("squash", (9, 14), "pillow_bilinear"))
+    assert np.array_equal(found, expected)
+    assert found.shape == (14, 9, 3)
+
+
 def test_opencvs_values():
     wrong = [item for item in resize.check(json.loads(CASE.read_text())) if not item.ok]
     assert not wrong

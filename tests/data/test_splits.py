@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,26 @@ def test_other_repeats_and_random_states_do_not_matter():
     np.random.seed(1)  # noqa: NPY002  the global state must not matter
     make_split(data, repeat=2)
     assert make_split(data, repeat=3).test.tolist() == alone.test.tolist()
+
+
+@pytest.mark.parametrize("group_size", [1, 3])
+def test_equal_pictures_are_on_one_side_of_a_split(group_size):
+    same = (("0001.png", "0010.png"), ("0010.png", "0020.png"), ("0030.png", "absent.png"))
+    plain = dataset(60, group_size)
+    data = replace(plain, duplicates=same)
+    apart = 0
+    for repeat in range(20):
+        found, before = (
+            make_split(item, repeat=repeat, validation=0.3, ratio=0.5) for item in (data, plain)
+        )
+        parts = [names(data, part) for part in (found.train, found.val, found.test)]
+        for part in parts:
+            assert len(part & {"0001.png", "0010.png", "0020.png"}) in (0, 3)
+        torn = names(plain, before.test) & {"0001.png", "0010.png", "0020.png"}
+        apart += len(torn) in (1, 2)
+    assert apart  # without the list, they would be torn apart
+    assert (set(data.units) == set(data.table["group"])) is False
+    assert plain.units.tolist() == plain.table["group"].tolist()
 
 
 def test_the_split_of_a_name_never_changes():
@@ -275,7 +296,8 @@ def test_export_and_back(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image;part\na;train\n", "columns image and part"),
+        ("image,side\na,train\n", "no column 'part'"),
+        ("image;part\na;train\n", "'a' is not an image"),
         ("image,part\nnone.png,train\n", "'none.png' is not an image"),
         ("image,part\n0000.png,train\n0000.png,test\n", "same image twice"),
     ],

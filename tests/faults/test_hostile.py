@@ -22,7 +22,7 @@ from bench.data.images.decode import Unreadable, decode
 from bench.protocol import published
 from bench.registry import settings_for
 from bench.runs.conformance.unsafe import Unsafe, unsafe_weights
-from bench.runs.execute.predicting import load_weights
+from bench.runs.execute.ready import load_weights
 from bench.store import Store
 from bench.store.manifest import read_all
 from bench.util.errors import BenchError, DataError, StoreError, UsageError

@@ -13,10 +13,12 @@ import pytest
 
 from bench import registry
 from bench.api import Context, Method
-from methods.pyiqa_trained import ARCHITECTURES
+from methods.pyiqa_trained.architectures import ARCHITECTURES
 
 NOT_BY_GRADIENT = frozenset({"label_mean", "ridge", "svr"})
 """Methods whose `fit` has a closed form or a solver of its own."""
+IMAGES = 930
+"""LIVEC's training side, for methods that count their training in updates."""
 PARTS = 8
 """Moments of an epoch at which a rate that changes by the step is compared."""
 
@@ -47,6 +49,7 @@ class Formula:
             return self.lr * math.prod([self.decay] * int(since // self.period))
         if self.kind == "cosine_restarts":
             since = math.fmod(since, self.period)
+        # 'cosine' ends with its first half-wave, 'waves' go on.
         wave = (1 + math.cos(math.pi * since / self.period)) / 2
         return self.final + (self.lr - self.final) * wave
 
@@ -89,11 +92,53 @@ def _coop(own: Any, stage: str) -> Formula:
     )
 
 
+def _mpiqe(own: Any, stage: str) -> Formula:
+    return Formula(
+        own.lr,
+        own.epochs,
+        "cosine",
+        own.epochs - own.warmup_epochs,
+        own.final_lr,
+        warmup=own.warmup_epochs,
+        start=own.warmup_start * own.lr,
+    )
+
+
+def _linear_probe(own: Any, stage: str) -> Formula:
+    return Formula(own.lr, own.epochs, "cosine", own.epochs)
+
+
+def _regression(own: Any, stage: str) -> Formula:
+    a_pass = math.ceil(IMAGES * own.crops / own.batch_size)
+    if stage == "first":
+        return Formula(own.first_lr, round(own.first_steps / a_pass))
+    epochs = own.epochs if own.steps is None else round(own.steps / a_pass)
+    period = {
+        "cosine": epochs - own.warmup_epochs,
+        "step": own.decay_epochs,
+        "waves": own.wave_steps / a_pass,
+        "constant": 1,
+    }[own.schedule]
+    return Formula(
+        own.lr,
+        epochs,
+        own.schedule,
+        period,
+        decay=own.decay,
+        warmup=own.warmup_epochs,
+        start=own.warmup_share * own.lr,
+    )
+
+
 FORMULAS: dict[str, Callable[[Any, str], Formula]] = {
     "grmp": _grmp,
     "promptiqa": _promptiqa,
     "coop": _coop,
     "clipiqa_plus": _coop,
+    "mpiqe": _mpiqe,
+    "linear_probe": _linear_probe,
+    "deiqt": _regression,
+    "pyiqa_trained": _regression,
 }
 """A method's settings and the name of a stage -> its formula."""
 
@@ -127,10 +172,8 @@ def recipes(name: str) -> Iterator[dict[str, Any]]:
 def cases() -> list[Any]:
     found = []
     for name in learners():
-        adopted = hasattr(registry.load(name), "schedules")
-        marks = () if adopted else pytest.mark.xfail(strict=True, reason="not on the kit yet")
         found += [
-            pytest.param(name, given, marks=marks, id="-".join([name, *map(str, given.values())]))
+            pytest.param(name, given, id="-".join([name, *map(str, given.values())]))
             for given in recipes(name)
         ]
     return found
@@ -142,7 +185,7 @@ def test_a_recipes_rates_are_its_formulas_and_reach_the_base_rate(
 ) -> None:
     cls, settings = registry.settings_for(name, given)
     method: Any = cls(settings, Context())
-    schedules = method.schedules()
+    schedules = method.schedules(IMAGES)
     assert schedules
     for stage, schedule in schedules.items():
         formula = FORMULAS[name](settings, stage)

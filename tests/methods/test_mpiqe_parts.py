@@ -18,7 +18,7 @@ from methods.mpiqe.method import MPIQE
 from methods.mpiqe.model import Answer
 from methods.mpiqe.recipes import RECIPES, RecipeName
 from methods.mpiqe.settings import MPIQESettings
-from methods.mpiqe.training import Known, losses, rate, total
+from methods.mpiqe.training import Known, losses, schedule, total
 
 RNG = np.random.default_rng(0)
 CLS = RNG.normal(size=(3, 6))
@@ -180,9 +180,9 @@ def test_eq_13_and_14_by_hand() -> None:
 
 def test_warm_up_and_cosine() -> None:
     own = settings(recipe="paper", lr=1.0, final_lr=0.1)
-    rates = [rate(step, 300, 50, own) for step in range(300)]
-    assert rates[0] == pytest.approx(1 / 50)
-    assert rates[49] == rates[50] == pytest.approx(1)
+    rates = [schedule(own).rate(step / 10) for step in range(300)]  # 10 steps an epoch
+    assert rates[0] == 0
+    assert max(rates) == rates[50] == 1
     assert rates[175] == pytest.approx(0.55)
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
     assert np.all(np.diff(rates[:50]) > 0)

@@ -14,10 +14,20 @@ from bench import backbones, pyiqa_library, registry
 from bench.api import Context, Epoch, LabelledSet
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, UsageError
-from methods.pyiqa_trained import ARCHITECTURES, NOT_TRAINED, local_contrast, why_not
+from methods.pyiqa_trained.architectures import ARCHITECTURES
+from methods.pyiqa_trained.method import local_contrast
+from methods.pyiqa_trained.refused import NOT_TRAINED, why_not
 
-SMALL = {"crop": 32, "crops": 2, "test_crops": 2, "epochs": 2, "batch_size": 8, "lr": 1e-3}
-DEIQT: dict[str, Any] = {**SMALL, "vit": "test_vit", "warmup_epochs": 0}
+SMALL = {
+    "initial": "scratch",
+    "crop": 32,
+    "crops": 2,
+    "test_crops": 2,
+    "epochs": 2,
+    "batch_size": 8,
+    "lr": 1e-3,
+}
+DEIQT: dict[str, Any] = {**SMALL, "vit": "test_vit", "warmup_epochs": 0, "label_scale": 1.0}
 LIGHT = ("cnniqa", "paq2piq")
 """Architectures of seconds; the others are built and take one step under `slow`."""
 
@@ -50,7 +60,15 @@ def test_it_trains_and_is_saved(name: str, tmp_path: Path) -> None:
     settings = DEIQT if name == "deiqt" else {**SMALL, "crop": 56}
     method, epochs = trained(name, **settings)
     assert [epoch.total for epoch in epochs] == [2, 2]
-    assert "from scratch" in method.notes[0]
+    notes = {
+        "deiqt": ["§ from random weights; published: from ImageNet weights"],
+        "pyiqa_trained:cnniqa": [],
+        "pyiqa_trained:paq2piq": [
+            "§ under a common recipe, not its published training",
+            "§ from random weights; published: from ImageNet weights",
+        ],
+    }
+    assert method.notes == notes[name]
     images = labelled().images
     scores = method.predict(images)
     assert scores.shape == (8,)
@@ -61,7 +79,7 @@ def test_it_trains_and_is_saved(name: str, tmp_path: Path) -> None:
     assert again.predict(images) == pytest.approx(scores)
     warm = build(name, **settings, weights=tmp_path / "network.safetensors")
     assert warm.predict(images) == pytest.approx(scores)
-    assert "started from" in warm.notes[0]
+    assert "started from" in warm.notes[-1]
 
 
 @pytest.mark.parametrize("name", ["deiqt", "pyiqa_trained:cnniqa"])
@@ -123,6 +141,7 @@ def test_local_contrast_sees_past_the_crop() -> None:
     with pytest.raises(BenchError, match="has no crop of 38"):
         method.predict(labelled(1, 36).images)
     assert build("pyiqa_trained:dbcnn").margin == 0
+    assert build("pyiqa_trained:dbcnn", local_contrast=True).margin == 3
 
 
 def test_predicting_between_epochs_changes_nothing_and_draws_nothing() -> None:
@@ -172,7 +191,7 @@ def test_what_cannot_be_says_why() -> None:
     with pytest.raises(UsageError, match="resize=100 is smaller than crop=224"):
         build("deiqt", resize_mode="squash", resize=100)
     with pytest.raises(BenchError, match="64 x 64 pixels has no crop of 224; set a smaller crop"):
-        build("pyiqa_trained:paq2piq").predict(labelled().images)
+        build("deiqt", **{**DEIQT, "crop": 224}).predict(labelled().images)
     with pytest.raises(UsageError, match=r"'musiq-spaq' cannot be trained here: .* train 'musiq'"):
         build("pyiqa_trained:musiq-spaq")
     assert not set(ARCHITECTURES) & set(NOT_TRAINED)
@@ -212,10 +231,9 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", sorted(set(ARCHITECTURES) - set(LIGHT)))
 def test_every_architecture_takes_a_step(arch: str) -> None:
-    side = 384 if arch == "musiq" else 224
-    settings = {"epochs": 1, "batch_size": 2, "test_crops": 1, "crops": 1, "crop": side}
-    if arch == "musiq":
-        settings["resize"] = side
+    quick = registry.load("pyiqa_trained").small(arch)
+    settings = {**quick, "epochs": 1, "batch_size": 2}
+    side = max(settings["crop"], 224)
     method = build(f"pyiqa_trained:{arch}", **settings)
     train = labelled(2, side)
     before = {name: value.clone() for name, value in method.network.state_dict().items()}
@@ -232,8 +250,7 @@ def test_deiqt_takes_the_image_tower_of_a_backbone(tmp_path: Path) -> None:
     train = labelled(side=120)
     (epoch,) = method.fit(train)
     assert np.isfinite(epoch.loss)
-    (note,) = method.notes
-    assert note == "encoder: the image tower of tiny, not DEIQT's own"
+    assert method.notes == ["§ encoder: the image tower of tiny, not DEIQT's own"]
     # The tower starts from its own weights, class token first, and the whole of it trains.
     loaded = backbones.load("tiny", "cpu").model.visual
     fresh = build("deiqt", **quick).network.encoder

@@ -69,7 +69,7 @@ def test_the_oracle_says_what_it_cannot_know() -> None:
 
 
 def test_a_table_ranks_them_as_they_must(bench: Bench) -> None:
-    result = bench.run(bench.protocol(PROTOCOL))
+    result = bench.run_and_report(bench.protocol(PROTOCOL))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "do not trust" not in result.stdout
     with (bench.results / "report" / "summary.csv").open() as file:

@@ -93,7 +93,7 @@ def test_they_stand_on_the_leaderboard(bench: Bench) -> None:
         "datasets: [toy]\nlabels: [10]\nrepeats: 2\n"
         "methods: [{method: 'scores:perfect', label: MATLAB, set: {lower_better: true}}]\n"
     )
-    result = bench.run(protocol)
+    result = bench.run_and_report(protocol)
     assert result.returncode == 0, result.stdout + result.stderr
     with (bench.results / "report" / "summary.csv").open() as file:
         found = [row for row in csv.DictReader(file) if row["metric"] == "srcc"]

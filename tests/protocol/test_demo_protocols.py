@@ -22,6 +22,7 @@ SHORT = {
     "mpiqe": ("epochs=1",),
     "promptiqa": ("epochs=1", "promptiqa.fusion_epochs=1"),
     "deiqt": ("epochs=1", "deiqt.warmup_epochs=0"),
+    "coop": ("steps=60", "epoch_steps=60"),
 }
 """Settings that make a method's training short, not good."""
 

@@ -37,7 +37,7 @@ def test_mpiqe_learns_from_liqes_labels_where_they_are_and_a_table_says_where_no
         "methods: [{method: mpiqe, set: {backbone: tiny, resize_mode: squash, resize: 112, "
         "epochs: 1}}, label_mean]\n"
     )
-    without = bench.run(protocol, IQA_DATA=str(data))
+    without = bench.run_and_report(protocol, IQA_DATA=str(data))
     assert without.returncode == 0, without.stdout + without.stderr
     assert "§ mpiqe: without L_scene / L_dist" in without.stdout
     assert "§ label_mean" not in without.stdout
@@ -47,9 +47,9 @@ def test_mpiqe_learns_from_liqes_labels_where_they_are_and_a_table_says_where_no
         for number in range(8, 8 + COUNT)
     ]
     written(data, "\n".join(lines))
-    planned = bench.run(protocol, "--dry-run", IQA_DATA=str(data))
+    planned = bench.run_and_report(protocol, "--dry-run", IQA_DATA=str(data))
     assert "1 to do" in planned.stdout  # label_mean reads no annotations
-    given = bench.run(protocol, IQA_DATA=str(data))
+    given = bench.run_and_report(protocol, IQA_DATA=str(data))
     assert given.returncode == 0, given.stdout + given.stderr
     assert "§ mpiqe" not in given.stdout
     runs = [run.spec for run in Store(bench.results).records()]

@@ -31,7 +31,7 @@ def test_an_honest_learner_passes_and_the_finding_is_kept(bench: Bench) -> None:
     assert found.passed
     assert found.method == "toy_linear"
     assert found.code in text
-    shown = bench.run(
+    shown = bench.run_and_report(
         bench.protocol("datasets: [toy]\nrepeats: 1\nselection: last\nmethods: [toy_linear]\n")
     )
     assert shown.returncode == 0

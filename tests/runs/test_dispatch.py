@@ -117,7 +117,7 @@ def test_an_error_of_the_executor_reaches_the_command() -> None:
 
 def test_a_full_disk_ends_everything_and_is_said_once() -> None:
     session = Session(Path(), Heard())
-    executor = Scripted(lambda job: Outcome(fatal="cannot write 'x': disk full"))
+    executor = Scripted(lambda job: Outcome(fatal=StoreError("cannot write 'x': disk full")))
     with pytest.raises(StoreError, match=r"^cannot write 'x': disk full$"):
         run(executor, session)
     assert executor.batches == [["a", "b", "c"]]

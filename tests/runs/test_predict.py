@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bench.runs.execute import scoring
 from tests.conftest import Bench
 
 
@@ -69,8 +71,87 @@ def test_wrong_images_and_methods_are_named(bench: Bench, photos: Path) -> None:
     for arguments, expected, code in [
         ([broken], "broken.png", 3),
         ([photos / "gone.png"], "gone.png", 3),
-        ([photos / "dark.png", "--prompt", photos / "notes.txt"], "no column 'image'", 3),
+        ([photos / "dark.png", "--prompt", photos / "notes.txt"], "takes no image-score pairs", 2),
         ([photos / "dark.png", "--set", "rate=1"], "none of the methods has this setting", 2),
     ]:
         result = bench("predict", *arguments, "--method", "toy_luminance", "--device", "cpu")
         assert (result.returncode, expected in result.stderr) == (code, True), result.stderr
+
+
+def test_broken_images_are_all_named_and_the_others_keep_their_scores(
+    bench: Bench, photos: Path
+) -> None:
+    whole = (photos / "dark.png").read_bytes()
+    (photos / "a.png").write_bytes(b"not an image")
+    (photos / "z.png").write_bytes(whole[: len(whole) // 2])
+    out = photos.parent / "scores.csv"
+    result = bench("predict", photos, "--method", "toy_luminance", "--out", out, "--device", "cpu")
+    assert result.returncode == 1
+    assert f"{photos / 'a.png'}: not an image" in result.stderr
+    assert f"{photos / 'z.png'}: truncated" in result.stderr
+    assert "2 of 5 images have no score" in result.stderr
+    assert scores(out).keys() == {"dark.png", "middle.png", "bright.png"}
+
+
+def test_an_image_that_the_method_refuses_costs_no_other_score(bench: Bench, photos: Path) -> None:
+    Image.fromarray(np.full((3, 3, 3), 50, np.uint8)).save(photos / "small.png")
+    out = photos.parent / "scores.csv"
+    result = bench("predict", photos, "--method", "toy_large", "--out", out, "--device", "cpu")
+    assert result.returncode == 1, result.text
+    assert "small.png: too small for toy_large" in result.stderr
+    assert scores(out).keys() == {"dark.png", "middle.png", "bright.png"}
+
+
+def test_what_was_scored_before_a_stop_is_not_scored_again(
+    bench: Bench, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "CHUNK_IMAGES", 1)
+    calls, out = photos.parent / "calls", photos.parent / "scores.csv"
+    command = ("predict", photos, "--method", "toy_luminance", "--out", out, "--device", "cpu")
+    monkeypatch.setattr(scoring, "predict", _stopping_after(2, scoring.predict))
+    stopped = bench(*command, TOY_CALLS=str(calls))
+    assert stopped.returncode == 130
+    assert "2 of 3 images are scored" in stopped.stdout
+    assert not out.exists()
+    assert bench(*command, TOY_CALLS=str(calls)).returncode == 0
+    assert calls.read_text().split() == ["1", "1", "1"]
+    assert scores(out)["middle.png"] == pytest.approx(120 / 255, abs=1e-6)
+    assert [path.name for path in out.parent.glob("scores*")] == ["scores.csv"]
+
+
+def test_scores_of_another_question_are_not_gone_on_with(bench: Bench, photos: Path) -> None:
+    out = photos.parent / "scores.csv"
+    partial = out.with_name("scores.csv.partial")
+    partial.write_text(f'0123\n["{photos / "dark.png"}", 1, 1, 5.0]\n')
+    bench("predict", photos, "--method", "toy_luminance", "--out", out, "--device", "cpu")
+    assert scores(out)["dark.png"] == pytest.approx(30 / 255, abs=1e-6)
+
+
+def test_the_place_of_the_scores_is_looked_at_first(bench: Bench, photos: Path) -> None:
+    calls = photos.parent / "calls"
+    command = ("predict", photos, "--method", "toy_luminance", "--device", "cpu", "--out")
+    for out, code in ((photos, 2), (photos / "dark.png" / "scores.csv", 4)):
+        result = bench(*command, out, TOY_CALLS=str(calls))
+        assert (result.returncode, "cannot write" in result.stderr) == (code, True), result.text
+    assert not calls.exists()
+
+
+def test_chunks_are_bounded_in_bytes(
+    bench: Bench, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "CHUNK_BYTES", 2 * 20 * 30 * 3)
+    calls, out = photos.parent / "calls", photos.parent / "scores.csv"
+    bench("predict", photos, "--method", "toy_luminance", "--out", out, TOY_CALLS=str(calls))
+    assert calls.read_text().split() == ["2", "1"]
+
+
+def _stopping_after(count: int, predict: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """`predict`, and Ctrl-C at the call after `count`, once."""
+    left = iter([*[False] * count, True])
+
+    def stopping(*arguments: object) -> np.ndarray:
+        if next(left, False):
+            raise KeyboardInterrupt
+        return predict(*arguments)
+
+    return stopping

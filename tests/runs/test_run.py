@@ -31,7 +31,7 @@ def records(bench: Bench) -> list[Record]:
 
 
 def test_a_protocol_runs_to_a_report(bench: Bench) -> None:
-    result = bench.run(bench.protocol(PROTOCOL))
+    result = bench.run_and_report(bench.protocol(PROTOCOL))
     assert result.returncode == 0, result.stdout + result.stderr
     done = records(bench)
     assert len(done) == 12
@@ -127,7 +127,7 @@ def test_a_nan_prediction_fails_the_run_and_names_the_image(bench: Bench) -> Non
 
 
 def test_an_undefined_metric_is_null_not_zero(bench: Bench) -> None:
-    result = bench.run(bench.protocol(PROTOCOL), "--methods", "toy_constant")
+    result = bench.run_and_report(bench.protocol(PROTOCOL), "--methods", "toy_constant")
     assert result.returncode == 0, result.stderr
     assert {record.metrics["last"]["srcc"] for record in records(bench)} == {None}
     with (bench.results / "report" / "summary.csv").open() as file:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from bench.api import Epoch, Method, Settings
+from bench.api import BenchError, Epoch, Method, Settings
 
 
 class LinearSettings(Settings):
@@ -121,6 +121,9 @@ class ToyPretrained(ToyLinear):
     class Settings(LinearSettings):
         corpus: str = "toy"
 
+    def needs_fit(self):
+        return False  # its pre-training is enough to predict by
+
     def corpora(self):
         return (self.settings.corpus,)
 
@@ -180,6 +183,23 @@ class ToyCounted(ToyLinear):
         yield from super().fit(train)
 
 
+class ToySaved(ToyCounted):
+    """Keeps what it learnt; asked to, it never comes back from predicting a large test set."""
+
+    name = "toy_saved"
+
+    def save(self, path):
+        np.save(path.open("wb"), np.array([self.slope, self.offset]))
+
+    def load(self, path):
+        self.slope, self.offset = np.load(path, allow_pickle=False)
+
+    def predict(self, images):
+        if len(images) == int(os.environ.get("TOY_HANGS_AT", -1)):
+            time.sleep(600)
+        return super().predict(images)
+
+
 class ToyHangs(ToyLinear):
     """Never comes back from the first run that it sees."""
 
@@ -221,6 +241,17 @@ class ToyPrompted(Method):
         known, scores = self.pairs
         nearest = np.abs(_luminance(images)[:, None] - known[None]).argmin(axis=1)
         return scores[nearest]
+
+
+class ToyLarge(Method):
+    """Mean luminance of images of at least eight pixels; refuses the others."""
+
+    name = "toy_large"
+
+    def predict(self, images):
+        if any(min(image.shape[:2]) < 8 for image in images):
+            raise BenchError("too small for toy_large")
+        return _luminance(images)
 
 
 def _luminance(images):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.datasets._places import Roots, cache_folder, data_roots, folders, plain, within
-from bench.util.errors import DataError, UsageError, unknown
+from bench.util.errors import DataError, UsageError, hint, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,15 +119,31 @@ def load(spec: str, roots: Roots = None) -> Dataset:
     described = _described(found.info, version)
     folder = image_folder(spec, root, roots)
     if version not in REQUIREMENTS:
-        table = complete(found.read(root, version), described)
-        return Dataset(described, folder, _annotated(table, found.info.name, roots))
+        table = _annotated(complete(found.read(root, version), described), found.info.name, roots)
+        return Dataset(described, folder, table, _duplicates(table, found, roots))
     from bench.data.relabel import relabelled
 
     table = _annotated(complete(found.read(root, ""), found.info), found.info.name, roots)
-    data = Dataset(described, folder, table)
+    data = Dataset(described, folder, table, _duplicates(table, found, roots))
     names = [str(name) for name in data.table["reference"]]
     files = _pristine(spec, found, root, names)
     return relabelled(data, [files[name] for name in names], version, cache_folder() / "labels")
+
+
+def _duplicates(
+    table: pd.DataFrame, found: DatasetReader, roots: Roots
+) -> tuple[tuple[str, ...], ...]:
+    """The images that are one picture: those that the reader knows of, and those of the user."""
+    config = _settings(roots)
+    listed = config.duplicates.get(found.info.name, ())
+    known = set(table["image"]) if listed else set()
+    for name in (name for same in listed for name in same):
+        if name not in known:
+            near = hint(name, known)
+            raise UsageError(
+                f"{config.files[0]}: duplicates: {found.info.name} has no image '{name}'.{near}"
+            )
+    return (*found.duplicates, *listed)
 
 
 def _annotated(table: pd.DataFrame, name: str, roots: Roots) -> pd.DataFrame:
@@ -248,6 +264,10 @@ def _settings(roots: Roots) -> Config:
     for name in config.folders:
         if name not in built_in:
             raise unknown("dataset", name, built_in, where=f"{config.files[0]}: folders")
+    for name in config.duplicates:
+        if name not in {*built_in, *config.databases}:
+            everything = {*built_in, *config.databases}
+            raise unknown("dataset", name, everything, where=f"{config.files[0]}: duplicates")
     return config
 
 

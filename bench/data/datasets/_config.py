@@ -14,6 +14,8 @@ A YAML file of a few lines, named by `IQA_DATA_CONFIG` or lying as `iqa-data.yam
         range: [1, 5]
     splits:
       liqe: /disk2/LIQE                         # published split files, where schemes need them
+    duplicates:
+      agiqa3k: [[one.png, other.png]]           # one picture: never split apart
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.util.errors import UsageError
 from bench.util.strict import StrictModel
+from bench.util.tables import separator
 from bench.util.yaml_files import load_yaml
 
 FILE = "iqa-data.yaml"
@@ -69,10 +72,16 @@ class UserDatabase(StrictModel):
     range: tuple[float, float] | None = None
     """Ends of the scale, (low, high); without labels there is none."""
     separator: str | None = None
-    """What separates the columns of a text file; found out where it is not given."""
+    """What separates the columns of a text file: one character, or 'comma', 'semicolon', 'tab',
+    'bar' or 'space'; found out where it is not given."""
     title: str = ""
     images: Path = Path()
     """The folder of the images under `root`."""
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        return value if value is None else separator(value)
 
     @field_validator("range")
     @classmethod
@@ -93,6 +102,7 @@ class _File(StrictModel):
     folders: dict[str, DatabaseFolder] = Field(default_factory=dict)
     databases: dict[str, UserDatabase] = Field(default_factory=dict)
     splits: dict[Literal["liqe", "arniqa"], Path] = Field(default_factory=dict)
+    duplicates: dict[str, tuple[tuple[str, ...], ...]] = Field(default_factory=dict)
 
     @field_validator("folders", mode="before")
     @classmethod
@@ -109,6 +119,7 @@ class Config:
     folders: dict[str, DatabaseFolder] = field(default_factory=dict)
     databases: dict[str, UserDatabase] = field(default_factory=dict)
     splits: dict[str, Path] = field(default_factory=dict)
+    duplicates: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
 
@@ -126,12 +137,14 @@ def read_config(roots: tuple[Path, ...]) -> Config:
     places: dict[str, DatabaseFolder] = {}
     databases: dict[str, UserDatabase] = {}
     splits: dict[str, Path] = {}
+    duplicates: dict[str, tuple[tuple[str, ...], ...]] = {}
     for file in files:
         part = _read(file)
         places = {**part.folders, **places}
         databases = {**part.databases, **databases}
         splits = {**dict(part.splits.items()), **splits}
-    return Config(places, databases, splits, tuple(files))
+        duplicates = {**part.duplicates, **duplicates}
+    return Config(places, databases, splits, duplicates, tuple(files))
 
 
 def _read(file: Path) -> _File:
@@ -143,4 +156,5 @@ def _read(file: Path) -> _File:
             k: v.model_copy(update={"root": base / v.root}) for k, v in part.databases.items()
         },
         splits={k: base / v for k, v in part.splits.items()},
+        duplicates=part.duplicates,
     )

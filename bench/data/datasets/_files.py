@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.datasets._places import within
-from bench.util.errors import DataError, nearest
+from bench.util.errors import DataError
+from bench.util.listing import hidden
+from bench.util.tables import Table, read_sheet, read_table
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
-_SEPARATORS = (",", "\t", ";", "|")
+__all__ = [
+    "Table",
+    "columns",
+    "find_file",
+    "first_two",
+    "named_parts",
+    "read_mat",
+    "read_sheet",
+    "read_table",
+    "same_length",
+    "subfolder",
+]
+
+NUMBERS = ("score", "spread", "raters", "level")
+_READERS: dict[str, Callable[[Table, str], Sequence[Any]]] = {
+    "image": Table.paths,
+    "reference": Table.texts,
+    "group": Table.texts,
+    "official": Table.texts,
+}
 
 
 def find_file(root: Path, *names: str) -> Path:
@@ -31,66 +49,9 @@ def find_file(root: Path, *names: str) -> Path:
             return found
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    inside = sorted(path.name for path in root.iterdir())
+    inside = sorted(path.name for path in root.iterdir() if not hidden(path.name))
     there = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "") if inside else "nothing"
     raise DataError(f"{root}: none of {', '.join(names)} is there (the folder holds {there})")
-
-
-def read_table(file: Path, separator: str | None = None, header: bool = True) -> pd.DataFrame:
-    """A CSV, TSV or text table (UTF-8 with or without mark) or the first sheet of a workbook.
-
-    Every cell of a text file is left as a string, so that a name such as 00012 keeps its zeros;
-    `columns` makes numbers. Without `separator` it is the one that the first line uses.
-    """
-    if file.suffix.lower() in (".xlsx", ".xls"):
-        return read_sheet(file)
-    import pandas as pd
-
-    text = read_text(file)
-    if not text.strip():
-        raise DataError(f"{file}: the file is empty")
-    used = separator or _separator(text)
-    try:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=used)
-        rows = [row for row in lines if any(row)]
-    except csv.Error as error:
-        raise DataError(f"{file}: not a table of text: {error}") from None
-    rows = [[cell.strip() for cell in row] for row in rows]
-    width = len(rows[0])
-    for number, row in enumerate(rows, start=1):
-        if len(row) != width:
-            raise DataError(f"{file}: row {number} has {len(row)} columns, the first has {width}")
-    names = rows[0] if header else list(range(width))
-    return pd.DataFrame(rows[1:] if header else rows, columns=names, dtype=object)
-
-
-def read_text(file: Path) -> str:
-    """The text of a UTF-8 file. Raises `DataError` for another encoding."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8 and try again"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror}") from None
-
-
-def read_sheet(file: Path, sheet: str | None = None, header_row: int | None = 1) -> pd.DataFrame:
-    """One sheet of an .xlsx or .xls workbook, the first by default; cells as they are typed.
-
-    `header_row` counts from 1; None for a sheet without a header (columns are then 0, 1, ...).
-    """
-    import pandas as pd
-
-    rows = _xls(file, sheet) if file.suffix.lower() == ".xls" else _xlsx(file, sheet)
-    if header_row is None:
-        return pd.DataFrame(rows, dtype=object)
-    if len(rows) < header_row:
-        raise DataError(f"{file}: the sheet has no row {header_row}")
-    names = ["" if cell is None else str(cell).strip() for cell in rows[header_row - 1]]
-    body = [row for row in rows[header_row:] if any(cell not in (None, "") for cell in row)]
-    return pd.DataFrame(body, columns=names, dtype=object)
 
 
 def read_mat(file: Path, *keys: str) -> dict[str, npt.NDArray[Any]]:
@@ -111,81 +72,23 @@ def read_mat(file: Path, *keys: str) -> dict[str, npt.NDArray[Any]]:
     return {key: np.array([_text(cell) for cell in content[key].ravel()]) for key in keys}
 
 
-def columns(table: pd.DataFrame, file: Path, named: Mapping[str, str]) -> pd.DataFrame:
+def columns(table: Table, named: Mapping[str, str]) -> pd.DataFrame:
     """The columns of `table` that `named` (ours -> theirs) lists, under our names.
 
-    Scores, spreads, raters and levels become floats. Raises `DataError` for a column that is not
-    there (with those that are) and for text where a number should be.
+    Scores, spreads, raters and levels become floats; images, references and groups text; the others
+    stay what they are. Raises `DataError` for a column that is not there (with those that are) or
+    is there twice, for text where a number should be, and for a row without its image.
     """
     import pandas as pd
 
-    lowered = {str(column).strip().lower(): column for column in table.columns}
-    out = pd.DataFrame(index=table.index)
+    found: dict[str, Any] = {}
     for ours, theirs in named.items():
-        if theirs.lower() not in lowered:
-            raise DataError(f"{file}: {_no_column(theirs, [str(c) for c in table.columns])}")
-        values = table[lowered[theirs.lower()]]
-        numeric = ours in ("score", "spread", "raters", "level")
-        out[ours] = numbers(list(values), file, theirs) if numeric else values
-    return out.reset_index(drop=True)
-
-
-def numbers(values: Sequence[Any], file: Path, what: str) -> npt.NDArray[np.float64]:
-    """(n,) float64. Empty cells become NaN; other text is a `DataError` that names its row."""
-    import numpy as np
-
-    out = np.empty(len(values))
-    for row, value in enumerate(values):
-        try:
-            out[row] = float(value) if value not in (None, "") else np.nan
-        except (TypeError, ValueError):
-            raise DataError(f"{file}: {what}: '{value}' in row {row + 1} is no number") from None
-    return out
-
-
-def _no_column(wanted: str, names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return (
-            f"no column '{wanted}': its first line, '{names[0][:60]}', is one single column; "
-            "is the file separated by something else?"
-        )
-    near = nearest(wanted, names)
-    hint = f" (did it become '{near}'?)" if near else ""
-    return f"no column '{wanted}'{hint}; it has {', '.join(names[:12])}"
-
-
-def _separator(text: str) -> str:
-    first = text.lstrip().splitlines()[0]
-    counts = {mark: first.count(mark) for mark in _SEPARATORS}
-    best = max(counts, key=lambda mark: counts[mark])
-    return best if counts[best] else ","
-
-
-def _xlsx(file: Path, sheet: str | None) -> list[list[Any]]:
-    import openpyxl
-
-    try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except Exception as error:  # zip, XML and key errors of a damaged or foreign file
-        raise DataError(f"{file}: not a readable .xlsx workbook: {error}") from None
-    try:
-        if sheet is not None and sheet not in book.sheetnames:
-            raise DataError(f"{file}: no sheet '{sheet}'; it has {', '.join(book.sheetnames)}")
-        page = book[sheet] if sheet is not None else book.worksheets[0]
-        return [list(row) for row in page.iter_rows(values_only=True)]
-    finally:
-        book.close()
-
-
-def _xls(file: Path, sheet: str | None) -> list[list[Any]]:
-    import xlrd
-
-    try:
-        book = xlrd.open_workbook(file)
-        page = book.sheet_by_name(sheet) if sheet is not None else book.sheet_by_index(0)
-    except Exception as error:  # xlrd raises many kinds for a damaged or foreign file
-        raise DataError(f"{file}: not a readable .xls workbook: {error}") from None
-    return [page.row_values(row) for row in range(page.nrows)]
+        if ours in NUMBERS:
+            found[ours] = table.numbers(theirs)
+        else:
+            found[ours] = _READERS.get(ours, Table.cells)(table, theirs)
+    kinds = {ours: object for ours in named if ours not in NUMBERS}
+    return pd.DataFrame(found, columns=list(named)).astype(kinds)
 
 
 def _text(cell: Any) -> Any:
@@ -208,15 +111,11 @@ def subfolder(root: Path, *names: str) -> Path:
     return next((found for name in names if (found := within(root, name))), root / names[0])
 
 
-def first_two(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+def first_two(table: Table) -> pd.DataFrame:
     """The first two columns as image and score, for tables whose header is not known for sure."""
-    if len(table.columns) < 2:
-        raise DataError(f"{file}: one column; expected file name and MOS")
-    out = table.iloc[:, :2].copy()
-    out.columns = ["image", "score"]
-    out["image"] = out["image"].astype(str)
-    out["score"] = numbers(list(out["score"]), file, "MOS")
-    return out
+    if len(table.names) < 2:
+        raise DataError(f"{table.file}: one column; expected file name and MOS")
+    return columns(table.by_position(), {"image": "0", "score": "1"})
 
 
 def named_parts(file: Path, name: str, pattern: str) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.util.listing import fold, hidden
+
 Roots = str | Path | Sequence[str | Path] | None
 """One or several data roots; None means those that the environment names."""
 
@@ -50,7 +52,7 @@ def folders(root: Path, depth: int) -> list[Path]:
 def _children(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            names = [item.name for item in entries if item.is_dir() and item.name[0] != "."]
+            names = [item.name for item in entries if item.is_dir() and not hidden(item.name)]
     except PermissionError:
         return []
     return [folder / name for name in sorted(names)]
@@ -72,5 +74,5 @@ def _in_other_case(folder: Path, name: str) -> Path | None:
     if not folder.is_dir():
         return None
     with os.scandir(folder) as entries:
-        alike = sorted(item.name for item in entries if item.name.lower() == name.lower())
+        alike = sorted(item.name for item in entries if fold(item.name) == fold(name))
     return folder / alike[0] if alike else None

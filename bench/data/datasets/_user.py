@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.data.datasets._config import UserDatabase
 from bench.data.datasets._files import columns, find_file, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
-from bench.data.images.files import SUFFIXES
+from bench.data.images.files import image_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,6 @@ class UserReader(DatasetReader):
         if self.entry.table is None:
             return self._listed(root)
         file = find_file(root, self.entry.table)
-        table = read_table(file, separator=self.entry.separator)
         named = {"image": self.entry.image}
         if self.info.labelled:
             named["score"] = self.entry.score
@@ -54,18 +53,13 @@ class UserReader(DatasetReader):
                 named[key] = column
         if self.entry.split is not None:
             named["official"] = self.entry.split
-        found = columns(table, file, named)
-        found["image"] = found["image"].astype(str).str.replace("\\", "/", regex=False)
-        return found
+        return columns(read_table(file, self.entry.separator), named)
 
     def _listed(self, root: Path) -> pd.DataFrame:
         """Every image file in the folder, by name."""
         import pandas as pd
 
-        folder = self.images(root)
-        files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        names = sorted(path.relative_to(folder).as_posix() for path in files)
-        return pd.DataFrame({"image": names})
+        return pd.DataFrame({"image": image_files(self.images(root)).names})
 
     def images(self, root: Path) -> Path:
         """The folder named in the entry."""

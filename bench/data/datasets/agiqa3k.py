@@ -41,8 +41,7 @@ class Agiqa3k(DatasetReader):
         label = version or "quality"
         named = {"image": "name", "group": "prompt"}
         table = columns(
-            read_table(file, separator=","),
-            file,
+            read_table(file),
             {**named, "score": f"mos_{label}", "spread": f"std_{label}"},
         )
         table["group"] = table["group"].str.strip().str.lower()

@@ -63,7 +63,7 @@ class Aigciqa2023(DatasetReader):
         if not any(within(root, name) for name in names) and within(root, _COMMUNITY):
             file = find_file(root, _COMMUNITY)
             column = f"{version or 'quality'}_mos"
-            scores = columns(read_table(file, ","), file, {"score": column})["score"].to_numpy()
+            scores = columns(read_table(file), {"score": column})["score"].to_numpy()
         else:
             scores = read_mat(find_file(root, *names), "MOSz")["MOSz"].astype(float)
         same_length(root, score=scores, image=range(self.info.size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Label = Literal["mos", "dmos", "none"]
-Kind = Literal["authentic", "synthetic", "ai-generated", "face", "underwater", "unlabelled", "user"]
+Kind = Literal[
+    "authentic",
+    "synthetic",
+    "ai-generated",
+    "graphics",
+    "face",
+    "underwater",
+    "unlabelled",
+    "user",
+]
 
 _ALL = slice(None)
 COLUMNS = (
@@ -39,6 +49,27 @@ COLUMNS = (
 )
 
 
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What the parts of a split are called -> train, val or test."""
+
+
+def split_part(text: str, where: str) -> str:
+    """train, val or test, "" for none. Raises `DataError`, beginning with `where`, for the rest."""
+    if not text:
+        return ""
+    if (name := text.strip().lower()) not in PARTS:
+        raise DataError(f"{where}: '{text}' is no part of a split; expected train, val or test")
+    return PARTS[name]
+
+
 @dataclass(frozen=True)
 class Version:
     """One of several label sets of a database (`NAME@VERSION`)."""
@@ -53,6 +84,8 @@ class Version:
     """Number of samples."""
     published: tuple[float, float] | None = None
     """Lowest and highest score in the release, where known."""
+    attributes: tuple[str, ...] = ()
+    """As in `DatasetInfo`, of these labels."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +119,8 @@ class DatasetInfo:
     """The label version in use, "" for the default."""
     versions: dict[str, Version] = field(default_factory=dict)
     """Other label versions that `NAME@VERSION` selects."""
+    attributes: tuple[str, ...] = ()
+    """Columns of numbers that the authors give besides (blur, brightness); after `COLUMNS`."""
     standard: str = ""
     """What the default label version is called, where it has a name: `NAME@STANDARD` is `NAME`."""
 
@@ -102,6 +137,7 @@ class DatasetInfo:
             high=other.high,
             size=other.size,
             published=other.published,
+            attributes=other.attributes,
         )
 
     @property
@@ -129,6 +165,9 @@ class DatasetReader(ABC):
     """Paths under the database's folder; any of them shows that the folder is this database."""
     pristine: tuple[str, ...] = ()
     """Where under that folder the pristine image called {} in `reference` may lie."""
+    duplicates: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Names of images that are one picture, as the authors released them. Splits keep them on one
+    side; they never open images, and so the reader has to know."""
 
     @abstractmethod
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
@@ -179,20 +218,36 @@ class Dataset:
     root: Path
     """The folder under which the table's images are found (`DatasetReader.images`)."""
     table: pd.DataFrame
-    """One row a sample, `COLUMNS`."""
+    """One row a sample: `COLUMNS`, then the attributes that the description names."""
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    """Names of images that are one picture."""
     orders: dict[Any, list[str]] = field(default_factory=dict, repr=False, compare=False)
     """Orders of names that splits have worked out (`bench.data.splits`)."""
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def strings(self, column: Literal["image", "group"]) -> npt.NDArray[np.str_]:
-        """(n,) texts of a column."""
-        return self._strings[column]
+    @cached_property
+    def names(self) -> npt.NDArray[np.str_]:
+        """(n,) names of the images."""
+        return self.table["image"].to_numpy(dtype=str)
 
     @cached_property
-    def _strings(self) -> dict[str, npt.NDArray[np.str_]]:
-        return {name: self.table[name].to_numpy(dtype=str) for name in ("image", "group")}
+    def units(self) -> npt.NDArray[np.str_]:
+        """(n,) what random splits keep whole: an image's group, which equal pictures share.
+
+        Groups that hold the same picture are one unit, called as the first of them by name.
+        """
+        groups = self.table["group"].to_numpy(dtype=str)
+        if not self.duplicates:
+            return groups
+        group_of = dict(zip(self.names.tolist(), groups.tolist(), strict=True))
+        units = groups.astype(object)
+        for same in self.duplicates:
+            joined = {units[self.names == name][0] for name in same if name in group_of}
+            if len(joined) > 1:
+                units[np.isin(units, list(joined))] = min(joined)
+        return units.astype(str)
 
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
@@ -255,19 +310,26 @@ def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:
     the root, and empty tables.
     """
     table = table.copy()
-    for column in COLUMNS:
+    numbers = ("score", "spread", "raters", "level", *info.attributes)
+    for column in (*COLUMNS, *info.attributes):
         if column not in table:
-            numeric = column in ("score", "spread", "raters", "level")
+            numeric = column in numbers
             table[column] = np.nan if numeric else ""
-    for column in ("score", "spread", "raters", "level"):
+    for column in numbers:
         table[column] = table[column].astype(float)
     for column in ("image", "reference", "group", "distortion", "scene", "official"):
         table[column] = table[column].fillna("").astype(str)
+    # A name is the same however its letters are composed, and so are digests and splits.
+    table["image"] = table["image"].map(lambda name: unicodedata.normalize("NFC", name))
+    table["official"] = [
+        split_part(text, f"{info.spec}: {name}")
+        for text, name in zip(table["official"], table["image"], strict=True)
+    ]
     missing_group = table["group"] == ""
     fallback = table["reference"].where(table["reference"] != "", table["image"])
     table.loc[missing_group, "group"] = fallback[missing_group]
     _refuse(table, info)
-    return table[list(COLUMNS)].reset_index(drop=True)
+    return table[[*COLUMNS, *info.attributes]].reset_index(drop=True)
 
 
 def _refuse(table: pd.DataFrame, info: DatasetInfo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, numbers, read_sheet, subfolder
+from bench.data.datasets._files import columns, find_file, read_sheet, subfolder
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.data.datasets.ratings import Ratings, of_rows
@@ -57,12 +57,11 @@ def _grades(file: Path) -> tuple[pd.DataFrame, Ratings | None]:
     import numpy as np
 
     sheet = read_sheet(file)
-    named = {"number": "Image Number", "score": "Average Subjective Grade"}
-    table = columns(sheet, file, named)
-    images = numbers(list(table["number"]), file, "Image Number")
-    table["image"] = [f"DatabaseImage{number:04.0f}.JPG" for number in images]
-    single = [name for name in sheet.columns if str(name).startswith("Grade #")]
+    table = columns(sheet, {"score": "Average Subjective Grade"})
+    numbers = sheet.numbers("Image Number", finite=True)
+    table["image"] = [f"DatabaseImage{number:04.0f}.JPG" for number in numbers]
+    single = [name for name in sheet.names if name.startswith("Grade #")]
     if not single:
         return table, None
-    grades = np.column_stack([numbers(list(sheet[name]), file, name) for name in single])
+    grades = np.column_stack([sheet.numbers(name) for name in single])
     return table, of_rows(list(table["image"]), list(grades))

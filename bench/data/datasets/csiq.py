@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_sheet, read_text, subfolder
+from bench.data.datasets._files import (
+    columns,
+    find_file,
+    named_parts,
+    read_sheet,
+    read_table,
+    subfolder,
+)
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.util.errors import DataError
 
@@ -67,24 +74,25 @@ class Csiq(DatasetReader):
     def _from_sheet(self, file: Path) -> pd.DataFrame:
         sheet = read_sheet(file, "all_by_image", header_row=4)
         named = {"reference": "image", "distortion": "dst_type", "level": "dst_lev"}
-        table = columns(sheet, file, {**named, "spread": "dmos_std", "score": "dmos"})
+        table = columns(sheet, {**named, "spread": "dmos_std", "score": "dmos"})
         table = table[table["level"].notna()]
-        # The reference called 1600 is a number to a spreadsheet.
-        table["reference"] = [str(name).removesuffix(".0") for name in table["reference"]]
         table["distortion"] = [self._type(file, kind) for kind in table["distortion"]]
         return table
 
     def _from_text(self, file: Path) -> pd.DataFrame:
         import pandas as pd
 
-        rows = []
-        for line in filter(None, read_text(file).splitlines()):
-            name, _, score = line.strip().partition(" ")
-            parts = name.split(".")
-            if len(parts) != 4 or not score:
-                raise DataError(f"{file}: '{line}' is not 'reference.TYPE.level.png score'")
-            rows.append((parts[0], self._type(file, parts[1]), float(parts[2]), float(score)))
-        return pd.DataFrame(rows, columns=["reference", "distortion", "level", "score"])
+        listed = read_table(file, separator=" ", header=False)
+        pattern = r"(\w+)\.(\w+)\.(\d)\.png"
+        parts = [named_parts(file, name, pattern) for name in listed.texts("0")]
+        return pd.DataFrame(
+            {
+                "reference": [part[0] for part in parts],
+                "distortion": [self._type(file, part[1]) for part in parts],
+                "level": [float(part[2]) for part in parts],
+                "score": listed.numbers("1"),
+            }
+        )
 
     def _type(self, file: Path, kind: str) -> str:
         key = str(kind).lower().replace(" ", "")

@@ -57,9 +57,8 @@ class DemoReader(DatasetReader):
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """The rendered table; its score is a MOS from 1 to 5."""
         file = find_file(root, "table.csv")
-        table = read_table(file, separator=",")
         names = ("image", "score", "spread", "raters", "reference", "distortion", "level", "scene")
-        found = columns(table, file, {name: name for name in names})
+        found = columns(read_table(file), {name: name for name in names})
         contents = found["reference"].where(found["reference"].notna(), found["image"]).astype(str)
         contents = contents.where(contents != "", found["image"].astype(str))
         return found.assign(official=[_official(self.info.name, name) for name in contents])

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import find_file, first_two, numbers, read_table, subfolder
+from bench.data.datasets._files import find_file, first_two, read_table, subfolder
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.data.datasets.ratings import Ratings, of_rows
 
@@ -17,9 +17,10 @@ _NUMBERS = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
 class Gfiqa(DatasetReader):
-    """A table whose first two columns are file name and MOS.
+    """`mos_val_rating.csv`: img_name, mos. Other tables in use have both in their first columns.
 
-    The name of the table in the authors' own archive is not evidenced, so several are tried.
+    The archive has variances and raw ratings too. What their column is called is not evidenced: one
+    called var or variance in the same table is taken for the variance over raters.
     """
 
     info = DatasetInfo(
@@ -35,11 +36,12 @@ class Gfiqa(DatasetReader):
         citation="S. Su et al., Going the Extra Mile in Face Image Quality Assessment: A Novel "
         "Database and Model, IEEE Transactions on Multimedia, 2023",
         folders=("gfiqa20k", "gfiqa-20k", "gfiqa", "GFIQA_20k"),
+        spread_kind="variance",
     )
     marks = (
+        "mos_val_rating.csv",
         "mos.csv",
         "mos_rating.csv",
-        "mos_val_rating.csv",
         "GFIQA_20k.csv",
         "meta_info_GFIQADataset.csv",
     )
@@ -47,7 +49,12 @@ class Gfiqa(DatasetReader):
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 1."""
         file = find_file(root, *self.marks)
-        return first_two(read_table(file), file)
+        listed = read_table(file)
+        table = first_two(listed)
+        name = next((name for name in ("var", "variance") if name in listed), None)
+        if name is not None:
+            table["spread"] = listed.numbers(name)
+        return table
 
     def ratings(self, root: Path) -> Ratings | None:
         """Single ratings from 0 to 1, where the table has them.
@@ -55,15 +62,13 @@ class Gfiqa(DatasetReader):
         How the release writes them is not evidenced: either a column `rating` (or `ratings`) with
         several numbers in each cell, or columns `rating_1` and following are read.
         """
-        file = find_file(root, *self.marks)
-        table = read_table(file)
-        named = [name for name in table.columns[2:] if str(name).lower().startswith("rating")]
+        table = read_table(find_file(root, *self.marks))
+        named = [name for name in table.names[2:] if name.lower().startswith("rating")]
         if not named:
             return None
-        rows = zip(*(table[name] for name in named), strict=True)
-        single = [_NUMBERS.findall(" ".join(map(str, row))) for row in rows]
-        found = [numbers(row, file, "rating") for row in single]
-        return of_rows([str(name) for name in table.iloc[:, 0]], found)
+        rows = zip(*(table.texts(name) for name in named), strict=True)
+        single = [[float(text) for text in _NUMBERS.findall(" ".join(row))] for row in rows]
+        return of_rows(table.by_position().paths("0"), single)
 
     def images(self, root: Path) -> Path:
         """`image`, or what is called alike."""

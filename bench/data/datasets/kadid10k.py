@@ -68,10 +68,9 @@ class Kadid10k(DatasetReader):
         file = find_file(root, *self.marks)
         if file.suffix.lower() == ".csv":
             named = {"image": "dist_img", "reference": "ref_img", "score": "dmos", "spread": "var"}
-            table = columns(read_table(file, separator=","), file, named)
+            table = columns(read_table(file), named)
         else:
-            rows = read_table(file, separator=",", header=False)
-            table = columns(rows, file, {"image": "0", "score": "1"})
+            table = columns(read_table(file, header=False), {"image": "0", "score": "1"})
         parts = [named_parts(file, name, r"i(\d\d)_(\d\d)_(\d\d)\.png") for name in table["image"]]
         table["reference"] = [f"I{part[0]}.png" for part in parts]
         table["distortion"] = [f"{part[1]} {TYPES[int(part[1]) - 1]}" for part in parts]

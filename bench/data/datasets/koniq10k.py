@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, numbers, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, read_table, subfolder
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader, Version
 from bench.data.datasets.ratings import Ratings
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _SCORES = "koniq10k_scores_and_distributions.csv"
 _SETS = "koniq10k_distributions_sets.csv"
-_PARTS = {"training": "train", "validation": "val", "test": "test"}
+_PLUSPLUS = ("koniqplusplus.csv", "koniq++database.csv")
+_DEFECTS = ("artifacts", "blur", "contrast", "colors", "other")
 
 
 class Koniq10k(DatasetReader):
@@ -42,30 +43,42 @@ class Koniq10k(DatasetReader):
             "100": Version(
                 "MOS of koniq10k_distributions_sets.csv", "mos", 0, 100, 10073, (3.91, 88.39)
             ),
+            "plusplus": Version(
+                "KonIQ++: judged anew, with shares of raters who saw each defect (Su et al., 2021)",
+                "mos",
+                1,
+                5,
+                10073,
+                attributes=_DEFECTS,
+            ),
         },
         standard="5",
     )
-    marks = (_SCORES, _SETS)
+    marks = (_SCORES, _SETS, *_PLUSPLUS)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
-        """MOS from 1 to 5 (default), or from 0 to 100 in either table's column.
+        """MOS from 1 to 5 (default), from 0 to 100 in either table's column, or of KonIQ++.
 
         The spread is that of the ratings from 1 to 5, so the other scales have none. The official
         split is given where the second table is there.
         """
         named = {"image": "image_name", "raters": "c_total"}
-        if version == "100":
+        if version == "plusplus":
+            file = find_file(root, *_PLUSPLUS)
+            named = {"image": "filename", "score": "qmos", "spread": "sd", "raters": "votes"}
+            named |= {name: name for name in _DEFECTS}
+        elif version == "100":
             file, named["score"] = find_file(root, _SETS), "MOS"
         else:
             file = find_file(root, _SCORES)
             named["score"] = "MOS_zscore" if version else "MOS"
         if not version:
             named["spread"] = "SD"
-        table = columns(read_table(file, separator=","), file, named)
+        table = columns(read_table(file), named)
         sets = within(root, _SETS)
         if sets is not None:
-            parts = columns(read_table(sets, ","), sets, {"image": "image_name", "set": "set"})
-            known = dict(zip(parts["image"], parts["set"].map(_PARTS), strict=True))
+            parts = columns(read_table(sets), {"image": "image_name", "set": "set"})
+            known = dict(zip(parts["image"], parts["set"], strict=True))
             if set(known) != set(table["image"]):
                 raise DataError(f"{root}: {file.name} and {_SETS} list different images")
             table["official"] = table["image"].map(known)
@@ -75,15 +88,10 @@ class Koniq10k(DatasetReader):
         """Columns c1 to c5 of the release: how many raters gave 1 to 5."""
         import numpy as np
 
-        file = find_file(root, _SCORES)
-        levels = [f"c{level}" for level in range(1, 6)]
-        table = columns(
-            read_table(file, separator=","),
-            file,
-            {"image": "image_name", **{name: name for name in levels}},
-        )
-        counts = np.column_stack([numbers(list(table[name]), file, name) for name in levels])
-        return Ratings(tuple(table["image"]), np.arange(1.0, 6.0), counts.astype(np.int64))
+        table = read_table(find_file(root, _SCORES))
+        counts = [table.numbers(f"c{level}", finite=True) for level in range(1, 6)]
+        images = tuple(table.paths("image_name"))
+        return Ratings(images, np.arange(1.0, 6.0), np.column_stack(counts).astype(np.int64))
 
     def images(self, root: Path) -> Path:
         """`1024x768`, else `512x384`."""

@@ -39,6 +39,7 @@ class LiveChallenge(DatasetReader):
         standard="1162",
     )
     marks = ("Data/AllMOS_release.mat",)
+    duplicates = (("246.bmp", "333.bmp"),)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """1,162 images, or 1,169 with version '1169'; spread is a standard deviation."""

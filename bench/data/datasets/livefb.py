@@ -46,18 +46,18 @@ class LiveFb(DatasetReader):
         the images that neither table lists (three, in the release) belong to no part.
         """
         file = find_file(root, *self.marks)
-        table = columns(read_table(file, ","), file, {"image": "name", "score": "mos"})
+        table = columns(read_table(file), {"image": "name", "score": "mos"})
         here = file.parent
         test = within(here, _TEST)
         padded = next((found for name in _PADDED if (found := within(here, name))), None)
         if test is None:
             return table
-        tested = set(columns(read_table(test, ","), test, {"image": "name_image"})["image"])
+        tested = set(columns(read_table(test), {"image": "name_image"})["image"])
         rest = "" if padded else "train"
         part = {name: "test" if name in tested else rest for name in table["image"]}
         if padded:
             named = {"image": "name_image", "valid": "is_valid"}
-            for row in columns(read_table(padded, ","), padded, named).itertuples():
+            for row in columns(read_table(padded), named).itertuples():
                 part[row.image] = "val" if str(row.valid).lower() in ("true", "1") else "train"
         table["official"] = table["image"].map(part)
         return table

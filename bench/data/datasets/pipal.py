@@ -9,6 +9,7 @@ from bench.data.datasets._files import columns, find_file, named_parts, read_tab
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.util.errors import DataError
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +20,10 @@ _LISTS = ("pipal22_train.txt",)
 class Pipal(DatasetReader):
     """`Train_Label/A0001.txt` and so on: lines 'A0001_00_00.bmp,1520.0648', an Elo rating.
 
-    Images are found in whichever of the `Distortion_*` folders they were unpacked to. What the
-    number in the middle of a name stands for is the authors' type of distortion, unnamed here.
+    Images are found in whichever of the `Distortion_*` folders they were unpacked to. In a name
+    like A0001_03_12 the author calls 03 the class of distortion and 12 the type within it, and
+    points to Table 10 of arXiv 2011.15002 (HaomingCai/PIPAL-dataset, issue 13). Which number is
+    which class there is not evidenced, so that `distortion` is the number.
     """
 
     info = DatasetInfo(
@@ -47,12 +50,11 @@ class Pipal(DatasetReader):
         import pandas as pd
 
         folder = within(root, "Train_Label")
-        files = sorted(folder.glob("*.txt")) if folder else [find_file(root, *self.marks)]
+        files = listed(folder, "*.txt") if folder else [find_file(root, *self.marks)]
         if not files:
             raise DataError(f"{folder}: no A0001.txt and so on in it")
         parts = [
-            columns(read_table(file, ",", header=False), file, {"image": "0", "score": "1"})
-            for file in files
+            columns(read_table(file, header=False), {"image": "0", "score": "1"}) for file in files
         ]
         table = pd.concat(parts, ignore_index=True)
         pattern = r"(\w+?)_(\d\d)_(\d\d)\.bmp"

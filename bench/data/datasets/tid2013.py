@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from bench.data.datasets._files import (
     find_file,
     named_parts,
-    numbers,
-    read_text,
+    read_table,
     same_length,
     subfolder,
 )
@@ -78,12 +77,13 @@ class Tid2013(DatasetReader):
         import pandas as pd
 
         file = find_file(root, "mos_with_names.txt")
-        lines = [line.split() for line in read_text(file).splitlines() if line.strip()]
-        rows = [named_parts(file, line[-1], r"i(\d\d)_(\d\d)_(\d)\.bmp") for line in lines]
+        listed = read_table(file, separator=" ", header=False)
+        names = listed.texts("1")
+        rows = [named_parts(file, name, r"i(\d\d)_(\d\d)_(\d)\.bmp") for name in names]
         table = pd.DataFrame(
             {
-                "image": [line[-1] for line in lines],
-                "score": numbers([line[0] for line in lines], file, "MOS"),
+                "image": names,
+                "score": listed.numbers("0"),
                 "reference": [f"I{row[0]}" for row in rows],
                 "distortion": [f"{row[1]} {TYPES[int(row[1]) - 1]}" for row in rows],
                 "level": [int(row[2]) for row in rows],
@@ -91,7 +91,7 @@ class Tid2013(DatasetReader):
         )
         spread = within(root, "mos_std.txt")
         if spread is not None:
-            values = numbers(read_text(spread).split(), spread, "standard deviation")
+            values = read_table(spread, separator=" ", header=False).numbers("0")
             same_length(root, mos_with_names=table, mos_std=values)
             table["spread"] = values
         return table

@@ -37,7 +37,7 @@ class Uwiqa(DatasetReader):
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 1; a bare number 12 means the file 0012.png."""
         file = find_file(root, *self.marks)
-        table = first_two(read_table(file), file)
+        table = first_two(read_table(file))
         table["image"] = [_file_name(name) for name in table["image"]]
         return table
 

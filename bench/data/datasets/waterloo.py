@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.data.datasets._files import find_file
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.util.errors import DataError
+from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ class Waterloo(DatasetReader):
         import pandas as pd
 
         pristine = find_file(root, "pristine_images")
-        names = sorted(path.name for path in pristine.iterdir() if path.suffix.lower() == ".bmp")
+        names = [path.name for path in listed(pristine, "*") if path.suffix.lower() == ".bmp"]
         if not names:
             raise DataError(f"{pristine}: no .bmp images in it")
         rows: list[tuple[str, str, str, float]] = []

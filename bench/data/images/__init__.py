@@ -185,9 +185,11 @@ def _present(root: Path, names: Sequence[str]) -> list[Path]:
 def _key(names: Sequence[str], files: Sequence[Path], policy: ImagePolicy) -> str:
     from PIL import __version__ as pillow  # another version may decode and resize otherwise
 
-    parts = [FORMAT, pillow, policy.resize, policy.size]
+    parts: list[Any] = [FORMAT, pillow, policy.resize, policy.size]
     if policy.kernel != "pillow":
-        parts += [policy.kernel, metadata.version(PACKAGES[policy.kernel])]
+        parts.append(policy.kernel)
+    if policy.kernel in PACKAGES:
+        parts.append(metadata.version(PACKAGES[policy.kernel]))
     if policy.first is not None:
         parts.append(f"first {policy.first}")
     digest = hashlib.sha256(json.dumps(parts).encode())

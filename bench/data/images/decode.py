@@ -28,6 +28,10 @@ from bench.util.errors import BenchError, DataError
 MAX_PIXELS = 170_000_000
 """Larger images are refused by their header, before any memory is taken for them."""
 
+PILLOW = {
+    "pillow": Image.Resampling.BICUBIC,
+    "pillow_bilinear": Image.Resampling.BILINEAR,
+}
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -38,6 +42,22 @@ class Unreadable(DataError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+def check_header(path: Path) -> None:
+    """Raise `Unreadable` for a file whose header says that it cannot be decoded; reads no pixel."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Unreadable(path.name, f"too large ({image.width} x {image.height} pixels)")
+    except FileNotFoundError:
+        raise Unreadable(path.name, "missing") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(path.name, "too large (more pixels than an image should have)") from None
+    except UnidentifiedImageError:
+        raise Unreadable(path.name, _not_an_image(path)) from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise Unreadable(path.name, _why(error)) from None
 
 
 def decode(path: Path, policy: ImagePolicy) -> Pixels:
@@ -96,8 +116,8 @@ def resize(image: Image.Image, policy: ImagePolicy) -> Pixels:
 
 def scaled(image: Image.Image, size: tuple[int, int], kernel: Kernel) -> Pixels:
     """An RGB image at (width, height), as (height, width, 3); see `ImagePolicy` on kernels."""
-    if kernel == "pillow":
-        return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    if kernel in PILLOW:
+        return np.asarray(image.resize(size, PILLOW[kernel]))
     if kernel == "cv2":
         import cv2
 

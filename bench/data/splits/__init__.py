@@ -4,6 +4,10 @@ A random split orders groups (references, prompts; single images where there are
 of the dataset's name, the seed, the repeat and the group's name. Nothing else has a say: not the
 order of rows, not other repeats, not a library's random numbers. Label budgets and training ratios
 take a prefix of such an order, so that smaller ones are contained in larger ones.
+
+This is version 2 of the rule (`SplitRule.version`). In version 1 groups that hold one picture twice
+could be torn apart; now they are one group (`Dataset.units`). The two differ for databases alone
+whose reader, or whose entry in `iqa-data.yaml`, lists such pictures.
 """
 
 from __future__ import annotations
@@ -91,7 +95,7 @@ def make_split(
     Raises `UsageError` for a budget that the pool cannot fill and for settings that make no sense.
     """
     _check(test_fraction, labels, ratio, validation, repeat)
-    names, groups = _names_and_groups(dataset)
+    names, groups = dataset.names, dataset.units
     draw = _Draw(dataset.info.name, seed, repeat)
     pool, held_out, test = _pool(dataset, draw, test_fraction, scheme, folder, labels)
     train = pool
@@ -176,10 +180,6 @@ def _check(
         raise UsageError(f"repeat is {repeat}; they count from 0")
 
 
-def _names_and_groups(dataset: Dataset) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
-    return dataset.strings("image"), dataset.strings("group")
-
-
 def _pool(
     dataset: Dataset,
     draw: _Draw,
@@ -207,7 +207,7 @@ def _pool(
 
 
 def _by_group(dataset: Dataset, draw: _Draw, test_fraction: float) -> tuple[Rows, Rows]:
-    _, groups = _names_and_groups(dataset)
+    groups = dataset.units
     ordered = _ordered(dataset, draw, "test", groups)
     count = max(1, round(test_fraction * len(ordered)))
     if count >= len(ordered):

@@ -14,7 +14,6 @@ Row numbers count in the order of the authors' annotation files, which the reade
 
 from __future__ import annotations
 
-import csv
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,7 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.datasets._places import plain, within
+from bench.data.datasets.base import split_part
 from bench.util.errors import DataError, UsageError
+from bench.util.listing import fold, listed
+from bench.util.tables import read_table, read_text
 
 if TYPE_CHECKING:
     from bench.data.datasets.base import Dataset
@@ -113,14 +115,14 @@ def _promptiqa(dataset: Dataset, repeat: int, seed: int) -> Parts:
 
 def _liqe(dataset: Dataset, repeat: int, folder: Path) -> Parts:
     place = _published(dataset, folder, "splits2")
-    rows = {str(name).lower(): row for row, name in enumerate(dataset.table["image"])}
+    rows = {fold(str(name)): row for row, name in enumerate(dataset.table["image"])}
     found = []
     for part in _PARTS:
-        files = sorted(place.glob(f"{repeat + 1}/*_{part}*.txt"))
+        files = listed(place, f"{repeat + 1}/*_{part}*.txt")
         if not files:
             raise DataError(f"{place}: no file {repeat + 1}/*_{part}*.txt")
         best = next((file for file in files if file.stem.endswith("_clip")), files[0])
-        lines = best.read_text(encoding="utf-8").splitlines()
+        lines = read_text(best).splitlines()
         found.append(_rows(rows, [line.split("\t")[0] for line in lines if line], best))
     return found[0], found[1], found[2]
 
@@ -147,18 +149,14 @@ def _file(dataset: Dataset, repeat: int, path: Path) -> Parts:
     """One exported file, or of a folder of them the one of this dataset and repeat."""
     if path.is_dir():
         path = path / export_name(dataset.info.spec, repeat)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-    table = list(csv.DictReader(line for line in lines if not line.startswith("#")))
-    if not table or not {"image", "part"} <= set(table[0]):
-        raise DataError(f"{path}: a split file has the columns image and part")
-    rows = {str(name).lower(): row for row, name in enumerate(dataset.table["image"])}
-    found = []
-    for part in _PARTS:
-        names = [line["image"] for line in table if line["part"] == part]
-        found.append(_rows(rows, names, path))
+    table = read_table(path, comments=True)
+    names, texts = table.paths("image"), table.texts("part")
+    parts = [split_part(text, table.where(row)) for row, text in enumerate(texts)]
+    rows = {fold(str(name)): row for row, name in enumerate(dataset.table["image"])}
+    found = [
+        _rows(rows, [name for name, of in zip(names, parts, strict=True) if of == wanted], path)
+        for wanted in _PARTS
+    ]
     return found[0], found[1], found[2]
 
 
@@ -175,7 +173,7 @@ def published_folder(name: str, folder: Path, inside: str) -> Path | None:
     wanted = _folder_names(name)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    places = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
+    places = [folder, *(path for path in listed(folder, "**/*") if path.is_dir())]
     found = (within(place, inside) for place in places if plain(place.name) in wanted)
     return next(filter(None, found), None)
 
@@ -197,7 +195,7 @@ def _rows(rows: dict[str, int], names: Iterable[str], file: Path) -> Rows:
     """Row numbers of paths that may begin with more folders than the dataset's names do."""
     found = []
     for name in names:
-        parts = name.replace("\\", "/").lower().split("/")
+        parts = fold(name.replace("\\", "/")).split("/")
         tails = ("/".join(parts[start:]) for start in range(len(parts)))
         row = next((rows[tail] for tail in tails if tail in rows), None)
         if row is None:

@@ -32,7 +32,7 @@ from bench.runs.conformance.subject import (
     turned,
 )
 from bench.runs.conformance.unsafe import unsafe_weights
-from bench.runs.execute.predicting import load_weights
+from bench.runs.execute.ready import load_weights
 
 SETTLED = 2e-4
 """Batches of other sizes round otherwise; orders and repetitions do not."""

@@ -23,7 +23,6 @@ from uuid import uuid4
 from bench.model.jobs import Event, Job
 from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, Listen, Outcome
 from bench.store import slug
-from bench.util.errors import StoreError
 
 
 @dataclass
@@ -69,8 +68,8 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
 
     Supervisors handle failed runs and dead workers. A job whose supervisor itself was lost (a node
     failed, a worker of the cluster was killed) is submitted once more, after the others; its runs
-    that have a record are not computed again. Raises `StoreError` where results cannot be written,
-    once all workers have ended.
+    that have a record are not computed again. Once all workers have ended, raises `StoreError`
+    where results cannot be written and `OutOfBudgetError` where a budget is spent.
     """
     outcomes = {job.group: Outcome(interrupted=True) for job in jobs}
     for retry in (False, True):
@@ -89,7 +88,7 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
         jobs = [job for job in jobs if outcomes[job.group].lost]
     for outcome in outcomes.values():
         if outcome.fatal:
-            raise StoreError(outcome.fatal)
+            raise outcome.fatal
     return outcomes
 
 

@@ -27,7 +27,7 @@ from bench.store import Store, slug
 from bench.store.claims import Claims
 from bench.util.atomic import write_text, writing
 from bench.util.durations import readable
-from bench.util.errors import StoreError
+from bench.util.errors import OutOfBudgetError, StoreError
 
 AFTER_EPOCH, NOW = 1, 2
 """How soon the user wants work to end."""
@@ -56,8 +56,8 @@ class Outcome:
     """What went wrong beside failed runs, one line each."""
     elsewhere: list[str] = field(default_factory=list)
     """Runs that another process was computing."""
-    fatal: str = ""
-    """Why no result can be written (a full disk)."""
+    fatal: StoreError | OutOfBudgetError | None = None
+    """Why no more results can be had: a full disk, a budget that is spent."""
 
 
 class Supervisor:
@@ -84,8 +84,8 @@ class Supervisor:
         try:
             while self._attempt():
                 pass
-        except StoreError as error:
-            self._outcome.fatal = str(error)
+        except (StoreError, OutOfBudgetError) as error:
+            self._outcome.fatal = error
         except OSError as error:
             self._outcome.errors.append(f"{self._job.title}: {error}")
         self._listen(self._job, Event(kind="ended"))
@@ -183,7 +183,8 @@ class Supervisor:
         except ValueError:  # a dying process may leave half a line
             return
         if event.kind == "fatal":
-            raise StoreError(event.error)
+            spent = event.code == OutOfBudgetError.exit_code
+            raise (OutOfBudgetError if spent else StoreError)(event.error)
         if event.kind == "start":
             self._current = event.run
         elif event.kind in ("done", "failed", "skipped", "elsewhere"):

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.api import BUDGET_VARIABLES
 from bench.data import datasets
 from bench.model.jobs import Job, Pretraining, RunJob
 from bench.runs import dispatch
@@ -117,6 +118,7 @@ class Sweep:
         return Job(
             title=title,
             group=f"{self.session.name}-{next(self._numbers)}",
+            environment=self._budget(),
             results=self.store.root.absolute(),
             data_roots=[path.absolute() for path in datasets.data_roots(options.data_root)],
             batch_size=options.batch_size,
@@ -128,6 +130,15 @@ class Sweep:
             runs=list(runs),
             pretraining=pretraining,
         )
+
+    def _budget(self) -> dict[str, str]:
+        """Limits of vision-language models, and the file where processes write what they spent."""
+        limits = (self.options.max_tokens, self.options.max_cost)
+        if limits == (None, None):
+            return {}
+        ledger = self.store.root.absolute() / "logs" / f"{self.session.name}.spent"
+        values = (*("" if limit is None else str(limit) for limit in limits), str(ledger))
+        return dict(zip(BUDGET_VARIABLES, values, strict=True))
 
     def _wait(self, elsewhere: set[str]) -> set[str]:
         """Wait for other processes' runs: returns those that they left without a record."""

@@ -10,8 +10,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from bench.runs.isolation import Account, Facts, MethodDied, MethodFailed, Metho
 from bench.store import Store, artifacts, read_parquet, set_aside, write_parquet
 from bench.store.claims import Claims, Holder
 from bench.util.environment import environment
-from bench.util.errors import BenchError, StoreError
+from bench.util.errors import BenchError, OutOfBudgetError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from bench.api import Epoch, Images
 
 PLAIN = ("srcc", "plcc", "krcc", "rmse")
+NO_RESULT = {kind.exit_code: kind for kind in (StoreError, OutOfBudgetError)}
+"""Errors in a method's process that are no result of the run, by their exit codes."""
 
 
 @dataclass
@@ -66,6 +68,7 @@ class RunExecutor:
     def __post_init__(self) -> None:
         self._claims = self.claims or Claims(self.store.root)
         self._scored: dict[str, pd.Series] = {}
+        self._noted: dict[str, tuple[str, ...]] = {}
         self._facts: dict[str, Facts] = {}
         self._accounts: dict[str, Account] = {}
         self._live: LiveFit | None = None
@@ -73,8 +76,9 @@ class RunExecutor:
     def execute(self, work: RunJob) -> Record:
         """Compute a run and write its record, done or failed.
 
-        `Interrupted` passes through, and so do `StoreError` and `MethodDied`: that the disk is full
-        is no result of the run, and a process that was killed is tried once more.
+        `Interrupted` passes through, and so do `StoreError`, `OutOfBudgetError` and `MethodDied`:
+        that the disk is full or a budget spent is no result of the run, and a process that was
+        killed is tried once more.
         """
         spec = work.spec
         try:
@@ -82,6 +86,11 @@ class RunExecutor:
         except (Interrupted, KeyboardInterrupt, StoreError, MethodDied):
             self.close()
             raise
+        except MethodFailed as error:
+            self.close()
+            if refusal := NO_RESULT.get(error.exit_code):
+                raise refusal(str(error)) from None
+            record, predictions = self._failure(spec, error), None
         except Exception as error:  # whatever a method raises is the run's result
             record, predictions = self._failure(spec, error), None
             self.close()
@@ -107,18 +116,25 @@ class RunExecutor:
     def _run(self, work: RunJob) -> tuple[Record, pd.DataFrame]:
         started = time.perf_counter()
         spec, facts = work.spec, self.facts(work)
-        sides = Sides.of(spec, self.data_cache, facts.policy)
+        policy = facts.policy if facts.reads_images else None
+        sides = Sides.of(spec, self.data_cache, policy)
         if facts.learns and not spec.fit.zero_shot:
             trajectory, account = self._learnt(work, sides)
         else:
             trajectory, account = self._score(work, sides)
         record = self._record(sides, account, trajectory)
         total = round(time.perf_counter() - started, 3)
-        changes = {"real_names": facts.real_names, "seconds": {**record.seconds, "total": total}}
+        changes: dict[str, Any] = {
+            "real_names": facts.real_names,
+            "seconds": {**record.seconds, "total": total},
+        }
         columns = {"prediction": trajectory.chosen()[spec.selection].predictions}
         for name, point in trajectory.chosen().items():
             columns[f"prediction_{name}"] = point.predictions
-        return record.model_copy(update=changes), sides.predictions(columns)
+        table = sides.predictions(columns)
+        if unscored := record.sizes["test"] - len(table):
+            changes["sizes"] = {**record.sizes, "unscored": unscored}
+        return record.model_copy(update=changes), table
 
     def _learnt(self, work: RunJob, sides: Sides) -> tuple[Trajectory, Account]:
         """The run's test side, predicted by a fit that all tests of the fit share."""
@@ -154,9 +170,15 @@ class RunExecutor:
         self._live = live = LiveFit.opened(fit_id, self._method(work))
         note = state.read()
         if note is not None:
+            print(f"{live.method.name} goes on with fit {fit_id}, which was learnt before")
             live.method.load(state.path)
             live.note = note
         else:
+            # Standard error is the job's log: what was learnt, each fit once.
+            source = work.spec.fit.train
+            print(
+                f"{live.method.name} learns from {source}, repeat {work.spec.repeat}: fit {fit_id}"
+            )
             live.trajectory = self._fit(live.method, work, sides, state)
             chosen = live.trajectory.chosen()[work.spec.selection]
             live.note = FitNote(
@@ -203,6 +225,7 @@ class RunExecutor:
             batch_size=self.batch_size,
             cuda_graphs=self.cuda_graphs,
             deterministic=self.deterministic,
+            replies=self.store.root / "replies",
             pretrained=pretrained,
         )
 
@@ -251,7 +274,9 @@ class RunExecutor:
             path = self.store.scores_path(key, spec.method, test.info.spec)
             images = self.data_cache.images(spec.test, policy)
             self._score_all(key, path, work, images, trajectory)
-            self._scored[key] = read_parquet(path).set_index("image")["score"]
+            table = read_parquet(path)
+            self._scored[key] = table.set_index("image")["score"]
+            self._noted[key] = tuple(table.attrs.get("notes", ()))
         names = test.table["image"].iloc[rows]
         predictions = self._scored[key].loc[names].to_numpy(dtype=np.float64)
         trajectory.checkpoints = [EvaluatedEpoch(0, predictions, side.judge(predictions), None)]
@@ -260,7 +285,9 @@ class RunExecutor:
             with self._method(work) as method:
                 keeping.write(self.store, spec, method, side.images, sides.known(), kept)
                 self._accounts[key] = method.account()
-        return trajectory, self._accounts[key]
+        account = self._accounts[key]
+        notes = dict.fromkeys([*self._noted[key], *account.notes])
+        return trajectory, replace(account, notes=tuple(notes))
 
     def _score_all(
         self, key: str, path: Path, work: RunJob, images: Images, trajectory: Trajectory
@@ -276,10 +303,14 @@ class RunExecutor:
                 set_aside(path)
             with self._method(work, seed=int(digest([key, "scores"], 15), 16)) as method:
                 start = time.perf_counter()
-                scores = checked(method.name, images, method.predict(images))
+                found = method.predict(images)
+                scores = checked(method.name, images, found, method.facts.may_miss)
                 trajectory.predict_seconds = time.perf_counter() - start
                 self._accounts[key] = method.account()
-            write_parquet(pd.DataFrame({"image": images.names, "score": scores}), path)
+            table = pd.DataFrame({"image": images.names, "score": scores})
+            # Whoever takes the scores another time must say the same of them.
+            table.attrs["notes"] = list(self._accounts[key].notes)
+            write_parquet(table, path)
 
     def _record(self, sides: Sides, account: Account, trajectory: Trajectory) -> Record:
         from bench.metrics import USUAL

@@ -130,4 +130,6 @@ class LiveFit:
         return Trajectory(curve, [point], self.note.fit_seconds, only=selection)
 
     def _checked(self, side: EvalSet) -> Predictions:
-        return checked(self.method.name, side.images, self.method.predict(side.images))
+        method = self.method
+        found = method.predict(side.images)
+        return checked(method.name, side.images, found, method.facts.may_miss)

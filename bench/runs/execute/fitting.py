@@ -57,8 +57,9 @@ class EvalSet:
 
         if self.quality is None:
             return {}
-        known = replace(self.known or Known(), validation=validation)
-        values = compute(metrics, predictions, self.quality, known)
+        scored = ~np.isnan(predictions)  # all, unless the method may miss some (`checked`)
+        known = replace((self.known or Known()).of(scored), validation=validation)
+        values = compute(metrics, predictions[scored], self.quality[scored], known)
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
@@ -203,7 +204,8 @@ class Fitting:
         return point
 
     def _predict(self, images: Images) -> Predictions:
-        return checked(self.method.name, images, self.method.predict(images))
+        method = self.method
+        return checked(method.name, images, method.predict(images), method.facts.may_miss)
 
 
 def _mean(values: Sequence[Values]) -> Values | None:
@@ -223,11 +225,17 @@ def predict(method: Method, images: Images) -> Predictions:
 
     An out-of-memory error halves the inference batch and tries again.
     """
-    return retry_smaller_batch(method, lambda: checked(method.name, images, method.predict(images)))
+    return retry_smaller_batch(
+        method,
+        lambda: checked(method.name, images, method.predict(images), method.may_miss),
+    )
 
 
-def checked(name: str, images: Images, predictions: Any) -> Predictions:
-    """Predictions, (n,) float64. Raises `BenchError` for another shape, NaN and infinity."""
+def checked(name: str, images: Images, predictions: Any, may_miss: float = 0.0) -> Predictions:
+    """Predictions, (n,) float64; NaN for at most a share `may_miss` of the images.
+
+    Raises `BenchError` for another shape, for infinity, and for more NaN.
+    """
     values = np.asarray(predictions, dtype=np.float64)
     if values.shape != (len(images),):
         raise BenchError(
@@ -235,7 +243,8 @@ def checked(name: str, images: Images, predictions: Any) -> Predictions:
             f"expected ({len(images)},)"
         )
     broken = np.flatnonzero(~np.isfinite(values))
-    if len(broken):
+    missed = int(np.isnan(values).sum())
+    if len(broken) > missed or missed > may_miss * len(values):
         names = ", ".join(images.names[index] for index in broken[:3])
         raise BenchError(
             f"{name} predicted {len(broken)} values that are not numbers, e.g. for {names}"

@@ -14,6 +14,7 @@ from bench.api import LabelledSet
 from bench.data import selection
 from bench.data.data_cache import DataCache
 from bench.model.jobs import Event, Pretraining
+from bench.model.records import Task
 from bench.protocol.variants import Variant
 from bench.runs.execute.fitting import Interrupted
 from bench.runs.execute.labels import normalise
@@ -126,16 +127,18 @@ def pretrain_whole(
     data_cache: DataCache,
     device: str,
     emit: Callable[[Event], None],
+    task: Task | None = None,
 ) -> Path:
     """The state pre-trained on the whole corpora, for predicting images outside any protocol.
 
-    Computed on first use and kept in the store, as for runs.
+    Computed on first use and kept in the store, as for runs. `task` says which databases `OWN`
+    stands for, where a fit on labels follows.
     """
     spec = pretrain_spec(
         variant,
         {
             name: selection.rows_digest(dataset, np.arange(len(dataset)))
-            for name in selection.corpus_names(variant.build().corpora(), None)
+            for name in selection.corpus_names(variant.build().corpora(), task)
             for dataset in [data_cache.dataset(name)]
         },
     )

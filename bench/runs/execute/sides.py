@@ -28,11 +28,12 @@ class Sides:
 
     spec: RunSpec
     cache: DataCache
-    policy: ImagePolicy
+    policy: ImagePolicy | None
+    """How images are decoded; None where their names are enough."""
     sources: tuple[selection.SourceSide, ...]
 
     @classmethod
-    def of(cls, spec: RunSpec, cache: DataCache, policy: ImagePolicy) -> Sides:
+    def of(cls, spec: RunSpec, cache: DataCache, policy: ImagePolicy | None) -> Sides:
         """The sides of a run. Raises `DataError` where the data changed since it was planned."""
         sources, found = cache.sources(spec.task, spec.fit.split, spec.repeat)
         sides = cls(spec, cache, policy, sources)
@@ -101,9 +102,10 @@ class Sides:
         return {dataset.info.spec: dataset.digest for dataset in used}
 
     def predictions(self, columns: dict[str, npt.NDArray[Any]]) -> pd.DataFrame:
-        """Image, quality and the given columns, a row a test image."""
+        """Image, quality and the given columns, a row a test image that has a score."""
         import pandas as pd
 
         dataset, rows, _ = self.tested(self.spec.tested)
         own = {"image": dataset.table["image"].iloc[rows].to_numpy()}
-        return pd.DataFrame({**own, "quality": dataset.quality[rows], **columns})
+        table = pd.DataFrame({**own, "quality": dataset.quality[rows], **columns})
+        return table[table["prediction"].notna()]

@@ -65,10 +65,12 @@ class Served:
             corpus_policy=method.corpus_policy,
             learns=type(method).learns(),
             real_names=method.real_names,
+            reads_images=method.reads_images,
             oracle_of=method.oracle_of(),
             corpora=tuple(method.corpora()),
             corpus_normalise=method.corpus_normalise,
             able=artifacts.able(type(method)),
+            may_miss=method.may_miss,
             saves=type(method).save is not Method.save,
         )
 
@@ -78,7 +80,7 @@ class Served:
         method = self._method
         return Account(
             notes=tuple(method.notes),
-            trained_on=tuple(method.trained_on()),
+            trained_on=tuple(method.all_trained_on()),
             environment=environment(device),
             peak_memory_mb=peak_memory_mb(device),
         )
@@ -94,6 +96,7 @@ class Served:
     def begin_fit(self, train: LabelledSet) -> None:
         """Get ready to learn; `advance` does it."""
         self._steps, self._begun = self._method.fit(train), False
+        self._method.learnt = True
 
     def begin_pretraining(self, corpora: Sequence[LabelledSet]) -> None:
         """Get ready to pre-train; `advance` does it."""
@@ -113,6 +116,7 @@ class Served:
     def predict(self, images: Images) -> np.ndarray[Any, Any]:
         """Scores as the method gives them, with a smaller batch where memory runs out."""
         method = self._method
+        method.require_learnt()
         return np.asarray(
             retry_smaller_batch(method, lambda: method.predict(images)), dtype=np.float64
         )
@@ -144,6 +148,7 @@ class Served:
     def load(self, path: Path) -> None:
         """Read a fitted state."""
         self._method.load(path)
+        self._method.learnt = True
 
     @property
     def _method(self) -> Method:
@@ -160,6 +165,7 @@ class Served:
             device=start.device,
             seed=start.seed,
             scratch=start.scratch,
+            replies=start.replies,
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
             say=lambda text: self._pipe.send(("say", text)),

@@ -31,6 +31,8 @@ class Start:
     """Whether torch may use deterministic operations only."""
     scratch: Path | None = None
     """Where checkpoints of a long training go."""
+    replies: Path | None = None
+    """Where answers of a service are kept."""
     pretrained: Path | None = None
     """A pre-trained state to load."""
     labels: Mapping[str, float] = field(default_factory=dict)
@@ -51,6 +53,8 @@ class Facts:
     """Whether it has a `fit`."""
     real_names: bool
     """Whether it is given the images' own names."""
+    reads_images: bool
+    """Whether it is given pixels."""
     oracle_of: str | None
     """The database whose labels it is given, for the oracle alone."""
     corpora: tuple[str, ...]
@@ -59,6 +63,8 @@ class Facts:
     """How labels of corpora are scaled."""
     able: frozenset[str]
     """The kinds of things it can give for keeping (`bench.store.artifacts`)."""
+    may_miss: float
+    """Share of images that may stay without a score."""
     saves: bool
     """Whether its fitted state can be written and read again."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -55,8 +55,8 @@ class Plan:
     """By key; those that some run of the plan needs, present or not."""
     states: dict[str, str] = field(default_factory=dict)
     """run_id -> one of `STATES`."""
-    contaminated: list[tuple[Variant, Task]] = field(default_factory=list)
-    """Cells that were left out because the method had seen labels of the test dataset."""
+    omitted: list[tuple[Variant, Task, str]] = field(default_factory=list)
+    """Cells that were left out on purpose, and why."""
 
     @cached_property
     def runs(self) -> dict[str, RunSpec]:
@@ -107,11 +107,10 @@ class Plan:
         return found
 
     def left_out(self) -> list[str]:
-        """A line for each row and dataset that is left out as contaminated."""
+        """A line for each row and dataset that is left out on purpose."""
         lines = (
-            f"left out: {variant.title} on {task.title}: contaminated, its weights have seen "
-            f"labels of {task.test.partition('@')[0]}"
-            for variant, task in self.contaminated
+            f"left out: {variant.title} on {task.title}: {why}"
+            for variant, task, why in self.omitted
         )
         return list(dict.fromkeys(lines))
 
@@ -139,22 +138,27 @@ class Planner:
         store: Store,
         retry_failed: bool = False,
         exclude_contaminated: bool = False,
+        why_not: Callable[[Variant, Task], str] = lambda variant, task: "",
     ) -> Plan:
-        """The plan for these rows; failed runs count as to do when they are to be retried."""
+        """The plan for these rows; failed runs count as to do when they are to be retried.
+
+        `why_not` is why a cell is to be left out, "" for one that is to run.
+        """
         self._store = store
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
-        left_out: list[tuple[Variant, Task]] = []
+        omitted: list[tuple[Variant, Task, str]] = []
         for chosen in variants:
             rows: dict[str, _Row] = {}
             for training in self.protocol.trainings_of_tasks():
                 row = rows.setdefault(training[0].train, _Row(chosen.on(training[0].train)))
-                tasks = tuple(
-                    task
-                    for task in training
-                    if not (exclude_contaminated and contaminated(row.variant, task, self.protocol))
-                )
-                left_out += [(row.variant, task) for task in training if task not in tasks]
+                self._refuse_unfitted(row.variant, training[0])
+                reasons = {task: why_not(row.variant, task) for task in training}
+                for task in training if exclude_contaminated else ():
+                    if contaminated(row.variant, task, self.protocol):
+                        reasons[task] = _contamination(task)
+                tasks = tuple(task for task in training if not reasons[task])
+                omitted += [(row.variant, task, why) for task, why in reasons.items() if why]
                 if not tasks:
                     continue
                 fits = [
@@ -162,9 +166,16 @@ class Planner:
                     for repeat in range(self.protocol.repeats)
                 ]
                 cells += [self._cell(row.variant, task, fits) for task in tasks]
-        plan = Plan(self.protocol, cells, pretrains, contaminated=left_out)
+        plan = Plan(self.protocol, cells, pretrains, omitted=omitted)
         plan.states = run_states(plan, store, retry_failed)
         return plan
+
+    def _refuse_unfitted(self, variant: Variant, task: Task) -> None:
+        if task.zero_shot and variant.build().needs_fit():
+            raise UsageError(
+                f"{variant.title} needs labels to learn from, and {self.protocol.name} gives none "
+                "(zero_shot, or an empty 'train'); leave it out with --methods"
+            )
 
     def _cell(self, variant: Variant, task: Task, fits: Sequence[FitSpec]) -> Cell:
         runs = []
@@ -279,9 +290,13 @@ class _Row:
         return self._states[known]
 
 
+def _contamination(task: Task) -> str:
+    return f"contaminated, its weights have seen labels of {task.test.partition('@')[0]}"
+
+
 def contaminated(variant: Variant, task: Task, protocol: Protocol) -> bool:
     """Whether the weights a method starts from have seen labels that one of the repeats tests."""
-    seen, rule = variant.build().trained_on(), protocol.split_rule()
+    seen, rule = variant.build().all_trained_on(), protocol.split_rule()
     return any(saw_test_labels(seen, task, rule, repeat) for repeat in range(protocol.repeats))
 
 

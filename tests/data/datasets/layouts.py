@@ -150,6 +150,9 @@ def koniq10k(root: Path) -> None:
         second.append([name, *map(str, (0, 0, 0.24, 0.69, 0.07, 105, 30 + 18 * i, 0.53)), part])
     table(root / "koniq10k_scores_and_distributions.csv", first)
     table(root / "koniq10k_distributions_sets.csv", second)
+    head = ["filename", "qmos", "sd", "votes", "artifacts", "blur", "contrast", "colors", "other"]
+    third = [[name, 3 + i / 4, 0.5, 40, 0.1, 0.2 * i, 0, 0, 0.05] for i, name in enumerate(KONIQ)]
+    table(root / "koniqplusplus.csv", [[*head, "degraded.amount"], *([*row, 0] for row in third)])
     pictures(root / "1024x768", KONIQ)
     pictures(root / "512x384", KONIQ)
 
@@ -171,6 +174,8 @@ def spaq(root: Path) -> None:
     head = ["Image name", "MOS", "Brightness", "Colorfulness", "Contrast", "Noisiness", "Sharpness"]
     rows = [head, *([name, 20.5 * i, 1, 2, 3, 4, 5] for i, name in enumerate(names))]
     sheet(root / "Annotations" / "MOS and Image attribute scores.xlsx", rows)
+    lines = [f"{name} {20.5 * i} {10 + i}" for i, name in enumerate(names)]
+    text(root / "Annotations" / "SPAQ_mos_std.txt", *lines)
     head = ["Image name", "Animal", "Cityscape", "Human", "Indoor scene", "Landscape"]
     head += ["Night scene", "Plant", "Still-life", "Others"]
     scenes = [[name, 0, 0.5, 0, 0, 0, 0.5, 0, 0, 0] for name in names]
@@ -218,7 +223,8 @@ def aigciqa2023(root: Path) -> None:
 
 def gfiqa20k(root: Path) -> None:
     names = [f"{i:05d}.png" for i in range(4)]
-    table(root / "mos.csv", [["img_name", "mos"], *([n, 0.2 * i] for i, n in enumerate(names))])
+    rows = [["img_name", "mos", "var"], *([n, 0.2 * i, 0.01] for i, n in enumerate(names))]
+    table(root / "mos_val_rating.csv", rows)
     pictures(root / "image", names)
 
 
@@ -233,3 +239,94 @@ def waterloo(root: Path) -> None:
     for kind in range(1, 5):
         for level in range(1, 6):
             pictures(root / "distorted_images" / str(kind) / str(level), names)
+
+
+def uhdiqa(root: Path) -> None:
+    rows = [["image_name", "quality_mos", "set", "subset", "orig_width"]]
+    for i, part in enumerate(("training", "training", "validation", "test")):
+        rows.append([f"{i:04d}.jpg", str(0.3 + i / 10), part, "", "6000"])
+        picture(root / part / f"{i:04d}.jpg", i)
+    table(root / "uhd-iqa-metadata.csv", rows)
+
+
+PIQ_SCENES = (
+    ("Indoor_Scene_0", "Train"),
+    ("Outdoor_Scene_33", "Test"),
+    ("Night_Scene_22", "Train"),
+)
+
+
+def piq23(root: Path) -> None:
+    head = ["IMAGE PATH", "JOD", "JOD STD", "CI LOW", "CI HIGH", "CI RANGE", "QUALITY LEVEL"]
+    head += [
+        "CLUSTER",
+        "TOTAL COMPARISONS",
+        "IMAGE",
+        "SCENE",
+        "ATTRIBUTE",
+        "SCENE IDX",
+        "CONDITION",
+    ]
+    for part in ("Details", "Overall", "Exposure"):
+        rows: list[list[Any]] = [head]
+        for number, (scene, _) in enumerate(PIQ_SCENES):
+            for i in range(3):
+                name, jod = f"{i}_{scene}.jpg", i - 1.5 + len(part) / 10
+                row = [f"{part}\\{name}", jod, 0.4, jod - 1, jod + 1, 2, i, -1.0, 120.0, name]
+                rows.append([*row, scene, part, number, scene.split("_")[0]])
+                picture(root / part / name, i)
+        table(root / f"Scores_{part}.csv", rows)
+    split = [[scene, part, 3] for scene, part in PIQ_SCENES]
+    table(root / "Test split" / "Scene Split.csv", [["SCENE", "SPLIT", "NB IMAGES"], *split])
+    lists = {"Train": ("0", "1"), "Test": ("2",)}
+    for side, numbers in lists.items():
+        listed = [["IMAGE PATH", "JOD", "SPLIT"]]
+        listed += [
+            [f"Overall\\{number}_{scene}.jpg", "0.5", side]
+            for scene, _ in PIQ_SCENES
+            for number in numbers
+        ]
+        file = f"DeviceSplit_{side}_Scores_Overall.csv"
+        table(root / "Test split" / "Device Split" / file, listed)
+
+
+def biq2021(root: Path) -> None:
+    names = [f"ss0{1 + i % 3} ({i}).jpg" for i in range(5)]
+    rows = [[name, 0.15 * i] for i, name in enumerate(names)]
+    table(root / "Train (Images and MOS).csv", [["Image Name", "MOS"], *rows[:3]])
+    table(root / "Test (Images and MOS).csv", [["Image Name", "MOS"], *rows[3:]])
+    pictures(root / "Images", names)
+
+
+def cid2013(root: Path) -> None:
+    rows: list[list[Any]] = [["Source_ID", "Image set specific  MOS", "Realigned MOS"]]
+    for roman, folder in (("I", "IS1"), ("VI", "IS6")):
+        for camera in (1, 2):
+            name = f"IS_{roman}_C02_D{camera:02d}"
+            rows.append([name, 30 + 20 * camera, 35 + 21 * camera])
+            picture(root / folder / "co2" / f"{name}.jpg", camera)
+    sheet(root / "CID2013 data - version 12112014.xlsx", rows, "CID2013 MOS")
+
+
+def cgiqa6k(root: Path) -> None:
+    names = ["game_0000.jpg", "game_0627.jpg", "movie_2325.jpg"]
+    table(root / "mos.csv", [["Image", "MOS"], *([n, f"{2.09 + i} "] for i, n in enumerate(names))])
+    pictures(root / "database", names)
+
+
+def aigiqa20k(root: Path) -> None:
+    head = ["name", "prompt", "mos"]
+    for part, count in (("train", 3), ("val", 1), ("test", 1)):
+        names = [f"model{i}_{part}.png" for i in range(count)]
+        rows = [[name, "A red fox " if i else "a red fox", 1.5 + i] for i, name in enumerate(names)]
+        sheet(root / f"info_{part}.xlsx", [head, *rows])
+        pictures(root / part, names)
+
+
+def sriqa(root: Path) -> None:
+    for number in (1, 2):
+        picture(root / "LRImages" / f"x{number}_Original.png")
+        lines = [f"x{number}_SwinIRx4.png,100.0", f"x{number}_Original.png,0.0"]
+        text(root / "MOS" / f"x{number}.txt", *lines)
+        picture(root / "images" / "SwinIR" / f"x{number}_SwinIRx4.png", number)
+        picture(root / "images" / "Original" / f"x{number}_Original.png", 10 + number)

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from bench.data import datasets
-from bench.data.datasets._files import read_mat, read_sheet
+from bench.data.datasets._files import read_mat
 from bench.data.datasets.base import DatasetInfo, complete
 from bench.util.errors import BenchError, DataError, UsageError
+from bench.util.tables import read_sheet
 from tests.data.datasets import layouts
 
 GOOD = "image,score\na.png,1\nb.png,2\n"
@@ -40,14 +41,21 @@ def test_a_good_table_is_read(tmp_path):
         ("image,mos\na.png,1\n", r"scores\.csv: no column 'score'; it has image, mos"),
         ("image,scores\na.png,1\n", r"no column 'score' \(did it become 'scores'\?\)"),
         ("image score\na.png 1\n", "one single column; is the file separated by something else"),
-        ("image,score\na.png,1,5\n", "row 2 has 3 columns, the first has 2"),
+        ("image,score\na.png,1,5\n", r"scores\.csv:2: 3 columns, the first row has 2"),
         ("", "the file is empty"),
         ("image,score\n", "no samples"),
-        ("image,score\na.png,good\n", "'good' in row 1 is no number"),
-        ("image;score\na.png;3,5\n", "'3,5' in row 1 is no number"),
+        ("image,score\na.png,good\n", r"scores\.csv:2: score 'good' is not a number"),
+        ("image,score\na.png,1\nb.png\n", r"scores\.csv:3: 1 columns, the first row has 2"),
+        ('image,score\na.png,"1,234"\n', "may be 1.234 or 1234; write it without a comma"),
+        (
+            "image;score\na.png;3,5\nb.png;2.5\n",
+            "a comma \\('3,5'\\) and numbers with a point",
+        ),
+        ("image,image,score\na.png,b.png,1\n", "2 columns are called 'image'"),
+        ("image,Image,score\na.png,b.png,1\n", "called 'image' \\('image' and 'Image'\\)"),
         ("image,score\na.png,1\nb.png,\n", "1 scores are not numbers, first for 'b.png'"),
         ("image,score\na.png,nan\nb.png,2\n", "1 scores are not numbers, first for 'a.png'"),
-        ("image,score\na.png,inf\n", "1 scores are not numbers"),
+        ("image,score\na.png,inf\n", r"scores\.csv:2: score 'inf' is not a number"),
         ("image,score\na.png,1\nb.png,30\n", "1 scores outside 0 to 10, first 30 for 'b.png'"),
         ("image,score\na.png,1\na.png,2\n", r"listed twice: a\.png, a\.png"),
         ("image,score\nA.png,1\na.PNG,2\n", r"listed twice: A\.png, a\.PNG"),
@@ -175,6 +183,10 @@ def test_unlabelled_sets_need_no_scores():
         (["range: [5, 1]"], r"5: 'databases\.mine\.range': .*first number must be below"),
         (["range: [1, 5]", "colour: red"], r"6: unknown key 'databases\.mine\.colour'"),
         (["score: mos"], r"2: 'databases\.mine': needs 'range', or 'label: none'"),
+        (
+            ["range: [1, 5]", "separator: xy"],
+            r"6: 'databases\.mine\.separator': .*one chara",
+        ),
         (["range: [1, 5]", "label: higher"], r"6: 'databases\.mine\.label': expected 'mos'"),
     ],
 )

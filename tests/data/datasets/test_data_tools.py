@@ -88,7 +88,29 @@ def test_verify_names_pictures_that_are_there_twice(root):
     layouts.picture(root / "livec" / "Images" / "3.bmp", 5)
     layouts.picture(root / "livec" / "Images" / "11.BMP", 5)
     copies = checks("livec", root)["pictures under two names"]
-    assert copies.detail == "1: 11.bmp = 3.bmp"
+    assert copies.good
+    assert copies.detail == (
+        "1: 11.bmp = 3.bmp; a split can tear 1 of them apart ([11.bmp, 3.bmp]): list them under "
+        "'duplicates: livec:' in iqa-data.yaml"
+    )
+    (root / "iqa-data.yaml").write_text("duplicates: {livec: [[11.bmp, 3.bmp]]}")
+    assert checks("livec", root)["pictures under two names"].detail == "1: 11.bmp = 3.bmp"
+    data = datasets.load("livec", root)
+    assert data.duplicates == (("246.bmp", "333.bmp"), ("11.bmp", "3.bmp"))
+    assert len(set(data.units)) == len(data) - 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ("livec: [[11.bmp, 4.bmp]]", r"duplicates: livec has no image '4\.bmp'"),
+        ("live: [[a.bmp]]\n  livecc: [[a, b]]", r"duplicates: unknown dataset 'livecc'"),
+    ],
+)
+def test_a_list_of_equal_pictures_has_to_be_of_this_database(root, listed, reason):
+    (root / "iqa-data.yaml").write_text(f"duplicates:\n  {listed}\n")
+    with pytest.raises(UsageError, match=reason):
+        datasets.load("livec", root)
 
 
 def test_verify_reports_bad_annotations_and_missing_sets(root):

@@ -12,6 +12,7 @@ from bench.data import datasets
 from bench.data.datasets.base import COLUMNS, Dataset
 from bench.data.images import open_images
 from bench.data.splits import make_split
+from bench.util.errors import DataError
 from tests.data.datasets import layouts
 
 NATIVE = {
@@ -30,6 +31,13 @@ NATIVE = {
     "gfiqa20k": "GFIQA-20k",
     "uwiqa": "UWIQA",
     "waterloo": "exploration_database_and_code",
+    "uhdiqa": "UHD-IQA-database",
+    "piq23": "PIQ23",
+    "biq2021": "BIQ2021",
+    "cid2013": "CID2013",
+    "cgiqa6k": "CGIQA-6K",
+    "aigiqa20k": "AIGCQA-30K-Image",
+    "sriqa": "SRIQA-Bench",
 }
 
 
@@ -64,7 +72,7 @@ def test_every_database_has_a_layout_here():
 @pytest.mark.parametrize("name", NATIVE)
 def test_the_table_is_whole_and_every_image_opens(name, load, tmp_path):
     data = load(name)
-    assert tuple(data.table.columns) == COLUMNS
+    assert tuple(data.table.columns) == (*COLUMNS, *data.info.attributes)
     few = data.table["image"].iloc[:40].tolist()
     images = open_images(data.root, few, ImagePolicy(), tmp_path)
     assert len(images) == len(few)
@@ -274,3 +282,95 @@ def test_another_databases_files_are_refused(name, tmp_path):
     getattr(layouts, other)(tmp_path / NATIVE[name])
     with pytest.raises(datasets.DataError, match=r"none of|no column|not a name"):
         datasets.load(name, tmp_path)
+
+
+def parts(data: Dataset) -> list[str]:
+    return data.table["official"].tolist()
+
+
+def test_uhdiqa(load):
+    data = load("uhdiqa")
+    assert parts(data) == ["train", "train", "val", "test"]
+    assert data.table["score"].tolist() == pytest.approx([0.3, 0.4, 0.5, 0.6])
+
+
+def test_piq23(load):
+    data = load("piq23")
+    assert data.table["image"].iloc[0] == "Overall/0_Indoor_Scene_0.jpg"
+    assert data.table["group"].nunique() == 3
+    assert (data.table["scene"] == data.table["group"]).all()
+    assert set(data.table["group"][data.table["official"] == "test"]) == {"Outdoor_Scene_33"}
+    assert (data.table["spread"] == 0.4).all()
+    split = make_split(data, repeat=0)
+    group = data.table["group"].to_numpy()
+    assert not set(group[split.train]) & set(group[split.test])
+
+
+def test_piq23s_attributes_are_label_versions(load):
+    overall, exposure = load("piq23"), load("piq23@exposure")
+    assert exposure.table["image"].iloc[0] == "Exposure/0_Indoor_Scene_0.jpg"
+    assert exposure.table["score"].iloc[0] == pytest.approx(overall.table["score"].iloc[0] + 0.1)
+    assert datasets.info("piq23@overall") == datasets.info("piq23")
+
+
+def test_biq2021(load):
+    data = load("biq2021")
+    assert parts(data) == ["train"] * 3 + ["test"] * 2
+    assert data.table["image"].iloc[3] == "ss01 (3).jpg"
+
+
+def test_half_of_biq2021_is_not_biq2021(tmp_path):
+    layouts.biq2021(tmp_path / "BIQ2021")
+    (tmp_path / "BIQ2021" / "Train (Images and MOS).csv").unlink()
+    with pytest.raises(DataError, match=r"none of Train \(Images and MOS\)\.csv is there"):
+        datasets.load("biq2021", tmp_path)
+
+
+def test_cid2013(load):
+    realigned, own = load("cid2013"), load("cid2013@set")
+    assert realigned.table["image"].iloc[0] == "IS_I_C02_D01.jpg"
+    assert realigned.table["score"].tolist() == [56, 77, 56, 77]
+    assert own.table["score"].tolist() == [50, 70, 50, 70]
+    assert realigned.table["group"].tolist() == ["IS_I_C02"] * 2 + ["IS_VI_C02"] * 2
+
+
+def test_cgiqa6k(load):
+    data = load("cgiqa6k")
+    assert data.table["score"].tolist() == pytest.approx([2.09, 3.09, 4.09])
+    assert data.table["scene"].tolist() == ["game", "game", "movie"]
+
+
+def test_aigiqa20k(load):
+    data = load("aigiqa20k")
+    assert data.table["image"].iloc[0] == "train/model0_train.png"
+    assert parts(data) == ["train"] * 3 + ["val", "test"]
+    assert data.table["group"].nunique() == 1
+
+
+def test_a_part_of_aigiqa20k_without_scores_is_left_out(tmp_path):
+    layouts.aigiqa20k(tmp_path / "AIGIQA-20K")
+    layouts.sheet(tmp_path / "AIGIQA-20K" / "info_test.xlsx", [["name", "prompt"], ["a.png", "x"]])
+    assert parts(datasets.load("aigiqa20k", tmp_path)) == ["train"] * 3 + ["val"]
+
+
+def test_sriqa(load):
+    data = load("sriqa")
+    assert data.table["distortion"].tolist() == ["SwinIR", "Original"] * 2
+    assert data.table["group"].tolist() == ["x1", "x1", "x2", "x2"]
+
+
+def test_koniqplusplus(load):
+    plain, plus = load("koniq10k"), load("koniq10k@plusplus")
+    assert plus.table["score"].tolist() == [3, 3.25, 3.5, 3.75]
+    assert plus.table["blur"].tolist() == pytest.approx([0, 0.2, 0.4, 0.6])
+    assert "blur" not in plain.table
+    assert parts(plus) == parts(plain)
+
+
+def test_spreads_of_spaq_and_gfiqa(load, tmp_path):
+    assert load("spaq").table["spread"].tolist() == [10, 11, 12, 13]
+    assert load("spaq").table["sharpness"].tolist() == [5] * 4
+    assert load("gfiqa20k").table["spread"].tolist() == [0.01] * 4
+    layouts.spaq(tmp_path / "SPAQ")
+    (tmp_path / "SPAQ" / "Annotations" / "SPAQ_mos_std.txt").unlink()
+    assert datasets.load("spaq", tmp_path).table["spread"].isna().all()

@@ -37,8 +37,8 @@ def test_importing_and_listing_is_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_all_fifteen_and_the_demo_sets_are_there():
-    assert len(datasets.names()) == 15 + 3
+def test_all_databases_and_the_demo_sets_are_there():
+    assert len(datasets.names()) == 22 + 3
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ class LocalExecutor(Executor):
     def _supervise(self, job: Job) -> Outcome:
         slot = self._free.get()  # there is one: the pool has as many threads as there are slots
         try:
-            job = job.model_copy(update=slot._asdict())
+            environment = {**job.environment, **slot.environment}
+            job = job.model_copy(update={"device": slot.device, "environment": environment})
             return Supervisor(job, self._session.listen, lambda: self._session.level).run()
         finally:
             self._free.put(slot)

@@ -97,7 +97,7 @@ class RemoteMonitor:
         self._jobs[job.group] = job
         folders = filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep))
         own = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
-        environment = {OWN_FOLDERS: own} if own else {}
+        environment = {**job.environment, **({OWN_FOLDERS: own} if own else {})}
         return job.model_copy(update={"device": device, "environment": environment})
 
     def close(self) -> None:

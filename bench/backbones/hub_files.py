@@ -1,0 +1,78 @@
+"""Files of the Hugging Face hub that backbones are read from: which, whether here, getting them.
+
+There, in the hub's cache (HF_HOME), is where open_clip and timm look for them.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.backbones import resolve
+from bench.backbones.info import BackboneError, ClipInfo
+
+CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
+"""In the order in which the libraries ask for them."""
+PATIENCE = 10.0
+"""Seconds to wait for the hub to say how large a file is."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """The weights of a backbone on the hub."""
+
+    repository: str
+    names: tuple[str, ...]
+    """What the file may be called, the name that is asked for first in front."""
+
+    @property
+    def cached(self) -> Path | None:
+        """Where it lies on this machine; None where it does not."""
+        from huggingface_hub import try_to_load_from_cache
+
+        found = (try_to_load_from_cache(self.repository, name) for name in self.names)
+        return next((Path(path) for path in found if isinstance(path, str)), None)
+
+    def size(self) -> int | None:
+        """Bytes, as the hub says; None where it does not answer."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        for name in self.names:
+            with suppress(Exception):  # offline, no such file, no network: errors of many kinds
+                url = hf_hub_url(self.repository, name)
+                return get_hf_file_metadata(url, timeout=PATIENCE).size
+        return None
+
+    def fetch(self) -> Path:
+        """Put it into the cache. BackboneError where it cannot be had."""
+        from huggingface_hub import hf_hub_download
+
+        reason = ""
+        for name in self.names:
+            try:
+                return Path(hf_hub_download(self.repository, name))
+            except Exception as error:  # the hub's client raises errors of many unrelated kinds
+                reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise BackboneError(f"{self.repository}: {self.names[0]} could not be fetched ({reason})")
+
+
+def hub_file(name: str) -> HubFile | None:
+    """The file of the hub that a backbone needs; None for one that needs none.
+
+    Raises UnknownBackboneError for a wrong name.
+    """
+    info = resolve(name)
+    if info.pretrained is None or info.file is not None:
+        return None
+    if isinstance(info, ClipInfo):
+        import open_clip
+
+        place = open_clip.get_pretrained_cfg(info.model, info.pretrained).get("hf_hub", "")
+        repository, _, file = place.rpartition("/")
+        return HubFile(repository, (file,) if file else CLIP_FILES) if repository else None
+    import timm
+
+    config = timm.get_pretrained_cfg(f"{info.model}.{info.pretrained}")
+    return HubFile(config.hf_hub_id, TIMM_FILES) if config and config.hf_hub_id else None

@@ -1,0 +1,175 @@
+"""`bench data get` and `bench get`: what is to be had, its terms and sizes, and getting it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from bench.data import datasets, tools
+from bench.data.fetch import place, sources
+from bench.util.errors import BenchError, DataError, UsageError, unknown
+from bench.util.text_table import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.data.fetch.download import Progress
+    from bench.data.fetch.place import Got, Order
+
+UNAVAILABLE = DataError.exit_code
+
+
+def databases(
+    names: Sequence[str], to: Path | None, wanted: Sequence[str], yes: bool, console: Console
+) -> int:
+    """Get databases, each once: 0 where all can be used, 3 where one cannot."""
+    if wanted and len(names) > 1 and wanted[0] not in ("mirror", "home"):
+        raise UsageError("--from with an address or a file goes with one database")
+    root = root_of(to)
+    orders, failures = [], {}
+    for name in dict.fromkeys(name.partition("@")[0] for name in names):
+        there = tools.status_of(name, [to] if to is not None else None)
+        if there.state == "complete":
+            say(console, f"{name}: there already, in {there.root}")
+            continue
+        try:
+            orders.append(place.order(name, root, wanted))
+        except DataError as error:
+            if len(names) == 1:
+                raise
+            failures[name] = str(error)
+    for order in orders:
+        show_terms(order, console)
+    if orders:
+        agree(yes)
+    failures |= fulfil(orders, console)
+    for text in failures.values():
+        say(console, f"not to be had: {text}")
+    return UNAVAILABLE if failures else 0
+
+
+def root_of(to: Path | None) -> Path:
+    """The data root that databases go into. Raises `UsageError` where none is named."""
+    roots = datasets.data_roots([to] if to is not None else None)
+    if not roots:
+        raise UsageError("no data root: give one with --to FOLDER, or set IQA_DATA")
+    return roots[0]
+
+
+def show_terms(order: Order, console: Console) -> None:
+    """Title, size, licence and what the terms ask for, before anything is downloaded."""
+    info = datasets.info(order.name)
+    listed = sources.of_database(order.name)
+    asks = f"; asks for: {', '.join(listed.asks)}" if listed.asks else ""
+    lines = [f"{order.name}: {info.title}, {info.size:,} images"]
+    if order.own:
+        lines += [f"  from {path}" for path in order.own]
+    else:
+        size = sources.published_size(order.source.files) if order.source else "unknown size"
+        whose = f"{order.source.origin}, seen {order.source.evidenced}" if order.source else "yours"
+        lines += [f"  from {file.url}" for file in order.files]
+        lines += [f"  {size} to download ({whose}), about twice that on the disk meanwhile"]
+    lines += [
+        f"  licence: {info.licence}{asks}",
+        f"  into {order.folder}; its terms: {info.homepage}",
+    ]
+    for line in lines:
+        say(console, line)
+
+
+def agree(yes: bool) -> None:
+    """Ask once. Raises `UsageError` where nobody can answer, and ends the command on a no."""
+    if yes:
+        return
+    terms = "The databases stay under their authors' terms, whoever hands them out; several forbid"
+    typer.echo(f"{terms} redistribution.")
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to agree to the terms: give --yes in a script")
+    typer.confirm("Get them under these terms?", abort=True)
+
+
+def fulfil(orders: Sequence[Order], console: Console) -> dict[str, str]:
+    """Get everything that can be had; what could not, with the reason, by name."""
+    failures = {}
+    for order in orders:
+        try:
+            with progress(console) as hears:
+                got = place.get(order, hears)
+        except BenchError as error:
+            failures[order.name] = f"{order.name}: {error}"
+            continue
+        say_got(got, console)
+        if not got.good:
+            failures[order.name] = f"{order.name}: it came, and did not verify (see above)"
+    return failures
+
+
+def say_got(got: Got, console: Console) -> None:
+    """What became of one order."""
+    name = got.order.name
+    if got.there is not None:
+        say(console, f"{name}: there already, in {got.there.root}")
+        return
+    for one in got.arrived:
+        say(console, f"{name}: {one.path.name}, {one.size:,} bytes, sha256 {one.sha256}")
+        say(console, f"  checked: {one.checked}")
+    say(console, f"{name}: {got.files:,} files in {got.order.folder}")
+    assert got.verified is not None
+    for check in got.verified.checks:
+        say(console, f"  {'ok  ' if check.good else 'FAIL'} {check.what}: {check.detail}")
+    for path in got.kept:
+        say(console, f"  the archive stays at {path}")
+
+
+def answers(names: Sequence[str], console: Console) -> int:
+    """Ask every listed address with HEAD: 0 where all answer as they should, else 3."""
+    from bench.data.fetch.answers import ask_all
+    from bench.util.text_table import add_row, text_table
+
+    known = {**sources.known().databases, **sources.known().weights}
+    for name in names:
+        if name not in known:
+            raise unknown("source", name, known)
+    replies = ask_all(names)
+    table = text_table(left=("name", "", "answer", "address"))
+    for reply in replies:
+        add_row(table, (reply.name, "ok" if reply.good else "FAIL", reply.said, reply.url))
+    console.print(table)
+    for name, listed in sources.known().databases.items():
+        if listed.apply and name in (names or datasets.names()):
+            say(console, f"{name}: {sources.how_to_apply(name)}")
+    return 0 if all(reply.good for reply in replies) else UNAVAILABLE
+
+
+@contextlib.contextmanager
+def progress(console: Console) -> Iterator[Progress]:
+    """A bar for each thing that goes on, where there is a terminal; else a line for each."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, object] = {}
+    lock = threading.Lock()
+
+    def hears(what: str, done: int, total: int | None) -> None:
+        with lock:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+                if not console.is_terminal:
+                    say(console, f"{what} ...")
+            bars.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+    with bars:
+        yield hears

@@ -1,0 +1,167 @@
+"""`bench get`: what a command needs, listed and got; released checkpoints with what they saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.api import Context
+from bench.data import tools
+from bench.data.fetch import sources
+from bench.model.fitted import SeenNote, fitted_on
+from bench.runs.plan.weights import weights_of
+from methods.promptiqa.recipes import PAPER_SETS
+from tests.conftest import Bench
+from tests.data.fetch import world
+from tests.data.fetch.site import Page, Site, serving
+
+CHECKPOINT = "zzhowe/GRMP-IQA/resolve/main/clive_50_prompt_lda_5.0.pt"
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
+    """A stand-in for the hub and for everything else."""
+    with serving() as found:
+        world.stand_in_for_the_hub(monkeypatch, found.url(""), tmp_path)
+        monkeypatch.setenv("NO_PROXY", "*")
+        yield found
+    sources.known.cache_clear()
+
+
+def test_the_mission_command_is_listed_with_sizes(bench: Bench, site: Site) -> None:
+    done = bench("get", "protocols/few_shot.yaml", "--methods", "grmp,promptiqa", "--dry-run")
+    assert done.returncode == 3, "bid and uwiqa are not to be had"
+    lines = done.stdout.splitlines()
+
+    def row(name: str) -> str:
+        return " ".join(next(line for line in lines if line.split()[:1] == [name]).split())
+
+    assert "grmp, promptiqa: pre-training" in row("tid2013")
+    assert row("tid2013").endswith("mirror: chaofengc/IQA-PyTorch-Datasets 1.23 GB")
+    assert "grmp: learnt from, tested; promptiqa: learnt from, tested, pre-training" in row("csiq")
+    assert row("ViT-B-16:openai").endswith(
+        "grmp: weights timm/vit_base_patch16_clip_224.openai unknown"
+    )
+    assert row("timm:vit_base_patch8_224.augreg_in21k_ft_in1k").endswith("unknown")
+    assert "13 to get, 60.4 GB and 2 of unknown size" in lines
+    assert (
+        "grmp pre-trains on tid2013, kadid10k; bench get --weights grmp and --set "
+        "grmp.weights=FILE take the authors' checkpoint instead"
+    ) in lines
+    refused = [line for line in lines if line.startswith("not to be had: ")]
+    assert [line.split()[4].rstrip(":") for line in refused] == ["bid", "uwiqa"]
+    assert {one.method for one in site.asked} == {"HEAD"}
+
+
+def test_what_can_be_had_is_got(
+    bench: Bench, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "making").mkdir()
+    site.pages["small.tgz"] = Page(world.tgz(tmp_path / "making"))
+    listed = (
+        "databases:\n  small: {sources: [{from: home, evidenced: 2026-11-28, files: "
+        f'[{{url: "{site.url("small.tgz")}", size: .1 MB}}]}}]}}\n  livec: {{apply: ask them}}\n'
+    )
+    world.install(monkeypatch, tmp_path / "listed", listed)
+    site.pages["small.tgz"].content += bytes(90_000)  # what follows a gzip stream is not read
+    path = bench.protocol("datasets: [small, livec, toy]\nlabels: [4]\nmethods: [toy_linear]\n")
+    root = tmp_path / "iqa"
+    roots = ("--data-root", root, "--data-root", bench.data)
+    done = bench("get", path, "--to", root, "--yes", *roots)
+    assert done.returncode == 3, done.text
+    assert "toy" not in [line.split()[0] for line in done.stdout.splitlines() if line.split()]
+    assert tools.status_of("small", root).state == "complete"
+    assert "not to be had: livec: ask them: https://" in done.stdout
+    again = bench("get", path, "--datasets", "small", "--data-root", root, "--dry-run")
+    assert (again.returncode, again.stdout.strip()) == (0, "Everything is there.")
+
+
+def test_nothing_is_needed(bench: Bench, site: Site) -> None:
+    path = bench.protocol("datasets: [toy]\nlabels: [4]\nmethods: [toy_linear, pyiqa:entropy]\n")
+    done = bench("get", path)
+    assert (done.returncode, done.stdout.strip()) == (0, "Everything is there.")
+    assert site.asked == []
+
+
+def test_a_metrics_weights_are_named_and_not_fetched_by_a_dry_run(
+    bench: Bench, site: Site, tmp_path: Path
+) -> None:
+    path = bench.protocol("datasets: [toy]\nlabels: [4]\nmethods: [pyiqa:cnniqa]\n")
+    done = bench("get", path, "--dry-run", TORCH_HOME=str(tmp_path / "torch"))
+    assert done.returncode == 0, done.text
+    (row,) = (line for line in done.stdout.splitlines() if line.split()[:1] == ["pyiqa:cnniqa"])
+    assert "CNNIQA_koniq10k" in row
+
+
+def test_wrong_orders(bench: Bench, site: Site) -> None:
+    for arguments, says in (
+        (("get",), "give a protocol, or --weights METHOD"),
+        (("get", "few_shot", "--weights", "grmp"), "give a protocol, or --weights METHOD"),
+        (("get", "few_shotx"), "unknown protocol 'few_shotx'"),
+        (("get", "--weights", "grmpp"), "unknown checkpoint 'grmpp'. Did you mean 'grmp'"),
+    ):
+        done = bench(*arguments)
+        assert (done.returncode, says in done.stderr) == (2, True), done.text
+
+
+def test_a_checkpoint_comes_with_what_it_has_seen(bench: Bench, site: Site) -> None:
+    site.pages[CHECKPOINT] = Page(b"weights " * 100)
+    done = bench("get", "--weights", "grmp")
+    assert done.returncode == 0, done.text
+    path = bench.folder / "cache" / "weights" / "grmp" / "clive_50_prompt_lda_5.0.pt"
+    assert f"use it: --set grmp.weights={path}" in done.stdout
+    assert "has seen labels of tid2013, kadid10k, livec: cells on them get a dagger" in done.stdout
+    assert fitted_on(path) == ("tid2013", "kadid10k", "livec")
+    assert json.loads(SeenNote.place(path).read_text())["bytes"] == 800
+    again = bench("get", "--weights", "grmp")
+    assert "grmp: there already" in again.stdout
+    # The note speaks for the method, whatever the default of its setting is ...
+    cls, settings = registry.settings_for("grmp", {"weights": path, "weights_trained_on": "spaq"})
+    assert cls(settings, Context()).seen() == ("tid2013", "kadid10k", "livec")
+    # ... and for this file alone.
+    path.write_bytes(b"another")
+    assert fitted_on(path) is None
+
+
+def test_a_checkpoint_that_a_setting_names_is_part_of_what_is_needed(
+    bench: Bench, site: Site, tmp_path: Path
+) -> None:
+    site.pages[CHECKPOINT] = Page(b"weights " * 100)
+    path = bench.protocol("datasets: [toy]\nlabels: [4]\n")
+    file = tmp_path / "mine" / "clive_50_prompt_lda_5.0.pt"
+    options = ("--methods", "grmp", "--set", f"grmp.weights={file}", "--set", "backbone=tiny")
+    done = bench("get", path, *options)
+    assert done.returncode == 0, done.text
+    assert file.read_bytes() == b"weights " * 100
+    assert fitted_on(file) == ("tid2013", "kadid10k", "livec")
+
+
+def test_listed_checkpoints_are_the_methods_own() -> None:
+    for name, listed in sources.known().weights.items():
+        cls = registry.load(name)
+        assert cls.pretrained_setting == listed.setting
+        assert listed.setting in cls.Settings.model_fields
+        assert listed.seen
+    assert set(sources.known().weights["promptiqa"].seen) == set(PAPER_SETS)
+
+
+def test_backbones_are_fetched_where_their_libraries_look(site: Site) -> None:
+    from bench.backbones.hub_files import hub_file
+
+    clip, timm = hub_file("ViT-B-16:openai"), hub_file("timm:resnet18.a1_in1k")
+    assert clip is not None
+    assert timm is not None
+    assert (clip.repository, clip.names[0]) == (
+        "timm/vit_base_patch16_clip_224.openai",
+        "open_clip_model.safetensors",
+    )
+    assert (timm.repository, timm.names[0]) == ("timm/resnet18.a1_in1k", "model.safetensors")
+    assert clip.cached is None
+    assert clip.size() is None
+    for name in ("tiny", "lite0", "ViT-B-16:random", "ViT-B-16:/some/file.pt"):
+        assert hub_file(name) is None
+    assert weights_of([]) == {}

@@ -1,0 +1,1 @@
+"""Tests of bench.data.fetch against a real server on this machine."""
