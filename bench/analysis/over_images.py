@@ -93,13 +93,16 @@ def _group(
         title = task_title(str(train), str(test))
         left_out: dict[str, str] = {}
         try:
-            drawn[title] = _task(cells, str(test), key[-1], images, metric, seed, left_out)
+            found = _task(cells, str(test), key[-1], images, metric, seed, left_out)
         except NoSides as reason:
             lost[title] = str(reason)
             continue
-        pairs = _pairs([drawn[title]], reference)
-        if pairs:
-            yield OverImages(*key, (title,), pairs, left_out)
+        pairs = _pairs([found], reference)
+        if not pairs:
+            lost[title] = "fewer than two complete methods to compare"
+            continue
+        drawn[title] = found
+        yield OverImages(*key, (title,), pairs, left_out)
     together = [set(one) for one in drawn.values()]
     common = [
         label

@@ -73,6 +73,10 @@ def plan(
                 found.append(Planned(task.title, task.budget, None, text))
                 continue
             deviation = deviation_of_differences(test, srcc, agreement)
+            if not same:
+                # Test parts of one database have the share test / images in common, and vary less
+                # from split to split than parts of new databases, which are what is simulated.
+                deviation *= math.sqrt(1 - test / images)
             source = f"simulated: SRCC {srcc:g}, errors that correlate {agreement:g}"
         repeats = 1 if same else protocol.repeats
         design = Design(images, test, repeats, deviation, same, level, power)
