@@ -62,5 +62,5 @@ class AtHand:
         if isinstance(found, str):
             return f"which images share a content is not known: {found}"
         return dict(
-            zip(found.strings("image").tolist(), found.strings("group").tolist(), strict=True)
+            zip(found.table["image"], found.table["group"], strict=True)
         )

@@ -104,15 +104,12 @@ def deviation_of_differences(
 
 def _noncentrality(freedom: float, alpha: float, power: float) -> float:
     """How many standard errors a difference must have, by the noncentral t distribution."""
-    from scipy import optimize
-    from scipy.special import nctdtr, ndtri, stdtrit
+    from scipy.special import nctdtrinc, ndtri, stdtrit
 
     if math.isinf(freedom):
         return float(ndtri(1 - alpha / 2) + ndtri(power))
     critical = float(stdtrit(freedom, 1 - alpha / 2))
-    return float(
-        optimize.brentq(lambda shift: 1 - nctdtr(freedom, shift, critical) - power, 0, 200)
-    )
+    return float(nctdtrinc(freedom, 1 - power, critical))
 
 
 def _splits() -> list[int]:

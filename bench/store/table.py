@@ -218,7 +218,7 @@ def known_of(at_hand: AtHand, test: str, table: pd.DataFrame) -> Known | str:
         return dataset
     if dataset.info.spec != test:
         return f"the labels of {test} come from a metric, not from people"
-    place = {name: row for row, name in enumerate(dataset.strings("image").tolist())}
+    place = {name: row for row, name in enumerate(dataset.table["image"])}
     rows = [place.get(name, -1) for name in table["image"]]
     if min(rows) < 0:
         return f"image '{table['image'].iloc[rows.index(-1)]}' is not in the table of {test}"
