@@ -96,8 +96,8 @@ def _tests(
         known = known_of(predictions.at_hand, test, tables[0])
         usable = isinstance(known, Known) and known.has("ratings")
         if not usable:
-            reason = known if isinstance(known, str) else "spread or number of ratings not known"
-            note = f"RMSE alone: {reason}"
+            lacking = known if isinstance(known, str) else "spread or number of ratings not known"
+            note = f"RMSE alone: {lacking}"
         found = {"RMSE (Pitman–Morgan)": pitman_morgan(*residuals).p_value}
         if usable and isinstance(known, Known):
             found |= dict(_rated(predicted, [fit.mapped for fit in fits], quality, known))
@@ -121,6 +121,7 @@ def _rated(
     yield "OR (P.1401, z)", z.p_value
     yield "OR (McNemar)", exact.p_value
     if quality.size <= MOST_IMAGES:
-        areas = krasula_difference(*predicted, quality, known.std, known.raters)
+        first, second = predicted
+        areas = krasula_difference(first, second, quality, known.std, known.raters)
         yield "AUC different/similar", areas[0].p_value
         yield "AUC better/worse", areas[1].p_value

@@ -75,13 +75,15 @@ def compare(
     chosen = runs[runs["label"].isin(list(wanted))] if wanted else runs
     found: list[OverImages] = []
     for key, part in chosen.groupby(GROUP, sort=False):
-        found += _group(part, tuple(map(str, key)), images, metric, reference)
+        protocol, budget, selection = map(str, key)
+        names = (protocol, budget, selection)
+        found += _group(part, names, images, metric, reference)
     return found
 
 
 def _group(
     part: pd.DataFrame,
-    key: tuple[str, ...],
+    key: tuple[str, str, str],
     images: StoredPredictions,
     metric: str,
     reference: str | None,
@@ -179,7 +181,7 @@ def _pairs(drawn: Sequence[Mapping[str, Replicates]], reference: str | None) -> 
         else:
             suite = suite_difference(differences)
             found.append((first, second, suite.over_images, suite.over_sets))
-    adjusted = holm([item[2].p_value for item in found]) if found else []
+    adjusted = holm([item[2].p_value for item in found])
     return tuple(
         Pair(first, second, over_images, float(p), over_sets)
         for (first, second, over_images, over_sets), p in zip(found, adjusted, strict=True)

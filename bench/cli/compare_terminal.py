@@ -83,9 +83,9 @@ def _show_images(item: OverImages, metric: str, console: Console) -> None:
     several = len(item.tasks) > 1
     where = f"suite of {len(item.tasks)} sets" if several else item.tasks[0]
     title = f"{item.protocol}: {where}, {budget_title(item.budget)}, {item.selection}"
-    right = ("mean\ndiff.", "95 % interval\nover images", "p\nHolm", "clusters")
+    right = ["mean\ndiff.", "95 % interval\nover images", "p\nHolm", "clusters"]
     if several:
-        right = (*right, "95 % interval\nover sets")
+        right.append("95 % interval\nover sets")
     table = text_table(f"{title}, over images", left=("first – second",), right=right)
     for pair in item.pairs:
         add_row(table, _over_images(pair))

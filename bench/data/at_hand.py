@@ -61,6 +61,4 @@ class AtHand:
         found = self.dataset(spec)
         if isinstance(found, str):
             return f"which images share a content is not known: {found}"
-        return dict(
-            zip(found.table["image"], found.table["group"], strict=True)
-        )
+        return dict(zip(found.names.tolist(), found.units.tolist(), strict=True))

@@ -88,7 +88,8 @@ def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
             for number, (own, name) in enumerate(data.names())
         ]
         panels.append((dataset, lines))
-    ceilings = table.groupby("dataset")["ceiling"].first().dropna().to_dict()
+    known = table.dropna(subset=["ceiling"]).drop_duplicates("dataset")
+    ceilings = dict(zip(known["dataset"], known["ceiling"], strict=True))
     return _sheet(panels, axis, metric_title(data.metric), reason, levels=ceilings)
 
 
