@@ -12,7 +12,7 @@ from bench.data.at_hand import AtHand
 from bench.data.datasets import cache_folder
 from bench.data.datasets.base import Dataset
 from bench.model.identity import digest
-from bench.stats.ceiling import Ceiling, from_ratings, from_spread
+from bench.stats.ceiling import Ceiling, from_ratings, from_spread, no_ceiling
 from bench.util.atomic import write_text
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _from_table(dataset: Dataset) -> Ceiling:
 
 
 def _without(reason: str) -> Ceiling:
-    return Ceiling(*[math.nan] * 8, "", reason)
+    return no_ceiling(reason, "")
 
 
 def _read(path: Any) -> Ceiling | None:

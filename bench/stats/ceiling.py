@@ -63,11 +63,13 @@ def from_spread(
     source = "spread and number of ratings"
     if not (counts >= 2).all():
         some = int((~(counts >= 2)).sum())
-        return _none(f"{some} images have fewer than two ratings, or an unknown number", source)
+        return no_ceiling(
+            f"{some} images have fewer than two ratings, or an unknown number", source
+        )
     if (deviations < 0).any():
-        return _none("the spread of the ratings is not known", source)
+        return no_ceiling("the spread of the ratings is not known", source)
     if not deviations.any():
-        return _none("the ratings have no spread: raters who all agree have no noise", source)
+        return no_ceiling("the ratings have no spread: raters who all agree have no noise", source)
     errors = deviations / np.sqrt(counts)
     return _ceiling(scores, errors**2, lambda rng: rng.normal(0, errors), source, seed)
 
@@ -84,11 +86,11 @@ def from_ratings(levels: npt.ArrayLike, counts: npt.ArrayLike, seed: int = 0) ->
     raters = given.sum(axis=1)
     source = "single ratings"
     if (raters < 2).any():
-        return _none(f"{int((raters < 2).sum())} images have fewer than two ratings", source)
+        return no_ceiling(f"{int((raters < 2).sum())} images have fewer than two ratings", source)
     scores = given @ values / raters
     variance = (given @ values**2 - raters * scores**2) / (raters - 1)
     if not variance.any():
-        return _none("the ratings have no spread: raters who all agree have no noise", source)
+        return no_ceiling("the ratings have no spread: raters who all agree have no noise", source)
     shares = given / raters[:, None]
     # Drawn from n ratings, the error is a little too small: (n - 1) / n of the unbiased variance.
     widen = np.sqrt(raters / (raters - 1))
@@ -104,10 +106,10 @@ def _ceiling(
     scores: FloatArray, error_variance: FloatArray, errors: Errors, source: str, seed: int
 ) -> Ceiling:
     if scores.size < 3 or is_constant(scores):
-        return _none("the scores have no spread", source)
+        return no_ceiling("the scores have no spread", source)
     total, noise = float(scores.var(ddof=1)), float(error_variance.mean())
     if noise >= total:
-        return _none("the raters' noise is as large as the spread of the scores", source)
+        return no_ceiling("the raters' noise is as large as the spread of the scores", source)
     truth = scores.mean() + math.sqrt(1 - noise / total) * (scores - scores.mean())
     rng = np.random.default_rng(seed)
     draws = np.array([truth + errors(rng) for _ in range(DRAWS)])
@@ -167,5 +169,7 @@ def _correlations(one: FloatArray, rows: FloatArray) -> FloatArray:
     return np.asarray(y @ x / np.sqrt((x @ x) * np.einsum("bi,bi->b", y, y)))
 
 
-def _none(reason: str, source: str) -> Ceiling:
-    return Ceiling(*[math.nan] * 8, source, reason)
+def no_ceiling(reason: str, source: str) -> Ceiling:
+    """Why there is none."""
+    nan = math.nan
+    return Ceiling(nan, nan, nan, nan, nan, nan, nan, nan, source, reason)
