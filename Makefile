@@ -25,9 +25,9 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/bench run protocols/few_shot.yaml --methods grmp,promptiqa,pyiqa:piqe,clip_zeroshot \
-	  --datasets demo_authentic,demo_synthetic --set backbone=tiny --set evaluate_every=1 \
-	  --repeats $(REPEATS) --results $(RESULTS)
+	$(BIN)/bench run protocols/few_shot.yaml --methods grmp,promptiqa,pyiqa:piqe,clip_zeroshot,ridge \
+	  --datasets demo_authentic,demo_synthetic --set backbone=tiny --set ridge.backbone=lite0 \
+	  --set evaluate_every=1 --repeats $(REPEATS) --results $(RESULTS)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --durations=10

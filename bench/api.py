@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,15 +47,18 @@ __all__ = [
     "OWN",
     "ArrayImages",
     "BenchError",
+    "ComputeRows",
     "Context",
     "DataError",
     "Epoch",
+    "Features",
     "ImagePolicy",
     "Images",
     "LabelledSet",
     "Method",
     "OutOfBudgetError",
     "Pixels",
+    "Rows",
     "Scores",
     "Settings",
     "StoreError",
@@ -80,6 +83,32 @@ BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LED
 file in which all processes of a command write down what they spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
+Rows = npt.NDArray[np.float32]
+"""Features, (n, d)."""
+ComputeRows = Callable[[list[int]], Rows]
+"""Positions of images -> their features, in that order."""
+
+
+class Features(Protocol):
+    """Features of images, computed where nobody has computed them before."""
+
+    def __call__(
+        self, owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+    ) -> Rows:
+        """The row of every image, (n, d), by the digests of their pixels (`Images.digest`).
+
+        Rows have to follow from the pixels and from `what` alone: the network, the identity of its
+        frozen weights, what is pooled, as plain JSON. `owner` is the module whose code computes
+        them (`__name__`); a digest of that code is part of the key. Nothing that was learnt from
+        labels may be kept so.
+        """
+
+
+def computed_anew(
+    owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+) -> Rows:
+    """`Features` that keep nothing."""
+    return compute(list(range(len(digests))))
 
 
 class Settings(BaseModel):
@@ -160,6 +189,8 @@ class Context:
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
+    features: Features = computed_anew
+    """Keeps features of frozen networks on disk, for all fits and methods."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """Labels by image name of the database that `Method.oracle_of` names; empty for all others."""
 
@@ -242,6 +273,14 @@ class Method(ABC):
         """Share of images that may stay without a score (NaN in `predict`). Metrics are then those
         of the others, and the method must say so by `note_at_table`."""
         return 0.0
+
+    def own_parameters(self) -> int:
+        """How many numbers it has learnt outside torch (coefficients of a regression, say)."""
+        return 0
+
+    def tokens_per_image(self) -> float | None:
+        """What a language model's answers have taken so far; such a method is not timed."""
+        return None
 
     def forecast(self, images: int) -> str:
         """What predicting that many images will take, where `bench plan` should say so."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -29,21 +29,36 @@ def digest(name: str) -> str:
 
     Of an installed distribution its version counts too. Raises `BenchError` for an unknown method.
     """
-    found = hashlib.sha256()
-    for module, path in sorted(modules(name).items()):
-        found.update(f"{module}\0{_normalised(path)}\0".encode())
-    version = _version(name)
-    if version:
-        found.update(version.encode())
-    return found.hexdigest()[:DIGITS]
+    return _digest(modules(name), _version(name))
+
+
+@cache
+def code_of(module: str, method: str) -> str:
+    """The digest of a module of `methods` with what it imports; of others, the method's own."""
+    folders = {"methods": registry.METHODS_FOLDER.parent}
+    path = _file(module, folders)
+    return digest(method) if path is None else _digest(_reached(module, path, folders), "")
+
+
+def _digest(found: Mapping[str, Path], version: str) -> str:
+    digest = hashlib.sha256()
+    for module, path in sorted(found.items()):
+        digest.update(f"{module}\0{_normalised(path)}\0".encode())
+    digest.update(version.encode())
+    return digest.hexdigest()[:DIGITS]
 
 
 def modules(name: str) -> dict[str, Path]:
     """Dotted name -> file of every module that a method's code consists of."""
     entry = registry.entries()[registry.split_name(registry.full_name(name))[0]]
     folders = {"methods": registry.METHODS_FOLDER.parent, **_installed(entry)}
+    return _reached(entry.module, entry.source or _file(entry.module, folders), folders)
+
+
+def _reached(start: str, file: Path | None, folders: dict[str, Path]) -> dict[str, Path]:
+    """A module and, transitively, what it imports of the folders' packages."""
     found: dict[str, Path] = {}
-    todo = [(entry.module, entry.source or _file(entry.module, folders))]
+    todo = [(start, file)]
     while todo:
         module, path = todo.pop()
         if path is None or module in found:

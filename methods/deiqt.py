@@ -29,8 +29,9 @@ class DeiqtSettings(TrainingSettings):
     """
 
     backbone: str | None = None
-    """CLIP backbone whose image tower is the encoder, with its weights, in place of `vit`;
-    `initial` has no effect then. For trying the method: not DEIQT as published."""
+    """A ViT of timm by its backbone name (timm:NAME[:TAG|:FILE]) or a CLIP, whose image tower then
+    is the encoder, with its weights; `vit` and `initial` have no effect. Not DEIQT as published,
+    unless it names the same encoder."""
     vit: str = "deit3_small_patch16_224.fb_in1k"
     """timm's name of the encoder. Released: DeiT III small, 224 pixels, ImageNet-1k."""
     panel: int = Field(default=6, ge=1)
@@ -78,7 +79,11 @@ class DeiqtSettings(TrainingSettings):
         name = given.get("backbone") if isinstance(given, dict) else None
         if not isinstance(name, str):
             return given
-        size = backbones.resolve_vit(name).image_size
+        info = backbones.resolve(name)
+        if isinstance(info, backbones.TimmInfo) and not info.fixed_size:
+            raise ValueError(f"backbone: {name} is no ViT, whose patches a panel could ask")
+        timm = isinstance(info, backbones.TimmInfo)
+        size = info.image_size if timm else backbones.resolve_vit(name).image_size
         if given.get("crop", size) != size:
             raise ValueError(f"crop: {name} takes crops of {size} pixels")
         return {"crop": size, **(TINY if name == "tiny" else {}), **given}
@@ -121,8 +126,10 @@ class Deiqt(Regression):
         """Encoder and decoder. BenchError where weights cannot be had."""
         own = self.settings
         if own.backbone is not None:
-            self.note_at_table(f"encoder: the image tower of {own.backbone}, not DEIQT's own")
-            return panel_network(_tower(own.backbone), own.panel, own.decoder_layers)
+            self.note_at_table(f"encoder: {own.backbone}, not DEIQT's own")
+            timm = isinstance(backbones.resolve(own.backbone), backbones.TimmInfo)
+            tower = _of_timm(own.backbone) if timm else _tower(own.backbone)
+            return panel_network(tower, own.panel, own.decoder_layers)
         encoder = _encoder(own.vit, own.crop, own.initial)
         return panel_network(encoder, own.panel, own.decoder_layers)
 
@@ -206,9 +213,20 @@ def _encoder(vit: str, size: int, initial: str) -> Any:
         raise BenchError(
             f"deiqt: timm cannot make '{vit}' ({error}){hint if pretrained else ''}"
         ) from error
-    if not getattr(found, "num_prefix_tokens", 0) or not hasattr(found, "forward_features"):
-        raise BenchError(f"deiqt: '{vit}' has no class token; take one of timm's ViTs")
+    _require_class_token(found, vit)
     return found
+
+
+def _require_class_token(network: Any, name: str) -> None:
+    if not getattr(network, "num_prefix_tokens", 0) or not hasattr(network, "forward_features"):
+        raise BenchError(f"deiqt: '{name}' has no class token; take one of timm's ViTs")
+
+
+def _of_timm(backbone: str) -> Any:
+    """A backbone of timm, a copy that may be trained."""
+    found = backbones.load(backbone, "cpu").model
+    _require_class_token(found, backbone)
+    return found.requires_grad_()
 
 
 def _tower(backbone: str) -> nn.Module:

@@ -1,7 +1,8 @@
-"""Regressors on frozen CLIP features: what the features know without any tuning.
+"""Regressors on frozen features: what the features of a CLIP or of a network of timm know untuned.
 
-Linear probe, ridge (how CONTRIQUE, Re-IQA and GRepQ are evaluated) and support vector regression.
-Penalties are chosen by cross-validation within the training images, whole references held out.
+Linear probe, ridge (how CONTRIQUE, Re-IQA and GRepQ are evaluated), support vector regression and
+nearest neighbours. Penalties are chosen by cross-validation within the training images, whole
+references held out.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from bench import backbones
 from bench.api import BenchError, Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
-from methods.kit.clip_features import Encoder, ImageSettings, as_array
-from methods.kit.heads import Array, Head, chosen, respond
+from methods.kit.heads import Array, Head, chosen, fewest, respond
+from methods.kit.image_features import FeatureSettings, ImageFeatures
 from methods.kit.schedules import Schedule, cosine
 
+WIDTH = 512
+"""Features of CLIP ViT-B/16, for which the rates of `linear_probe` are meant."""
 
-class ProbeSettings(ImageSettings):
+
+class ProbeSettings(FeatureSettings):
     """Where features come from."""
 
     scales: tuple[float, ...] = Field(default=(1.0,), min_length=1)
     """Sizes at which an image is shown, features side by side (CONTRIQUE: 1 and 0.5). Others than 1
-    need positions=false, resize_mode=none or short_side."""
+    need positions=false, resize_mode=none or short_side, or a network that takes any size."""
 
     @model_validator(mode="after")
     def _scales_need_whole_images(self) -> ProbeSettings:
@@ -44,15 +49,8 @@ class _Probe(Method):
 
     def __init__(self, settings: ProbeSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self._encoder: Encoder | None = None
+        self.features = ImageFeatures(settings, context)
         self.head: Head = {}
-
-    @property
-    def encoder(self) -> Encoder:
-        """The frozen CLIP, loaded at first use."""
-        if self._encoder is None:
-            self._encoder = Encoder(self.settings, self.context)
-        return self._encoder
 
     @property
     def policy(self) -> ImagePolicy:
@@ -84,26 +82,41 @@ class _Probe(Method):
 
     def embed(self, images: Images) -> Array:
         """Features of all scales side by side, (n, d)."""
-        parts = [
-            as_array(self.encoder.features(images if scale == 1 else _scaled(images, scale)))
-            for scale in self.settings.scales
-        ]
+        parts = [self.features.of(images, scale) for scale in self.settings.scales]
         return np.concatenate(parts, axis=1)
 
+    def own_parameters(self) -> int:
+        """The regressor's numbers."""
+        return sum(np.asarray(value).size for value in self.head.values())
+
     def save(self, path: Path) -> None:
-        """Write the regressor."""
+        """Write the regressor, and whose features it is for."""
         from safetensors.numpy import save_file
 
-        save_file({name: np.atleast_1d(value) for name, value in self.head.items()}, path)
+        tensors = {name: np.atleast_1d(value) for name, value in self.head.items()}
+        save_file(tensors, path, metadata={"features": self._origin()})
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
-        from safetensors.numpy import load_file
+        """Read what `save` wrote. BenchError for a regressor on other features."""
+        from safetensors import safe_open
 
-        found = load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            origin = (file.metadata() or {}).get("features")
         if "weights" not in found:
             raise BenchError(f"'{path}' holds no fitted {self.name}")
-        self.head = dict(found)
+        if origin != self._origin():
+            raise BenchError(
+                f"'{path}' was fitted on other features: {origin}, and here are {self._origin()}"
+            )
+        self.head = found
+
+    def _origin(self) -> str:
+        """The backbone with its weights, and what is taken of it."""
+        own = self.settings
+        named = backbones.identity(own.backbone)
+        taken = own.model_dump_json(include=set(ProbeSettings.model_fields) - {"backbone"})
+        return f"{named['name']} ({named['weights']}) {taken}"
 
 
 class LinearProbeSettings(ProbeSettings):
@@ -112,7 +125,8 @@ class LinearProbeSettings(ProbeSettings):
     epochs: int = Field(default=100, ge=1)
     """Passes over the training images."""
     lr: float = Field(default=1e-3, gt=0)
-    """Of Adam, cosine over the epochs."""
+    """Of Adam with 512 features, cosine over the epochs; with more of them a score moves as little,
+    since features are scaled by 512 over their number."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """Decoupled, on the weights."""
     batch_size: int = Field(default=32, ge=1)
@@ -120,7 +134,7 @@ class LinearProbeSettings(ProbeSettings):
 
 
 class LinearProbe(_Probe):
-    """A linear layer on frozen CLIP features, trained by squared error."""
+    """A linear layer on frozen features, trained by squared error."""
 
     name = "linear_probe"
     Settings: ClassVar[type[LinearProbeSettings]] = LinearProbeSettings
@@ -144,10 +158,12 @@ class LinearProbe(_Probe):
         from methods.kit.trainer import At, Trainer
 
         own, count = self.settings, len(y)
+        # Adam moves each weight alike, and so a score in proportion to how many there are.
+        share = min(1.0, WIDTH / x.shape[1])
         layer = torch.nn.Linear(x.shape[1], 1, dtype=torch.float64)
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.constant_(layer.bias, y.mean())
-        rows, labels = torch.tensor(x), torch.tensor(y)
+        rows, labels = torch.tensor(x * share), torch.tensor(y)
 
         def batches(epoch: int) -> list[list[int]]:
             order = self.context.rng("epoch", epoch).permutation(count).tolist()
@@ -161,7 +177,7 @@ class LinearProbe(_Probe):
             "adamw", layer.named_parameters(), own.lr, own.weight_decay, spared=()
         )
         for epoch in Trainer(layer, optimiser, schedule, batches, loss, self.context).run():
-            weights, offset = layer.weight.detach()[0], layer.bias.detach()
+            weights, offset = layer.weight.detach()[0] * share, layer.bias.detach()
             self.head |= {"weights": weights.numpy().copy(), "offset": offset.numpy().copy()}
             yield epoch
 
@@ -170,13 +186,13 @@ class RidgeSettings(ProbeSettings):
     """Ridge regression."""
 
     penalties: tuple[float, ...] = Field(
-        default=(0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0), min_length=1
+        default=(0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6), min_length=1
     )
     """Candidates; the best in cross-validation is taken. GRepQ: 0.1 to 100."""
 
 
 class Ridge(_Probe):
-    """Ridge regression on frozen CLIP features, penalty by cross-validation."""
+    """Ridge regression on frozen features, penalty by cross-validation."""
 
     name = "ridge"
     Settings: ClassVar[type[RidgeSettings]] = RidgeSettings
@@ -205,7 +221,7 @@ class SvrSettings(ProbeSettings):
 
 
 class Svr(_Probe):
-    """Support vector regression on frozen CLIP features, cost by cross-validation."""
+    """Support vector regression on frozen features, cost by cross-validation."""
 
     name = "svr"
     Settings: ClassVar[type[SvrSettings]] = SvrSettings
@@ -231,15 +247,43 @@ class Svr(_Probe):
         yield Epoch(float((error**2).mean()), {"cost": float(best.C)}, total=1)
 
 
-def _scaled(images: Images, scale: float) -> Images:
-    """All images resized by a factor, bicubic with antialiasing."""
-    from PIL import Image
+class KnnSettings(ProbeSettings):
+    """Nearest neighbours."""
 
-    from bench.api import ArrayImages
+    neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 40), min_length=1)
+    """Candidates for how many; the best in cross-validation is taken. At most as many as there are
+    training images."""
 
-    smaller = []
-    for image in images:
-        size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
-        resized = Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BICUBIC)
-        smaller.append(np.asarray(resized))
-    return ArrayImages(smaller, images.names)
+    @field_validator("neighbours")
+    @classmethod
+    def _at_least_one(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 1:
+            raise ValueError("neighbours are 1 at least")
+        return value
+
+
+class Knn(_Probe):
+    """The mean label of the nearest training images by cosine, weighted by their similarity."""
+
+    name = "knn"
+    Settings: ClassVar[type[KnnSettings]] = KnnSettings
+    settings: KnnSettings
+
+    def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
+        """Nothing to solve: the choice of how many."""
+        from sklearn.neighbors import KNeighborsRegressor
+
+        most = fewest(groups)
+        candidates = [
+            KNeighborsRegressor(count, metric="cosine", algorithm="brute", weights=_likeness)
+            for count in sorted({min(count, most) for count in self.settings.neighbours})
+        ]
+        count = chosen(candidates, x, y, groups).n_neighbors
+        self.head |= {"support": x, "weights": y, "neighbours": np.array([float(count)])}
+        error = respond(self.head, x) - y
+        yield Epoch(float((error**2).mean()), {"neighbours": float(count)}, total=1)
+
+
+def _likeness(distances: Array) -> Array:
+    """One plus the cosine, of scikit-learn's cosine distances."""
+    return 2 - distances

@@ -111,6 +111,8 @@ def dataset_title(text: str) -> str:
 
     >>> dataset_title("livec"), dataset_title("live → tid2013@ssim"), dataset_title("of my own")
     ('LIVEC', 'LIVE → TID2013@ssim', 'of my own')
+    >>> dataset_title("spaq (test side)")
+    'SPAQ (test side)'
     """
     return ARROW.join(map(_title, text.split(ARROW)))
 
@@ -134,12 +136,13 @@ def levels(arranged: Grid) -> list[int]:
 
 @cache
 def _title(spec: str) -> str:
-    name, at, version = spec.partition("@")
+    plain, bracket, side = spec.partition(" (")  # a suite says which side of a set is tested
+    name, at, version = plain.partition("@")
     try:
         info = datasets.info(name)
-    except BenchError:  # a database of another machine
+    except BenchError:  # a database of another machine, or a mean
         return spec
-    return spec if info.demo else f"{info.title}{at}{version}"
+    return spec if info.demo else f"{info.title}{at}{version}{bracket}{side}"
 
 
 def caption(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis import image_intervals, over_images
+from bench.analysis import costs, image_intervals, over_images
 from bench.analysis.ceilings import Ceilings
+from bench.analysis.costs import NO_LIMITS, Limits
 from bench.analysis.published import NOTHING, Printed, beside, frame
 from bench.analysis.results import Results, load
 from bench.analysis.sanity import broken
@@ -67,18 +68,21 @@ def render(
     published: bool = True,
     exclude_contaminated: bool = False,
     with_images: bool = True,
+    limits: Limits = NO_LIMITS,
 ) -> Rendered:
     """Write summary.csv, table.tex, figures and index.html with its pages to `out`.
 
     Images, for figures that show some, are looked for under `data_roots` and `IQA_DATA`.
     `published` sets printed numbers beside ours and writes published.csv; `exclude_contaminated`
-    leaves out cells whose test dataset the method's weights had seen labels of; `with_images` adds
-    intervals over images, which reads the predictions of all runs once. Files of an
-    earlier report that this one does not have are removed (`reports.cleanup`). Raises `StoreError`
-    where the store holds no results or `out` cannot be written, `UsageError` where nothing is left.
+    leaves out cells whose test dataset the method's weights had seen labels of, `limits` rows that
+    cost more; `with_images` adds intervals over images, which reads all predictions once.
+    Files of an earlier report that this one does not have are removed (`reports.cleanup`). Raises
+    `StoreError` where the store holds no results or `out` cannot be written, `UsageError` where
+    nothing is left.
     """
     out = out or default_folder(store)
     results = _read(store, exclude_contaminated)
+    results, above = _within(results, limits)
     at_hand = AtHand(data_roots)
     gains: dict[str, list[str]] = {}
     summary = results.summary
@@ -90,10 +94,11 @@ def render(
     printed = NOTHING
     if published:
         summary, printed = beside(summary, results.protocols)
-    notes = [*results.problems, *printed.problems, *results.exclusions()]
+    notes = [*results.problems, *printed.problems, *results.exclusions(), *above]
     rendered = Rendered(out, summary, printed, notes=notes)
     rendered.warnings = broken(results.runs)
     write_csv(summary, out / "summary.csv")
+    write_csv(costs.frame(results), out / "costs.csv")
     text = latex.document(
         summary, results.protocols, printed=printed, excluded=results.excluded_from
     )
@@ -121,7 +126,8 @@ def render(
         gains=gains,
     )
     pages = html.write(site)
-    rendered.paths += [pages[0], out / "summary.csv", out / "table.tex", *pages[1:]]
+    tables = [out / name for name in ("summary.csv", "costs.csv", "table.tex")]
+    rendered.paths += [pages[0], *tables, *pages[1:]]
     rendered.paths += [path for figure in figures for path in (figure.png, figure.pdf)]
     rendered.paths += [*contests.paths, *sorted(thumbnails.paths)]
     rendered.notes += tidy(out, rendered.paths)
@@ -139,6 +145,21 @@ def _gains(
     medians = summary[summary["metric"] == metric]
     higher = METRICS[metric].higher_is_better
     return over_images.gains_of_best(runs, medians, images, metric, higher)
+
+
+def _within(results: Results, limits: Limits) -> tuple[Results, list[str]]:
+    """Results of the rows that keep all limits, and why others are left out."""
+    if not limits.bounds:
+        return results, []
+    reasons = {}
+    for row in costs.rows(results):
+        if reason := limits.broken(row):
+            reasons[row["protocol"], row["label"]] = reason
+    kept = [c for c in results.cells if (c.protocol.name, c.entry.label) not in reasons]
+    if not kept:
+        raise UsageError(f"nothing is left within the limits: {next(iter(reasons.values()))}")
+    notes = [f"{label} ({protocol}): {why}" for (protocol, label), why in reasons.items()]
+    return replace(results, cells=kept), notes
 
 
 def _read(store: Store, exclude_contaminated: bool) -> Results:

@@ -214,7 +214,7 @@ def _within(
 def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDatasets | None:
     import pandas as pd
 
-    from bench.metrics import METRICS
+    from bench.metrics import metric as metric_of
     from bench.stats import critical_difference
 
     left_out: dict[str, str] = {}
@@ -232,7 +232,7 @@ def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDa
         scores.to_numpy(),
         [str(label) for label in scores],
         alpha,
-        METRICS[metric].higher_is_better,
+        metric_of(metric).higher_is_better,
     )
     protocol, budget, selection = map(str, key)
     datasets = tuple(map(str, scores.index))
@@ -265,10 +265,9 @@ def _complete(
 def _chosen(
     runs: pd.DataFrame, metric: str, methods: Sequence[str], reference: str | None
 ) -> pd.DataFrame:
-    from bench.metrics import METRICS
+    from bench.metrics import metric as metric_of
 
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
+    metric_of(metric)
     labels = set(runs["label"])
     for name in [*methods, *([reference] if reference else [])]:
         if name not in labels:

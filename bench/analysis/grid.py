@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics import METRICS
+from bench.metrics import BY, METRICS
+from bench.metrics import metric as metric_of
 from bench.stats.median import bounds
 from bench.store.table import NOTE_BREAK
 from bench.util.errors import UsageError, unknown
@@ -144,7 +145,7 @@ def ranked(summary: pd.DataFrame) -> pd.DataFrame:
     for key, group in out[out["complete"]].groupby(COMPETITION, sort=False):
         if len(group) < 2:
             continue
-        ascending = not METRICS[str(key[-1])].higher_is_better
+        ascending = not metric_of(str(key[-1])).higher_is_better
         printed = group["median"].round(DIGITS)
         out.loc[group.index, "rank"] = printed.rank(method="dense", ascending=ascending)
     return out
@@ -253,7 +254,7 @@ def table_notes(summary: pd.DataFrame) -> list[str]:
 
 def metric_title(name: str) -> str:
     """A metric as column headings write it."""
-    return METRICS[name].title if name in METRICS else name
+    return metric_of(name).title if name.partition(BY)[0] in METRICS else name
 
 
 def _cell(item: Mapping[Hashable, Any]) -> GridCell:

@@ -44,12 +44,16 @@ def with_means(runs: pd.DataFrame, protocols: Mapping[str, Protocol]) -> pd.Data
 
 
 def _of_fit(part: pd.DataFrame, protocol: Protocol) -> Iterator[dict[str, Any]]:
-    own = part["test"].map(lambda test: learnt_from(str(part["train"].iloc[0]), test)).astype(bool)
-    groups = {"": part[~own], "_own": part[own]}
+    train = str(part["train"].iloc[0])
+    own = [test for test in protocol.test if learnt_from(train, test)]
+    sets = {"": [test for test in protocol.test if test not in own], "_own": own}
     if "all" in protocol.means:
-        groups["_all"] = part
-    for suffix, group in groups.items():
-        if group["test"].nunique() < 2 or not (group["status"] == "done").all():
+        sets["_all"] = list(protocol.test)
+    for suffix, tests in sets.items():
+        group = part[part["test"].isin(tests)]
+        # Also where a cell was left out: a mean of fewer sets would stand beside those of all.
+        whole = group["test"].nunique() == len(tests) and (group["status"] == "done").all()
+        if len(tests) < 2 or not whole:
             continue
         weighted = ["by_images"] if "by_images" in protocol.means else []
         plain = ["plain"] if {"plain", "all"} & set(protocol.means) else []

@@ -250,12 +250,14 @@ def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[Number]:
         # A standard deviation is not a score, and an average over datasets has no column.
         if cell.kind != "value" or published.AVERAGE in (cell.train, cell.test):
             continue
+        zero_shot = bool(protocol.test) and cell.budget == "zero-shot"
         for test in (cell.test, *cell.versions):
+            within = "" if zero_shot else test  # a suite that learns nothing has no training set
             yield Number(
                 protocol=protocol.name,
                 name=cell.title,
                 ours=cell.ours,
-                train=test if cell.train == cell.test else cell.train,
+                train=within if cell.train == cell.test else cell.train,
                 test=test,
                 labels=cell.budget,
                 metric=cell.metric,

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.analysis.grid import metric_title, number
-from bench.metrics import METRICS
+from bench.metrics import metric as metric_of
 from bench.model.records import task_title
 from bench.store.table import CELL
 
@@ -87,7 +87,7 @@ def _alone(rows: list[SanityRow], metric: str) -> Iterator[str]:
             yield f"{says}, but predicts one value for all images"
         elif row.method == "random" and abs(row.median) > row.chance:
             yield f"{says}, beyond chance (±{number(row.chance)})"
-        elif row.noise == 0 and min(row.values) < METRICS[metric].upper - EXACT:
+        elif row.noise == 0 and min(row.values) < metric_of(metric).upper - EXACT:
             yield f"{says}, but knows the labels"
 
 

@@ -67,12 +67,22 @@ def summarise(runs: pd.DataFrame, protocols: Sequence[Protocol] = ()) -> pd.Data
     shown = {name: protocol.metrics for name, protocol in named.items()}
     known = metrics_of(runs.drop(columns="noise", errors="ignore"))
     rows = [
-        {**row, "dataset": column_title(named.get(row["protocol"]), row["train"], row["test"])}
+        {**row, **_titled(row, named.get(row["protocol"]))}
         for cell in _cells(means.with_means(runs, named))
         for row in _rows(cell, shown.get(str(cell["protocol"][0]), known))
     ]
     # A table without rows has flags too.
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(FLAGS, bool))
+
+
+def _titled(row: Mapping[str, Any], protocol: Protocol | None) -> dict[str, Any]:
+    """What only the protocol says of a row: the title of its column, and what a mean is over."""
+    train, test = row["train"], row["test"]
+    averaged = protocol.test if protocol and means.title(test, 0) else ()
+    return {
+        "dataset": column_title(protocol, train, test),
+        "demo": row["demo"] or on_demo(*averaged),
+    }
 
 
 def column_title(protocol: Protocol | None, train: str, test: str) -> str:

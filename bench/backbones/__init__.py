@@ -55,6 +55,8 @@ __all__ = [
 
 TINY_WEIGHTS = TINY_CONFIG.with_name("iqa-bench-tiny.safetensors")
 RANDOM_SEED = 0
+CLIP_SHOWN = 224 / 244
+"""The share of a resized image's shorter side that a CLIP is shown, as in GRMP-IQA's code."""
 OPENAI_NAME = "ViT-B-16:openai"
 
 _WITH_FILE = re.compile(r"(?:([\w-]{2,}):)?(.+)")

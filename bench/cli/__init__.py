@@ -108,6 +108,13 @@ def report(
     image_intervals: Annotated[
         bool, typer.Option(help="Give intervals over images, from all predictions (kept in cache).")
     ] = True,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE: leave out rows that cost more. parameters, gmacs, ms, memory, "
+            "fit_seconds or tokens."
+        ),
+    ] = None,
 ) -> None:
     """Render tables, figures and pages from stored results alone."""
     from bench.cli import commands
@@ -119,6 +126,7 @@ def report(
         published=published,
         exclude_contaminated=exclude_contaminated,
         image_intervals=image_intervals,
+        limits=limit or (),
     )
     raise typer.Exit(code)
 

@@ -46,7 +46,7 @@ def run(options: Options, *, reports: bool = True) -> int:
             highlight=False,
         )
         return FAILED
-    return FAILED if finished.errors else code
+    return FAILED if finished.errors or finished.plan.without_weights else code
 
 
 def plan(options: Options) -> int:
@@ -66,8 +66,10 @@ def report(
     published: bool = True,
     exclude_contaminated: bool = False,
     image_intervals: bool = True,
+    limits: Sequence[str] = (),
 ) -> int:
     """Render everything from the store. 1 where sanity rows show the table to be wrong."""
+    from bench.analysis.costs import Limits
     from reports.render import render
     from reports.terminal import leaderboard
 
@@ -81,6 +83,7 @@ def report(
         published=published,
         exclude_contaminated=exclude_contaminated,
         with_images=image_intervals,
+        limits=Limits.parse(limits),
     )
     leaderboard(rendered.summary, console, rendered.printed)
     for note in rendered.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,56 @@ KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
 
 
+SHOWN = 20
+"""Shared pictures of two datasets that `overlap` prints."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    app.command()(cache)
     app.add_typer(data, name="data", help="Databases on this machine.")
     app.add_typer(splits, name="splits", help="Train and test splits.")
+
+
+def cache(
+    prune: Annotated[
+        float | None,
+        typer.Option(min=0, help="Remove the features used longest ago beyond so many GiB."),
+    ] = None,
+) -> None:
+    """What the project keeps on this machine because it can make it again, and how large it is."""
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from bench.data import features
+    from bench.data.datasets import cache_folder
+    from bench.util.text_table import add_row, text_table
+
+    if prune is not None:
+        gone = features.prune(features.folder(), int(prune * 2**30))
+        typer.echo(f"removed {gone / 2**20:,.0f} MiB of features")
+    typer.echo(f"{cache_folder()} (IQA_BENCH_CACHE)")
+    for folder in sorted(path for path in cache_folder().glob("*") if path.is_dir()):
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        typer.echo(f"  {folder.name:10} {size / 2**20:10,.1f} MiB")
+    shelves = features.shelves(features.folder())
+    typer.echo(f"features, {features.bound() / 2**30:g} GiB at most ({features.BOUND_NAME}):")
+    table = text_table(left=("backbone", "weights", "last used"))
+    for shelf in shelves:
+        weights = str(shelf.about.get("weights", ""))[:20]
+        day = datetime.fromtimestamp(shelf.used).isoformat(" ", "minutes")
+        add_row(
+            table,
+            (
+                str(shelf.about.get("name", "")),
+                weights,
+                day,
+                f"{shelf.rows:,} images",
+                f"{shelf.bytes / 2**20:,.1f} MiB",
+            ),
+        )
+    Console().print(table)
 
 
 @data.command()
@@ -82,6 +129,36 @@ def prepare(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
     )
+
+
+@data.command()
+def overlap(
+    names: Annotated[list[str], typer.Argument(help="Two datasets or more.")],
+    csv: Annotated[Path | None, typer.Option(help="Also write all pairs to this file.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Name the pictures that datasets share; `exclude_overlap: true` keeps them apart."""
+    from rich.console import Console
+
+    from bench.data import overlap as finder
+    from bench.util.atomic import write_text
+    from bench.util.text_table import add_row, text_table
+
+    found = finder.find(names, _roots(data_root))
+    for (first, second), shared in found.items():
+        kinds = Counter(item.kind for item in shared)
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        typer.echo(f"{first}, {second}: {counts or 'nothing in common'}")
+        table = text_table(left=("kind", first, second), right=("alike",))
+        for item in shared[:SHOWN]:
+            add_row(table, (item.kind, item.first, item.second, f"{item.alike:.3f}"))
+        if shared:
+            Console().print(table)
+        if len(shared) > SHOWN:
+            typer.echo(f"and {len(shared) - SHOWN} more; --csv FILE writes all")
+    if csv is not None:
+        write_text(csv, finder.to_csv(found))
+        typer.echo(str(csv))
 
 
 @data.command()

@@ -34,7 +34,8 @@ def show(
         time = _time(guess) if "todo" in states else ""
         add_row(table, (cell.variant.title, cell.task.title, cell.task.budget, *counts, time))
     console.print(table)
-    lines = [*plan.left_out(), *_pretrainings(plan, store, found)]
+    cannot = [f"cannot run: {line}" for line in plan.without_weights]
+    lines = [*cannot, *plan.left_out(), *_pretrainings(plan, store, found)]
     counts_all = plan.counts()
     text = f"{counts_all['done']} done, {counts_all['failed']} failed, {counts_all['todo']} to do"
     if counts_all["elsewhere"]:

@@ -15,6 +15,8 @@ from bench.util.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.store import Store
+
 INCOMPARABLE = 3
 
 
@@ -182,19 +184,39 @@ def merge(
 def export(
     results: Results,
     out: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
-    form: Annotated[str, typer.Option("--format", help="csv, parquet or json.")] = "csv",
+    form: Annotated[
+        str, typer.Option("--format", help="csv, parquet, json, or manifest: lists of images.")
+    ] = "csv",
     selection: Annotated[
         str | None, typer.Option(help="last, val or best_test; default: as the protocol says.")
     ] = None,
+    data_root: Annotated[
+        list[Path] | None, typer.Option(help="Databases, for --format manifest; may be repeated.")
+    ] = None,
 ) -> None:
-    """Write all runs as one table with a row for each run, also missing and failed ones."""
+    """Write all runs as one table with a row for each run, also missing and failed ones.
+
+    With --format manifest: their splits as lists of images, in the form of DeQA-Score's metas.
+    """
     from bench.store import Store
     from bench.store import table as exporting
 
     store = Store(results)
+    if form == "manifest":
+        _export_lists(store, out, data_root or [])
+        return
     typer.echo(str(exporting.write(store, out, form, selection)))
     for problem in store.problems:
         typer.echo(f"set aside: {problem}", err=True)
+
+
+def _export_lists(store: Store, out: Path, data_roots: list[Path]) -> None:
+    from bench.data import datasets
+    from bench.data.data_cache import DataCache
+    from bench.store import lists
+
+    paths = lists.write(store, out, DataCache(datasets.data_roots(data_roots or None)))
+    typer.echo(f"{out}: {len(paths)} lists of images")
 
 
 def validate(

@@ -45,7 +45,8 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     """
     executors.check(options)
     roots = list(datasets.data_roots(options.data_root))
-    chosen, variants = resolve(options, roots)
+    chosen, asked = resolve(options, roots)
+    variants, without_weights = _with_weights(asked)
     data_cache = DataCache(roots)
     cells = needs.needs(chosen, variants, options.exclude_contaminated)
     lacking = needs.lacks(cells, data_cache)
@@ -61,6 +62,7 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
         options.exclude_contaminated,
         lambda variant, task: unmet.get((variant.title, task), ""),
     )
+    plan.without_weights = without_weights
     if plan.omitted and not plan.cells:
         raise UsageError(
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
@@ -159,6 +161,24 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
     return {**tests, "train": []}
 
 
+def _with_weights(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]]:
+    """The rows whose backbone's weights file is here, and a line for each other one.
+
+    Raises `DataError` where no row is left.
+    """
+    present, problems = [], []
+    for variant in variants:
+        try:
+            variant.weights()
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            present.append(variant)
+    if problems and not present:
+        raise DataError("\n".join(problems))
+    return present, problems
+
+
 def _refuse_missing(chosen: Protocol, lacking: needs.Lacks, cells: list[needs.CellNeeds]) -> None:
     """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
     if not lacking:
@@ -180,6 +200,8 @@ def _announce(console: Console, plan: Plan, store: Store) -> None:
     console.print(text, markup=False, highlight=False)
     for line in [*plan.left_out(), *plan.older_code(store)]:
         console.print(line, markup=False, highlight=False)
+    for line in plan.without_weights:
+        console.print(f"cannot run: {line}", markup=False, highlight=False, style="red")
     for problem in store.problems:
         console.print(f"set aside: {problem}", markup=False, highlight=False, style="yellow")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,49 @@ if TYPE_CHECKING:
     from bench.api import ImagePolicy, Images
     from bench.data.datasets.base import Dataset
 
+    Tested = tuple[Dataset, selection.Rows]
+    """A database and those rows of it that are tested."""
+
+
+class _SharedPictures:
+    """Which units of databases share a picture (`bench.data.overlap`), read once."""
+
+    def __init__(self) -> None:
+        self._links: dict[tuple[str, str], dict[str, set[str]]] = {}
+
+    def units(self, source: Dataset, tests: Sequence[Tested]) -> set[str]:
+        """Units of a database that share a picture with rows of other databases.
+
+        Raises `DataError` for two that were not compared.
+        """
+        found: set[str] = set()
+        for dataset, rows in tests:
+            if dataset.info.name != source.info.name:  # within one, the split keeps units apart
+                links = self._of(dataset, source)
+                found.update(*(links.get(unit, ()) for unit in np.unique(dataset.units[rows])))
+        return found
+
+    def apart(self, sides: tuple[selection.SourceSide, ...]) -> tuple[selection.SourceSide, ...]:
+        """The sides without training images that share a picture with another's validation."""
+        held = [(side.dataset, side.val) for side in sides]
+        return tuple(
+            replace(side, train=side.train[~np.isin(side.dataset.units[side.train], list(shared))])
+            for side in sides
+            for shared in [self.units(side.dataset, held)]
+        )
+
+    def _of(self, first: Dataset, second: Dataset) -> dict[str, set[str]]:
+        """Unit of the first -> units of the second."""
+        key = first.info.spec, second.info.spec
+        if key not in self._links:
+            from bench.data import overlap
+
+            links: dict[str, set[str]] = {}
+            for item in overlap.known(first, second):
+                links.setdefault(item.first_group, set()).add(item.second_group)
+            self._links[key] = links
+        return self._links[key]
+
 
 class DataCache:
     """What lies under the data roots."""
@@ -25,6 +69,7 @@ class DataCache:
         self._sources: dict[Any, tuple[tuple[selection.SourceSide, ...], tuple[str, ...]]] = {}
         self._tests: dict[Any, tuple[selection.Rows, str]] = {}
         self._images: dict[tuple[str, ImagePolicy], Images] = {}
+        self._shared = _SharedPictures()
         self._corpora: dict[tuple[str, str], str] = {}
 
     def dataset(self, spec: str) -> Dataset:
@@ -48,19 +93,35 @@ class DataCache:
                 sides = tuple(selection.SourceSide(source, none, none) for source in sources)
             else:
                 folder = self._folder(rule)
-                sides = selection.source_sides(task, rule, repeat, sources, folder)
+                left_out = {
+                    source.info.spec: self._shared.units(source, self._hidden(task, rule, repeat))
+                    for source in (sources if rule.apart_from else ())
+                }
+                sides = selection.source_sides(task, rule, repeat, sources, folder, left_out)
+                if rule.apart_from:
+                    sides = self._shared.apart(sides)
             self._sources[key] = sides, selection.sides_digests(sides)
         return self._sources[key]
 
     def tested(self, task: Task, rule: SplitRule, repeat: int) -> tuple[selection.Rows, str]:
         """The rows that one repeat of a task predicts, and their digest."""
         labels = task.labels if rule.scheme == "grmp" else None
+        if rule.apart_from:  # Only what is learnt depends on it.
+            rule = rule.model_copy(update={"apart_from": ()})
         key = (task.test, task.side, labels, rule, repeat)
         if key not in self._tests:
             dataset = self.dataset(task.test)
             rows = selection.rows_tested(task, rule, repeat, dataset, self._folder(rule))
             self._tests[key] = rows, selection.rows_digest(dataset, rows)
         return self._tests[key]
+
+    def _hidden(self, task: Task, rule: SplitRule, repeat: int) -> list[Tested]:
+        """The test sides that a fit keeps apart from, with the rows that are tested."""
+        found = []
+        for name, side in (item.rsplit(":", 1) for item in rule.apart_from):
+            test = task.model_copy(update={"test": name, "side": side})
+            found.append((self.dataset(name), self.tested(test, rule, repeat)[0]))
+        return found
 
     def _folder(self, rule: SplitRule) -> Path | None:
         """Where the files of a published split lie."""
@@ -116,7 +177,12 @@ class DataCache:
             return self.sources(own, rule, repeat)[0][0].train
         sources, _ = self.sources(tasks[0], rule, repeat)
         tests = [(self.dataset(task.test), self.tested(task, rule, repeat)[0]) for task in tasks]
-        return selection.corpus_rows(self.dataset(name), tasks[0], sources, tests, alone)
+        corpus = self.dataset(name)
+        rows = selection.corpus_rows(corpus, tasks[0], sources, tests, alone)
+        if rule.apart_from:
+            shared = self._shared.units(corpus, self._hidden(tasks[0], rule, repeat))
+            rows = rows[~np.isin(corpus.units[rows], list(shared))]
+        return rows
 
     def corpus_digests(
         self,
@@ -148,10 +214,11 @@ class DataCache:
         """The digest of a corpus' rows, "" for none."""
         if split_alike:
             reason = "/".join(self.sources(Task(train=name, test=name), rule, repeat)[1])
-        elif selection.touches(name, tasks):
+        elif rule.apart_from or selection.touches(name, tasks):
             tests = "/".join(self.tested(task, rule, repeat)[1] for task in tasks)
             source = "/".join(self.sources(tasks[0], rule, repeat)[1])
-            reason = f"{source}/{tests}/{tasks[0].model_dump_json()}/{alone}"
+            apart = "/".join(rule.apart_from)
+            reason = f"{source}/{tests}/{tasks[0].model_dump_json()}/{alone}/{apart}"
         else:  # no split touches it, and so it is whole for every run
             reason = ""
         key = (name, reason)

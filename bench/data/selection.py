@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,12 +42,13 @@ def source_sides(
     repeat: int,
     sources: Sequence[Dataset],
     folder: Path | None = None,
+    left_out: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> tuple[SourceSide, ...]:
     """What a task learns from each of its databases under one repeat.
 
     The training side of the database's split, or all of it where the task learns from all; budgets
     and validation are taken from either, database by database. `folder` is where a published
-    split's files lie.
+    split's files lie. `left_out` names units of databases that are not learnt from.
     """
     from bench.data.splits import make_split
 
@@ -62,6 +64,7 @@ def source_sides(
             test_fraction=rule.test_fraction,
             scheme="all" if task.learn == "all" else rule.scheme,
             folder=folder,
+            left_out=left_out.get(dataset.info.spec, ()),
         )
         sides.append(SourceSide(dataset, split.train, split.val))
     return tuple(sides)
@@ -73,7 +76,9 @@ def rows_tested(
     """The rows of the test database that a task predicts, sorted by the images' names."""
     from bench.data.splits import make_split
 
-    budget: dict[str, Any] = {"labels": task.labels} if rule.scheme == "grmp" else {}
+    # That sequence draws the labels before it goes on to the next split.
+    drawn = rule.scheme == "grmp" and task.side == "own"
+    budget: dict[str, Any] = {"labels": task.labels} if drawn else {}
     split = make_split(
         dataset,
         repeat=repeat,

@@ -163,7 +163,7 @@ def export_splits(
     from bench.data.splits.sources import export_name
 
     data = datasets.load(spec, roots)
-    if rule.get("folder") is None and rule.get("scheme") in ("liqe", "arniqa"):
+    if rule.get("folder") is None and rule.get("scheme"):
         rule["folder"] = datasets.split_folder(rule["scheme"], roots)
     written = []
     for repeat in repeats:

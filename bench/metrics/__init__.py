@@ -25,9 +25,11 @@ from bench.metrics.logistic import (
     rmse_logistic4,
     rmse_logistic5,
 )
-from bench.metrics.registry import METRICS, USUAL, Metric, compute
+from bench.metrics.registry import BY, GROUPS, METRICS, USUAL, Metric, compute, metric, within
 
 __all__ = [
+    "BY",
+    "GROUPS",
     "METRICS",
     "NEEDS",
     "USUAL",
@@ -42,6 +44,7 @@ __all__ = [
     "krcc",
     "logistic4",
     "logistic5",
+    "metric",
     "plcc",
     "plcc_logistic4",
     "plcc_logistic5",
@@ -49,4 +52,5 @@ __all__ = [
     "rmse_logistic4",
     "rmse_logistic5",
     "srcc",
+    "within",
 ]

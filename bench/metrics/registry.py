@@ -1,22 +1,34 @@
-"""The metrics by name: what a protocol may list and a table may print."""
+"""The metrics by name: what a protocol may list and a table may print.
+
+Each of `METRICS` also exists for every column of `GROUPS`: `srcc@scene` is the median over scenes
+of the SRCC within each scene, as PIQ23 reports it (N. Chahine et al., CVPR 2023).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import numpy as np
 import numpy.typing as npt
 
 from bench.metrics import correlation, false_ranking, logistic, p1401
-from bench.metrics.inputs import finite_pair
+from bench.metrics.inputs import finite_pair, is_constant
 from bench.metrics.known import NOTHING, Known, Need
 from bench.metrics.krasula import auc_bw, auc_ds
 from bench.util.errors import unknown
 
 Function = Callable[..., float]
 """Of (n,) predictions, (n,) quality and, for a metric with a need, what is `Known`."""
+BY = "@"
+GROUPS = ("scene", "reference", "distortion", "group")
+"""Columns of a database that a metric can be taken within: METRIC@COLUMN."""
+SEVERAL = "|"
+"""Joins the groups of an image that is in several, as scenes are."""
+SMALLEST = 3
+"""Images of a group that has a correlation; smaller groups are left out."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,8 @@ class Metric:
     needs: tuple[Need, ...] = ()
     """What it takes besides predictions and quality. Runs record such a metric only where their
     protocol names it."""
+    by: str = ""
+    """Column of `GROUPS` that it is taken within; `compute` gives it the groups."""
 
     def __call__(
         self, prediction: npt.ArrayLike, quality: npt.ArrayLike, known: Known = NOTHING
@@ -134,30 +148,74 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 )
 
 
-USUAL = tuple(name for name, metric in METRICS.items() if not metric.needs)
+USUAL = tuple(name for name, found in METRICS.items() if not found.needs)
 """Metrics that every run records."""
+
+
+def metric(name: str, where: str = "") -> Metric:
+    """A metric by its name, METRIC or METRIC@COLUMN. Raises `UsageError`; `where` begins it.
+
+    >>> metric("srcc@scene").title, metric("rmse@group").higher_is_better
+    ('SRCC per scene', False)
+    """
+    plain, mark, column = name.partition(BY)
+    if plain not in METRICS or (mark and column not in GROUPS):
+        grouped = [f"{one}{BY}{group}" for one in METRICS for group in GROUPS]
+        raise unknown("metric", name, grouped if mark else METRICS, where)
+    if not mark:
+        return METRICS[plain]
+    title = f"{METRICS[plain].title} per {column}"
+    return replace(METRICS[plain], name=name, title=title, by=column)
 
 
 def compute(
     names: Iterable[str],
     prediction: npt.ArrayLike,
     quality: npt.ArrayLike,
+    groups: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
     known: Known = NOTHING,
 ) -> dict[str, float]:
     """The named metrics of (n,) predictions against (n,) quality, in the order of `names`; NaN for
     those that need what is not `known`.
 
-    Raises `UsageError` for an unknown name (before anything is computed) and `ValueError` for
-    input that no metric accepts.
+    `groups` are columns of (n,) texts for metrics within groups; without its column such a metric
+    is NaN. Raises `UsageError` for an unknown name (before anything is computed) and `ValueError`
+    for input that no metric accepts.
 
     >>> compute(["krcc", "rmse"], [1, 2, 3], [1, 2, 6])
     {'krcc': 1.0, 'rmse': 1.7320508075688772}
     """
-    metrics = [_named(name) for name in names]
-    return {metric.name: metric(prediction, quality, known) for metric in metrics}
+    values = {}
+    for one in [metric(name) for name in names]:
+        if one.by:
+            values[one.name] = within(one, prediction, quality, groups.get(one.by, ()))
+        else:
+            values[one.name] = one(prediction, quality, known)
+    return values
 
 
-def _named(name: str) -> Metric:
-    if name not in METRICS:
-        raise unknown("metric", name, METRICS)
-    return METRICS[name]
+def within(
+    measure: Function, prediction: npt.ArrayLike, quality: npt.ArrayLike, groups: npt.ArrayLike
+) -> float:
+    """The median over groups of a metric of the images of each group.
+
+    `groups` are (n,) texts; '' is no group, and 'a|b' is both. Groups of fewer than three images or
+    of one quality have no order to predict and are left out; they are the same for all methods.
+    NaN where no group is left, and where the metric is undefined in one of them: a median that
+    skipped the groups in which a method predicts a constant would favour it.
+
+    >>> within(METRICS["srcc"], [1, 2, 3, 3, 2, 1], [1, 2, 3, 1, 2, 3], list("aaabbb"))
+    0.0
+    """
+    names = np.asarray(groups, dtype=str)
+    first, second = finite_pair(prediction, quality)
+    members: dict[str, list[int]] = {}
+    for row, name in enumerate(names.tolist()):
+        for group in filter(None, name.split(SEVERAL)):
+            members.setdefault(group, []).append(row)
+    values = [
+        measure(first[rows], second[rows])
+        for _, rows in sorted(members.items())
+        if len(rows) >= SMALLEST and not is_constant(second[rows])
+    ]
+    return float(np.median(values)) if values else math.nan

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from bench.model.identity import digest
 from bench.util.environment import Environment
@@ -107,6 +107,17 @@ class SplitRule(StrictModel):
     """Fraction held out for testing: of reference images, or of images without references."""
     validation: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of the labelled images held out for selection; 0 unless `selection: val`."""
+    apart_from: tuple[str, ...] = ()
+    """With `exclude_overlap`, the test sides of the fit, as NAME:own or NAME:whole: what shares a
+    picture with one of them in another database is not learnt from."""
+
+    @model_serializer(mode="wrap")
+    def _only_if_asked(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Left out where it is empty, so that all other runs keep the names that they had before.
+        found: dict[str, Any] = values(self)
+        if not found.get("apart_from"):
+            found.pop("apart_from", None)
+        return found
 
 
 class _Named(StrictModel):

@@ -123,7 +123,8 @@ class Protocol(StrictModel):
     """Scaling of training labels to 0-1: from the range of the labelled images, from the range of
     the rating scale, or none."""
     metrics: tuple[str, ...] = ("srcc", "plcc")
-    """Metrics of the tables; rows are ranked by the first one."""
+    """Metrics of the tables; rows are ranked by the first one. METRIC@COLUMN is the median over the
+    groups of a column (scene, reference, distortion, group): srcc@scene."""
     methods: tuple[MethodEntry, ...] = ()
     """Rows of the table; `--methods` replaces them."""
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -135,6 +136,9 @@ class Protocol(StrictModel):
     contact sheets."""
     published: tuple[str, ...] = ()
     """Files in `protocols/published/` whose numbers tables show beside measured ones."""
+    exclude_overlap: bool = False
+    """Whether fits leave out what shares a picture with one of their test sides in another
+    database, by the lists that `bench data overlap` keeps; pre-training leaves it out too."""
     split_corpora: bool = False
     """Whether pre-training uses only the training sides of its corpora, split like the datasets.
     One pre-training per repeat then serves all datasets. Otherwise it uses all images of the
@@ -295,13 +299,15 @@ class Protocol(StrictModel):
         budgets += [{"ratio": ratio} for ratio in ratios]
         return budgets or [{"zero_shot": True} if self.zero_shot else {}]
 
-    def split_rule(self) -> SplitRule:
-        """How images are split; part of a run's identity."""
+    def split_rule(self, tests: Sequence[Task] = ()) -> SplitRule:
+        """How images are split for a fit with these tests; part of a run's identity."""
+        apart = [f"{task.test}:{task.side}" for task in tests] if self.exclude_overlap else []
         return SplitRule(
             scheme=self.split,
             seed=self.seed,
             test_fraction=self.test_fraction,
             validation=self.validation if self.selection == "val" else 0.0,
+            apart_from=tuple(apart),
         )
 
     def demo_sets(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ AVERAGE = "average"
 TEST_FRACTION = 0.2
 """What all three papers test on within a database (GRMP-IQA 4.1, PromptIQA 4.1, MP-IQE 4.1)."""
 
-Paper = Literal["GRMP-IQA", "PromptIQA", "MP-IQE"]
+Paper = Literal["GRMP-IQA", "PromptIQA", "MP-IQE", "pyiqa"]
 Metric = Literal["srcc", "plcc"]
 Kind = Literal["value", "std"]
 
@@ -60,8 +60,8 @@ class PublishedCell:
 
     paper: str
     """The paper's short name, e.g. 'GRMP-IQA'."""
-    table: int
-    """The table's number in the paper."""
+    table: int | None
+    """The table's number in the paper, None for the benchmark of a library."""
     method: str
     """The row's name as printed, without its citation."""
     ours: str
@@ -164,8 +164,8 @@ class PublishedTable(StrictModel):
 
     paper: Paper
     """The paper's short name."""
-    table: int = Field(ge=1)
-    """The table's number."""
+    table: int | None = Field(default=None, ge=1)
+    """The table's number; left out for the benchmark of a library."""
     title: str
     """What it shows, in our words."""
     statistic: str
@@ -182,7 +182,7 @@ class PublishedTable(StrictModel):
     @property
     def source(self) -> str:
         """Paper and table, for captions."""
-        return f"{self.paper}, Table {self.table}"
+        return f"{self.paper}, Table {self.table}" if self.table else f"{self.paper}'s benchmark"
 
     @model_validator(mode="after")
     def _rows_fit(self) -> Self:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.protocol import MethodEntry, Protocol, override, parse_value
-from bench.util.errors import UsageError, hint, unknown
+from bench.util.errors import DataError, UsageError, hint, unknown
 
 if TYPE_CHECKING:
     from bench.api import Context, Method, Settings
@@ -56,7 +56,10 @@ class Variant:
         return values
 
     def weights(self) -> dict[str, str]:
-        """Name and digest of the backbone's weights; {} without a backbone."""
+        """Name and digest of the backbone's weights; {} without a backbone.
+
+        `DataError` where their file is missing, `UsageError` for a name that means nothing.
+        """
         name = getattr(self.settings, "backbone", None)
         if not name:
             return {}
@@ -64,7 +67,9 @@ class Variant:
 
         try:
             return backbones.identity(name)
-        except (ValueError, RuntimeError, OSError) as error:
+        except backbones.BackboneError as error:
+            raise DataError(f"{self.title}: {error}") from error
+        except (ValueError, OSError) as error:
             raise UsageError(f"{self.title}: {error}") from error
 
 

@@ -23,6 +23,7 @@ import yaml
 
 from bench import source
 from bench.api import OWN
+from bench.data import features
 from bench.data.data_cache import DataCache
 from bench.model.audits import EXEMPT, Audit, Property
 from bench.model.records import Record, Task
@@ -196,7 +197,8 @@ class Auditor:
         for record in list(store.records(curve=False)):
             if record.spec.repeat == 1:
                 store.path(record.spec).unlink()
-        shutil.rmtree(copy / "scores", ignore_errors=True)
+        for kept in ("scores", "features"):
+            shutil.rmtree(copy / kept, ignore_errors=True)
         run = Run(base.root, copy, base.how)
         self._bench(run, 2)
         return self._predictions(run, 1)
@@ -220,7 +222,9 @@ class Auditor:
         command += ["--results", str(run.results), "--device", self.device, "--jobs", "1"]
         for root in (run.root, *self.roots):
             command += ["--data-root", str(root)]
-        environment = {**os.environ, "COLUMNS": "200"}
+        # Of its own, so that what a repeat left among features is missing where it is alone.
+        kept = {features.FOLDER_NAME: str(run.results / "features")}
+        environment = {**os.environ, **kept, "COLUMNS": "200"}
         found = subprocess.run(
             [*command, *options], capture_output=True, text=True, check=False, env=environment
         )

@@ -35,6 +35,7 @@ class Store:
     - `protocols/NAME.json`: the runs of each cell (`bench.store.manifest`)
     - `pretrained/METHOD-KEY.safetensors`: pre-trained states
     - `scores/`: scores of whole datasets by methods that do not train
+    - `costs/`: what methods cost (`bench.model.costs`)
     - `replies/`: answers of vision-language models, each of which was asked for once
     - `claims/`, `logs/`: what processes are computing, and what workers print
 

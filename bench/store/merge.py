@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.model import costs
 from bench.model.records import Record
 from bench.store import Store, slug
 from bench.store.artifacts import SUFFIXES, TITLES
@@ -29,6 +30,9 @@ _CIRCUMSTANCES: dict[str, Any] = {
     "peak_memory_mb": True,
     "curve": {"__all__": {"seconds"}},
 }
+
+_FIRST = (f"{costs.FOLDER}/", "replies/")
+"""Folders whose files may differ from one measurement or answer to the next: the first counts."""
 
 _BESIDE = {".parquet": "predictions"} | {SUFFIXES[kind]: TITLES[kind] for kind in SUFFIXES}
 """Files beside a record, by suffix."""
@@ -63,7 +67,7 @@ class _Merge:
     def add(self, source: Store) -> None:
         for path, record in _records(source, self.result.problems):
             self._add_run(path, record, source)
-        for folder in ("pretrained", "scores"):
+        for folder in ("pretrained", "scores", costs.FOLDER, "replies"):
             for path in listed(source.root / folder, "**/*"):
                 if path.is_file():
                     self._add_file(path, path.relative_to(source.root).as_posix())
@@ -110,7 +114,11 @@ class _Merge:
         current = self._current(name)
         if current is None:
             self.chosen[name] = path
-        elif _same_content(current, path) or _same_pretraining(current, path):
+        elif (
+            name.startswith(_FIRST)
+            or _same_content(current, path)
+            or _same_pretraining(current, path)
+        ):
             self.result.same += 1
         else:
             self._conflict(current, path, "their contents differ")

@@ -86,6 +86,8 @@ def cells(store: Store) -> Iterator[CellRecords]:
 
     A record that several cells name is read once. Raises `StoreError` where there is no manifest.
     """
+    from bench.metrics import BY
+
     manifests = read_all(store)
     mentions = Counter(run for found in manifests for cell in found.cells for run in cell.runs)
     # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
@@ -101,7 +103,27 @@ def cells(store: Store) -> Iterator[CellRecords]:
 
     for found in manifests:
         for cell in found.cells:
-            yield found.protocol, cell, tuple(map(read, cell.runs))
+            records = tuple(map(read, cell.runs))
+            if grouped := [name for name in found.protocol.metrics if BY in name]:
+                records = tuple(record and _judged(store, record, grouped) for record in records)
+            yield found.protocol, cell, records
+
+
+def _judged(store: Store, record: Record, names: Sequence[str]) -> Record:
+    """A record with these metrics, from its predictions where it was written without them."""
+    metrics = dict(record.metrics)
+    for selection, values in metrics.items() if record.judged else ():
+        absent = [name for name in names if name not in values]
+        try:
+            found = (
+                judge(store.predictions(record.spec), record, selection, absent) if absent else {}
+            )
+        except (StoreError, ValueError) as error:
+            store.problems.append(f"{record.run_id}: {error}")
+            continue
+        known = {name: None if math.isnan(value) else value for name, value in found.items()}
+        metrics[selection] = {**values, **known}
+    return record.model_copy(update={"metrics": metrics})
 
 
 @gc_paused()
@@ -198,9 +220,9 @@ class _RunRows:
 
     def _known(self, record: Record, table: pd.DataFrame, names: Sequence[str]) -> Known:
         """What metrics need of the test images besides predictions and quality."""
-        from bench.metrics import METRICS, Known
+        from bench.metrics import Known, metric
 
-        if not any(METRICS[name].needs for name in names):
+        if not any(metric(name).needs for name in names):
             return Known()
         found = known_of(self.at_hand, record.spec.test, table)
         if isinstance(found, Known):
@@ -238,13 +260,14 @@ def judge(
     Raises `StoreError` for predictions that hold none of this selection, `ValueError` for those
     that no metric accepts.
     """
-    from bench.metrics import Known, compute
+    from bench.metrics import GROUPS, Known, compute
 
     own = "prediction" if selection == record.spec.selection else ""
     column = next((c for c in (f"prediction_{selection}", own) if c in table.columns), None)
     if column is None or "quality" not in table.columns:
         raise StoreError(f"predictions of {record.run_id} hold none of selection '{selection}'")
-    return compute(names, table[column], table["quality"], known or Known())
+    groups = {name: table[name] for name in GROUPS if name in table}
+    return compute(names, table[column], table["quality"], groups, known or Known())
 
 
 def write(results: str | Path | Store, out: Path, form: str, selection: str | None = None) -> Path:
@@ -350,8 +373,7 @@ def pool_size(record: Record) -> int | None:
 def _require_known(names: Sequence[str]) -> None:
     if not names:
         return
-    from bench.metrics import METRICS
+    from bench.metrics import metric
 
     for name in names:
-        if name not in METRICS:
-            raise unknown("metric", name, METRICS)
+        metric(name)

@@ -168,6 +168,8 @@ def _check_digests(record: Record, seen: _Seen, name: str) -> Iterator[str]:
 def _check_predictions(
     table: pd.DataFrame, record: Record, seen: _Seen, name: str
 ) -> Iterator[str]:
+    from bench.metrics import GROUPS
+
     missing = {"image", "quality", "prediction"} - set(table.columns)
     if missing:
         yield f"predictions have no column {', '.join(sorted(missing))}"
@@ -180,7 +182,8 @@ def _check_predictions(
         yield "predictions name an image twice"
     # Without labels the column 'quality' is empty; it must not be partly empty.
     unlabelled = not record.judged and table["quality"].isna().all()
-    numbers = table.drop(columns=["image", "quality"] if unlabelled else "image")
+    texts = [name for name in ("image", *GROUPS) if name in table]
+    numbers = table.drop(columns=[*texts, "quality"] if unlabelled else texts)
     if not numbers.map(lambda value: abs(value) < float("inf")).all(axis=None):
         yield "predictions hold values that are not numbers"
     ordered = table.sort_values("image")[["image", "quality"]]
@@ -193,7 +196,7 @@ def _check_predictions(
 
 
 def _check_metrics(record: Record, table: pd.DataFrame, data_cache: _Data | None) -> Iterator[str]:
-    from bench.metrics import METRICS
+    from bench.metrics import BY, METRICS, metric
 
     known = data_cache.known(record, table) if data_cache is not None else None
     lacking = {"validation"} if known is not None else {"validation", "ratings", "five levels"}
@@ -203,7 +206,9 @@ def _check_metrics(record: Record, table: pd.DataFrame, data_cache: _Data | None
             yield f"has metrics of selection '{selection}' without predictions"
             continue
         names = [
-            name for name in recorded if name in METRICS and not lacking & set(METRICS[name].needs)
+            name
+            for name in recorded
+            if name.partition(BY)[0] in METRICS and not lacking & set(metric(name).needs)
         ]
         again = judge(table, record, selection, names, known)
         for name in names:

@@ -17,8 +17,6 @@ from methods.kit.views import CENTRE, Crop, titled
 if TYPE_CHECKING:
     from torch import Tensor
 
-CROP_TO_SIDE = 244 / 224
-"""How much larger than its crop a resized image is, as in GRMP-IQA's code."""
 RESNET_STRIDE = 32
 """Pixels of an image that become one position in front of a CLIP ResNet's pooling."""
 
@@ -51,7 +49,9 @@ class ImageSettings(Settings):
             smallest_side(self.backbone)
         if self.resize_mode == "none":
             return ImagePolicy()
-        side = self.resize or round(backbones.resolve_clip(self.backbone).image_size * CROP_TO_SIDE)
+        side = self.resize or round(
+            backbones.resolve_clip(self.backbone).image_size / backbones.CLIP_SHOWN
+        )
         return ImagePolicy(self.resize_mode, side)
 
 

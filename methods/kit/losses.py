@@ -21,6 +21,16 @@ def norm_in_norm(scores: Tensor, labels: Tensor) -> Tensor:
     return (_direction(scores) - _direction(labels)).abs().sum() / (2 * len(scores) ** 0.5)
 
 
+def rank(scores: Tensor, labels: Tensor) -> Tensor:
+    """Of (B,) and (B,): what the difference of two scores lacks of their labels' difference, mean
+    over all pairs (the monotonicity loss of video quality assessment). L1 of a batch of one."""
+    if len(scores) < 2:
+        return F.l1_loss(scores, labels)
+    wanted = labels[:, None] - labels
+    found = (scores[:, None] - scores) * wanted.sign()
+    return (wanted.abs() - found).relu().sum() / (len(scores) * (len(scores) - 1))
+
+
 def _direction(x: Tensor) -> Tensor:
     """Centred and scaled to length one."""
     return F.normalize(x - x.mean(), dim=0)

@@ -116,6 +116,7 @@ class Regression(Method):
             "mse": F.mse_loss,
             "plcc": losses.plcc,
             "nin": losses.norm_in_norm,
+            "rank": losses.rank,
         }
         own, scores = self.settings, found.float()
         loss = kinds[own.loss](scores, labels)

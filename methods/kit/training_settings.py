@@ -73,8 +73,9 @@ class TrainingSettings(Settings):
     """Share of `lr` at which it begins to rise."""
     loss: Literal["l1", "smooth_l1", "mse", "plcc"] = "l1"
     """To the label; 'plcc' compares the batch's scores with its labels by their correlation."""
-    batch_loss: Literal["none", "plcc", "nin"] = "none"
-    """Added to it: the correlation, or the norm-in-norm loss (Li et al., ACM MM 2020)."""
+    batch_loss: Literal["none", "plcc", "nin", "rank"] = "none"
+    """Added to it: the correlation, the norm-in-norm loss (Li et al., ACM MM 2020), or what pairs
+    of images lack of their labels' difference."""
     label_scale: float = Field(default=1.0, gt=0)
     """Labels are multiplied by it for training, and predictions divided."""
     precision: Literal["fp32", "bf16"] = "fp32"

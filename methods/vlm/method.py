@@ -53,6 +53,7 @@ class VisionLanguageModel(Method):
         self._budget = Budget.of(os.environ, settings.server.price)
         self._asker: Asks | None = None
         self._anchors: tuple[list[bytes], npt.NDArray[np.float64]] | None = None
+        self._images = self._all_tokens = 0
         self._tokens = 0  # of new answers, for the progress display
 
     @property
@@ -68,6 +69,13 @@ class VisionLanguageModel(Method):
     def may_miss(self) -> float:
         """Images whose answers may all be unparsed."""
         return self.settings.max_unparsed
+
+    def tokens_per_image(self) -> float | None:
+        """Tokens of all answers about the images predicted so far, by image; None on this machine
+        itself, where time is what counts."""
+        if self.settings.runtime == "transformers":
+            return None
+        return self._all_tokens / max(1, self._images)
 
     def forecast(self, images: int) -> str:
         """Requests, and tokens by those that were counted so far."""
@@ -88,6 +96,7 @@ class VisionLanguageModel(Method):
             values = self._compared(images)
         else:
             values = self._sampled(images, range(len(images)), range(self.settings.samples))
+        self._images += len(images)
         self._judge_parsing(values)
         self._note_spread(values)
         if not isinstance(self.settings.answer, Compare):
@@ -151,6 +160,7 @@ class VisionLanguageModel(Method):
             self._confirm(reply)
             self._store.put(key, reply)
             self._tokens += reply.input_tokens + reply.output_tokens
+        self._all_tokens += reply.input_tokens + reply.output_tokens
         return reply
 
     def _question(self) -> dict[str, Any]:

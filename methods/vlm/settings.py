@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bench.api import ImagePolicy, Settings, load_settings_file, nearest
+from bench.api import ImagePolicy, Settings, listed, load_settings_file, nearest
 
 FOLDER = Path("vlm")
 """Where a user's own models are described, below the working folder."""
@@ -99,9 +99,7 @@ class Compare(Settings):
 
     def files(self) -> list[Path]:
         """The anchors' files, by name."""
-        return sorted(
-            path for path in self.anchors.iterdir() if path.is_file() and path.name[0] != "."
-        )
+        return [path for path in listed(self.anchors, "*") if path.is_file()]
 
 
 class Picture(Settings):

@@ -11,7 +11,7 @@ from bench.analysis.results import Results
 from bench.protocol import Protocol
 from bench.store import slug
 from reports.drawing import STYLE, save
-from reports.figures import boxes, lines, maps, overlays, points, ranks
+from reports.figures import boxes, costs, lines, maps, overlays, points, ranks
 from reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, Maker]] = {
     "angle": ("angle between the gradients of quality and semantics", lines.angle),
     "scatter": ("prediction against quality", points.scatter),
     "ranks": ("average ranks across datasets", ranks.across),
+    "cost": ("quality against cost", costs.tradeoff),
     "tsne-score": ("features by score interval", maps.by_score),
     "tsne-scene": ("features by scene", maps.by_scene),
     "tsne-noise": ("semantic noise among the features", maps.noise),

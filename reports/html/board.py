@@ -21,11 +21,13 @@ from bench.analysis.grid import (
 )
 from bench.analysis.published import mark
 from bench.analysis.results import CellResult
-from bench.metrics import METRICS
+from bench.metrics import BY, METRICS
+from bench.metrics import metric as metric_of
 from bench.model.records import Record, budget_title
 from bench.protocol import Protocol
 from reports import bounds
 from reports.drawing import Axis, series_marks
+from reports.html import costs
 from reports.html.charts import WIDE, line_chart
 from reports.html.site import Site, banner_of, texts
 from reports.sections import sections
@@ -112,6 +114,7 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
             (f"p{at}" for at, item in enumerate(site.comparisons) if item.protocol == protocol), ""
         ),
         "charts": _charts(protocol, summary),
+        "costs": costs.table(site, protocol),
         "gaps": _gaps(summary, protocol.metrics[0], places),
         "noise": _noise(summary, places),
         "noise_rule": RULE,
@@ -133,7 +136,7 @@ def _table(
     return {
         "metric": metric,
         "title": f"{heading}: {metric_title(metric)}" if heading else metric_title(metric),
-        "descending": metric not in METRICS or METRICS[metric].higher_is_better,
+        "descending": metric.partition(BY)[0] not in METRICS or metric_of(metric).higher_is_better,
         "groups": _groups(arranged),
         "columns": [
             {"dataset": column[0], "labels": budget_title(column[1]), "edge": edge}
@@ -143,6 +146,7 @@ def _table(
             {
                 "title": row_title(row, arranged.row_keys, several),
                 "href": site.methods[row[0]],
+                "audited": site.audit_marks.get(row[0], ""),
                 "cells": [
                     _cell(arranged.cells.get((row, column)), scale, places, (*row, *column), edge)
                     for column, edge in zip(arranged.columns, edges, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 from bench.analysis import compare
 from bench.analysis.compare import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
 from bench.analysis.grid import metric_title
-from bench.metrics import METRICS
+from bench.metrics import metric as metric_of
 from bench.model.records import budget_title, task_title
 from reports import rank_diagram as diagrams
 from reports.html.board import SELECTIONS
@@ -28,7 +28,7 @@ def context(site: Site) -> dict[str, Any]:
 
 
 def _protocol(site: Site, item: Comparisons, position: int) -> dict[str, Any]:
-    higher = METRICS[item.metric].higher_is_better
+    higher = metric_of(item.metric).higher_is_better
     several = len({task.selection for task in item.tasks}) > 1
     tables = [_table(site, matrix(task, higher), several) for task in item.tasks]
     return {

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from bench.analysis.curves import cloud, diagnostic, loss, on_test, over_epochs
 from bench.analysis.grid import MARKS, metric_title, number
 from bench.analysis.results import CellResult
-from bench.model import audits
 from bench.model.contamination import entry_title
 from bench.model.identity import digest
 from bench.model.records import Record, budget_title
@@ -55,12 +54,10 @@ def method(site: Site, label: str) -> dict[str, Any]:
 
 def _code(site: Site, records: Sequence[Record]) -> list[str]:
     """Digests of the code that computed the runs, with the day that each passed an audit."""
-    found = audits.read_all(site.results.store.root)
     texts = []
     for fit in [run.spec.fit for run in records]:
-        passed = found.get(audits.key_of(fit.method, fit.settings, fit.code))
-        day = f", audited {passed.created[:10]} ✓" if passed is not None and passed.passed else ""
-        texts.append(f"{fit.code}{day}")
+        day = site.audited(fit)
+        texts.append(f"{fit.code}, audited {day} ✓" if day else fit.code)
     return list(dict.fromkeys(texts))
 
 

@@ -10,10 +10,14 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis import costs
 from bench.analysis.compare import Comparisons, compare_all
 from bench.analysis.grid import Grid, GridCell, grid, number, signed
 from bench.analysis.published import NOTHING, Printed
 from bench.analysis.results import CellResult, Results
+from bench.model import audits
+from bench.model.audits import Audit
+from bench.model.records import FitSpec
 from bench.store import slug
 from bench.util.atomic import write_text
 from reports.figures.sheet import DrawnFigure
@@ -69,6 +73,37 @@ class Site:
     def comparisons(self) -> list[Comparisons]:
         """Methods against each other, protocol by protocol."""
         return compare_all(self.results)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """What each row costs (`bench.analysis.costs`)."""
+        return costs.frame(self.results)
+
+    @cached_property
+    def _audits(self) -> dict[str, Audit]:
+        return audits.read_all(self.results.store.root)
+
+    def audited(self, fit: FitSpec) -> str:
+        """The day on which a fit's code passed an audit under its settings; '' if it has not."""
+        found = self._audits.get(audits.key_of(fit.method, fit.settings, fit.code))
+        return found.created[:10] if found is not None and found.passed else ""
+
+    @cached_property
+    def audit_marks(self) -> dict[str, str]:
+        """Label -> day and code of its audit, for methods all of whose runs are of audited code."""
+        fits: dict[str, dict[str, FitSpec]] = {}
+        for cell in self.results.cells:
+            for run in cell.done:
+                fit = run.spec.fit
+                key = audits.key_of(fit.method, fit.settings, fit.code)
+                fits.setdefault(cell.entry.label, {})[key] = fit
+        days = {label: [self.audited(fit) for fit in of.values()] for label, of in fits.items()}
+        return {
+            label: f"audited {max(days[label])}, code "
+            + ", ".join(sorted({fit.code[:8] for fit in of.values()}))
+            for label, of in fits.items()
+            if all(days[label])
+        }
 
     def title_of(self, protocol: Protocol) -> str:
         """What pages call a protocol: its title, with its name where two share the title."""

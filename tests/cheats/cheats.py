@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.api import Epoch, Images, LabelledSet, Method, Scores
+from bench.api import Epoch, Images, LabelledSet, Method, Rows, Scores
 
 
 class _Cheat(Method):
@@ -126,3 +126,25 @@ class Keeper(_Cheat):
 
     def find(self, name: str) -> float | None:
         return self.kept.get(name)
+
+
+class Shelver(_Cheat):
+    """Leaves labels among the features that all fits share."""
+
+    name = "cheat_features"
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        self._shelf(train.images, dict(zip(train.images.names, train.scores, strict=True)))
+        yield Epoch(0.0, total=1)
+
+    def predict(self, images: Images) -> Scores:
+        return self._shelf(images, {})
+
+    def _shelf(self, images: Images, labels: dict[str, float]) -> Scores:
+        def compute(places: list[int]) -> Rows:
+            values = [labels.get(images.names[place], 0.5) for place in places]
+            return np.array(values, dtype=np.float32)[:, None]
+
+        digests = [images.digest(place) for place in range(len(images))]
+        found = self.context.features(__name__, {}, digests, compute)
+        return np.asarray(found, dtype=np.float64)[:, 0]

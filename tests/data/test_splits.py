@@ -296,7 +296,7 @@ def test_export_and_back(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,side\na,train\n", "no column 'part'"),
+        ("image,side\na,train\n", "no column of parts"),
         ("image;part\na;train\n", "'a' is not an image"),
         ("image,part\nnone.png,train\n", "'none.png' is not an image"),
         ("image,part\n0000.png,train\n0000.png,test\n", "same image twice"),

@@ -92,7 +92,7 @@ def test_wrong_tables_are_named_everywhere(
     bench: Bench, kind: str, content: tuple[str, str]
 ) -> None:
     ended = use(bench, kind, content[0])
-    assert ended.returncode == (1 if kind == "scores" else 3)  # 1: some images have no score
+    assert ended.returncode == 3
     assert content[1] in ended.text
     assert "Traceback" not in ended.text
 

@@ -15,7 +15,7 @@ from bench import registry
 from bench.api import Context, Method
 from methods.pyiqa_trained.architectures import ARCHITECTURES
 
-NOT_BY_GRADIENT = frozenset({"label_mean", "ridge", "svr"})
+NOT_BY_GRADIENT = frozenset({"label_mean", "ridge", "svr", "knn"})
 """Methods whose `fit` has a closed form or a solver of its own."""
 IMAGES = 930
 """LIVEC's training side, for methods that count their training in updates."""
@@ -138,6 +138,7 @@ FORMULAS: dict[str, Callable[[Any, str], Formula]] = {
     "mpiqe": _mpiqe,
     "linear_probe": _linear_probe,
     "deiqt": _regression,
+    "finetune": _regression,
     "pyiqa_trained": _regression,
 }
 """A method's settings and the name of a stage -> its formula."""

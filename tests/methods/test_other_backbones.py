@@ -66,6 +66,11 @@ def build(name: str, **settings: Any) -> Method:
             },
         ),
         ("deiqt", {"backbone": SMALL_VIT, "epochs": 1, "crops": 1, "test_crops": 1}),
+        ("deiqt", {"backbone": "timm:test_vit:random", "epochs": 1, "crops": 1, "test_crops": 1}),
+        ("finetune", {"backbone": SMALL_VIT, "epochs": 1, "warmup_epochs": 0}),
+        ("finetune", {"backbone": "timm:test_vit:random", "epochs": 1, "warmup_epochs": 0}),
+        ("svr", {"backbone": "timm:test_vit:random"}),
+        ("knn", {"backbone": "timm:test_resnet:random", "resize": SIDE}),
     ],
 )
 def test_a_method_runs_on_another_backbone(name: str, settings: dict[str, Any]) -> None:
@@ -75,7 +80,7 @@ def test_a_method_runs_on_another_backbone(name: str, settings: dict[str, Any]) 
     scores = method.predict(train.images)
     assert scores.shape == (6,)
     assert np.isfinite(scores).all()
-    assert method.policy.size in (None, 224, 244, SIDE)
+    assert method.policy.size in (None, 168, 224, 244, SIDE)
 
 
 @pytest.mark.parametrize("name", ["grmp", "mpiqe", "deiqt", "promptiqa"])

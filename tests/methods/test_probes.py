@@ -18,7 +18,7 @@ from bench.util.errors import BenchError, UsageError
 from methods.kit.heads import Array, chosen, respond
 from methods.probes import Ridge
 
-PROBES = ("linear_probe", "ridge", "svr")
+PROBES = ("linear_probe", "ridge", "svr", "knn")
 
 
 def labelled(count: int = 24, seed: int = 0) -> LabelledSet:
@@ -80,6 +80,71 @@ def test_the_stored_head_answers_as_scikit_learn(name: str, kernel: str) -> None
     assert respond(method.head, x) == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_nearest_are_as_scikit_learn_has_them() -> None:
+    from sklearn.neighbors import KNeighborsRegressor
+
+    train, test = labelled(), labelled(16, seed=1)
+    method = build("knn", neighbours=[5])
+    list(method.fit(train))
+    x = method.embed(train.images)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    solver = KNeighborsRegressor(5, metric="cosine", weights=lambda distance: 2 - distance)
+    solver.fit((x - mean) / spread, train.scores)
+    expected = solver.predict((method.embed(test.images) - mean) / spread)
+    assert method.predict(test.images) == pytest.approx(expected, abs=1e-9)
+
+
+def test_choosing_among_turned_features_is_choosing_among_the_features() -> None:
+    """More features than images: `chosen` turns them, and the errors stay the same."""
+    from sklearn.linear_model import Ridge as Solver
+    from sklearn.model_selection import GroupKFold, cross_val_score
+    from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.svm import SVR
+
+    rng = np.random.default_rng(0)
+    x, groups = rng.normal(size=(30, 90)), [str(number) for number in range(30)]
+    y = x[:, :3].sum(axis=1)
+    turned = np.asarray(np.linalg.qr(x.T, mode="r")).T
+    for solver in (Solver(3.0), SVR(gamma=0.01), KNeighborsRegressor(3, metric="cosine")):
+        both = [cross_val_score(solver, z, y, groups=groups, cv=GroupKFold(5)) for z in (x, turned)]
+        assert both[0] == pytest.approx(both[1], abs=1e-8)
+    candidates = [Solver(penalty) for penalty in (0.1, 10.0, 1000.0)]
+    own = [
+        cross_val_score(
+            each, x, y, groups=groups, cv=GroupKFold(5), scoring="neg_mean_squared_error"
+        ).mean()
+        for each in candidates
+    ]
+    assert chosen(candidates, x, y, groups) is candidates[int(np.argmax(own))]
+
+
+def test_features_given_twice_move_a_score_alike() -> None:
+    """The rate of `linear_probe` is meant for 512 features: of more of them each weighs less."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 512))
+    y, groups = x[:, :5].sum(axis=1), [str(number) for number in range(40)]
+    answers = []
+    for rows in (x, np.hstack([x, x])):
+        method = build("linear_probe", epochs=5)
+        list(method.regress(rows, y, groups))
+        answers.append(respond(method.head, rows))
+    assert answers[0] == pytest.approx(answers[1], rel=1e-3, abs=1e-4)
+
+
+def test_a_regressor_on_other_features_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "head.safetensors"
+    method = build("ridge", backbone="lite0", resize=64)
+    list(method.fit(labelled(8)))
+    method.save(file)
+    again = build("ridge", backbone="lite0", resize=64)
+    again.load(file)
+    shown = labelled(4).images
+    assert np.array_equal(again.predict(shown), method.predict(shown))
+    for other in ({}, {"backbone": "lite0", "resize": 96}):
+        with pytest.raises(BenchError, match=r"fitted on other features: lite0 \(sha256:"):
+            build("ridge", **other).load(file)
+
+
 class Nearest(BaseEstimator, RegressorMixin):
     """The label of the nearest training image; `offset` is added."""
 
@@ -113,7 +178,7 @@ def test_one_group_is_enough() -> None:
     lone = LabelledSet(**{**train.__dict__, "references": ("r",) * 4})
     method = build("ridge")
     assert isinstance(method, Ridge)
-    assert next(iter(method.fit(lone))).diagnostics["penalty"] == 100
+    assert next(iter(method.fit(lone))).diagnostics["penalty"] == 1000
 
 
 def test_two_scales_stand_side_by_side() -> None:

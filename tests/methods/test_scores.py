@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from bench import registry
 from bench.api import Context, Scores
 from bench.model.images import ArrayImages
 from bench.util.errors import DataError, UsageError
+from methods.scores import PrecomputedScores, ScoresSettings
 from tests.conftest import Bench
 
 NAMES = ("a.png", "sub/b.png", "c.png")
@@ -58,7 +61,7 @@ def test_databases_that_share_names_are_told_apart(folder: Path) -> None:
     [
         ("image,quality\na.png,1\n", "no column 'score'"),
         ("image,score\na.png,high\n", r"bad\.csv:2: score 'high' is not a number"),
-        ("image,score\na.png,nan\n", "is not a number"),
+        ("image,score\na.png,nan\nsub/b.png,1\nc.png,2\n", "1 of 3 answers are empty"),
         ("image,score\na.png,1\na.png,2\n", r"bad\.csv:3: a second score for 'a\.png'"),
         ("image,score\na.png,1\n", r"no score for 2 of 3 images \(sub/b\.png, c\.png\)"),
     ],
@@ -99,3 +102,51 @@ def test_they_stand_on_the_leaderboard(bench: Bench) -> None:
         found = [row for row in csv.DictReader(file) if row["metric"] == "srcc"]
     assert found[0]["label"] == "MATLAB"
     assert float(found[0]["median"]) == pytest.approx(1)
+
+
+def scored(text: str, tmp_path: Path, **settings: object) -> PrecomputedScores:
+    """The method on a JSON file."""
+    (tmp_path / "found.json").write_text(text)
+    given = {"name": "x", "file": tmp_path / "found.json", **settings}
+    return PrecomputedScores(ScoresSettings.model_validate(given), Context())
+
+
+def shown(*names: str) -> ArrayImages:
+    return ArrayImages([np.zeros((4, 4, 3), np.uint8) for _ in names], names)
+
+
+def test_logits_of_words_are_read_as_their_scripts_write_them(tmp_path: Path) -> None:
+    five = {"excellent": 0.0, "good": 0.0, "fair": 0.0, "poor": 0.0, "bad": 0.0}
+    text = json.dumps(
+        [
+            {"img_path": "koniq/a.jpg", "gt_score": 3, "logits": {**five, "good": 1.0}},
+            {"img_path": "koniq/b.jpg", "gt_score": 1, "logits": {"good": 0.0, "poor": 1.0}},
+        ]
+    )
+    names = ("a.jpg", "b.jpg")
+    found = scored(text, tmp_path).predict(shown(*names))
+    e = math.e
+    assert found.tolist() == pytest.approx([(5 + 4 * e + 3 + 2 + 1) / (4 + e), 1 / (1 + e)])
+
+
+def test_several_answers_are_averaged_and_missing_ones_counted(tmp_path: Path) -> None:
+    rows = [{"image": "a", "s1": 1, "s2": 3}, {"image": "b", "s1": None, "s2": None}]
+    names = ("a", "b")
+    columns = {"score_column": "s1+s2"}
+    with pytest.raises(DataError, match="2 of 4 answers are empty, more than max_unparsed"):
+        scored(json.dumps(rows), tmp_path, **columns).predict(shown(*names))
+    method = scored(json.dumps(rows), tmp_path, max_unparsed=0.5, **columns)
+    found = method.predict(shown(*names))
+    assert found[0] == 2
+    assert np.isnan(found[1])
+    assert method.notes[0] == "§ 2 of 4 answers are empty; 1 images have no score"
+    kept = method.per_image(shown(*names))
+    assert kept["answer_spread"].tolist() == pytest.approx([math.sqrt(2), 0])
+    assert kept["unparsed"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("logits", [{"fine": 1.0}, {"good": "x", "poor": 1.0}])
+def test_logits_of_other_words_are_named(tmp_path: Path, logits: dict[str, object]) -> None:
+    text = json.dumps([{"image": "a", "logits": logits}])
+    with pytest.raises(DataError, match="logits need numbers for excellent"):
+        scored(text, tmp_path).predict(shown("a"))

@@ -391,3 +391,31 @@ class TestRealScores:
         areas = {k: krasula(v, mos, std, 175).auc_better_worse for k, v in scores.items()}
         assert areas["maniqa"] > areas["hyperiqa"] > 0.8
         assert areas["niqe"] < areas["brisque"] < 0.5
+
+
+class TestWithinGroups:
+    """METRIC@COLUMN."""
+
+    def test_the_median_over_groups(self) -> None:
+        quality = [1.0, 2, 3, 1, 2, 3, 1, 2, 3]
+        prediction = [1.0, 2, 3, 3, 2, 1, 2, 1, 3]
+        groups = {"scene": list("aaabbbccc")}
+        found = compute(["srcc@scene", "srcc"], prediction, quality, groups)
+        assert found["srcc@scene"] == pytest.approx(0.5)  # of 1, -1 and 0.5
+        assert list(found) == ["srcc@scene", "srcc"]
+
+    def test_images_of_several_groups_and_of_none(self) -> None:
+        quality, prediction = [1.0, 2, 3, 4, 5], [1.0, 2, 4, 3, 0]
+        groups = {"scene": ["a", "a", "a|b", "b", ""]}
+        # b has two images and so no correlation; the last image belongs nowhere.
+        assert compute(["srcc@scene"], prediction, quality, groups)["srcc@scene"] == 1.0
+        assert math.isnan(compute(["srcc@scene"], prediction, quality)["srcc@scene"])
+
+    def test_constant_labels_leave_a_group_out_and_constant_predictions_do_not(self) -> None:
+        groups = {"group": list("aaabbb")}
+        quality = [1.0, 2, 3, 2, 2, 2]
+        assert compute(["plcc@group"], [1, 2, 3, 3, 2, 1], quality, groups)["plcc@group"] == 1.0
+        quality = [1.0, 2, 3, 1, 2, 3]
+        assert math.isnan(
+            compute(["plcc@group"], [1, 2, 3, 2, 2, 2], quality, groups)["plcc@group"]
+        )

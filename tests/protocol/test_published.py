@@ -24,6 +24,7 @@ from bench.util.errors import UsageError
 from tools import protocol_page
 
 SECOND_READING = {
+    "pyiqa_benchmark": (82, "59.0998"),
     "grmp_table1": (153, "113.173"),
     "grmp_table2": (120, "104.309"),
     "grmp_table3": (37, "28.589"),
@@ -89,7 +90,7 @@ def find(table: str, **wanted: str) -> list[PublishedCell]:
     return [cell for cell in cells if all(getattr(cell, k) == v for k, v in wanted.items())]
 
 
-def test_every_table_of_the_three_papers_is_there() -> None:
+def test_every_table_is_there_whole() -> None:
     assert sorted(published.available()) == sorted(SECOND_READING)
     assert len(published.cells()) == sum(count for count, _ in SECOND_READING.values())
 
@@ -242,7 +243,8 @@ def test_printed_rows_find_their_protocol_rows(name: str) -> None:
     # The three papers' own methods are rows of the protocol; baselines may join by --methods,
     # and are what `baselines` is about.
     assert name == "baselines" or labels & {"grmp", "promptiqa", "mpiqe"} <= titles
-    measured = {(task.train, task.test, task.budget) for task in loaded.tasks()}
+    # A suite that learns nothing has no training set; a table's cell names its database twice.
+    measured = {(task.train or task.test, task.test, task.budget) for task in loaded.tasks()}
     if name.startswith("few_shot_official"):  # the sets whose code is released: a part of the table
         versions = [(cell.budget, one) for cell in cells for one in (cell.test, *cell.versions)]
         assert measured <= {(test, test, budget) for budget, test in versions}

@@ -37,6 +37,8 @@ def test_an_honest_learner_passes_and_the_finding_is_kept(bench: Bench) -> None:
     assert shown.returncode == 0
     pages = "".join(p.read_text() for p in (bench.results / "report" / "methods").glob("*.html"))
     assert f"{found.code}, audited {found.created[:10]}" in pages
+    board = (bench.results / "report" / "index.html").read_text()
+    assert f"✓ audited {found.created[:10]}, code {found.code[:8]}" in board
 
 
 @pytest.mark.parametrize("name", ["frame_predict", "class"])
@@ -47,7 +49,7 @@ def test_a_cheat_is_starved_or_found(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["frame_fit", "gc", "load", "disk"])
+@pytest.mark.parametrize("name", ["frame_fit", "gc", "load", "disk", "features"])
 def test_the_other_cheats_too(bench: Bench, name: str) -> None:
     code, text = audit(bench, f"cheat_{name}")
     assert code == 1, text

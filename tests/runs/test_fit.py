@@ -22,6 +22,8 @@ UNTRAINED = [
     ("ridge", "backbone=tiny"),
     ("svr", "backbone=tiny"),
     ("linear_probe", "backbone=tiny"),
+    ("knn", "backbone=lite0"),
+    ("finetune", "backbone=tiny"),
     ("pyiqa_trained:cnniqa", "epochs=1"),
     ("promptiqa", "backbone=tiny"),
     ("label_mean", None),
@@ -147,3 +149,22 @@ def test_what_cannot_be_fitted_is_said_before_anything_runs(bench: Bench) -> Non
         result = bench("fit", source, "--method", method, "--out", out, "--device", "cpu")
         assert (result.returncode, expected in result.stderr) == (code, True), result.text
         assert not (bench.folder / "w").exists()
+
+
+def test_a_probe_on_lite0_is_fitted_and_predicts(bench: Bench, photo: Path) -> None:
+    """What is fitted holds its backbone's identity, and needs no setting to predict again."""
+    weights = bench.folder / "ridge.safetensors"
+    settings = ("--set", "backbone=lite0", "--set", "resize=64")
+    fitted = bench("fit", "toy", "--method", "ridge", *settings, "--out", weights)
+    assert fitted.returncode == 0, fitted.text
+    note = read_note(weights)
+    assert note is not None
+    assert note.fit.weights["name"] == "lite0"
+    arguments = ("predict", photo, "--weights", weights, "--device", "cpu", "--out")
+    for method in ((), ("--method", "ridge")):
+        result = bench(*arguments, "s.csv", *method)
+        assert result.returncode == 0, result.text
+    dark = score(bench.folder / "s.csv")
+    Image.fromarray(np.full((24, 24, 3), 220, np.uint8)).save(photo)
+    assert bench(*arguments, "t.csv").returncode == 0
+    assert score(bench.folder / "t.csv") > dark

@@ -165,6 +165,16 @@ def test_databases_that_are_learnt_together_are_pooled(bench: Bench) -> None:
     assert {row["test"] for row in summary(bench)} == {"toy", "toy2", "mean_own"}
 
 
+def test_a_pooled_database_without_labels_is_refused_before_anything_runs(bench: Bench) -> None:
+    config = bench.folder / "more.yaml"
+    config.write_text(f"databases:\n  bare: {{root: {bench.data / 'toy2'}, label: none}}\n")
+    text = "train: [toy, bare]\ntest: [toy]\nmethods: [toy_linear]\n"
+    found = bench.run(bench.protocol(text), IQA_DATA_CONFIG=str(config))
+    assert found.returncode == 2
+    assert "bare has no labels to train on" in found.stderr
+    assert not bench.results.exists()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -14,7 +14,7 @@ from bench.analysis.check.pairing import PairedRuns, pair
 from bench.model.records import task_title
 from bench.store import Store, baseline
 from bench.store import table as runs_table
-from bench.util.errors import UsageError, unknown
+from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,11 +148,9 @@ def judge(
     pairs: Sequence[PairedRuns], metric: str, tolerance: float = TOLERANCE, confidence: float = 0.95
 ) -> tuple[CellCheck, ...]:
     """A verdict for each cell. Raises `UsageError` for an unknown metric."""
-    from bench.metrics import METRICS
+    from bench.metrics import metric as metric_of
 
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
-    sign = 1 if METRICS[metric].higher_is_better else -1
+    sign = 1 if metric_of(metric).higher_is_better else -1
     return tuple(_judge(item, sign, tolerance, confidence) for item in pairs)
 
 

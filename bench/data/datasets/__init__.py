@@ -17,7 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._places import Roots, cache_folder, data_roots, folders, plain, within
+from bench.data.datasets._places import (
+    RULES,
+    Roots,
+    cache_folder,
+    data_roots,
+    folders,
+    plain,
+    within,
+)
 from bench.util.errors import DataError, UsageError, hint, unknown
 
 if TYPE_CHECKING:
@@ -187,13 +195,18 @@ def image_folder(spec: str, root: Path, roots: Roots = None) -> Path:
 
 
 def split_folder(scheme: str, roots: Roots = None) -> Path | None:
-    """The published files of 'liqe' (splits, scenes, distortions) or 'arniqa' (splits):
-    configured, or in a data root."""
+    """The published files of a scheme: configured, or a folder of that name in a data root.
+
+    'liqe' has splits, scenes and distortions, 'arniqa' and lists of images have splits. None where
+    there are none, and for a scheme that needs no files.
+    """
+    if scheme in RULES:
+        return None
     configured = _settings(roots).splits.get(scheme)
     if configured is not None:
         return configured
     below = (path for root in data_roots(roots) for path in folders(root, depth=2))
-    return next((path for path in below if plain(path.name) == scheme), None)
+    return next((path for path in below if plain(path.name) == plain(scheme)), None)
 
 
 def missing(specs: Iterable[str], roots: Roots = None) -> list[Missing]:

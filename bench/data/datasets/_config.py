@@ -14,6 +14,7 @@ A YAML file of a few lines, named by `IQA_DATA_CONFIG` or lying as `iqa-data.yam
         range: [1, 5]
     splits:
       liqe: /disk2/LIQE                         # published split files, where schemes need them
+      qalign: /disk2/Q-Align/playground/data/ft # lists of images, for `split: qalign`
     duplicates:
       agiqa3k: [[one.png, other.png]]           # one picture: never split apart
 """
@@ -27,6 +28,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.data.datasets._places import RULES
 from bench.util.errors import UsageError
 from bench.util.strict import StrictModel
 from bench.util.tables import separator
@@ -48,8 +50,9 @@ class UserDatabase(StrictModel):
 
     root: Path
     """The folder that `table` and the image paths are relative to."""
-    table: str | None = None
-    """CSV, TSV, TXT or XLSX file with a header row; without labels it may be left out, and every
+    table: str | dict[Literal["train", "val", "test"], str] | None = None
+    """CSV, TSV, TXT or XLSX file with a header row, or a list of JSON objects; or one such file for
+    each part of a split that `split: official` takes. Without labels it may be left out, and every
     image file in the folder is then a sample."""
     image: str = "image"
     """Column of image paths."""
@@ -93,7 +96,7 @@ class UserDatabase(StrictModel):
     @model_validator(mode="after")
     def _described(self) -> Self:
         for key in ("table", "range"):
-            if self.label != "none" and getattr(self, key) is None:
+            if self.label != "none" and not getattr(self, key):
                 raise ValueError(f"needs '{key}', or 'label: none' for images without scores")
         return self
 
@@ -101,8 +104,16 @@ class UserDatabase(StrictModel):
 class _File(StrictModel):
     folders: dict[str, DatabaseFolder] = Field(default_factory=dict)
     databases: dict[str, UserDatabase] = Field(default_factory=dict)
-    splits: dict[Literal["liqe", "arniqa"], Path] = Field(default_factory=dict)
+    splits: dict[str, Path] = Field(default_factory=dict)
     duplicates: dict[str, tuple[tuple[str, ...], ...]] = Field(default_factory=dict)
+
+    @field_validator("splits")
+    @classmethod
+    def _not_a_rule(cls, value: dict[str, Path]) -> dict[str, Path]:
+        for name in value:
+            if name in RULES:
+                raise ValueError(f"'{name}' is a rule and has no files; choose another name")
+        return value
 
     @field_validator("folders", mode="before")
     @classmethod

@@ -12,6 +12,10 @@ Roots = str | Path | Sequence[str | Path] | None
 """One or several data roots; None means those that the environment names."""
 
 
+RULES = ("random", "all", "test", "official", "grmp", "promptiqa")
+"""Split schemes that need no files, so that no folder of such a name is one's."""
+
+
 def cache_folder() -> Path:
     """Where the project keeps what it can make again: `IQA_BENCH_CACHE`, or the user's cache."""
     if named := os.environ.get("IQA_BENCH_CACHE"):

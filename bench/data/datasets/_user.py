@@ -43,7 +43,17 @@ class UserReader(DatasetReader):
         """The table, its columns under the project's names."""
         if self.entry.table is None:
             return self._listed(root)
-        file = find_file(root, self.entry.table)
+        if isinstance(self.entry.table, str):
+            return self._table(root, self.entry.table)
+        import pandas as pd
+
+        tables = [
+            self._table(root, file).assign(official=part) for part, file in self.entry.table.items()
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def _table(self, root: Path, name: str) -> pd.DataFrame:
+        file = find_file(root, name)
         named = {"image": self.entry.image}
         if self.info.labelled:
             named["score"] = self.entry.score

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bench.data.datasets._places import folders, plain, within
 from bench.data.datasets.ratings import Ratings, rating_std
-from bench.metrics import Known
+from bench.metrics import GROUPS, Known
 from bench.util.errors import DataError
 
 if TYPE_CHECKING:
@@ -248,6 +248,17 @@ class Dataset:
             if len(joined) > 1:
                 units[np.isin(units, list(joined))] = min(joined)
         return units.astype(str)
+
+    @cached_property
+    def groupings(self) -> dict[str, npt.NDArray[np.str_]]:
+        """Column of `bench.metrics.GROUPS` -> (n,) texts, of those that put images together."""
+        columns = {name: self.table[name].to_numpy(dtype=str) for name in GROUPS}
+        named = {name: texts[texts != ""] for name, texts in columns.items()}
+        return {
+            name: texts
+            for name, texts in columns.items()
+            if len(set(named[name])) < len(named[name])
+        }
 
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,13 +84,15 @@ def make_split(
     validation: float = 0.0,
     scheme: str = "random",
     folder: Path | None = None,
+    left_out: Collection[str] = (),
 ) -> Split:
     """Split `repeat` (from 0) of a dataset.
 
     `labels` trains on that many images of the pool, `ratio` on that fraction of the whole dataset
     (by groups, so at most 1 - `test_fraction`); one of the two at most. `validation` holds out
     that fraction of the labelled images, by group where there are groups. `folder` is where the
-    published split files lie (liqe, arniqa), or the file itself (file).
+    published split files lie (liqe, arniqa), or the file itself (file). `left_out` are units
+    (`Dataset.units`) that neither train nor validate; budgets are drawn from the others.
 
     Raises `UsageError` for a budget that the pool cannot fill and for settings that make no sense.
     """
@@ -98,6 +100,9 @@ def make_split(
     names, groups = dataset.names, dataset.units
     draw = _Draw(dataset.info.name, seed, repeat)
     pool, held_out, test = _pool(dataset, draw, test_fraction, scheme, folder, labels)
+    if left_out:
+        _refuse_drawn(scheme, labels)
+        pool, held_out = (part[~np.isin(groups[part], list(left_out))] for part in (pool, held_out))
     train = pool
     if labels is not None and scheme != "grmp":  # that sequence draws its labels itself
         train = _budget(dataset, draw, pool, names, labels)
@@ -180,6 +185,14 @@ def _check(
         raise UsageError(f"repeat is {repeat}; they count from 0")
 
 
+def _refuse_drawn(scheme: str, labels: int | None) -> None:
+    if scheme == "grmp" and labels is not None:
+        raise UsageError(
+            "exclude_overlap: the split sequence of GRMP-IQA draws its labels itself, so that none "
+            "can be left out before"
+        )
+
+
 def _pool(
     dataset: Dataset,
     draw: _Draw,
@@ -199,8 +212,9 @@ def _pool(
         return none, none, everything
     if scheme == "official":
         return _official(dataset)
-    if scheme not in SCHEMES:
-        raise unknown("split scheme", scheme, SCHEMES)
+    if scheme not in SCHEMES and folder is None:
+        named = "a name under 'splits:' in iqa-data.yaml"
+        raise unknown("split scheme", scheme, (*SCHEMES, named))
     from bench.data.splits import sources as split_sources
 
     return split_sources.read(dataset, scheme, draw.repeat, draw.seed, folder, labels)

@@ -8,6 +8,8 @@ promptiqa   Python's generator, seeded per repeat; images, or KADID's references
 liqe        ten splits 7:1:2 as text files of image paths (IQA_Database/*/splits2/1...10).
 arniqa      ten splits 7:1:2 as arrays of row numbers (datasets/*/splits/*.npy).
 file        what `bench splits export` wrote: one file, or a folder with one per repeat.
+NAME        any other name under 'splits:' in iqa-data.yaml, or of a folder in a data root: lists of
+            images (`bench.data.splits.manifests`).
 
 Row numbers count in the order of the authors' annotation files, which the readers keep.
 """
@@ -15,7 +17,7 @@ Row numbers count in the order of the authors' annotation files, which the reade
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.datasets._places import plain, within
-from bench.data.datasets.base import split_part
+from bench.data.splits import manifests
+from bench.data.splits.manifests import rows_of
 from bench.util.errors import DataError, UsageError
-from bench.util.listing import fold, listed
-from bench.util.tables import read_table, read_text
+from bench.util.listing import listed
+from bench.util.tables import read_text
 
 if TYPE_CHECKING:
     from bench.data.datasets.base import Dataset
@@ -61,21 +64,18 @@ def read(
         return _grmp(dataset, repeat, labels)
     if scheme == "promptiqa":
         return _promptiqa(dataset, repeat, seed)
-    if folder is None and scheme != "file":
+    if folder is None:
         from bench.data.datasets import split_folder
 
         folder = split_folder(scheme)
     if folder is None:
         raise UsageError(
-            f"split scheme '{scheme}' needs the folder of its files: give it, or for liqe and "
-            "arniqa name it under 'splits:' in iqa-data.yaml or put it into a data root"
+            f"split scheme '{scheme}' needs the folder of its files: name it under 'splits:' in "
+            "iqa-data.yaml, or put it into a data root"
         )
-    readers: dict[str, Callable[[Dataset, int, Path], Parts]] = {
-        "liqe": _liqe,
-        "arniqa": _arniqa,
-        "file": _file,
-    }
-    return _checked(dataset, scheme, readers[scheme](dataset, repeat, folder))
+    readers: dict[str, Callable[[Dataset, int, Path], Parts]] = {"liqe": _liqe, "arniqa": _arniqa}
+    reader = readers.get(scheme, manifests.read)
+    return _checked(dataset, scheme, reader(dataset, repeat, folder))
 
 
 def _grmp(dataset: Dataset, repeat: int, labels: int | None) -> Parts:
@@ -115,7 +115,6 @@ def _promptiqa(dataset: Dataset, repeat: int, seed: int) -> Parts:
 
 def _liqe(dataset: Dataset, repeat: int, folder: Path) -> Parts:
     place = _published(dataset, folder, "splits2")
-    rows = {fold(str(name)): row for row, name in enumerate(dataset.table["image"])}
     found = []
     for part in _PARTS:
         files = listed(place, f"{repeat + 1}/*_{part}*.txt")
@@ -123,7 +122,8 @@ def _liqe(dataset: Dataset, repeat: int, folder: Path) -> Parts:
             raise DataError(f"{place}: no file {repeat + 1}/*_{part}*.txt")
         best = next((file for file in files if file.stem.endswith("_clip")), files[0])
         lines = read_text(best).splitlines()
-        found.append(_rows(rows, [line.split("\t")[0] for line in lines if line], best))
+        images = [line.split("\t")[0] for line in lines if line]
+        found.append(rows_of(dataset, images, best))
     return found[0], found[1], found[2]
 
 
@@ -142,21 +142,6 @@ def _arniqa(dataset: Dataset, repeat: int, folder: Path) -> Parts:
         found.append(rows[rows >= 0])  # -1 fills up the shorter rows
     if max(int(rows.max(initial=-1)) for rows in found) >= len(dataset):
         raise DataError(f"{place}: made for another dataset than {dataset.info.spec}")
-    return found[0], found[1], found[2]
-
-
-def _file(dataset: Dataset, repeat: int, path: Path) -> Parts:
-    """One exported file, or of a folder of them the one of this dataset and repeat."""
-    if path.is_dir():
-        path = path / export_name(dataset.info.spec, repeat)
-    table = read_table(path, comments=True)
-    names, texts = table.paths("image"), table.texts("part")
-    parts = [split_part(text, table.where(row)) for row, text in enumerate(texts)]
-    rows = {fold(str(name)): row for row, name in enumerate(dataset.table["image"])}
-    found = [
-        _rows(rows, [name for name, of in zip(names, parts, strict=True) if of == wanted], path)
-        for wanted in _PARTS
-    ]
     return found[0], found[1], found[2]
 
 
@@ -191,19 +176,6 @@ def _folder_names(name: str) -> tuple[str, ...]:
     return _FOLDERS.get(name, (name,))
 
 
-def _rows(rows: dict[str, int], names: Iterable[str], file: Path) -> Rows:
-    """Row numbers of paths that may begin with more folders than the dataset's names do."""
-    found = []
-    for name in names:
-        parts = fold(name.replace("\\", "/")).split("/")
-        tails = ("/".join(parts[start:]) for start in range(len(parts)))
-        row = next((rows[tail] for tail in tails if tail in rows), None)
-        if row is None:
-            raise DataError(f"{file}: '{name}' is not an image of the dataset")
-        found.append(row)
-    return np.array(found, dtype=np.int64)
-
-
 def _checked(dataset: Dataset, scheme: str, parts: Parts) -> Parts:
     """Refuse parts that overlap, and those that tear groups apart."""
     joined = np.concatenate(parts)
@@ -211,7 +183,7 @@ def _checked(dataset: Dataset, scheme: str, parts: Parts) -> Parts:
         raise DataError(f"{dataset.info.spec}: a '{scheme}' split lists the same image twice")
     groups = dataset.table["group"].to_numpy(dtype=str)
     seen, tested = set(groups[np.concatenate(parts[:2])]), set(groups[parts[2]])
-    if scheme != "file" and seen & tested:
+    if scheme in ("liqe", "arniqa") and seen & tested:
         raise DataError(
             f"{dataset.info.spec}: the '{scheme}' split has {len(seen & tested)} groups on both "
             "sides; it was made for another order of images"

@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,8 +18,9 @@ from unittest import mock
 import numpy as np
 
 from bench import registry
-from bench.api import BenchError, Method, Settings, UsageError
+from bench.api import BenchError, LabelledSet, Method, Settings, UsageError
 from bench.data.images.decode import decode
+from bench.data.selection import joined
 from bench.metrics import srcc
 from bench.model.images import ArrayImages
 from bench.runs.conformance.pictures import save_png, seen
@@ -108,6 +110,34 @@ def fit_leaves_labels(subject: Subject) -> None:
 
 def _no_labels(*_: Any, **__: Any) -> Any:
     raise AssertionError("a method gets its labels from the harness and opens no database itself")
+
+
+def databases_are_learnt_together(subject: Subject) -> None:
+    """a learner takes several databases at once"""
+    if not subject.cls.learns():
+        raise Inapplicable("it does not learn")
+    method = subject.build()
+    train = subject.labelled(method)
+    half = len(train) // 2
+    parts = [_part(train, "graded", slice(None, half)), _part(train, "other", slice(half, None))]
+    pooled = joined(parts)
+    next(iter(method.fit(pooled)))  # a first epoch has seen whatever the method reads
+    scores = np.asarray(method.predict(train.images))
+    require(scores.shape == (len(train),), f"shape {scores.shape} for {len(train)} images")
+    require(bool(np.isfinite(scores).all()), "not all scores are finite")
+
+
+def _part(train: LabelledSet, name: str, rows: slice) -> LabelledSet:
+    """Some images of a labelled set, as those of a database of this name."""
+    columns = ("references", "distortions", "levels", "scenes")
+    return replace(
+        train,
+        dataset=name,
+        images=train.images.subset(range(len(train))[rows]),
+        scores=train.scores[rows],
+        sources=(name,) * len(range(len(train))[rows]),
+        **{column: getattr(train, column)[rows] for column in columns},
+    )
 
 
 def order_does_not_matter(subject: Subject) -> None:
@@ -259,6 +289,7 @@ RULES: tuple[Rule, ...] = (
     building_is_cheap,
     scores_are_numbers,
     fit_leaves_labels,
+    databases_are_learnt_together,
     order_does_not_matter,
     generators_are_left_alone,
     what_is_saved_is_loaded,

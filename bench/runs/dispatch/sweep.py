@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.api import BUDGET_VARIABLES
 from bench.data import datasets
+from bench.metrics import USUAL
 from bench.model.jobs import Job, Pretraining, RunJob
 from bench.runs import dispatch
 from bench.runs.dispatch.supervise import Outcome
@@ -73,7 +74,7 @@ class Sweep:
                     method=item.variant.method,
                     settings=item.variant.raw,
                     tasks=list(item.tasks),
-                    split=protocol.split_rule(),
+                    split=item.rule,
                     repeat=item.repeat,
                     split_corpora=protocol.split_corpora,
                 ),
@@ -125,7 +126,7 @@ class Sweep:
             deterministic=options.deterministic,
             cuda_graphs=options.cuda_graphs,
             keep=list(self.plan.protocol.keep),
-            metrics=list(self.plan.protocol.metrics),
+            metrics=[name for name in self.plan.protocol.metrics if name not in USUAL],
             time_limit=options.time_limit or self.plan.protocol.time_limit,
             runs=list(runs),
             pretraining=pretraining,

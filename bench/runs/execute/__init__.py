@@ -10,12 +10,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.data import features
 from bench.data.data_cache import DataCache
+from bench.model import costs
 from bench.model.identity import digest
 from bench.model.jobs import Event, RunJob
 from bench.model.records import Record, RunSpec
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from bench.api import Epoch, Images
 
 PLAIN = ("srcc", "plcc", "krcc", "rmse")
+MEASURED = 9
+"""Images that a method's cost is measured on."""
 NO_RESULT = {kind.exit_code: kind for kind in (StoreError, OutOfBudgetError)}
 """Errors in a method's process that are no result of the run, by their exit codes."""
 
@@ -59,7 +63,7 @@ class RunExecutor:
     deterministic: bool = False
     keep: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    """Metrics to record besides the usual ones."""
+    """Metrics of records besides the usual ones (`bench.metrics.USUAL`)."""
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
     claims: Claims | None = None
@@ -138,7 +142,7 @@ class RunExecutor:
 
     def _learnt(self, work: RunJob, sides: Sides) -> tuple[Trajectory, Account]:
         """The run's test side, predicted by a fit that all tests of the fit share."""
-        from bench.metrics import METRICS
+        from bench.metrics import metric
 
         spec = work.spec
         live = self._fit_for(work, sides)
@@ -150,15 +154,39 @@ class RunExecutor:
             validation = next(
                 (one for one in sides.validation() if one.dataset == test.dataset), None
             )
-            wanted = any("validation" in METRICS[name].needs for name in self.metrics)
+            wanted = any("validation" in metric(name).needs for name in self.metrics)
             trajectory = live.predict(test, spec.selection, validation if wanted else None)
         # Of the state after the last epoch, whichever counts.
         kept = self._kept(work)
         keeping.write(self.store, spec, live.method, test.images, sides.known(), kept)
         account = live.method.account()
+        self._measure(work, live.method, account, test.images)
         if len(work.tests) == 1:
             self.close()
         return trajectory, account
+
+    def _measure(
+        self, work: RunJob, method: MethodProcess, account: Account, images: Images
+    ) -> None:
+        """Write down what the method costs, where nobody has done so."""
+        fit, device = work.spec.fit, self.device.partition(":")[0]
+        key = costs.key_of(fit.method, fit.settings, fit.code, device)
+        if not method.facts.reads_images or costs.path_of(self.store.root, key).exists():
+            return
+        where = account.environment
+        try:
+            found = asdict(method.measure(images.subset(range(min(len(images), MEASURED)))))
+        except MethodFailed as error:  # its results stand without
+            self.emit(Event(kind="note", run=work.spec.run_id, title=f"cost not measured: {error}"))
+            return
+        costs.Cost(
+            method=fit.method,
+            settings=fit.settings,
+            code=fit.code,
+            device=device,
+            hardware=where.device,
+            **found,
+        ).write(self.store.root)
 
     def _fit_for(self, work: RunJob, sides: Sides) -> LiveFit:
         """The fit of this run: still at hand, read from disk, or learnt now."""
@@ -227,6 +255,8 @@ class RunExecutor:
             deterministic=self.deterministic,
             replies=self.store.root / "replies",
             pretrained=pretrained,
+            features=features.folder(),
+            feature_bytes=features.bound(),
         )
 
     @contextmanager
@@ -307,6 +337,7 @@ class RunExecutor:
                 scores = checked(method.name, images, found, method.facts.may_miss)
                 trajectory.predict_seconds = time.perf_counter() - start
                 self._accounts[key] = method.account()
+                self._measure(work, method, self._accounts[key], images)
             table = pd.DataFrame({"image": images.names, "score": scores})
             # Whoever takes the scores another time must say the same of them.
             table.attrs["notes"] = list(self._accounts[key].notes)
@@ -315,9 +346,9 @@ class RunExecutor:
     def _record(self, sides: Sides, account: Account, trajectory: Trajectory) -> Record:
         from bench.metrics import USUAL
 
+        # Logistic fits take longer than small runs: only what the run reports has them.
+        reported, others = (*USUAL, *self.metrics), (*PLAIN, *self.metrics)
         spec = sides.spec
-        # Some metrics look at all pairs of images: only those of the protocol.
-        own = tuple(dict.fromkeys([*USUAL, *self.metrics]))
         side = sides.test(spec.tested)
         chosen = trajectory.chosen()
         return Record(
@@ -325,10 +356,9 @@ class RunExecutor:
             status="done",
             spec=spec,
             metrics={
-                # Logistic fits take longer than small runs: only what the run reports has them.
                 selection: side.judge(
                     point.predictions,
-                    own if selection == spec.selection else PLAIN,
+                    reported if selection == spec.selection else others,
                     point.calibration.get(side.dataset),
                 )
                 for selection, point in chosen.items()

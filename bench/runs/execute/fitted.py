@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,15 +120,16 @@ class LiveFit:
 
         `validation` images of the same database are predicted for metrics fitted on them.
         """
+        start = time.perf_counter()
         predictions = self._checked(test)
+        seconds = time.perf_counter() - start
         calibration: dict[str, Calibration] = {}
         if validation is not None and validation.quality is not None:
             calibration[validation.dataset] = (self._checked(validation), validation.quality)
         curve = [point.model_copy(update={"test": None}) for point in self.note.curve]
-        point = EvaluatedEpoch(
-            self.note.epoch, predictions, test.judge(predictions), None, calibration
-        )
-        return Trajectory(curve, [point], self.note.fit_seconds, only=selection)
+        judged = test.judge(predictions)
+        point = EvaluatedEpoch(self.note.epoch, predictions, judged, None, calibration)
+        return Trajectory(curve, [point], self.note.fit_seconds, seconds, only=selection)
 
     def _checked(self, side: EvalSet) -> Predictions:
         method = self.method

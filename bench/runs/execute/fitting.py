@@ -37,6 +37,8 @@ class EvalSet:
     images: Images
     quality: npt.NDArray[np.float64] | None
     """(n,) labels, higher is better; None for a dataset without labels."""
+    groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
+    """Column -> (n,) texts, for metrics within groups of images (`bench.metrics.GROUPS`)."""
     known: Known | None = None
     """What else metrics may ask of the images."""
     dataset: str = ""
@@ -58,8 +60,9 @@ class EvalSet:
         if self.quality is None:
             return {}
         scored = ~np.isnan(predictions)  # all, unless the method may miss some (`checked`)
+        groups = {name: texts[scored] for name, texts in self.groups.items()}
         known = replace((self.known or Known()).of(scored), validation=validation)
-        values = compute(metrics, predictions[scored], self.quality[scored], known)
+        values = compute(metrics, predictions[scored], self.quality[scored], groups, known)
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 

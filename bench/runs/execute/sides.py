@@ -57,7 +57,9 @@ class Sides:
         dataset, rows, _ = self.tested(side)
         quality = dataset.quality[rows] if dataset.info.labelled else None
         images = self.cache.images(dataset.info.spec, self.policy)
-        return EvalSet(images.subset(rows), quality, dataset.known(rows), dataset.info.spec)
+        groups = {name: texts[rows] for name, texts in dataset.groupings.items()}
+        known = dataset.known(rows)
+        return EvalSet(images.subset(rows), quality, groups, known, dataset.info.spec)
 
     def known(self) -> pd.DataFrame:
         """The rows of the run's test images in their database's table, with their quality."""
@@ -102,10 +104,12 @@ class Sides:
         return {dataset.info.spec: dataset.digest for dataset in used}
 
     def predictions(self, columns: dict[str, npt.NDArray[Any]]) -> pd.DataFrame:
-        """Image, quality and the given columns, a row a test image that has a score."""
+        """Image, quality, groups and the given columns, a row a test image that has a score."""
         import pandas as pd
 
         dataset, rows, _ = self.tested(self.spec.tested)
         own = {"image": dataset.table["image"].iloc[rows].to_numpy()}
-        table = pd.DataFrame({**own, "quality": dataset.quality[rows], **columns})
+        # With the groups, metrics within them can be worked out later on.
+        groups = {name: texts[rows] for name, texts in dataset.groupings.items()}
+        table = pd.DataFrame({**own, "quality": dataset.quality[rows], **columns, **groups})
         return table[table["prediction"].notna()]

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import source
 from bench.api import OWN
-from bench.data import datasets, selection
+from bench.data import datasets, features, selection
 from bench.data.data_cache import DataCache
 from bench.model.fitted import WeightsNote, stamp
 from bench.model.jobs import Event
@@ -83,6 +83,8 @@ class WholeFit:
             seed=fit.seed,
             batch_size=self.batch_size,
             pretrained=pretrained,
+            features=features.folder(),
+            feature_bytes=features.bound(),
         )
         try:
             with MethodProcess(start, self._say) as method:

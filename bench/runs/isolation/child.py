@@ -14,8 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from bench import registry
-from bench.api import BenchError, Context, Epoch, Images, LabelledSet, Method, ran_out
+from bench import registry, source
+from bench.api import (
+    BenchError,
+    Context,
+    Epoch,
+    Features,
+    Images,
+    LabelledSet,
+    Method,
+    computed_anew,
+    ran_out,
+)
+from bench.runs.isolation.measuring import Measured, Trained, measure
 from bench.runs.isolation.memory import advice, retry_smaller_batch
 from bench.runs.isolation.messages import Account, Facts, Failure, Start
 from bench.store import artifacts
@@ -55,6 +66,7 @@ class Served:
         self._built: Method | None = None
         self._steps: Generator[Epoch, Any, None] | None = None
         self._begun = False
+        self._trained = Trained()
 
     def facts(self) -> Facts:
         """What the harness must know before anything else."""
@@ -95,6 +107,7 @@ class Served:
 
     def begin_fit(self, train: LabelledSet) -> None:
         """Get ready to learn; `advance` does it."""
+        self._trained.watch()
         self._steps, self._begun = self._method.fit(train), False
         self._method.learnt = True
 
@@ -112,6 +125,10 @@ class Served:
             return None
         self._begun = True
         return epoch
+
+    def measure(self, images: Images) -> Measured:
+        """What it costs."""
+        return measure(self._method, images, self._trained)
 
     def predict(self, images: Images) -> np.ndarray[Any, Any]:
         """Scores as the method gives them, with a smaller batch where memory runs out."""
@@ -169,11 +186,23 @@ class Served:
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
             say=lambda text: self._pipe.send(("say", text)),
+            features=_features(start),
         )
         method = cls(settings, context)
         if start.pretrained is not None:
             method.load_pretrained(start.pretrained)
         return method
+
+
+def _features(start: Start) -> Features:
+    if start.features is None or not start.feature_bytes:
+        return computed_anew
+    from bench.data.features import FeatureCache
+
+    own = registry.split_name(start.method)[0]
+    return FeatureCache(
+        start.features, lambda module: source.code_of(module, own), start.feature_bytes
+    )
 
 
 def _failure(error: Exception, method: str) -> Failure:

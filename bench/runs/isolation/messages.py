@@ -35,6 +35,10 @@ class Start:
     """Where answers of a service are kept."""
     pretrained: Path | None = None
     """A pre-trained state to load."""
+    features: Path | None = None
+    """Where features of frozen networks are kept for all fits; None: nowhere."""
+    feature_bytes: int = 0
+    """How much may lie there."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """An oracle's labels by image name; empty for every other method."""
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from bench import source
 from bench.api import Epoch, Images, LabelledSet, Scores
 from bench.runs.isolation import child
+from bench.runs.isolation.measuring import Measured
 from bench.runs.isolation.messages import Account, Facts, Failure, MethodFailed, Start
 from bench.runs.isolation.names import Neutral
 
@@ -91,6 +92,11 @@ class MethodProcess:
         """What the method says of itself after it ran."""
         found: Account = self._ask("account")
         return replace(found, notes=tuple(self._named(note) for note in found.notes))
+
+    def measure(self, images: Images) -> Measured:
+        """What it costs, on images of the size that it is shown."""
+        found: Measured = self._ask("measure", images)
+        return found
 
     def know(self, labels: Mapping[str, float]) -> None:
         """Labels for an oracle, by the images' own names."""

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from bench import source
 from bench.data.data_cache import DataCache
+from bench.metrics import BY
 from bench.model.contamination import saw_test_labels
-from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, Task
+from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, SplitRule, Task
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant
 from bench.runs.plan.pretraining import pretrain_spec
@@ -42,6 +43,8 @@ class PretrainJob:
     variant: Variant
     tasks: tuple[Task, ...]
     """The tests of the first fit that needs it: their images are left out of the corpora."""
+    rule: SplitRule
+    """How they are split."""
     repeat: int
 
 
@@ -55,6 +58,8 @@ class Plan:
     """By key; those that some run of the plan needs, present or not."""
     states: dict[str, str] = field(default_factory=dict)
     """run_id -> one of `STATES`."""
+    without_weights: list[str] = field(default_factory=list)
+    """Rows that cannot run, each with the file that is missing and where it is to be had."""
     omitted: list[tuple[Variant, Task, str]] = field(default_factory=list)
     """Cells that were left out on purpose, and why."""
 
@@ -145,6 +150,7 @@ class Planner:
         `why_not` is why a cell is to be left out, "" for one that is to run.
         """
         self._store = store
+        self._refuse_groups()
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
         omitted: list[tuple[Variant, Task, str]] = []
@@ -161,8 +167,10 @@ class Planner:
                 omitted += [(row.variant, task, why) for task, why in reasons.items() if why]
                 if not tasks:
                     continue
+                # Also of tests that this row leaves out: rows of a table share their splits.
+                rule = self.protocol.split_rule(training)
                 fits = [
-                    self._fit(row, tasks, repeat, pretrains)
+                    self._fit(row, tasks, rule, repeat, pretrains)
                     for repeat in range(self.protocol.repeats)
                 ]
                 cells += [self._cell(row.variant, task, fits) for task in tasks]
@@ -176,6 +184,17 @@ class Planner:
                 f"{variant.title} needs labels to learn from, and {self.protocol.name} gives none "
                 "(zero_shot, or an empty 'train'); leave it out with --methods"
             )
+
+    def _refuse_groups(self) -> None:
+        """Raise `UsageError` for a metric within groups that none of the test sets has."""
+        tests = list(dict.fromkeys(task.test for task in self.protocol.tasks()))
+        for name in self.protocol.metrics:
+            column = name.partition(BY)[2]
+            if column and not any(column in self.data_cache.dataset(t).groupings for t in tests):
+                raise UsageError(
+                    f"metrics: {name}: no test set names a {column} of several images "
+                    f"({', '.join(tests)})"
+                )
 
     def _cell(self, variant: Variant, task: Task, fits: Sequence[FitSpec]) -> Cell:
         runs = []
@@ -194,18 +213,23 @@ class Planner:
         return None
 
     def _fit(
-        self, row: _Row, tasks: tuple[Task, ...], repeat: int, pretrains: dict[str, PretrainJob]
+        self,
+        row: _Row,
+        tasks: tuple[Task, ...],
+        rule: SplitRule,
+        repeat: int,
+        pretrains: dict[str, PretrainJob],
     ) -> FitSpec:
         task, protocol = tasks[0], self.protocol
-        _, split_digests = self.data_cache.sources(task, self.rule, repeat)
+        _, split_digests = self.data_cache.sources(task, rule, repeat)
         pretrained = None
         if row.corpora:
-            spec, pretrained = row.pretrain(self._corpora(row, tasks, repeat))
+            spec, pretrained = row.pretrain(self._corpora(row, tasks, rule, repeat))
             if pretrained not in pretrains:
-                pretrains[pretrained] = PretrainJob(spec, row.variant, tasks, repeat)
+                pretrains[pretrained] = PretrainJob(spec, row.variant, tasks, rule, repeat)
         annotations = None
         if row.reads_annotations and not task.zero_shot:
-            annotations = self.data_cache.annotations(task, self.rule, repeat)
+            annotations = self.data_cache.annotations(task, rule, repeat)
         settings = row.settings
         return FitSpec(
             train=task.train,
@@ -214,7 +238,7 @@ class Planner:
             ratio=task.ratio,
             zero_shot=task.zero_shot,
             sampling=protocol.sampling,
-            split=self.rule,
+            split=rule,
             split_digests=split_digests,
             repeat=repeat,
             annotations=annotations,
@@ -232,9 +256,11 @@ class Planner:
             normalise=row.normalise or protocol.normalise,
         )
 
-    def _corpora(self, row: _Row, tasks: tuple[Task, ...], repeat: int) -> dict[str, str]:
+    def _corpora(
+        self, row: _Row, tasks: tuple[Task, ...], rule: SplitRule, repeat: int
+    ) -> dict[str, str]:
         digests = self.data_cache.corpus_digests(
-            row.corpora, tasks, self.rule, repeat, split_alike=self.protocol.split_corpora
+            row.corpora, tasks, rule, repeat, split_alike=self.protocol.split_corpora
         )
         if not digests:
             raise UsageError(

@@ -1,0 +1,76 @@
+"""What a method costs: a file beside the results for each method, setting, code and device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.model.identity import digest
+from bench.util.atomic import write_text
+from bench.util.listing import listed
+from bench.util.strict import StrictModel
+
+FOLDER = "costs"
+
+
+class Cost(StrictModel):
+    """Measured once, on images of the size that the method is shown."""
+
+    method: str
+    """Full name, argument included."""
+    settings: dict[str, Any]
+    """Settings as they enter a run's identity."""
+    code: str
+    """Digest of the method's source."""
+    device: str
+    """The torch device."""
+    hardware: str
+    """Name of the GPU or processor."""
+    parameters: int | None = None
+    """Numbers in its networks, frozen ones included; None without torch."""
+    trained_parameters: int | None = None
+    """Those that optimisers moved, and `Method.own_parameters`."""
+    multiply_adds: int | None = None
+    """Of one image: half of torch's count of floating-point operations; None if it counted none."""
+    height: int | None = None
+    """Pixels of the image that they were counted on."""
+    width: int | None = None
+    """Likewise."""
+    batch: int | None = None
+    """Images that were timed together."""
+    milliseconds: float | None = None
+    """By the clock, an image of such a batch."""
+    tokens: float | None = None
+    """Of a vision-language model, an image: question, image and answers."""
+
+    @property
+    def key(self) -> str:
+        """What it speaks of."""
+        return key_of(self.method, self.settings, self.code, self.device)
+
+    def write(self, results: Path) -> None:
+        """Write it into a results folder."""
+        path = path_of(results, self.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, self.model_dump_json(indent=1, exclude_none=True) + "\n")
+
+
+def key_of(method: str, settings: dict[str, Any], code: str, device: str) -> str:
+    """What a cost speaks of: a method with these settings and this code on a kind of device."""
+    return digest([method, settings, code, device.partition(":")[0]])
+
+
+def path_of(results: Path, key: str) -> Path:
+    """Its file."""
+    return results / FOLDER / f"{key}.json"
+
+
+def read_all(results: Path) -> list[Cost]:
+    """Every readable cost of a results folder."""
+    found = []
+    for path in listed(results / FOLDER, "*.json"):
+        try:
+            found.append(Cost.model_validate_json(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return found

@@ -1,0 +1,124 @@
+"""What one method costs, measured in its own process, which holds nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.api import ArrayImages, Images, Method, computed_anew
+
+BATCH = 8
+"""Images that are timed together."""
+LONG = 2.0
+"""Seconds; where the first image takes longer, no batch is timed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of `bench.model.costs.Cost`."""
+
+    parameters: int | None = None
+    trained_parameters: int | None = None
+    multiply_adds: int | None = None
+    height: int | None = None
+    width: int | None = None
+    batch: int | None = None
+    milliseconds: float | None = None
+    tokens: float | None = None
+
+
+class Trained:
+    """Which parameters optimisers move."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+        self._kept: list[Any] = []  # so that no other tensor takes an id
+
+    def watch(self) -> None:
+        """Note the parameters of every optimiser that makes a step from now on."""
+        if "torch" in sys.modules:
+            from torch.optim.optimizer import register_optimizer_step_post_hook
+
+            register_optimizer_step_post_hook(self._note)
+
+    def _note(self, optimiser: Any, arguments: Any, named: Any) -> None:
+        for group in optimiser.param_groups:
+            for tensor in group["params"]:
+                if id(tensor) not in self._sizes and tensor.grad is not None:
+                    self._sizes[id(tensor)] = tensor.numel()
+                    self._kept.append(tensor)
+
+    def __int__(self) -> int:
+        return sum(self._sizes.values())
+
+
+def measure(method: Method, images: Images, trained: Trained) -> Measured:
+    """Parameters, multiply-adds and time of a method that can predict, on images never seen.
+
+    The images are shown as negatives, so that no cache knows them.
+    """
+    tokens = method.tokens_per_image()
+    if tokens is not None or "torch" not in sys.modules:
+        return Measured(tokens=tokens)
+    places = range(min(len(images), BATCH + 1))
+    shown = ArrayImages([255 - np.asarray(images[place]) for place in places])
+    height, width = shown[0].shape[:2]
+    with _nothing_kept(method):
+        start = time.perf_counter()
+        operations = _operations(method, shown.subset([0]))
+        first = time.perf_counter() - start
+        rest = list(places)[1:] if first < LONG else []
+        batch, seconds = (len(rest), _seconds(method, shown.subset(rest))) if rest else (1, first)
+    parameters, own = _parameters(), method.own_parameters()
+    return Measured(
+        parameters=parameters + own or None,
+        trained_parameters=int(trained) + own if parameters + own else None,
+        multiply_adds=operations // 2 or None,
+        height=height,
+        width=width,
+        batch=batch,
+        milliseconds=1000 * seconds / batch,
+    )
+
+
+@contextlib.contextmanager
+def _nothing_kept(method: Method) -> Iterator[None]:
+    kept = method.context.features
+    method.context.features = computed_anew
+    try:
+        yield
+    finally:
+        method.context.features = kept
+
+
+def _operations(method: Method, one: Images) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        method.predict(one)
+    return int(counter.get_total_flops())
+
+
+def _seconds(method: Method, images: Images) -> float:
+    start = time.perf_counter()
+    method.predict(images)
+    return time.perf_counter() - start
+
+
+def _parameters() -> int:
+    """Elements of all parameters of all live networks, shared memory counted once."""
+    import torch
+
+    found: dict[int, int] = {}
+    for item in gc.get_objects():
+        # Not `isinstance`, which asks lazy modules for a class, and they import it.
+        if issubclass(type(item), torch.nn.Parameter):
+            found[item.data_ptr() or id(item)] = item.numel()
+    return sum(found.values())

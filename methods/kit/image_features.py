@@ -1,0 +1,253 @@
+"""Features of frozen backbones, CLIP or timm: one row an image, computed once and kept on disk.
+
+Of a CLIP it is the joint feature of `clip_features`; of a network of timm the means and standard
+deviations of its levels (`stages`), side by side. Rows follow from pixels and weights alone, and so
+the harness keeps them for all repeats, budgets and methods (`Context.features`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from bench import backbones
+from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Rows, UsageError
+from methods.kit.clip_features import ImageSettings
+from methods.kit.stages import Statistic
+from methods.kit.views import CENTRE, crop
+
+Array = npt.NDArray[np.float64]
+
+SIDE = 384
+"""Shorter side of an image in front of networks that take any size. Larger than what they were
+trained on: distortions are lost where images shrink."""
+SMALLEST = 32
+"""Side of an image that leaves something of it behind five strides of two."""
+LIBRARIES = ("torch", "timm", "open_clip_torch")
+"""Whose versions may change a feature."""
+
+
+class FeatureSettings(ImageSettings):
+    """Which backbone, how it looks at an image, and what is taken of what it sees."""
+
+    backbone: str = "ViT-B-16:openai"
+    """The frozen network: a CLIP, `lite0`, or timm:NAME[:TAG|:FILE]."""
+    resize_mode: Literal["squash", "short_side", "none"] = "squash"
+    """How a file becomes an image: a square whatever the aspect ratio, the short side set (the
+    central square is seen), or as it is (a whole image of any size; a CLIP needs positions=false,
+    and ViTs of timm cannot). By default 'squash' for CLIP, 'short_side' for networks of timm."""
+    resize: int | None = Field(default=None, ge=1)
+    """Pixels of the square or the short side. By default for CLIP 244 for a crop of 224, in
+    proportion for other encoders; for networks of timm that take any size 384, for others what
+    timm's configuration makes of their input size."""
+    stages: tuple[int, ...] | None = None
+    """Levels of a network of timm whose statistics are taken, from 0 or backwards from -1, the last
+    features; None: all where there are eight inner ones at most, else four evenly spaced, and the
+    last features."""
+    pooling: tuple[Statistic, ...] = Field(default=("mean", "std"), min_length=1)
+    """Statistics of a level of timm's: mean, standard deviation, or both."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_network_needs(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        name = given.get("backbone", cls.model_fields["backbone"].default)
+        info = backbones.resolve(name) if isinstance(name, str) else None
+        if not isinstance(info, backbones.TimmInfo):
+            return given
+        values = {"positions": info.fixed_size, "resize_mode": "short_side", **given}
+        if values["positions"] != info.fixed_size:
+            what = "keeps its positions" if info.fixed_size else "has no positions"
+            raise ValueError(f"positions: {name} {what}")
+        if values["resize_mode"] != "none" and values.get("resize") is None:
+            shown = info.shown if values["resize_mode"] == "short_side" else 1
+            values["resize"] = round(info.image_size / shown) if info.fixed_size else SIDE
+        return values
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        least = self.resize or 0
+        if self.timm is not None and self.timm.fixed_size and least < self.timm.image_size:
+            raise ValueError(f"resize: {self.backbone} sees {self.timm.image_size} pixels")
+        if self.timm is None and self.stages is not None:
+            raise ValueError(
+                f"stages: {self.backbone} is a CLIP, of which the joint feature counts"
+            )
+        return self
+
+    @property
+    def timm(self) -> backbones.TimmInfo | None:
+        """The backbone where it is of timm."""
+        info = backbones.resolve(self.backbone)
+        return info if isinstance(info, backbones.TimmInfo) else None
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """How images are decoded. `UsageError` for a backbone that cannot see them so."""
+        info = self.timm
+        if info is None:
+            return super().policy
+        if self.resize_mode == "none":
+            return ImagePolicy()
+        if info.interpolation == "bilinear":
+            return ImagePolicy(self.resize_mode, self.resize, "pillow_bilinear")
+        return ImagePolicy(self.resize_mode, self.resize)
+
+
+class ImageFeatures:
+    """Rows of features of a frozen backbone, which is loaded when an image is new."""
+
+    def __init__(self, settings: FeatureSettings, context: Context) -> None:
+        self.settings, self.context = settings, context
+        self._network: _Clip | _Timm | None = None
+        self._what: dict[str, Any] | None = None
+        self._kept: Any = None
+
+    def of(self, images: Images, scale: float = 1.0) -> Array:
+        """Features of all images, each resized by a factor before, (n, d)."""
+        import torch
+
+        from methods.kit import cache
+
+        if self._kept is None:
+            self._kept = cache.shared("cpu").shelf()
+        digests = [images.digest(place) for place in range(len(images))]
+
+        def stored(places: list[int]) -> torch.Tensor:
+            rows = self.context.features(
+                __name__,
+                {**self.what(), "scale": scale},
+                [digests[place] for place in places],
+                lambda some: self._compute(images, [places[place] for place in some], scale),
+            )
+            return torch.from_numpy(rows)
+
+        found: torch.Tensor = self._kept.rows([(digest, scale) for digest in digests], stored)
+        return np.asarray(found.double().numpy())
+
+    def what(self) -> dict[str, Any]:
+        """All that a row depends on beside the pixels and this code."""
+        if self._what is None:
+            own = self.settings
+            timm = {"stages": own.stages, "pooling": own.pooling} if own.timm else {}
+            self._what = {
+                **backbones.identity(own.backbone),
+                "positions": own.positions,
+                "cut": own.resize_mode != "none",
+                **timm,
+                "device": self.context.device.partition(":")[0],
+                **{name: metadata.version(name) for name in LIBRARIES},
+            }
+        return self._what
+
+    def _compute(self, images: Images, places: Sequence[int], scale: float) -> Rows:
+        if self._network is None:
+            kind = _Clip if self.settings.timm is None else _Timm
+            self._network = kind(self.settings, self.context)
+        # Alone on a CPU, a row has the same bits whatever was in a batch beside it.
+        size = 1 if self.context.device == "cpu" else self.context.batch_size
+        parts = [places[start : start + size] for start in range(0, len(places), size)]
+        rows = [self._network.rows(_scaled(images.subset(part), scale)) for part in parts]
+        return np.concatenate(rows) if rows else self._network.rows(images.subset([]))
+
+
+class _Clip:
+    """Joint features, by `clip_features.Encoder`."""
+
+    def __init__(self, settings: FeatureSettings, context: Context) -> None:
+        from methods.kit.clip_features import Encoder
+
+        self._encoder = Encoder(settings, context)
+
+    def rows(self, images: Images) -> Rows:
+        """(n, e) float32."""
+        found = self._encoder.features(images)
+        return np.asarray(found.detach().cpu().float().numpy())
+
+
+class _Timm:
+    """Statistics of the levels of a network of timm."""
+
+    def __init__(self, settings: FeatureSettings, context: Context) -> None:
+        import torch
+
+        from methods.kit.graphs import Replayed
+
+        self.settings, self.context = settings, context
+        loaded = backbones.shared(settings.backbone, context.device)
+        info = loaded.info
+        assert isinstance(info, backbones.TimmInfo)
+        self._info, self._model = info, loaded.model
+        self._mean, self._std = (
+            torch.tensor(value, device=context.device)[:, None, None]
+            for value in (info.mean, info.std)
+        )
+        self._forward = Replayed(self._pooled, context.cuda_graphs)
+
+    def rows(self, images: Images) -> Rows:
+        """(n, d) float32. BenchError names an image that is too small."""
+        import torch
+
+        from methods.kit.batches import same_shape
+        from methods.kit.devices import upload
+
+        found: list[Rows] = []
+        shown = (self._cut(*pair) for pair in zip(images, images.names, strict=True))
+        for _, pixels in same_shape(shown, self.context.batch_size):
+            batch = (upload(np.stack(pixels), self.context.device) - self._mean) / self._std
+            with torch.no_grad():
+                found.append(self._forward(batch).cpu().numpy())
+        return np.concatenate(found) if found else np.empty((0, self._width()), np.float32)
+
+    def _pooled(self, batch: Any) -> Any:
+        from methods.kit import stages
+
+        own = self.settings
+        try:
+            found = stages.chosen(stages.levels(self._model, batch), own.stages)
+        except UsageError as error:
+            raise UsageError(f"{own.backbone}: {error}") from error
+        return stages.pooled(found, own.pooling)
+
+    def _width(self) -> int:
+        import torch
+
+        side = self._info.image_size
+        with torch.no_grad():
+            return int(
+                self._pooled(torch.zeros(1, 3, side, side, device=self._mean.device)).shape[1]
+            )
+
+    def _cut(self, image: Pixels, name: str) -> Pixels:
+        if self._info.fixed_size:
+            return crop(image, CENTRE, self._info.image_size, name)
+        if self.settings.resize_mode != "none":
+            image = crop(image, CENTRE, min(image.shape[:2]))
+        if min(image.shape[:2]) < SMALLEST:
+            height, width = image.shape[:2]
+            raise BenchError(
+                f"image '{name}' of {width} x {height} is smaller than {SMALLEST} pixels"
+            )
+        return image
+
+
+def _scaled(images: Images, scale: float) -> Images:
+    """All images resized by a factor, bicubic with antialiasing."""
+    from PIL import Image
+
+    from bench.api import ArrayImages
+
+    if scale == 1:
+        return images
+    smaller = []
+    for image in images:
+        size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+        resized = Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BICUBIC)
+        smaller.append(np.asarray(resized))
+    return ArrayImages(smaller, images.names)
