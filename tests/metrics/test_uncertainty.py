@@ -44,7 +44,7 @@ def test_table_values_are_those_after_the_mapping() -> None:
     mapped = fit_logistic4(prediction, quality).mapped
     width = scipy_stats.t.ppf(0.975, known.raters - 1) * known.std / np.sqrt(known.raters)
     beyond = np.maximum(0, np.abs(mapped - quality) - width)
-    found = compute(["or", "rmse_eps"], prediction, quality, known)
+    found = compute(["or", "rmse_eps"], prediction, quality, known=known)
     assert found["or"] == pytest.approx(np.mean(np.abs(mapped - quality) > width))
     assert found["rmse_eps"] == pytest.approx(math.sqrt((beyond**2).sum() / (len(beyond) - 4)))
     assert 0 < found["or"] < 1
@@ -55,7 +55,7 @@ def test_mapping_on_validation_images_is_that_curve() -> None:
     other, labels, _ = _data(60, seed=1)
     known = Known(known.std, known.raters, validation=(other, labels))
     curve = logistic4(prediction, *fit_logistic4(other, labels).params)
-    found = compute(["plcc_logistic4_val", "rmse_logistic4_val"], prediction, quality, known)
+    found = compute(["plcc_logistic4_val", "rmse_logistic4_val"], prediction, quality, known=known)
     assert found["plcc_logistic4_val"] == pytest.approx(np.corrcoef(curve, quality)[0, 1])
     assert found["rmse_logistic4_val"] == pytest.approx(np.sqrt(np.mean((curve - quality) ** 2)))
     # A curve that was fitted on the test images cannot have the larger error.
@@ -76,7 +76,7 @@ def test_areas_are_those_of_sklearn() -> None:
     )
     differs = np.abs(quality[first] - quality[second]) / error > scipy_stats.norm.ppf(0.975)
     delta = prediction[first] - prediction[second]
-    found = compute(["auc_ds", "auc_bw"], prediction, quality, known)
+    found = compute(["auc_ds", "auc_bw"], prediction, quality, known=known)
     assert found["auc_ds"] == pytest.approx(roc_auc_score(differs, np.abs(delta)))
     better = (quality[first] > quality[second])[differs]
     signs = np.concatenate([better, ~better])
@@ -119,7 +119,7 @@ def test_false_rankings_by_hand() -> None:
     assert false_ranking_rate(prediction, quality) == pytest.approx(2 / 6)
     assert equivalent_viewers(prediction, quality) == 0
     known = Known(five_levels=True)
-    assert METRICS["frr"](prediction, quality, known) == pytest.approx(2 / 6)
+    assert METRICS["frr"](prediction, quality, known=known) == pytest.approx(2 / 6)
     assert math.isnan(METRICS["frr"](prediction, quality))
     assert false_ranking_rate([1, 1, 1, 1], quality) == 0
     assert math.isnan(equivalent_viewers([1, 1, 1, 1], quality))
@@ -151,6 +151,8 @@ def test_without_what_they_need_metrics_are_undefined() -> None:
 def test_constant_predictions_have_a_stated_answer() -> None:
     _, quality, known = _data()
     flat = np.ones(80)
-    values = compute(["auc_ds", "auc_bw", "or", "rmse_eps", "frr", "viewers"], flat, quality, known)
+    values = compute(
+        ["auc_ds", "auc_bw", "or", "rmse_eps", "frr", "viewers"], flat, quality, known=known
+    )
     assert (values["auc_ds"], values["auc_bw"], values["frr"]) == (0.5, 0.5, 0)
     assert all(math.isnan(values[name]) for name in ("or", "rmse_eps", "viewers"))
