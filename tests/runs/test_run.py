@@ -211,7 +211,7 @@ def test_metrics_that_need_more_than_scores_are_recorded_where_a_protocol_names_
         "selection: val\nmetrics: [srcc, frr, viewers, plcc_logistic4_val, auc_bw]\nrepeats: 1\n"
     )
     path = bench.protocol(PROTOCOL.replace("repeats: 3\n", "").replace("10, 20", "20") + named)
-    ended = bench.run(path, "--methods", "toy_linear", "--set", "epochs=2")
+    ended = bench.run_and_report(path, "--methods", "toy_linear", "--set", "epochs=2")
     assert ended.returncode == 0, ended.text
     record = next(item for item in records(bench) if item.spec.task.labels == 20)
     table = Store(bench.results).predictions(record.spec)
