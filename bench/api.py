@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,7 @@ __all__ = [
     "ComputeRows",
     "Context",
     "DataError",
+    "DatasetName",
     "Epoch",
     "Features",
     "ImagePolicy",
@@ -111,6 +112,16 @@ def computed_anew(
     return compute(list(range(len(digests))))
 
 
+@dataclass(frozen=True)
+class NamesDataset:
+    """Marks a setting's text as the name of a dataset."""
+
+
+DatasetName = Annotated[str, NamesDataset()]
+"""The type of a setting that names a dataset, NAME or NAME@VERSION, with #SPLIT where its labels
+were seen in part: the harness checks it before anything runs."""
+
+
 class Settings(BaseModel):
     """Settings of a method: plain, frozen, validated; an unknown key is an error.
 
@@ -119,7 +130,11 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
 
@@ -323,7 +338,8 @@ class Method(ABC):
     def downloads(self) -> tuple[str, ...]:
         """Weights that it fetches by itself where they are not on the machine.
 
-        'backbone:NAME' (`bench.backbones`) or 'pyiqa:METRIC'; `bench get` gets them beforehand.
+        'backbone:NAME' (`bench.backbones`), 'pyiqa:METRIC' or 'hub:OWNER/MODEL@REVISION';
+        `bench get` gets them beforehand.
         """
         backbone = getattr(self.settings, "backbone", None)
         return (f"backbone:{backbone}",) if backbone else ()

@@ -27,8 +27,9 @@ class ZeroShotSettings(Settings):
     templates: tuple[str, ...] = Field(
         default=("a photo of {}.", "a {} photo.", "{}."), min_length=1
     )
-    """Sentences around the words; features are averaged over them. GRMP-IQA's own baseline names
-    none, CLIP-IQA has 'Good photo.' and 'Bad photo.'."""
+    """Sentences around the words; features are averaged over them. GRMP-IQA's paper names none for
+    its baseline, its code 'a photo with …' (a row of `zero_shot_ablation`); CLIP-IQA has 'Good
+    photo.' and 'Bad photo.'."""
     resize_mode: Literal["squash", "short_side"] = "squash"
     """'squash' shows the whole image, whatever its aspect ratio; 'short_side' the central
     square."""

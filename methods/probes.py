@@ -91,25 +91,26 @@ class _Probe(Method):
 
     def save(self, path: Path) -> None:
         """Write the regressor, and whose features it is for."""
-        from safetensors.numpy import save_file
+        import torch
 
-        tensors = {name: np.atleast_1d(value) for name, value in self.head.items()}
-        save_file(tensors, path, metadata={"features": self._origin()})
+        from methods.kit import checkpoints
+
+        head = {name: torch.tensor(np.atleast_1d(value)) for name, value in self.head.items()}
+        checkpoints.write(path, head, features=self._origin())
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError for a regressor on other features."""
-        from safetensors import safe_open
+        from methods.kit import checkpoints
 
-        with safe_open(path, framework="numpy") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            origin = (file.metadata() or {}).get("features")
-        if "weights" not in found:
+        found = checkpoints.read(path)
+        if "weights" not in found.tensors:
             raise BenchError(f"'{path}' holds no fitted {self.name}")
+        origin = found.header.get("features")
         if origin != self._origin():
             raise BenchError(
                 f"'{path}' was fitted on other features: {origin}, and here are {self._origin()}"
             )
-        self.head = found
+        self.head = {name: value.numpy() for name, value in found.tensors.items()}
 
     def _origin(self) -> str:
         """The backbone with its weights, and what is taken of it."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from bench.api import (
     BenchError,
     Context,
+    DatasetName,
     Epoch,
     Images,
     LabelledSet,
@@ -85,7 +86,7 @@ class LabelMean(Method):
 class OracleSettings(Settings):
     """Whose labels it knows, and how well."""
 
-    dataset: str
+    dataset: DatasetName
     """The database whose labels it reads, e.g. 'livec'."""
     noise: float = Field(default=0.0, ge=0)
     """Gaussian noise on the labels, in standard deviations of all labels."""

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from bench.api import (
     Context,
     DataError,
+    DatasetName,
     Images,
     Method,
     Scores,
@@ -62,7 +63,7 @@ class ScoresSettings(Settings):
     tables say so."""
     lower_better: bool = False
     """Turn the scores round."""
-    trained_on: tuple[str, ...] = ()
+    trained_on: tuple[DatasetName, ...] = ()
     """Databases whose labels the method has seen; their cells get a dagger."""
     content: str = ""
     """Digest of the files; filled in, so that new scores are a new run."""

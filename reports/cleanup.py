@@ -1,4 +1,4 @@
-"""Which files a report consists of, so that the next one takes away those it no longer has.
+"""How a report takes the place of an earlier one, and takes away the files it no longer has.
 
 A report's folder may hold files of the user's own. Removed is only what an earlier report wrote
 there and nobody has changed since.
@@ -6,16 +6,53 @@ there and nobody has changed since.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from errno import ENOTDIR
 from pathlib import Path
 
-from bench.util.atomic import write_json
+from bench.util.atomic import write_json, writing
 from bench.util.errors import StoreError
 
 NAME = ".report-files.json"
 """The list of written files in a report's folder: path under the folder -> SHA-256."""
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, gone afterwards. Raises `StoreError` where there can be none."""
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists() and not out.is_dir():
+            raise NotADirectoryError(ENOTDIR, "it is a file")
+        made = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", suffix=".tmp")
+    with made as folder:
+        yield Path(folder)
+
+
+def reuse(earlier: Path, made: Path) -> None:
+    """Give a new report the images of an earlier one, whose names are their contents'."""
+    for path in earlier.glob("*.webp"):
+        made.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # then they are made again
+            (made / path.name).hardlink_to(path)
+
+
+def swap_in(made: Path, out: Path, paths: Iterable[Path]) -> list[Path]:
+    """Move whole files into `out`, pages after what they show; returns where they are then.
+
+    Raises `StoreError` where `out` cannot be written.
+    """
+    pairs = {out / path.relative_to(made): path for path in paths}
+    for target in sorted(pairs, key=lambda path: (path.suffix == ".html", path.name)):
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pairs[target].replace(target)
+    return list(pairs)
 
 
 def tidy(out: Path, paths: Iterable[Path]) -> list[str]:

@@ -137,8 +137,10 @@ def draw_lines(
     axis: Axis,
     y_title: str,
     level: float | None = None,
+    y_range: tuple[float, float] | None = None,
 ) -> None:
-    """Medians with their bands; `level` is a horizontal line to compare with."""
+    """Medians with their bands; `level` is a horizontal line to compare with, `y_range` what the
+    panel shares with others."""
     import seaborn
 
     # Before the lines: seaborn would work out every tick to see whether its axis needs a title.
@@ -169,6 +171,8 @@ def draw_lines(
         axes.locator_params("x", integer=True)
     if level is not None:
         axes.axhline(level, color="0.4", lw=0.7, zorder=1)
+    if y_range is not None:
+        axes.set_ylim(*y_range)
 
 
 def _range(values: pd.Series[float]) -> tuple[float, float]:

@@ -23,17 +23,21 @@ from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
 from bench.util.gc_paused import gc_paused
-from reports import html, latex
-from reports.cleanup import tidy
+from reports import html, latex, latex_costs
+from reports.cleanup import new_folder, reuse, swap_in, tidy
 from reports.figures.gallery import Gallery
 from reports.gmad.report import ReportContests
 from reports.html.site import Site
+from reports.sound import reportable
+from reports.worst import FOLDER as THUMBNAILS
 from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.protocol import Protocol
+
+GMAD_IMAGES = "gmad/images"
 
 
 @dataclass
@@ -75,13 +79,37 @@ def render(
     Images, for figures that show some, are looked for under `data_roots` and `IQA_DATA`.
     `published` sets printed numbers beside ours and writes published.csv; `exclude_contaminated`
     leaves out cells whose test dataset the method's weights had seen labels of, `limits` rows that
-    cost more; `with_images` adds intervals over images, which reads all predictions once.
-    Files of an earlier report that this one does not have are removed (`reports.cleanup`). Raises
-    `StoreError` where the store holds no results or `out` cannot be written, `UsageError` where
-    nothing is left.
+    cost more; `with_images` adds intervals over images, which reads all predictions once. What of a
+    protocol cannot be reported is named in `notes`, and the rest is whole. The report is made in a
+    folder of its own, so that an error leaves the last one as it was; files of that one that this
+    one does not have are removed (`reports.cleanup`). Raises `StoreError` where the store holds no
+    results or `out` cannot be written, `UsageError` where nothing is left.
     """
     out = out or default_folder(store)
-    results = _read(store, exclude_contaminated)
+    with new_folder(out) as made:
+        reuse(out / THUMBNAILS, made / THUMBNAILS)
+        reuse(out / GMAD_IMAGES, made / GMAD_IMAGES)
+        rendered = _render(
+            store, made, data_roots, published, exclude_contaminated, limits, with_images
+        )
+        rendered.paths = swap_in(made, out, rendered.paths)
+        rendered.notes = [note.replace(str(made), str(out)) for note in rendered.notes]
+    rendered.out = out
+    rendered.notes += tidy(out, rendered.paths)
+    return rendered
+
+
+def _render(
+    store: Store,
+    out: Path,
+    data_roots: Sequence[Path],
+    published: bool,
+    exclude_contaminated: bool,
+    limits: Limits,
+    with_images: bool,
+) -> Rendered:
+    """The whole report in a folder of its own."""
+    results, unsound = reportable(_read(store, exclude_contaminated))
     results, above = _within(results, limits)
     at_hand = AtHand(data_roots)
     gains: dict[str, list[str]] = {}
@@ -94,15 +122,17 @@ def render(
     printed = NOTHING
     if published:
         summary, printed = beside(summary, results.protocols)
-    notes = [*results.problems, *printed.problems, *results.exclusions(), *above]
+    notes = [*results.problems, *unsound, *printed.problems, *results.exclusions(), *above]
     rendered = Rendered(out, summary, printed, notes=notes)
     rendered.warnings = broken(results.runs)
     write_csv(summary, out / "summary.csv")
-    write_csv(costs.frame(results), out / "costs.csv")
+    spent = costs.frame(results)
+    write_csv(spent, out / "costs.csv")
     text = latex.document(
         summary, results.protocols, printed=printed, excluded=results.excluded_from
     )
-    write_text(out / "table.tex", text)
+    priced = latex_costs.tables(spent, results.protocols)
+    write_text(out / "table.tex", f"{text}\n{priced}" if priced else text)
     if printed.numbers:
         write_csv(frame(printed), out / "published.csv")
         rendered.paths.append(out / "published.csv")
@@ -130,7 +160,6 @@ def render(
     rendered.paths += [pages[0], *tables, *pages[1:]]
     rendered.paths += [path for figure in figures for path in (figure.png, figure.pdf)]
     rendered.paths += [*contests.paths, *sorted(thumbnails.paths)]
-    rendered.notes += tidy(out, rendered.paths)
     return rendered
 
 

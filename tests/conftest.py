@@ -77,8 +77,8 @@ def run_cli(
     """`bench` in this process, as its entry point runs it: same output, same exit code.
 
     `folder` is the working folder, `environment` what is added to this process's. Both are as
-    before afterwards, and nothing of one command is left to the next. An exception that the
-    command line lets through is raised here.
+    before afterwards, and nothing of one command is left to the next. A fault of the program ends
+    with 70, its traceback on standard error.
     """
     stdout, stderr = _Captured(), _Captured()
     with contextlib.ExitStack() as stack:

@@ -17,11 +17,13 @@ import pandas as pd
 
 from bench.metrics import compute
 from bench.model.identity import digest
+from bench.model.measure import Measure
 from bench.model.records import CurvePoint, Environment, Record, RunSpec, Selection, SplitRule, Task
 from bench.protocol import Protocol
-from bench.store import Store, slug
+from bench.store import Store
 from bench.store.manifest import CellEntry, Manifest
 from bench.util.atomic import write_text
+from bench.util.filenames import slug
 
 EVIL = "<script>window.hacked=1</script>"
 ENVIRONMENT = Environment(
@@ -94,6 +96,7 @@ class FakeResults:
                 task=first.task,
                 selection=first.selection,
                 runs=tuple(paths),
+                measure=Measure.of(first.fit),
             )
         )
 
@@ -283,7 +286,9 @@ def _curve(value: float, best: float) -> list[CurvePoint]:
             CurvePoint(
                 epoch=epoch,
                 loss=float(0.3 * np.exp(-epoch / 6) + 0.02),
-                diagnostics={"angle": float(70 + 25 * share + np.sin(epoch + 9 * value))},
+                diagnostics={
+                    "angle": float(70 + 25 * share + np.sin(epoch + 9 * np.clip(value, -1, 1)))
+                },
                 seconds=epoch * 0.47,
                 test=_metrics(float(srcc)) if epoch % 5 == 0 else None,
             )
@@ -294,7 +299,7 @@ def _curve(value: float, best: float) -> list[CurvePoint]:
 def _predictions(seed: int, strength: float) -> pd.DataFrame:
     rng = np.random.default_rng(seed % 2**32)
     quality = np.clip(rng.normal(3.1, 0.8, 80), 1, 5)
-    noise = np.sqrt(max(0.0, 1 / max(strength, 0.05) ** 2 - 1))
+    noise = np.sqrt(max(0.0, 1 / min(max(strength, 0.05), 1.0) ** 2 - 1))
     raw = (quality - 3.1) / 0.8 + noise * rng.normal(size=80)
     prediction = 1 / (1 + np.exp(-raw))
     return pd.DataFrame(

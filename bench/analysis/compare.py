@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis import over_images
 from bench.model.records import task_title
+from bench.protocol import learnt_from
 from bench.store.table import SPLIT
 from bench.util.errors import unknown
 
@@ -205,7 +206,7 @@ def _within(
         reference=reference,
     )
     protocol, train, test, budget, selection = map(str, key)
-    same_test = train != test or wide.index.get_level_values(0).nunique() < len(wide)
+    same_test = not learnt_from(train, test) or wide.index.get_level_values(0).nunique() < len(wide)
     return WithinDataset(
         protocol, train, test, budget, selection, len(wide), pairs, left_out, same_test
     )

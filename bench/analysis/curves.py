@@ -88,7 +88,7 @@ def over_budgets(title: str, rows: pd.DataFrame, unit: str = "") -> Line | None:
 
     With `unit` '%' over training ratios, in per cent.
     """
-    counted = rows[rows["complete"] & rows["labels"].str.fullmatch(rf"[\d.]+{unit}")]
+    counted = rows[rows["complete"] & rows["labels"].astype(str).str.fullmatch(rf"[\d.]+{unit}")]
     numbers = counted["labels"].str.removesuffix(unit).astype(float)
     counted = counted.assign(budget=numbers).sort_values("budget")
     if len(counted) < 2:

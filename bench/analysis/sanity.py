@@ -54,7 +54,7 @@ def broken(runs: pd.DataFrame) -> list[str]:
 
     `runs` is a table as `bench.store.table.load` gives it.
     """
-    kinds = runs["method"].str.partition(":")[0]
+    kinds = runs["method"].map(lambda name: str(name).partition(":")[0])
     known = runs[kinds.isin([*CONSTANT, "random", "oracle"]) & (runs["status"] == "done")]
     return [
         f"{protocol} on {task_title(str(train), str(test))}, {budget}: {text}"

@@ -64,7 +64,7 @@ def summarise(runs: pd.DataFrame, protocols: Sequence[Protocol] = ()) -> pd.Data
     import pandas as pd
 
     named = {protocol.name: protocol for protocol in protocols}
-    shown = {name: protocol.metrics for name, protocol in named.items()}
+    shown = {name: list(dict.fromkeys(one.metrics)) for name, one in named.items()}
     known = metrics_of(runs.drop(columns="noise", errors="ignore"))
     rows = [
         {**row, **_titled(row, named.get(row["protocol"]))}
@@ -159,7 +159,7 @@ def _values(cell: Runs, done: npt.NDArray[np.bool_], metric: str) -> dict[str, A
         "bounds": found.bounds,
         "complete": len(values) == len(done) > 0,
         "undefined": int(done.sum()) - len(values),
-        "mean": statistics.fmean(values) if values else math.nan,
+        "mean": math.fsum(value / len(values) for value in values) if values else math.nan,
         "best_test_median": best_median,
         # Without a choice among epochs there is no gap.
         "gap": best_median - found.median if choice else math.nan,

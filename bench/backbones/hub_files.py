@@ -15,6 +15,8 @@ from bench.backbones.info import BackboneError, ClipInfo
 CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 """In the order in which the libraries ask for them."""
+MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".jinja")
+"""What transformers reads of a repository; nothing that could be run."""
 PATIENCE = 10.0
 """Seconds to wait for the hub to say how large a file is."""
 
@@ -56,6 +58,50 @@ class HubFile:
             except Exception as error:  # the hub's client raises errors of many unrelated kinds
                 reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise BackboneError(f"{self.repository}: {self.names[0]} could not be fetched ({reason})")
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """A model of the hub that transformers loads from its cache: weights and descriptions."""
+
+    repository: str
+    revision: str
+
+    @property
+    def cached(self) -> bool:
+        """Whether weights of that revision lie on this machine."""
+        from huggingface_hub import snapshot_download
+
+        with suppress(Exception):  # nothing cached, in classes that differ between versions
+            folder = snapshot_download(
+                self.repository, revision=self.revision, local_files_only=True
+            )
+            return any(Path(folder).glob("*.safetensors"))
+        return False
+
+    def size(self) -> int | None:
+        """Bytes of the files, as the hub says; None where it does not answer."""
+        from huggingface_hub import HfApi
+
+        with suppress(Exception):  # offline, no such model, no network: errors of many kinds
+            found = HfApi().model_info(
+                self.repository, revision=self.revision, files_metadata=True, timeout=PATIENCE
+            )
+            files = found.siblings or ()
+            wanted = [file for file in files if file.rfilename.endswith(MODEL_FILES)]
+            return sum(file.size or 0 for file in wanted)
+        return None
+
+    def fetch(self) -> None:
+        """Put it into the cache. BackboneError where it cannot be had."""
+        from huggingface_hub import snapshot_download
+
+        patterns = [f"*{suffix}" for suffix in MODEL_FILES]
+        try:
+            snapshot_download(self.repository, revision=self.revision, allow_patterns=patterns)
+        except Exception as error:  # the hub's client raises errors of many unrelated kinds
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise BackboneError(f"{self.repository} could not be fetched ({reason})") from error
 
 
 def hub_file(name: str) -> HubFile | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,9 @@ from bench.cli.data import DataRoot
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
 from bench.util.errors import BenchError, StoreError, UsageError
+
+INTERNAL = 70
+"""Exit code of a fault of the program (EX_SOFTWARE of sysexits.h)."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,7 +86,9 @@ def get(
         raise UsageError("give a protocol, or --weights METHOD")
     if weights:
         raise typer.Exit(fetching_all.weights(weights, to, Console()))
-    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=data_root)
+    # The folder that databases are put into may be made by this command.
+    there = [root for root in data_root or () if root != to or root.is_dir()] or None
+    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=there)
     raise typer.Exit(fetching_all.protocol(asked, to, yes, dry_run, Console()))
 
 
@@ -202,16 +209,31 @@ def exec_(
 
 
 def main() -> None:
-    """Entry point: errors that a user can act on are printed without a traceback."""
+    """Entry point: errors that a user can act on are printed without a traceback.
+
+    Anything else is a fault of the program and ends with `INTERNAL`, which no command means
+    anything else by.
+    """
+    _print_anything()
     try:
         app()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except OSError as error:
-        if error.errno not in atomic.FULL:
-            raise
-        # The system names the file where it is opened, not where it grows.
-        place = f" '{error.filename}'" if error.filename else ""
-        print(f"error: cannot write{place}: {error.strerror}", file=sys.stderr)
-        sys.exit(StoreError.exit_code)
+    except Exception as error:
+        if isinstance(error, OSError) and (error.errno in atomic.FULL or error.filename):
+            # The system names the file where it is opened, not where it grows.
+            verb = "write" if error.errno in atomic.FULL else "use"
+            place = f" '{error.filename}'" if error.filename else ""
+            print(f"error: cannot {verb}{place}: {error.strerror}", file=sys.stderr)
+            sys.exit(StoreError.exit_code)
+        traceback.print_exc()
+        print("error: this is a fault of iqa-bench; please report it", file=sys.stderr)
+        sys.exit(INTERNAL)
+
+
+def _print_anything() -> None:
+    """A terminal that cannot show a letter shows another in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

@@ -39,6 +39,7 @@ def audit(
     """
     from bench import protocol as protocols
     from bench.data import datasets as databases
+    from bench.protocol import checks
     from bench.protocol.variants import apply_assignments, choose, parse_assignments
     from bench.runs import audit as auditing
     from bench.util.environment import resolve_device
@@ -48,6 +49,7 @@ def audit(
     )
     chosen = protocols.override(chosen, {"methods": (), "datasets": [datasets], "pairs": []})
     (variant,) = choose(chosen, (method,), settings)
+    checks.check_settings([variant], list(databases.data_roots(data_root)))
 
     def show(item: Property) -> None:
         mark = "holds" if item.holds else "FAILS"

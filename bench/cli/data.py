@@ -13,9 +13,22 @@ from bench.util.errors import UsageError
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 splits = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+
+def existing_roots(paths: list[Path] | None) -> list[Path] | None:
+    """Data roots with `~` filled in. Raises `UsageError` for one that is not there."""
+    found = [path.expanduser() for path in paths or ()]
+    for path in found:
+        if not path.is_dir():
+            raise UsageError(f"--data-root: there is no folder '{path}'")
+    return found or None
+
+
 DataRoot = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder that holds databases; several may be given. Default: $IQA_DATA."),
+    typer.Option(
+        help="Folder that holds databases; several may be given. Default: $IQA_DATA.",
+        callback=existing_roots,
+    ),
 ]
 KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
@@ -107,7 +120,9 @@ def prepare(
     name: Name,
     data_root: DataRoot = None,
     resize: Annotated[str, typer.Option(help="none, squash or short_side.")] = "none",
-    size: Annotated[int | None, typer.Option(min=1, help="Pixels, with a resize.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=16_384, help="Pixels, with a resize.")
+    ] = None,
     kernel: Annotated[
         str, typer.Option(help="pillow, pillow_bilinear, cv2 or skimage.")
     ] = "pillow",
@@ -193,7 +208,7 @@ def get(
 def export(
     name: Name,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("splits"),
-    repeats: Annotated[int, typer.Option(min=1, help="Number of splits.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, max=10_000, help="Number of splits.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
     labels: Annotated[int | None, typer.Option(min=2, help="Label budget.")] = None,
     scheme: Annotated[str, typer.Option(help="random, official, or a published split.")] = "random",

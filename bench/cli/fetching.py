@@ -37,6 +37,7 @@ def databases(
         there = tools.status_of(name, [to] if to is not None else None)
         if there.state == "complete":
             say(console, f"{name}: there already, in {there.root}")
+            place.tidy(name, root)
             continue
         try:
             orders.append(place.order(name, root, wanted))
@@ -79,6 +80,8 @@ def show_terms(order: Order, console: Console) -> None:
         f"  licence: {info.licence}{asks}",
         f"  into {order.folder}; its terms: {info.homepage}",
     ]
+    if listed.note and order.source:
+        lines.append(f"  note: {listed.note}")
     for line in lines:
         say(console, line)
 

@@ -36,12 +36,14 @@ def gmad(
     train: Annotated[str | None, typer.Option(help="The training dataset.")] = None,
     budget: Annotated[str | None, typer.Option(help="50, 20%, all or zero-shot.")] = None,
     selection: Annotated[str | None, typer.Option(help="last, val or best_test.")] = None,
-    repeat: Annotated[int, typer.Option(min=0, help="The split, from 0.")] = 0,
+    repeat: Annotated[int, typer.Option(min=0, max=10_000, help="The split, from 0.")] = 0,
     levels: Annotated[
-        int | None, typer.Option(min=2, help="Quality levels; default: the protocol's, or 10.")
+        int | None,
+        typer.Option(min=2, max=1_000, help="Quality levels; default: the protocol's, or 10."),
     ] = None,
     pairs: Annotated[
-        int | None, typer.Option(min=1, help="Pairs in each level; default: the protocol's, or 1.")
+        int | None,
+        typer.Option(min=1, max=1_000, help="Pairs in each level; default: the protocol's, or 1."),
     ] = None,
     spacing: Annotated[
         str | None, typer.Option(help="Levels of equal size (quantile) or equal width (uniform).")
@@ -71,7 +73,7 @@ def gmad(
     if spacing is not None and spacing not in SPACINGS:
         raise unknown("spacing", spacing, SPACINGS)
     store = Store(results)
-    protocols = [found.protocol for found in manifest.read_all(store)]
+    protocols = [protocol for protocol, _ in manifest.tables(store)]
     pool = gmad_pools.choose(
         gmad_pools.pools(runs_table.load(store), protocols),
         protocol=protocol,

@@ -184,6 +184,10 @@ def _describe_dataset(spec: str) -> str:
         f"  cite      {info.citation}",
         f"  folders   {', '.join(info.folders)}",
     ]
+    if not info.demo and info.kind != "user":
+        from bench.data.fetch import sources
+
+        lines.append(f"  get       {sources.in_a_line(info.name)}")
     if info.demo:
         from bench.data.demo.observer import CEILING_SRCC
 

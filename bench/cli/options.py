@@ -11,7 +11,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from bench.cli.data import DataRoot
 from bench.util import durations
+from bench.util.errors import UsageError
 
 
 class Names(tuple[str, ...]):
@@ -23,7 +25,10 @@ class Names(tuple[str, ...]):
     def parse(cls, text: str | tuple[str, ...]) -> Names:
         """Names of a text such as 'a, b'."""
         parts = text.split(",") if isinstance(text, str) else text
-        return cls(part.strip() for part in parts if part.strip())
+        names = cls(part.strip() for part in parts if part.strip())
+        if isinstance(text, str) and not names:
+            raise UsageError("an empty list of names; leave the option out for the default")
+        return names
 
 
 NONE = Names()
@@ -60,26 +65,31 @@ class Options:
     protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")]
     methods: Annotated[Names, METHODS] = NONE
     datasets: Annotated[Names, DATASETS] = NONE
-    repeats: Annotated[int | None, typer.Option(min=1, help="Number of seeded splits.")] = None
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Number of seeded splits.")
+    ] = None
     seed: Annotated[int | None, typer.Option(help="Seed of the splits.")] = None
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),
     ] = None
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results")
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder that holds databases; several may be given. Default: $IQA_DATA."),
-    ] = None
+    data_root: DataRoot = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
-    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes at once.")] = None
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=4_096, help="Worker processes at once.")
+    ] = None
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="CPU threads of each worker; default: OMP_NUM_THREADS, else a share."
+            min=1,
+            max=4_096,
+            help="CPU threads of each worker; default: OMP_NUM_THREADS, else a share.",
         ),
     ] = None
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per inference batch.")] = 64
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=65_536, help="Images per inference batch.")
+    ] = 64
     deterministic: Annotated[
         bool,
         typer.Option(

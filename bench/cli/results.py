@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.data import existing_roots
 from bench.cli.power import power
-from bench.util.errors import StoreError, UsageError
+from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,16 +134,21 @@ def compare(
     from bench.analysis.stored_predictions import StoredPredictions
     from bench.cli.compare_terminal import show, show_errors
     from bench.data.at_hand import AtHand
-    from bench.store import Store
+    from bench.store import Store, manifest
     from bench.store import table as exporting
     from bench.util.atomic import write_text
 
     store = Store(results)
     runs = exporting.load(store, metrics=[metric])
+    several = manifest.apart(store) if protocol is None and runs["protocol"].any() else []
+    if several:
+        tables = ", ".join(f"'{name}'" for name in dict.fromkeys(runs["protocol"]) if name)
+        raise UsageError(f"{'; '.join(several)}. Choose one with --protocol: {tables}")
     if protocol is not None:
+        known = {str(name) for name in runs["protocol"]} - {""}
         runs = runs[runs["protocol"] == protocol]
         if runs.empty:
-            raise UsageError(f"'{results}' has no protocol '{protocol}'")
+            raise unknown(f"protocol of '{results}'", protocol, known)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     inside = comparing.within(runs, metric, names, reference)
     over = comparing.across(runs, metric, names)
@@ -185,13 +191,20 @@ def export(
     results: Results,
     out: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
     form: Annotated[
-        str, typer.Option("--format", help="csv, parquet, json, or manifest: lists of images.")
-    ] = "csv",
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv, parquet, json, or manifest (lists of images); default: as OUT ends, or csv.",
+        ),
+    ] = None,
     selection: Annotated[
         str | None, typer.Option(help="last, val or best_test; default: as the protocol says.")
     ] = None,
     data_root: Annotated[
-        list[Path] | None, typer.Option(help="Databases, for --format manifest; may be repeated.")
+        list[Path] | None,
+        typer.Option(
+            help="Databases, for --format manifest; may be repeated.", callback=existing_roots
+        ),
     ] = None,
 ) -> None:
     """Write all runs as one table with a row for each run, also missing and failed ones.
@@ -223,7 +236,10 @@ def validate(
     results: Results,
     data_root: Annotated[
         list[Path] | None,
-        typer.Option(help="Databases for checking splits and labels; may be repeated."),
+        typer.Option(
+            help="Databases for checking splits and labels; may be repeated.",
+            callback=existing_roots,
+        ),
     ] = None,
     audited: Annotated[
         bool, typer.Option("--audited", help="Demand that every method passed `bench audit`.")

@@ -28,7 +28,7 @@ Assignments = Annotated[
 ]
 Results = Annotated[Path, typer.Option(help="Results folder; it keeps pre-trained states.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Batch = Annotated[int, typer.Option(min=1, help="Images per inference batch.")]
+Batch = Annotated[int, typer.Option(min=1, max=65_536, help="Images per inference batch.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -74,6 +74,7 @@ def fit(
     if len(rows) > 1:
         titles = ", ".join(f"'{row.title}'" for row in rows)
         raise UsageError(f"--method {method}: {chosen.name} has several rows of it: {titles}")
+    checks.check_settings(rows, roots)
     variant = rows[0].on("+".join(sources))
     where = resolve_device(device)
     work = WholeFit(variant, chosen, sources, Store(results), DataCache(roots), where, batch_size)
@@ -120,6 +121,7 @@ def predict(
 
     from bench.data import datasets
     from bench.data.data_cache import DataCache
+    from bench.protocol import checks
     from bench.protocol.variants import parse_assignments
     from bench.runs.execute import predicting
     from bench.runs.execute.ready import Ready
@@ -130,6 +132,8 @@ def predict(
 
     console = Console()
     ready = Ready.of(method, parse_assignments(assignments or ()), weights, prompt is not None)
+    data_cache = DataCache(datasets.data_roots(list(data_root) if data_root else None))
+    checks.check_settings([ready.variant], data_cache.data_roots)
     paths, left_out = predicting.expand(images)
     for note in left_out:
         console.print(f"left out of {note}", style="dim", markup=False, highlight=False)
@@ -142,7 +146,6 @@ def predict(
         raise DataError(f"none of {len(paths)} images can be read: {_some(scoring)}")
     for remark in ready.remarks():
         console.print(remark, style="dim", highlight=False, markup=False, soft_wrap=True)
-    data_cache = DataCache(datasets.data_roots(list(data_root) if data_root else None))
     scoring.method = ready.build(where, batch_size, Store(results), data_cache)
     if pairs is not None:
         scoring.method.set_prompt(*pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -48,11 +49,13 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     chosen, asked = resolve(options, roots)
     variants, without_weights = _with_weights(asked)
     data_cache = DataCache(roots)
+    if not chosen.tasks():
+        raise UsageError(f"{chosen.name} has nothing to run: it names no datasets (--datasets)")
     cells = needs.needs(chosen, variants, options.exclude_contaminated)
     lacking = needs.lacks(cells, data_cache)
     unmet = {(cell.variant.title, cell.task): lacking.why_not(cell) for cell in cells}
     if not options.available or all(unmet.values()):
-        _refuse_missing(chosen, lacking, cells)
+        _refuse_missing(chosen, options, lacking, cells)
     store = Store(options.results)
     planner = Planner(chosen, data_cache, options.accept_code or ())
     plan = planner.plan(
@@ -76,6 +79,12 @@ def run(options: Options, console: Console) -> Finished:
     if options.executor == "local":
         resolve_device(options.device)
     plan, store, _ = prepare(options)
+    for line in manifest.otherwise(store, plan.protocol):
+        text = (
+            f"warning: '{store.root}' holds {plan.protocol.name} with {line}; numbers of this "
+            "command do not compare with those, and stand in a table of their own"
+        )
+        console.print(text, markup=False, highlight=False, style="yellow", soft_wrap=True)
     manifest.add(store, plan.protocol, plan.entries(store))
     finished = Finished(plan)
     _announce(console, plan, store)
@@ -122,7 +131,9 @@ def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant
     if changes:
         chosen = protocols.override(chosen, changes)
     checks.check(chosen, roots)
-    return chosen, choose(chosen, options.methods, settings)
+    variants = choose(chosen, options.methods, settings)
+    checks.check_settings(variants, roots)
+    return chosen, variants
 
 
 def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
@@ -179,18 +190,29 @@ def _with_weights(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]
     return present, problems
 
 
-def _refuse_missing(chosen: Protocol, lacking: needs.Lacks, cells: list[needs.CellNeeds]) -> None:
+def _refuse_missing(
+    chosen: Protocol, options: Options, lacking: needs.Lacks, cells: list[needs.CellNeeds]
+) -> None:
     """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
     if not lacking:
         return
     lines = [
         *needs.explain(lacking, cells),
-        f"Get what is to be had: bench get {chosen.name} (--dry-run lists sizes only).",
+        f"Get what is to be had: {_get_command(options)} (--dry-run lists sizes only).",
         "Run what does without: --available.",
         f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
         "--set backbone=tiny",
     ]
     raise DataError("\n".join(lines))
+
+
+def _get_command(options: Options) -> str:
+    """`bench get` for what the user asked to run."""
+    parts = ["bench get", options.protocol]
+    parts += [f"--methods {','.join(options.methods)}"] if options.methods else []
+    parts += [f"--datasets {','.join(options.datasets)}"] if options.datasets else []
+    parts += [f"--set {shlex.quote(text)}" for text in options.assignments or ()]
+    return " ".join(parts)
 
 
 def _announce(console: Console, plan: Plan, store: Store) -> None:

@@ -105,7 +105,7 @@ class Protocol(StrictModel):
     one for each."""
     zero_shot: bool = False
     """Methods predict without training on the dataset (after their own pre-training)."""
-    repeats: int = Field(default=10, ge=1)
+    repeats: int = Field(default=10, ge=1, le=10_000)
     """Number of seeded splits."""
     seed: int = 0
     """Seed of the splits."""
@@ -196,6 +196,12 @@ class Protocol(StrictModel):
         self._check_suite()
         if self.split_corpora:
             self._refuse_to_share()
+        for train, test in self.pairs:
+            if train.partition("@")[0] == test.partition("@")[0]:
+                raise ValueError(
+                    f"pairs: '{train}' would be tested on the images it is trained on; 'datasets' "
+                    "splits it"
+                )
         listed = [name for names in self.parts.values() for name in names]
         doubled = {name for name in listed if listed.count(name) > 1}
         if doubled:
@@ -347,7 +353,7 @@ def find(text: str) -> Path:
         return available()[path.stem]
     if path.suffix in (".yaml", ".yml") and len(path.parts) > 1 and path.stem not in available():
         raise UsageError(f"no protocol file '{text}'.{hint(path.stem, available())}")
-    raise unknown("protocol", path.stem, available())
+    raise unknown("protocol", path.stem or text, available())
 
 
 def load(text: str) -> Protocol:

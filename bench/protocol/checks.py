@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from bench import protocol as protocols
 from bench import registry
+from bench.api import NamesDataset
 from bench.data import datasets
-from bench.protocol import Protocol
-from bench.util.errors import UsageError, unknown
+from bench.data.demo import DEMO_SETS
+from bench.protocol import DEMO_SUITE, Protocol, published
+from bench.util.errors import UsageError, hint, unknown
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from bench.api import Settings
+    from bench.protocol.variants import Variant
 
 
 def check_file(text: str, roots: Sequence[Path]) -> None:
@@ -24,16 +33,116 @@ def check_file(text: str, roots: Sequence[Path]) -> None:
     _metrics(placed("metrics", protocol.metrics))
     pairs = [placed("pairs", (pair[side] for pair in protocol.pairs)) for side in (0, 1)]
     own = [(name, document.place(("set_for", name))) for name in protocol.set_for]
+    for heading, names in protocol.parts.items():
+        own += [(name, document.place(("parts", heading, i))) for i, name in enumerate(names)]
     for index, entry in enumerate(protocol.methods):
         own += [(name, document.place(("methods", index))) for name in entry.set_for]
     _datasets([*placed("datasets", protocol.datasets), *pairs[0], *pairs[1], *own], roots)
+    _datasets(
+        [*placed("train", protocol.train or ()), *placed("test", protocol.test)]
+        + [
+            (name, document.place(("trainings", title, index)))
+            for title, names in protocol.trainings.items()
+            for index, name in enumerate(names)
+        ],
+        roots,
+    )
+    _budgets(protocol, lambda key, name: document.place((key, name)))
+    _published(placed("published", protocol.published))
+    _settings(protocol, lambda key: document.place(("settings", key)))
+    _once(protocol, lambda key, index: document.place((key, index)))
 
 
 def check(protocol: Protocol, roots: Sequence[Path]) -> None:
     """Check the names in a protocol that command-line options have changed."""
     _metrics((name, "") for name in protocol.metrics)
+    _published((name, "") for name in protocol.published)
+    _once(protocol, lambda key, index: "")
     _datasets(((name, "") for name in protocol.specs()), roots)
     _labels(protocol, roots)
+
+
+def check_settings(variants: Iterable[Variant], roots: Sequence[Path]) -> None:
+    """Check the datasets that settings of methods name (`bench.api.DatasetName`)."""
+    for variant in variants:
+        for settings in (variant.settings, *variant.settings_for.values()):
+            for key, name in dataset_names(settings):
+                _datasets([(name.partition("#")[0], f"{variant.method}.{key}")], roots)
+
+
+def dataset_names(settings: Settings) -> list[tuple[str, str]]:
+    """The settings that are marked as names of datasets, each with its values."""
+    found = []
+    for key, field in type(settings).model_fields.items():
+        if any(isinstance(item, NamesDataset) for item in (*field.metadata, *_inside(field))):
+            value = getattr(settings, key)
+            values = [value] if isinstance(value, str) else value or ()
+            found += [(key, str(one)) for one in values]
+    return found
+
+
+def _inside(field: FieldInfo) -> Iterator[Any]:
+    """What annotates the parts of a field's type."""
+    todo: list[Any] = [field.annotation]
+    while todo:
+        kind = todo.pop()
+        yield from getattr(kind, "__metadata__", ())
+        todo += get_args(kind)
+
+
+def _budgets(protocol: Protocol, place: Callable[[str, str], str]) -> None:
+    """Budgets by dataset name datasets that the protocol learns from, or rendered ones."""
+    learnt = {task.train for task in protocol.tasks()}
+    rendered = {name for pair in (DEMO_SETS, DEMO_SUITE) for name in pair}
+    for key, given in (("labels", protocol.labels), ("ratios", protocol.ratios)):
+        for name in given if isinstance(given, dict) else ():
+            if name not in learnt and name.partition("@")[0] not in rendered:
+                raise unknown("training dataset of this protocol", name, learnt, place(key, name))
+
+
+def _published(names: Iterable[tuple[str, str]]) -> None:
+    known = published.available()
+    for name, where in names:
+        if name not in known:
+            raise unknown("published table", name, known, where)
+
+
+def _settings(protocol: Protocol, place: Callable[[str], str]) -> None:
+    """`settings` are shared by all methods, also those that `--methods` adds; some must have each.
+
+    Keys of the form METHOD.KEY are for one of them.
+    """
+    if not protocol.settings:
+        return
+    own = [registry.split_name(registry.full_name(entry.method))[0] for entry in protocol.methods]
+    rows = {key for name in own for key in registry.setting_names(registry.load(name))}
+    for key in protocol.settings:
+        owner, dot, name = key.rpartition(".")
+        if dot:
+            _methods([(owner, place(key))])
+            names = registry.setting_names(registry.load(registry.split_name(owner)[0]))
+        else:
+            name = key
+            names = [] if key in rows else _all_settings()
+        if name not in names and name not in rows:
+            meant = hint(name, rows or names)
+            raise UsageError(f"{place(key)}: settings: no method has a setting '{key}'.{meant}")
+
+
+def _all_settings() -> list[str]:
+    every = (registry.load(name) for name, entry in registry.entries().items())
+    return [key for cls in every for key in registry.setting_names(cls)]
+
+
+def _once(protocol: Protocol, place: Callable[[str, int], str]) -> None:
+    """Refuse what is listed twice: it would be two values for one cell."""
+    for key in ("datasets", "pairs", "test", "metrics", "labels", "ratios", "means", "keep"):
+        values = getattr(protocol, key)
+        for index, value in enumerate(values if isinstance(values, tuple) else ()):
+            if value in values[:index]:
+                shown = ":".join(value) if isinstance(value, tuple) else value
+                where = place(key, index)
+                raise UsageError(f"{where}{': ' * bool(where)}{key}: '{shown}' is given twice")
 
 
 def _methods(names: Iterable[tuple[str, str]]) -> None:

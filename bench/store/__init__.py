@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.model import record_format
 from bench.model.records import Record, RunSpec, Status
+from bench.util import filenames
 from bench.util.atomic import replacing, write_text, writing
 from bench.util.errors import StoreError
 from bench.util.listing import hidden
@@ -171,11 +171,12 @@ class Store:
 
     def pretrained_file(self, method: str, key: str) -> Path:
         """The file of a pre-trained state, by method name (without argument) and key."""
-        return self.root / "pretrained" / f"{slug(method)}-{key}.safetensors"
+        return self.root / "pretrained" / f"{filenames.folder(method)}-{key}.safetensors"
 
     def scores_path(self, key: str, method: str, dataset: str) -> Path:
         """The file of the scores of a whole dataset by a method that does not train."""
-        return self.root / "scores" / slug(dataset) / f"{slug(method)}-{key}.parquet"
+        name = f"{filenames.folder(method)}-{key}.parquet"
+        return self.root / "scores" / filenames.folder(dataset) / name
 
     def read(self, path: str | Path, curve: bool = True) -> Record | None:
         """The record in a file (a path under the root, or a whole path).
@@ -232,8 +233,9 @@ def _content(path: str) -> bytes:
 
 @functools.lru_cache(maxsize=4096)
 def _folder(train: str, test: str, method: str) -> str:
-    task = slug(train) if test == train else f"{slug(train)}__{slug(test)}"
-    return f"records/{task}/{slug(method)}"
+    parts = [train] if test == train else [train, test]
+    task = filenames.folder("__".join(map(filenames.readable, parts)))
+    return f"records/{task}/{filenames.folder(method)}"
 
 
 def _place(spec: RunSpec) -> str:
@@ -276,12 +278,3 @@ def set_aside(path: Path) -> None:
     """Rename a file that cannot be read, so that another can be written and nothing is lost."""
     with writing(path):
         path.replace(path.with_name(f"{path.name}.unreadable"))
-
-
-def slug(text: str) -> str:
-    """A readable file name for any label, valid on all systems; never '.' or '..'.
-
-    >>> slug("pyiqa:clipiqa+"), slug("../x")
-    ('pyiqa-clipiqa+', '-x')
-    """
-    return re.sub(r"[^A-Za-z0-9_.+@-]+", "-", text).lstrip(".") or "-"

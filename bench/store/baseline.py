@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 
 from bench.model.records import SCHEMA, Selection, refuse_newer
-from bench.store import Store, slug
+from bench.store import Store
 from bench.store import table as runs_table
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError, UsageError, hint
+from bench.util.filenames import present, readable, slug
 from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 FOLDER = Path("baselines")
 DECIMALS = 6
 """Decimals of stored metrics, and those that `bench check` compares."""
-_CELL = ("protocol", "label", "method", "train", "test", "budget", "selection")
+_CELL = ("protocol", "label", "method", "train", "test", "budget", "selection", "measured")
 _SPLIT = ("split_digest", "repeat", "n_train", "n_val", "n_test", "n_pool")
 
 
@@ -45,6 +46,8 @@ class BaselineCell(StrictModel):
     """Label budget or training ratio, as `Task.budget` writes it."""
     selection: Selection
     """Which epoch counts."""
+    measured: str = ""
+    """How, as `Measure.title` writes it; '' in files of older versions."""
     missing: int = 0
     """Number of runs that the protocol asks for and that are not done."""
     runs: list[list[float | None]] = Field(default_factory=list)
@@ -116,10 +119,14 @@ def find(text: str) -> Path:
 
     Raises `UsageError` if there is neither, with the most similar name of a baseline.
     """
+    older = FOLDER / f"{readable(text)}.json"
     for path in (Path(text), FOLDER / f"{slug(text)}.json"):
-        if path.exists():
+        if present(path):
             return path
-    known = [path.stem for path in listed(FOLDER, "*.json")]
+    # Older versions gave names that look alike one file; it belongs to the one that it names.
+    if present(older) and _parse(older).name == text:
+        return older
+    known = [_name(path) for path in listed(FOLDER, "*.json")]
     raise UsageError(f"no results folder, file or baseline '{text}'.{hint(text, known)}")
 
 
@@ -142,6 +149,13 @@ def read(path: Path) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=[*_CELL, *_SPLIT, "status", *baseline.metrics])
     return frame.astype(dict.fromkeys(baseline.metrics, float))
+
+
+def _name(path: Path) -> str:
+    try:
+        return _parse(path).name
+    except UsageError:
+        return path.stem
 
 
 def _parse(path: Path) -> Baseline:

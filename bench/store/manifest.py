@@ -8,12 +8,15 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import Field, ValidationError, field_validator
 
+from bench.model.measure import Measure
 from bench.model.records import SCHEMA, Selection, Task
 from bench.protocol import Protocol
-from bench.store import Store, slug
+from bench.protocol.measures import measure_of, measured
+from bench.store import Store
 from bench.store.claims import Claims
 from bench.util.atomic import write_text
 from bench.util.errors import StoreError
+from bench.util.filenames import present, readable, slug
 from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.validation import first_reason
@@ -32,11 +35,13 @@ class CellEntry(StrictModel):
     """Which epoch counts."""
     runs: tuple[str, ...]
     """The runs of the cell, one for each repeat: paths of records under the results folder."""
+    measure: Measure | None = None
+    """How they are measured; None in files of older versions, whose records say so (`read_all`)."""
 
     @property
-    def key(self) -> tuple[str, Task, str]:
+    def key(self) -> tuple[str, Task, str, Measure | None]:
         """What tells the cells of a protocol apart."""
-        return self.label, self.task, self.selection
+        return self.label, self.task, self.selection, self.measure
 
     @field_validator("runs")
     @classmethod
@@ -58,6 +63,28 @@ class Manifest(StrictModel):
     cells: list[CellEntry] = Field(default_factory=list)
     """In the order in which they were first asked for."""
 
+    def tables(self) -> list[tuple[Protocol, list[CellEntry]]]:
+        """Cells whose numbers may be compared, with the protocol that measures them so.
+
+        The first to be asked for keep the protocol's name; the names of others say what differs.
+        """
+        groups: dict[Measure, list[CellEntry]] = {}
+        held_out = [cell.measure.split.validation for cell in self.cells if cell.measure]
+        usual = next(filter(None, held_out), 0.0)
+        for cell in self.cells:
+            measure = (cell.measure or measure_of(self.protocol)).filled(usual)
+            groups.setdefault(measure, []).append(cell)
+        first = next(iter(groups), None)
+        return [
+            (measured(self.protocol, measure, measure.difference(first or measure)), cells)
+            for measure, cells in groups.items()
+        ]
+
+    def differences(self) -> list[str]:
+        """How cells are measured otherwise than the first ones; [] where all are alike."""
+        names = [protocol.name for protocol, _ in self.tables()[1:]]
+        return [name.removeprefix(f"{self.protocol.name} ") for name in names]
+
 
 def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
     """A lock for reading, changing and writing a manifest."""
@@ -65,25 +92,127 @@ def editing(store: Store, path: Path) -> AbstractContextManager[bool]:
 
 
 def read_all(store: Store) -> list[Manifest]:
-    """The manifests of all protocols, by name. Raises `StoreError` if there are none."""
+    """The manifests of all protocols, by name; those that cannot be read are among the store's
+    `problems`. Raises `StoreError` if there are none, or none that can be read."""
     paths = listed(store.root / "protocols", "*.json")
     if not paths:
         raise StoreError(
             f"'{store.root}' holds no results; `bench run PROTOCOL --results {store.root}` "
             "makes some"
         )
-    return [_read(path) for path in paths]
+    found: dict[str, Manifest] = {}
+    unreadable: list[StoreError] = []
+    for path in paths:
+        try:
+            manifest = _resolved(_read(path), store)
+        except StoreError as error:
+            unreadable.append(error)
+            continue
+        # A copied file may hold a protocol that is there already.
+        first = found.setdefault(manifest.protocol.name, manifest)
+        found[manifest.protocol.name] = first if first is manifest else joined(first, manifest)[0]
+    if not found:
+        raise unreadable[0]
+    texts = [str(error) for error in unreadable]
+    store.problems += [text for text in texts if text not in store.problems]
+    return list(found.values())
+
+
+def require_readable(store: Store) -> None:
+    """Raise `StoreError` for the first manifest that cannot be read."""
+    for path in listed(store.root / "protocols", "*.json"):
+        _read(path)
+
+
+def joined(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:
+    """The cells of both manifests, and the conflicts, in which the first manifest's cell stays.
+
+    Of two entries for the same cell, the one with more repeats is kept.
+    """
+    cells, conflicts = {cell.key: cell for cell in first.cells}, []
+    for cell in second.cells:
+        known = cells.setdefault(cell.key, cell)
+        if set(known.runs) < set(cell.runs):
+            cells[cell.key] = cell
+        elif not set(cell.runs) <= set(known.runs):
+            what = f"'{cell.label}' on {cell.task.title} ({cell.task.budget})"
+            name = second.protocol.name
+            conflicts.append(f"protocol {name}: {what} has other settings or splits")
+    return first.model_copy(update={"cells": list(cells.values())}), conflicts
+
+
+def tables(store: Store) -> list[tuple[Protocol, list[CellEntry]]]:
+    """The tables of all manifests. Raises as `read_all`."""
+    return [table for manifest in read_all(store) for table in manifest.tables()]
+
+
+def apart(store: Store) -> list[str]:
+    """A sentence for each protocol that is measured in more than one way. Raises as `read_all`."""
+    return [
+        f"{found.protocol.name} is measured in {len(others) + 1} ways: as first asked for, and "
+        f"with {', '.join(others)}"
+        for found in read_all(store)
+        for others in [found.differences()]
+        if others
+    ]
+
+
+def otherwise(store: Store, protocol: Protocol) -> list[str]:
+    """How the folder holds cells of this protocol that are measured otherwise; [] for none."""
+    path = path_of(store, protocol.name)
+    if not path.exists():
+        return []
+    measure = measure_of(protocol)
+    there = [cell.measure for cell in _resolved(_read(path), store).cells if cell.measure]
+    held_out = next((one.split.validation for one in there if one.split.validation), 0.0)
+    usual = measure.split.validation or held_out
+    found = (one.filled(usual).difference(measure.filled(usual)) for one in there)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def add(store: Store, protocol: Protocol, entries: Sequence[CellEntry]) -> Path:
     """Add cells to a protocol's manifest, in place of earlier entries for the same cells."""
-    path = store.root / "protocols" / f"{slug(protocol.name)}.json"
+    path = path_of(store, protocol.name)
     with editing(store, path):
-        known = {cell.key: cell for cell in _read(path).cells} if path.exists() else {}
+        there = _resolved(_read(path), store).cells if path.exists() else []
+        known = {cell.key: cell for cell in there}
         known.update({entry.key: entry for entry in entries})
         manifest = Manifest(protocol=protocol, cells=list(known.values()))
         write_text(path, manifest.model_dump_json(indent=1) + "\n")
     return path
+
+
+def path_of(store: Store, name: str) -> Path:
+    """The file of a protocol's manifest: the one that older versions wrote for it where there is.
+
+    Those gave protocols that look alike one file; it belongs to the one that it names.
+    """
+    folder = store.root / "protocols"
+    path, older = folder / f"{slug(name)}.json", folder / f"{readable(name)}.json"
+    if path == older or path.exists() or not present(older):
+        return path
+    return older if _read(older).protocol.name == name else path
+
+
+def _resolved(manifest: Manifest, store: Store) -> Manifest:
+    """With the measure of every cell: of older files from a record, or else the protocol's."""
+    if all(cell.measure for cell in manifest.cells):
+        return manifest
+    own = measure_of(manifest.protocol)
+
+    def recorded(cell: CellEntry) -> Measure:
+        records = (store.read(run, curve=False) for run in cell.runs)
+        record = next(filter(None, records), None)
+        if record is None:
+            return own
+        # Labels may be scaled as the method asks, which no record tells from the protocol's way.
+        return Measure.of(record.spec.fit).model_copy(update={"normalise": own.normalise})
+
+    cells = [
+        cell if cell.measure else cell.model_copy(update={"measure": recorded(cell)})
+        for cell in manifest.cells
+    ]
+    return manifest.model_copy(update={"cells": cells})
 
 
 def _read(path: Path) -> Manifest:

@@ -16,9 +16,9 @@ from typing import Any
 
 from bench.model import costs
 from bench.model.records import Record
-from bench.store import Store, slug
+from bench.store import Store
 from bench.store.artifacts import SUFFIXES, TITLES
-from bench.store.manifest import Manifest, editing, read_all
+from bench.store.manifest import Manifest, editing, joined, path_of, read_all
 from bench.util.atomic import replacing, write_text
 from bench.util.errors import StoreError, UsageError
 from bench.util.listing import listed
@@ -71,8 +71,10 @@ class _Merge:
             for path in listed(source.root / folder, "**/*"):
                 if path.is_file():
                     self._add_file(path, path.relative_to(source.root).as_posix())
+        before = len(source.problems)
         for manifest in _manifests(source):
             self._add_manifest(manifest, source)
+        self.result.problems += source.problems[before:]
 
     def _current(self, name: str) -> Path | None:
         target = self.into.root / name
@@ -124,9 +126,9 @@ class _Merge:
             self._conflict(current, path, "their contents differ")
 
     def _add_manifest(self, manifest: Manifest, source: Store) -> None:
-        name = slug(manifest.protocol.name)
+        name = manifest.protocol.name
         first = self.manifests.get(name, manifest)
-        self.manifests[name], conflicts = _join(first, manifest)
+        self.manifests[name], conflicts = joined(first, manifest)
         self.result.conflicts += [f"{text} in {source.root}" for text in conflicts]
 
     def _conflict(self, first: Path, second: Path, reason: str) -> None:
@@ -144,12 +146,12 @@ class _Merge:
                 shutil.copyfile(source, temporary)
             self.result.copied += 1
         for name, manifest in self.manifests.items():
-            path = self.into.root / "protocols" / f"{name}.json"
+            path = path_of(self.into, name)
             with editing(self.into, path):
                 # Read the manifest again: another command may have added cells in the meantime.
-                there = [item for item in _manifests(self.into) if slug(item.protocol.name) == name]
-                joined = _join(there[0], manifest)[0] if there else manifest
-                write_text(path, joined.model_dump_json(indent=1) + "\n")
+                there = [item for item in _manifests(self.into) if item.protocol.name == name]
+                whole = joined(there[0], manifest)[0] if there else manifest
+                write_text(path, whole.model_dump_json(indent=1) + "\n")
 
 
 def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merged:
@@ -160,14 +162,17 @@ def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merg
     same name are joined cell by cell; if a cell has more repeats in one folder than in another, the
     larger one is kept. Logs are not copied.
 
-    Raises `UsageError` for a source that is not a results folder.
+    Raises `UsageError` for a source that is not a results folder, `StoreError` where a manifest of
+    `into` cannot be read.
     """
     for source in sources:
         if not any((source / name).is_dir() for name in ("records", "protocols")):
             raise UsageError(f"'{source}' is not a results folder")
     work = _Merge(Store(into))
     for manifest in _manifests(work.into):
-        work.manifests[slug(manifest.protocol.name)] = manifest
+        work.manifests[manifest.protocol.name] = manifest
+    if work.into.problems:  # nothing is written over a file that cannot be read
+        raise StoreError(work.into.problems[0])
     for source in sources:
         if source.resolve() != into.resolve():
             work.add(Store(source))
@@ -188,23 +193,6 @@ def _records(source: Store, problems: list[str]) -> Iterator[tuple[Path, Record]
 
 def _manifests(store: Store) -> list[Manifest]:
     return read_all(store) if listed(store.root / "protocols", "*.json") else []
-
-
-def _join(first: Manifest, second: Manifest) -> tuple[Manifest, list[str]]:
-    """The cells of both manifests, and the conflicts, in which the first manifest's cell stays.
-
-    Of two entries for the same cell, the one with more repeats is kept.
-    """
-    cells, conflicts = {cell.key: cell for cell in first.cells}, []
-    for cell in second.cells:
-        known = cells.setdefault(cell.key, cell)
-        if set(known.runs) < set(cell.runs):
-            cells[cell.key] = cell
-        elif not set(cell.runs) <= set(known.runs):
-            what = f"'{cell.label}' on {cell.task.title} ({cell.task.budget})"
-            name = second.protocol.name
-            conflicts.append(f"protocol {name}: {what} has other settings or splits")
-    return first.model_copy(update={"cells": list(cells.values())}), conflicts
 
 
 def _stem(name: str) -> str:

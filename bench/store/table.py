@@ -14,17 +14,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from bench.data.at_hand import AtHand
 from bench.model.contamination import saw_test_labels
 from bench.model.identity import canonical
-from bench.model.records import Record, Task
+from bench.model.measure import Measure
+from bench.model.records import Record, Selection, Task
 from bench.protocol import Protocol
 from bench.store import Store
-from bench.store.manifest import CellEntry, read_all
+from bench.store.manifest import CellEntry, tables
 from bench.util.atomic import replacing
 from bench.util.errors import StoreError, UsageError, unknown
 from bench.util.gc_paused import gc_paused
@@ -43,6 +44,7 @@ SPLIT = ("split_digest", "repeat")
 the same at every repeat."""
 COLUMNS = (
     *("protocol", "label", "method", "train", "test", "budget", "labels", "ratio", "selection"),
+    "measured",
     *("repeat", "status", "run_id", "split_digest", "n_train", "n_val", "n_test", "n_pool"),
     *("method_version", "code", "settings", "weights", "pretrained", "trained_on"),
     *("contaminated", "notes"),
@@ -88,8 +90,8 @@ def cells(store: Store) -> Iterator[CellRecords]:
     """
     from bench.metrics import BY
 
-    manifests = read_all(store)
-    mentions = Counter(run for found in manifests for cell in found.cells for run in cell.runs)
+    found = tables(store)
+    mentions = Counter(run for _, entries in found for cell in entries for run in cell.runs)
     # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
     shared: dict[str, Record | None] = {}
 
@@ -101,12 +103,13 @@ def cells(store: Store) -> Iterator[CellRecords]:
             shared[run] = record
         return record
 
-    for found in manifests:
-        for cell in found.cells:
+    for protocol, entries in found:
+        grouped = [name for name in protocol.metrics if BY in name]
+        for cell in entries:
             records = tuple(map(read, cell.runs))
-            if grouped := [name for name in found.protocol.metrics if BY in name]:
+            if grouped:
                 records = tuple(record and _judged(store, record, grouped) for record in records)
-            yield found.protocol, cell, records
+            yield protocol, cell, records
 
 
 def _judged(store: Store, record: Record, names: Sequence[str]) -> Record:
@@ -182,7 +185,7 @@ class _RunRows:
         self, protocol: str, cell: CellEntry, records: Sequence[Record | None]
     ) -> Iterator[dict[str, Any]]:
         """A row for each run of a cell, with or without a record."""
-        keys = _keys(protocol, cell.label, cell.method, cell.task, cell.selection)
+        keys = _keys(protocol, cell.label, cell.method, cell.task, cell.selection, cell.measure)
         for repeat, (path, record) in enumerate(zip(cell.runs, records, strict=True)):
             name = path.rpartition("/")[2].removesuffix(".json")
             absent = {"run_id": name, "status": "missing", "repeat": repeat, "record": path}
@@ -194,7 +197,8 @@ class _RunRows:
             record = None if path in seen else self.store.read(path, curve=False)
             if record is not None:
                 spec = record.spec
-                keys = _keys("", spec.method, spec.method, spec.task, spec.selection)
+                measure = Measure.of(spec.fit)
+                keys = _keys("", spec.method, spec.method, spec.task, spec.selection, measure)
                 yield {**keys, "record": path, **self._of(record, spec.selection)}
 
     def _of(self, record: Record, selection: str) -> dict[str, Any]:
@@ -270,14 +274,30 @@ def judge(
     return compute(names, table[column], table["quality"], groups, known or Known())
 
 
-def write(results: str | Path | Store, out: Path, form: str, selection: str | None = None) -> Path:
+def write(
+    results: str | Path | Store, out: Path, form: str | None = None, selection: str | None = None
+) -> Path:
     """Write `load(results)` as csv, parquet or json (an array of rows), atomically.
 
-    A folder as `out` gets a file named runs.FORMAT. Raises `UsageError` for another format.
+    Without `form` the ending of `out` says which; csv where it says none. A folder as `out` gets a
+    file named runs.FORMAT. Raises `UsageError` for another format, an ending that says something
+    else and an unknown selection, `StoreError` where there is nothing to write.
     """
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
+    ending = "" if out.is_dir() else out.suffix.lower().removeprefix(".")
+    chosen = form or (ending if ending in FORMATS else "csv")
+    if chosen not in FORMATS:
+        raise unknown("format", chosen, FORMATS)
+    if ending in FORMATS and ending != chosen:
+        raise UsageError(f"'{out}' is named as {ending} and asked for as {chosen}")
+    if selection is not None and selection not in get_args(Selection):
+        raise unknown("selection", selection, get_args(Selection))
+    form = chosen
     frame = load(results, selection=selection)
+    if frame.empty:
+        raise StoreError(
+            f"'{results if isinstance(results, str | Path) else results.root}' holds "
+            "no results to export"
+        )
     path = out / f"runs.{form}" if out.is_dir() else out
     with replacing(path) as temporary:
         if form == "csv":
@@ -289,7 +309,9 @@ def write(results: str | Path | Store, out: Path, form: str, selection: str | No
     return path
 
 
-def _keys(protocol: str, label: str, method: str, task: Task, selection: str) -> dict[str, Any]:
+def _keys(
+    protocol: str, label: str, method: str, task: Task, selection: str, measure: Measure | None
+) -> dict[str, Any]:
     return {
         "protocol": protocol,
         "label": label,
@@ -300,6 +322,7 @@ def _keys(protocol: str, label: str, method: str, task: Task, selection: str) ->
         "labels": task.labels,
         "ratio": task.ratio,
         "selection": selection,
+        "measured": measure.title if measure else "",
     }
 
 

@@ -13,7 +13,7 @@ from bench.data.at_hand import AtHand
 from bench.model import audits
 from bench.model.records import Record
 from bench.store import Store
-from bench.store.manifest import Manifest, read_all
+from bench.store.manifest import Manifest, apart, read_all
 from bench.store.table import judge, known_of
 from bench.util.errors import BenchError, StoreError, UsageError
 from bench.util.listing import listed
@@ -105,9 +105,9 @@ def validate(
     if audited:
         validation.findings += _unaudited(store)
     if data_cache is not None:
-        validation.findings += [
-            Finding("note", key, text) for key, text in data_cache.absent.items()
-        ]
+        # Whoever names databases wants them looked at: with none of them the check is not made.
+        kind: Kind = "note" if data_cache.checked else "incomplete"
+        validation.findings += [Finding(kind, key, text) for key, text in data_cache.absent.items()]
     return validation
 
 
@@ -231,6 +231,10 @@ def _check_manifests(store: Store, done: set[str], validation: Validation) -> No
         kind: Kind = "wrong" if listed(store.root / "protocols", "*.json") else "incomplete"
         validation.findings.append(Finding(kind, "protocols", str(error)))
         return
+    validation.findings += [Finding("wrong", "protocols", text) for text in store.problems]
+    for text in apart(store):
+        what = f"{text}; their tables stand apart: give each a results folder of its own"
+        validation.findings.append(Finding("wrong", "protocols", what))
     mentioned: set[str] = set()
     for manifest in manifests:
         mentioned |= _check_manifest(manifest, done, validation)
@@ -258,6 +262,8 @@ class _Data:
         self.data_cache = data_cache
         self.absent: dict[str, str] = {}
         """Datasets that could not be checked -> why."""
+        self.checked = 0
+        """Records that could."""
 
     def check(self, record: Record) -> Iterator[str]:
         spec = record.spec
@@ -267,8 +273,10 @@ class _Data:
             names = [*spec.task.sources, spec.test]
             found = {name: self.data_cache.dataset(name).digest for name in names}
         except BenchError as error:
-            self.absent.setdefault(spec.task.title, f"not checked: {str(error).splitlines()[0]}")
+            why = " ".join(line.strip() for line in str(error).splitlines())
+            self.absent.setdefault(spec.task.title, f"not checked: {why}")
             return
+        self.checked += 1
         if spec.test_digest and (learnt, tested) != (spec.fit.split_digests, spec.test_digest):
             yield "its split is not the one that its data and rule give"
         for name, digest in found.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from bench.util.errors import UsageError
@@ -19,6 +20,8 @@ def seconds(text: str | float) -> float:
     Raises `UsageError` for anything else.
     """
     if isinstance(text, int | float):
+        if not 0 < text < math.inf:
+            raise UsageError(f"{text:g} is not a duration above zero")
         return float(text)
     parts = _PARTS.findall(text)
     if not parts or _PARTS.sub("", text).strip():

@@ -92,7 +92,7 @@ def resolve_device(wanted: str) -> str:
 
     if wanted != "auto" and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
         raise UsageError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N")
-    if wanted == "cpu":
+    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
         return "cpu"
     import torch
 
@@ -103,6 +103,14 @@ def resolve_device(wanted: str) -> str:
     if index >= count:
         raise UsageError(f"--device {wanted}: this machine has {count} CUDA devices")
     return wanted
+
+
+def _may_have_gpu() -> bool:
+    """Whether it is worth asking torch, which takes seconds to import."""
+    if platform.system() != "Linux":
+        return True
+    devices = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/proc/driver/nvidia")
+    return any(Path(device).exists() for device in devices)
 
 
 def cores() -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.api import Settings
+from bench.api import DatasetName, Settings
 
 SCENES = (
     "animal",
@@ -97,7 +97,7 @@ class PretrainSettings(PromptSettings):
     meta: bool = True
     """Meta-learning by Eq. 4–6; false trains on all images alike (ERM: Table 4 row 5, Table 5 row
     2)."""
-    corpora: tuple[str, ...] = Field(default=REAL_CORPORA, min_length=1)
+    corpora: tuple[DatasetName, ...] = Field(default=REAL_CORPORA, min_length=1)
     """Where the tasks come from. Paper and code: TID2013 and KADID-10k. Default of `tiny`: the demo
     set."""
     corpus_resize: int | None = Field(default=None, ge=1)

@@ -56,9 +56,9 @@ def regulate(
     in float64: float32 has no square of a gradient below 1e-23. `BenchError` where a gradient is
     not finite.
     """
-    dots, squares = _products(quality, semantic)
-    length, size = _length(quality), float(squares.sum()) ** 0.5
-    if not math.isfinite(length) or not math.isfinite(size):
+    found = _products(quality, semantic)
+    dots, squares = found.dots, found.squares
+    if not math.isfinite(float(found.lengths.sum())) or not math.isfinite(float(squares.sum())):
         raise BenchError(
             "grmp: a gradient is not finite, so that Eq. 8 says nothing; a smaller lr, or "
             "autocast=off where training runs in half precision"
@@ -68,34 +68,52 @@ def regulate(
     else:
         factors = _factor(dots, squares, strength)
     gradients = [
-        a if b is None else (a.double() - factor * b.double()).to(a.dtype)
-        for a, b, factor in zip(quality, semantic, factors, strict=True)
+        a if b is None else _less(a, b, factor)
+        for a, b, factor in zip(quality, semantic, factors.tolist(), strict=True)
     ]
-    after, _ = _products(gradients, semantic)
-    changed = int(((factors != 0) & (squares > 0)).sum())
-    return Regulated(
-        gradients,
-        _angle(float(dots.sum()), length, size),
-        _angle(float(after.sum()), _length(gradients), size),
-        changed / max(len(gradients), 1),
+    # Products of what is left follow from those before, without another pass over the gradients.
+    left = Products(
+        dots - factors * squares,
+        squares,
+        (found.lengths - 2 * factors * dots + factors.square() * squares).clamp_min(0),
     )
+    changed = int(((factors != 0) & (squares > 0)).sum())
+    return Regulated(gradients, found.angle(), left.angle(), changed / max(len(gradients), 1))
 
 
 def angle(quality: Sequence[Tensor], semantic: Sequence[Tensor | None]) -> float:
     """Degrees between two gradients with all their tensors joined; NaN where one is zero."""
-    dots, squares = _products(quality, semantic)
-    return _angle(float(dots.sum()), _length(quality), float(squares.sum()) ** 0.5)
+    return _products(quality, semantic).angle()
 
 
-def _products(left: Sequence[Tensor], right: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
-    """Per tensor: left · right and ‖right‖², both (n,) float64; zero where right is None."""
-    zero = left[0].new_zeros((), dtype=torch.float64)
-    dots = [
-        zero if b is None else torch.dot(a.flatten().double(), b.flatten().double())
-        for a, b in zip(left, right, strict=True)
-    ]
-    squares = [zero if b is None else b.double().square().sum() for b in right]
-    return torch.stack(dots), torch.stack(squares)
+@dataclass(frozen=True)
+class Products:
+    """Of two gradients, tensor by tensor, (n,) float64."""
+
+    dots: Tensor
+    """G_qua · G_sem."""
+    squares: Tensor
+    """‖G_sem‖²."""
+    lengths: Tensor
+    """‖G_qua‖²."""
+
+    def angle(self) -> float:
+        """Degrees between them with all tensors joined; NaN where one is zero."""
+        sizes = float(self.lengths.sum()) ** 0.5, float(self.squares.sum()) ** 0.5
+        return _angle(float(self.dots.sum()), *sizes)
+
+
+def _products(quality: Sequence[Tensor], semantic: Sequence[Tensor | None]) -> Products:
+    """None in `semantic` is a zero gradient."""
+    rows = []
+    for a, b in zip(quality, semantic, strict=True):
+        wide = a.flatten().double()
+        zero = wide.new_zeros(())
+        other = None if b is None else b.flatten().double()
+        dot = zero if other is None else torch.dot(wide, other)
+        square = zero if other is None else torch.dot(other, other)
+        rows.append(torch.stack([dot, square, torch.dot(wide, wide)]))
+    return Products(*torch.stack(rows).unbind(dim=1))
 
 
 def _factor(dot: Tensor, square: Tensor, strength: float) -> Tensor:
@@ -103,8 +121,12 @@ def _factor(dot: Tensor, square: Tensor, strength: float) -> Tensor:
     return torch.where(dot > 0, strength * dot / square.clamp_min(1e-300), torch.zeros_like(dot))
 
 
-def _length(gradients: Sequence[Tensor]) -> float:
-    return float(torch.stack([g.double().square().sum() for g in gradients]).sum()) ** 0.5
+def _less(quality: Tensor, semantic: Tensor, factor: float) -> Tensor:
+    """quality - factor · semantic, in float64: a factor can leave float32, and what is left of
+    parallel gradients is a small difference."""
+    if not factor:
+        return quality
+    return (quality.double() - factor * semantic.double()).to(quality.dtype)
 
 
 def _angle(dot: float, left: float, right: float) -> float:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.api import DatasetName
 from methods.grmp.prompt_settings import DEMO_CORPORA, PretrainSettings
 from methods.grmp.recipes import RECIPES, TINY_OFFICIAL, RecipeName, default_recipe
 
@@ -29,7 +30,7 @@ class GrmpSettings(PretrainSettings):
     weights: Path | None = None
     """A checkpoint to start from instead of pre-training: one of the authors' files or one of
     ours."""
-    weights_trained_on: tuple[str, ...] = ("tid2013", "kadid10k", "livec")
+    weights_trained_on: tuple[DatasetName, ...] = ("tid2013", "kadid10k", "livec")
     """Databases that `weights` has seen: cells tested on them get a dagger. Default: the corpora of
     the authors' prompts, and LIVEC, on whose scores their code chooses among the checkpoints. A
     fine-tuned file has seen its target too: name it."""

@@ -55,14 +55,15 @@ class Task:
 
         A task with a single reference splits by image.
         """
-        groups = np.unique([str(name) for name in self.references])
-        if by_reference and len(groups) > 1:
-            held = set(rng.permutation(groups)[: _share(len(groups), fraction)].tolist())
-            query = np.array([str(name) in held for name in self.references])
-        else:
-            query = np.zeros(len(self), dtype=bool)
-            query[rng.permutation(len(self))[: _share(len(self), fraction)]] = True
-        return self.part(np.flatnonzero(~query)), self.part(np.flatnonzero(query))
+        from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+
+        names = [str(name) for name in self.references]
+        grouped = by_reference and len(set(names)) > 1
+        count = len(set(names)) if grouped else len(self)
+        kind = GroupShuffleSplit if grouped else ShuffleSplit
+        draw = kind(1, test_size=_share(count, fraction), random_state=int(rng.integers(2**32)))
+        support, query = next(draw.split(self.rows, groups=names if grouped else None))
+        return self.part(np.sort(support)), self.part(np.sort(query))
 
 
 def _share(count: int, fraction: float) -> int:

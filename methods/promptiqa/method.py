@@ -254,7 +254,7 @@ class PromptIQA(Method):
         settings = self.settings
         if settings.label_scale != "constants":
             if settings.checkpoint is not None:
-                self.notes.append(
+                self.note_at_table(
                     f"prompt labels are scaled by '{settings.label_scale}'; the authors prompt "
                     "their checkpoint with label_scale=constants"
                 )
@@ -262,8 +262,11 @@ class PromptIQA(Method):
         for name in sorted(set(sources) - CONSTANTS.keys()):
             bare = name.partition("@")[0]
             others = [spec for spec in CONSTANTS if spec.partition("@")[0] == bare]
-            hint = f"; there are for {', '.join(others)}" if others else ""
-            self.notes.append(f"no label constants for {name}: its labels span 0 to 1{hint}")
+            text = f"no label constants for {name}: its labels span 0 to 1"
+            if others:
+                self.note_at_table(f"{text}; there are for {', '.join(others)}")
+            else:  # the authors did not use the database, or stretch its labels too
+                self.notes.append(text)
 
     def _sources(self, labelled: LabelledSet) -> list[Source]:
         from methods.promptiqa.inputs import Source

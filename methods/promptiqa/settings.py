@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from bench.api import Settings
+from bench.api import DatasetName, Settings
 from methods.promptiqa.labels import LabelScale, Scaling
 from methods.promptiqa.recipes import DEMO_SETS, RECIPES, RecipeName, default_recipe
 
@@ -28,7 +28,7 @@ class ModelSettings(Settings):
     checkpoint: Path | None = None
     """Trained weights to start from, e.g. the published best_model.pth.tar. Nothing is pre-trained
     then unless `corpora` are named."""
-    checkpoint_sets: tuple[str, ...] | None = None
+    checkpoint_sets: tuple[DatasetName, ...] | None = None
     """Datasets whose labels the checkpoint has seen; None takes the paper's twelve."""
     image_size: PositiveInt | None = None
     """Side in pixels that images are resized to whatever their shape; None is the encoder's own.
@@ -72,7 +72,7 @@ class ModelSettings(Settings):
 class TrainingSettings(ModelSettings):
     """Training on a mixture of datasets (§3.2 F, §4.1)."""
 
-    corpora: tuple[str, ...] = ()
+    corpora: tuple[DatasetName, ...] = ()
     """Datasets of the mixture. Paper: 12; the released script names 6."""
     mixed: bool = True
     """False trains on the evaluated database's own training side and labels alone (Table 3, 'SDT';

@@ -23,6 +23,10 @@ from methods.vlm.settings import Compare, Levels, Number, Picture, VlmSettings
 EVERY = 5.0
 """Seconds between lines of progress."""
 RETEST = "retest"
+PHOTO = (1024, 768)
+"""Pixels that an estimate takes for an image of which nothing is known."""
+TOKEN = 28
+"""Pixels on a side that estimates take for one token, as Qwen2-VL does."""
 UNPARSED = "{count} of {total} answers could not be parsed{rest}"
 
 
@@ -61,6 +65,13 @@ class VisionLanguageModel(Method):
         """As the YAML file says."""
         return self.settings.image.policy()
 
+    def downloads(self) -> tuple[str, ...]:
+        """The hub's model, where transformers runs it here."""
+        own = self.settings
+        if own.runtime != "transformers" or Path(own.model).is_dir():
+            return ()
+        return (f"hub:{own.model}@{own.revision or 'main'}",)
+
     def trained_on(self) -> tuple[str, ...]:
         """What the YAML file says."""
         return self.settings.trained_on
@@ -78,16 +89,22 @@ class VisionLanguageModel(Method):
         return self._all_tokens / max(1, self._images)
 
     def forecast(self, images: int) -> str:
-        """Requests, and tokens by those that were counted so far."""
+        """Requests, and an estimate of their tokens."""
         requests = images * self.settings.samples + self._again(images)
         if isinstance(self.settings.answer, Compare):
             anchors = len(self.settings.answer.files())
             requests = images * 2 * anchors * self.settings.samples + anchors * (anchors - 1)
-        words = len(f"{self.settings.system} {self.settings.prompt}".split())
+        own = self.settings
+        question = round(len(f"{own.system} {own.prompt}".split()) * 4 / 3)
+        size = own.image.size or PHOTO[1]
+        width = size if own.image.resize == "squash" else round(size * PHOTO[0] / PHOTO[1])
+        shown = (1 + isinstance(own.answer, Compare)) * width * size // TOKEN**2
+        answer = own.decoding.max_tokens
+        total = requests * (question + shown + answer)
         return (
-            f"at most {requests:,} requests to {self.settings.server.url}; each the question "
-            f"(about {round(words * 4 / 3)} tokens), the image (as many as the model makes of it), "
-            f"and an answer of at most {self.settings.decoding.max_tokens} tokens"
+            f"at most {requests:,} requests to {own.server.url}, about {total:,} tokens: "
+            f"{question} of the question, {shown} of images ({width} x {size} pixels, a "
+            f"token for {TOKEN} x {TOKEN}; models differ), and an answer of at most {answer}"
         )
 
     def predict(self, images: Images) -> Scores:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.results import Results
 from bench.protocol import Protocol
-from bench.store import slug
+from bench.util.errors import StoreError
+from bench.util.filenames import slug
 from reports.drawing import STYLE, save
 from reports.figures import boxes, costs, lines, maps, overlays, points, ranks
 from reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
@@ -70,10 +71,16 @@ class Gallery:
         for kind, (title, make) in KINDS.items():
             try:
                 sheet = make(data)
+                png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
+            except StoreError:
+                raise
             except LeftOut as reason:
                 reasons.setdefault(str(reason), []).append(kind)
                 continue
-            png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
+            except Exception as error:  # values that cannot be drawn: the others are
+                first = (str(error).splitlines() or [""])[0]
+                reasons.setdefault(f"{type(error).__name__}: {first}", []).append(kind)
+                continue
             heading = f"{protocol.title or protocol.name}: {title}"
             self.figures.append(DrawnFigure(heading, sheet.caption, png, pdf))
         return [(", ".join(map(repr, kinds)), text) for text, kinds in reasons.items()]

@@ -23,6 +23,9 @@ BAND = (
 CEILING = " The thin line is the noise ceiling: what a perfect predictor reaches."
 RIGHT_ANGLE = 90.0
 
+Trained = list[tuple[str, list[tuple[int, Line | None]]]]
+"""Title of each panel, and its lines with the numbers of their series."""
+
 
 def few_shot(data: FigureData) -> Sheet:
     """The first metric by number of labels, a panel a dataset."""
@@ -47,7 +50,24 @@ def angle(data: FigureData) -> Sheet:
     """The angle between the gradients of quality and semantics (GRMP-IQA, Fig. 4b)."""
     panels = _trained(data, diagnostic("angle"))
     reason = "no method reports the angle between its gradients"
-    return _sheet(panels, Axis("epoch"), "gradient angle (degrees)", reason, level=RIGHT_ANGLE)
+    axis, y_title = Axis("epoch"), "gradient angle (degrees)"
+    return _sheet(panels, axis, y_title, reason, RIGHT_ANGLE, _shared(data, panels))
+
+
+def _shared(data: FigureData, panels: Trained) -> dict[str, tuple[float, float]]:
+    """One range of y for all panels of a dataset, so that their heights compare: by panel."""
+    values: dict[str, list[float]] = {}
+    names = {panel_title(task): task.title for task in data.tasks()}
+    for title, lines in panels:
+        for _, line in lines:
+            found = [] if line is None else [*line.low, *line.high, RIGHT_ANGLE]
+            values.setdefault(names[title], []).extend(found)
+    room = {name: (max(found) - min(found)) / 20 or 1 for name, found in values.items() if found}
+    return {
+        title: (min(values[name]) - room[name], max(values[name]) + room[name])
+        for title, name in names.items()
+        if name in room
+    }
 
 
 def settings(data: FigureData) -> Sheet:
@@ -93,7 +113,7 @@ def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
     return _sheet(panels, axis, metric_title(data.metric), reason, levels=ceilings)
 
 
-def _trained(data: FigureData, reading: Reading) -> list[tuple[str, list[tuple[int, Line | None]]]]:
+def _trained(data: FigureData, reading: Reading) -> Trained:
     names = data.names()
     panels = []
     for task in data.tasks():
@@ -113,6 +133,7 @@ def _sheet(
     y_title: str,
     reason: str,
     level: float | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
     levels: Mapping[str, float] | None = None,
 ) -> Sheet:
     """`level` is a thin line in all panels, `levels` one in the panel of each title."""
@@ -134,6 +155,7 @@ def _sheet(
                     axis=axis,
                     y_title=y_title,
                     level=(levels or {}).get(title, level),
+                    y_range=(ranges or {}).get(title),
                 ),
             )
             for title, lines in drawn

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.datasets import Roots
-from bench.store import slug
 from bench.util.atomic import write_json
 from bench.util.errors import DataError
+from bench.util.filenames import slug
 from reports.gmad import contact_sheet, page
 from reports.gmad.contest import Contest, document, hold, images_of
 from reports.html.site import copy_asset
@@ -37,7 +37,7 @@ def name(contest: Contest) -> str:
     pool = contest.scores.pool
     data = pool.name.replace(" → ", "-").replace(" ", "-")
     parts = [pool.protocol.name, data, pool.budget, pool.selection, str(contest.scores.repeat)]
-    return slug("-".join(parts).replace("%", "pc"))
+    return slug(*(part.replace("%", "pc") for part in parts))
 
 
 def write(

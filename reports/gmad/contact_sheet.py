@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.store import slug
+from bench.util.filenames import slug
 from reports.drawing import COLOURS, STYLE, save, shortened
 from reports.figures.sheet import DrawnFigure
 from reports.pictures import Album
@@ -73,7 +73,7 @@ def write(
             notes.append(f"gMAD sheet of {one} and {other}: neither finds a pair")
             continue
         with mpl.rc_context({**STYLE, "font.size": 7, "figure.dpi": 250}):
-            stem = folder / f"{prefix}-{slug(one)}-{slug(other)}"
+            stem = folder / f"{prefix}-{slug(one, other)}"
             drawn = save(_draw(shown, document["levels"], album), stem)
         title = f"gMAD on {document['test']}: {one} and {other}"
         sheets.append(DrawnFigure(title, CAPTION, *drawn))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ def hold(
         raise UsageError("gMAD needs two methods with predictions on one pool of images")
     if tolerance is not None and scores.quality is None:
         raise UsageError(f"--tolerance: {scores.pool.test} has no labels to judge by")
-    if tolerance is not None and tolerance < 0:
-        raise UsageError(f"--tolerance is {tolerance:g}, must not be below 0")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise UsageError(f"--tolerance is {tolerance:g}, must be a finite number of at least 0")
     matches = compete(
         scores.scores, roles, levels=settings.levels, top=settings.pairs, spacing=settings.spacing
     )

@@ -18,8 +18,8 @@ from bench.analysis.results import CellResult, Results
 from bench.model import audits
 from bench.model.audits import Audit
 from bench.model.records import FitSpec
-from bench.store import slug
 from bench.util.atomic import write_text
+from bench.util.filenames import slug
 from reports.figures.sheet import DrawnFigure
 from reports.worst import Thumbnails
 

@@ -73,6 +73,9 @@ def test_a_report_says_what_rows_cost_and_leaves_out_the_dear(bench: Bench) -> N
     assert math.isnan(table.loc["toy_linear", "gmacs"])
     page = (bench.results / "report" / "index.html").read_text()
     assert "What each row costs" in page
+    text = (bench.results / "report" / "table.tex").read_text()
+    assert "What each row of toy\\_protocol costs." in text
+    assert "GMACs" in text
     limited = bench("report", bench.results, "--limit", "gmacs=50", "--out", bench.folder / "cut")
     assert limited.returncode == 0, limited.text
     assert "toy_linear (toy_protocol): its billion multiply-adds an image are not known" in (

@@ -13,7 +13,8 @@ from bench.api import Context
 from bench.data import tools
 from bench.data.fetch import sources
 from bench.model.fitted import SeenNote, fitted_on
-from bench.runs.plan.weights import weights_of
+from bench.runs.plan.weights import ModelWeights, weights_of
+from bench.util.errors import BenchError
 from methods.promptiqa.recipes import PAPER_SETS
 from tests.conftest import Bench
 from tests.data.fetch import world
@@ -54,7 +55,7 @@ def test_the_mission_command_is_listed_with_sizes(bench: Bench, site: Site) -> N
     ) in lines
     refused = [line for line in lines if line.startswith("not to be had: ")]
     assert [line.split()[4].rstrip(":") for line in refused] == ["bid", "uwiqa"]
-    assert {one.method for one in site.asked} == {"HEAD"}
+    assert not any("IQA-PyTorch-Datasets" in one.path for one in site.asked)
 
 
 def test_what_can_be_had_is_got(
@@ -76,7 +77,7 @@ def test_what_can_be_had_is_got(
     assert "toy" not in [line.split()[0] for line in done.stdout.splitlines() if line.split()]
     assert tools.status_of("small", root).state == "complete"
     assert "not to be had: livec: ask them: https://" in done.stdout
-    again = bench("get", path, "--datasets", "small", "--data-root", root, "--dry-run")
+    again = bench("get", path, "--datasets", "small", *roots, "--dry-run")
     assert (again.returncode, again.stdout.strip()) == (0, "Everything is there.")
 
 
@@ -121,7 +122,7 @@ def test_a_checkpoint_comes_with_what_it_has_seen(bench: Bench, site: Site) -> N
     assert "grmp: there already" in again.stdout
     # The note speaks for the method, whatever the default of its setting is ...
     cls, settings = registry.settings_for("grmp", {"weights": path, "weights_trained_on": "spaq"})
-    assert cls(settings, Context()).seen() == ("tid2013", "kadid10k", "livec")
+    assert cls(settings, Context()).all_trained_on() == ("tid2013", "kadid10k", "livec")
     # ... and for this file alone.
     path.write_bytes(b"another")
     assert fitted_on(path) is None
@@ -165,3 +166,14 @@ def test_backbones_are_fetched_where_their_libraries_look(site: Site) -> None:
     for name in ("tiny", "lite0", "ViT-B-16:random", "ViT-B-16:/some/file.pt"):
         assert hub_file(name) is None
     assert weights_of([]) == {}
+
+
+def test_a_model_that_runs_here_is_listed_and_not_taken_for_there(
+    site: Site, tmp_path: Path
+) -> None:
+    item = ModelWeights("someone/model@abc")
+    assert (item.title, item.where) == ("hub:someone/model@abc", "someone/model")
+    assert not item.here
+    assert item.size() is None
+    with pytest.raises(BenchError, match="someone/model could not be fetched"):
+        item.fetch()

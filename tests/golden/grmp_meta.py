@@ -115,9 +115,7 @@ def _pairs(case: Mapping[str, Any], pairs: Any) -> Iterator[tuple[Batch, Batch]]
 
 
 def _batch(case: Mapping[str, Any], batch: Mapping[str, Any]) -> Batch:
-    images = {key: batch[key] for key in ("n", "seed")} | {
-        key: case[key] for key in ("low", "high")
-    }
+    images = {key: batch.get(key, case.get(key)) for key in ("n", "seed", "low", "high")}
     return Batch(crops_of(images, case["model"]["image_size"]), np.array(batch["labels"]))
 
 

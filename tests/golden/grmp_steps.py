@@ -25,10 +25,10 @@ BLOCKS = 4
 
 
 class GivenTeacher(Teacher):
-    """Scene probabilities that a case states, in place of a network's."""
+    """Scene probabilities (n, 9) that are known, in place of a network's."""
 
-    def __init__(self, logits: Tensor) -> None:
-        self.known = logits.softmax(dim=-1)
+    def __init__(self, known: Tensor) -> None:
+        self.known = known
 
     def probabilities(self, crops: Any) -> Tensor:
         """(B, 9)."""
@@ -38,15 +38,25 @@ class GivenTeacher(Teacher):
 def check(case: dict[str, Any], most: int | None = None) -> list[Comparison]:
     """Every number of the case against ours; `most` stops after so many steps.
 
-    The case's own p_high of the end is left out then.
+    The case's own p_high of the end is left out then. A case without the teacher's logits is
+    trained with what our teacher says.
     """
     refuse(case, temperature=1.0, dropout=0.0)
     model = new_model()
     crops = crops_of(case["images"])
-    found = _teacher(case, model)
-    ours = finetuner(case, model)
+    teacher = _teacher(case, model)
+    found: list[Comparison] = []
+    if "teacher_logits" in case:
+        given = torch.tensor(case["teacher_logits"]).softmax(dim=-1)
+        found += [
+            Comparison(f"teacher/{i}/{j}", value, float(teacher[i, j]), SCALARS)
+            for i, row in enumerate(given.tolist())
+            for j, value in enumerate(row)
+        ]
+        teacher = given
+    ours = finetuner(case, model, teacher)
     trained = ours.trainer.parameters
-    found += _high("p_high_before", case["p_high_before"], ours.pipeline, crops)
+    found += _high("p_high_before", case, ours.pipeline, crops)
     start = {name: value.detach().clone() for name, value in trained.items()}
     probes = {name: probe_of(name, value.shape) for name, value in start.items()}
     for number, expected in enumerate(case["steps"][:most]):
@@ -61,12 +71,13 @@ def check(case: dict[str, Any], most: int | None = None) -> list[Comparison]:
             delta = trained[name].detach().double() - start[name].double()
             found += _tensor(f"{entry}/{name}", table[name], delta, probes[name])
     if most is None:
-        found += _high("p_high", case["p_high"], ours.pipeline, crops)
+        found += _high("p_high", case, ours.pipeline, crops)
     return found
 
 
-def finetuner(case: Mapping[str, Any], model: QualityCLIP) -> Finetuner:
-    """The method's own trainer under recipe `official`, with the case's optimiser."""
+def finetuner(case: Mapping[str, Any], model: QualityCLIP, scenes: Tensor) -> Finetuner:
+    """The method's own trainer under recipe `official`, with the case's optimiser and the teacher's
+    scene probabilities (n, 9)."""
     optimiser = case["optimiser"]
     settings = GrmpSettings(
         recipe="official",
@@ -80,14 +91,13 @@ def finetuner(case: Mapping[str, Any], model: QualityCLIP) -> Finetuner:
     )
     model.train_only(finetuned_names(model, BLOCKS, visual_prompts=False))
     frozen = model.image_encoder.n_layers - BLOCKS, model.text_encoder.n_layers - BLOCKS
-    teacher = GivenTeacher(torch.tensor(case["teacher_logits"]))
     pipeline = Pipeline(model, lens(), frozen)
-    labels = torch.tensor(case["labels"])
+    labels, teacher = torch.tensor(case["labels"]), GivenTeacher(scenes)
     return Finetuner(pipeline, teacher, labels, lambda epoch: [], settings, Context())
 
 
-def _teacher(case: Mapping[str, Any], model: QualityCLIP) -> list[Comparison]:
-    """Untouched CLIP's scene probabilities: the method's teacher on a network of its own."""
+def _teacher(case: Mapping[str, Any], model: QualityCLIP) -> Tensor:
+    """Untouched CLIP's scene probabilities (n, 9): the method's teacher on a network of its own."""
     import open_clip
 
     clip = open_clip.create_model("ViT-B-16-quickgelu", pretrained=None)
@@ -100,13 +110,7 @@ def _teacher(case: Mapping[str, Any], model: QualityCLIP) -> list[Comparison]:
         {name: torch.as_tensor(recipe.tensor(name, shape)) for name, shape in names.items()}
     )
     teacher = Teacher(model, clip.eval(), lens(), Reuse())
-    ours = teacher.probabilities(crops_of(case["images"])).tolist()
-    given = torch.tensor(case["teacher_logits"]).softmax(dim=-1).tolist()
-    return [
-        Comparison(f"teacher/{i}/{j}", value, ours[i][j], SCALARS)
-        for i, row in enumerate(given)
-        for j, value in enumerate(row)
-    ]
+    return teacher.probabilities(crops_of(case["images"]))
 
 
 def _scalars(
@@ -134,10 +138,12 @@ def _tensor(
 
 
 @torch.no_grad()
-def _high(name: str, expected: list[float], pipeline: Pipeline, crops: Any) -> list[Comparison]:
+def _high(name: str, case: Mapping[str, Any], pipeline: Pipeline, crops: Any) -> list[Comparison]:
+    if name not in case:
+        return []
     logits = pipeline.model.logits(pipeline.image_features(crops), pipeline.quality_texts())
     ours = logits.softmax(dim=-1)[:, 0].tolist()
     return [
         Comparison(f"{name}/{place}", value, got, SCALARS)
-        for place, (value, got) in enumerate(zip(expected, ours, strict=True))
+        for place, (value, got) in enumerate(zip(case[name], ours, strict=True))
     ]

@@ -161,7 +161,8 @@ def run(case: Case, ranks: Sequence[Sequence[Case]], dtype: torch.dtype) -> Trac
         loss.seen = []
         trace.moved.append({n: v.detach() - start[n] for n, v in net.named_parameters()})
         trace.statistics.append([_statistics(net), *others])
-    trace.after = _after(net.eval(), case["after"], dtype)
+    if "after" in case:
+        trace.after = _after(net.eval(), case["after"], dtype)
     return trace
 
 
@@ -211,7 +212,9 @@ def check_ranks(
     exact, single = (run(case, ranks, dtype) for dtype in (torch.float64, torch.float32))
     found = [
         *_tensors(case, exact),
-        *listed("after/scores", case["after"]["scores"], exact.after.tolist(), EXACT),
+        *listed(
+            "after/scores", case.get("after", {}).get("scores", []), exact.after.tolist(), EXACT
+        ),
         *_single_tensors(case, single),
     ]
     for rank, (steps, name) in enumerate(zip(ranks, names, strict=True)):
@@ -242,7 +245,11 @@ def listed(
 def _prompts(entry: str, case: Case, step: Case, ours: Prompted) -> list[Comparison]:
     """That labels are scaled and flipped alike, and prompts hold the same items."""
     found = listed(f"{entry}/scores", step["scores"], ours.target.tolist(), EXACT)
-    for item in case["items"]:
+    items = step.get("items", case["items"])
+    if len(items) != len(ours.target):  # those of a group of another size
+        everything = range(len(ours.target))
+        items = [{"query": i, "prompts": [j for j in everything if j != i]} for i in everything]
+    for item in items:
         query = item["query"]
         gathered = ours.gather[query]
         shown = ours.image[gathered].tolist()
@@ -298,7 +305,7 @@ def _single_tensors(case: Case, trace: Trace) -> list[Comparison]:
             found += probe.compare(
                 f"float32/{name}/grad", [norm, dot], trace.gradients[name], 5 * (noise + 1e-4)
             )
-        for step, moved in enumerate(trace.moved):
+        for step, moved in enumerate(trace.moved[: len(errors)]):
             norm, dot = _columns(case, row, f"delta_norm_{step + 1}", f"delta_dot_{step + 1}")
             errors[step].append(abs(probe.dot(moved[name]) - dot) / (norm * probe.size))
     for step, values in enumerate(errors, start=1):
@@ -344,8 +351,9 @@ def _alone(net: PromptIQANet, images: Tensor, prompt: Prompted) -> dict[str, Ten
 
 
 def _prompted(part: Case, settings: PromptIQASettings) -> Prompted:
-    gates = [part["draws"][name] for name in ("scale_gate", "scale_u", "flip_gate")]
-    draws = [value for value in gates if value is not None]
+    gates = part["draws"]
+    scales = gates["scale_gate"] < settings.scaling_probability
+    draws = [gates["scale_gate"], *([gates["scale_u"]] if scales else []), gates["flip_gate"]]
     rows = np.arange(part["images"]["n"])
     group = Group(0, rows, rows[:0])
     return prompted(group, np.array(part["raw_labels"]), settings, Drawn(draws))

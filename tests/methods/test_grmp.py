@@ -250,7 +250,7 @@ def test_prompts_that_hardly_moved_are_noted(labelled: LabelledSet, tmp_path: Pa
         loaded.load_pretrained(path)
         assert loaded.notes == trained.notes
         assert len(loaded.notes) == notes
-        assert all("% of their size" in note for note in loaded.notes)
+        assert all("less than 1% of their size" in note for note in loaded.notes)
 
 
 def _tell(generator: Generator[Epoch, float | None, None], score: float) -> Epoch | None:

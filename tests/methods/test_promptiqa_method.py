@@ -283,7 +283,7 @@ def test_constants_take_labels_as_shipped_and_say_where_there_are_none(fitted: P
     list(method.fit(labelled(20, 3, "koniq10k")))
     assert method.notes == [
         "no label constants for noise: its labels span 0 to 1",
-        "no label constants for koniq10k: its labels span 0 to 1; there are for koniq10k@100",
+        "§ no label constants for koniq10k: its labels span 0 to 1; there are for koniq10k@100",
     ]
     assert build().fit_normalise is None
 

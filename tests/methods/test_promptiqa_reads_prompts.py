@@ -8,8 +8,8 @@ import pytest
 from bench.api import Context, LabelledSet
 from bench.data import selection
 from bench.data.data_cache import DataCache
+from bench.data.splits import make_split
 from bench.metrics import compute
-from bench.model.records import SplitRule, Task
 from bench.runs.execute.labels import normalise
 from methods.promptiqa.method import PromptIQA
 from methods.promptiqa.settings import PromptIQASettings
@@ -27,11 +27,11 @@ def labelled(cache: DataCache, name: str, rows: selection.Rows, method: PromptIQ
 @pytest.mark.slow
 def test_inverting_the_prompt_turns_the_ranking_of_an_unseen_database() -> None:
     cache = DataCache([])
+    split = make_split(cache.dataset(UNSEEN), repeat=0)
     settings = PromptIQASettings.model_validate({"backbone": "tiny"})
     trained = PromptIQA(settings, Context(seed=3))
     whole = {name: np.arange(len(cache.dataset(name))) for name in SEEN}
     list(trained.pretrain([labelled(cache, name, rows, trained) for name, rows in whole.items()]))
-    split, _ = cache.split(Task(train=UNSEEN, test=UNSEEN), SplitRule(), 0)
     train = labelled(cache, UNSEEN, split.train, trained)
     images = cache.images(UNSEEN, trained.policy).subset(split.test)
     quality = cache.dataset(UNSEEN).quality[split.test]

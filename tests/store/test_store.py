@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.model.records import Record
-from bench.store import Store, slug
+from bench.store import Store
 from bench.util import atomic
 from bench.util.errors import StoreError
+from bench.util.filenames import folder, readable, slug
 from tests.model.test_identity import SPEC
 
 
@@ -141,9 +142,39 @@ def test_a_record_in_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Store(tmp_path).write(record())
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_name_leaves_its_folder(text: str) -> None:
-    name = slug(text)
+    for name in (slug(text), folder(text)):
+        _stays_inside(name)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=6), st.text(max_size=6))
+def test_two_labels_never_share_a_file(one: str, other: str) -> None:
+    assert (slug(one) == slug(other)) == (one == other)
+
+
+LABELS = st.lists(st.text("ab-", max_size=4), min_size=2, max_size=3).map(tuple)
+
+
+@settings(deadline=None)
+@given(LABELS, LABELS)
+def test_several_labels_are_told_apart_by_where_they_end(
+    labels: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    assert (slug(*labels) == slug(*other)) == (labels == other)
+
+
+def test_names_of_any_length_and_script_fit() -> None:
+    for text in ("x" * 300, "实" * 300, "con", "a/b", "..", "a" * 100 + "/"):
+        assert len(slug(text).encode()) < 120
+        assert len(folder(text).encode()) <= 150
+    # What older versions wrote is found again: run ids tell apart what lies in one folder.
+    assert folder("pyiqa:piqe") == readable("pyiqa:piqe") == "pyiqa-piqe"
+
+
+def _stays_inside(name: str) -> None:
     assert Path("x", name).parent == Path("x")
     assert name not in (".", "..", "")
     assert Path("x", name).resolve().parent == Path("x").resolve()

@@ -51,7 +51,7 @@ def pair(
     """
     fresh, stored = _cells(new), _cells(old)
     if reference is None:
-        matches = [(key, _counterpart(key, fresh), key) for key in stored]
+        matches = [(key, _counterpart(key, fresh, stored[key]), key) for key in stored]
     else:
         matches = list(_against(reference, old, fresh, stored))
     return [
@@ -65,16 +65,32 @@ def _cells(frame: pd.DataFrame) -> dict[CellKey, pd.DataFrame]:
     return {tuple(map(str, key)): part for key, part in grouped}
 
 
-def _counterpart(key: CellKey, cells: dict[CellKey, pd.DataFrame]) -> CellKey | None:
-    """The same cell, under another protocol only where there is no doubt which one is meant."""
-    if key in cells:
-        return key
+def _counterpart(
+    key: CellKey, cells: dict[CellKey, pd.DataFrame], stored: pd.DataFrame
+) -> CellKey | None:
+    """The same cell, under another protocol only where there is no doubt which one is meant.
+
+    Of several tables of a protocol, the one that is measured as the stored cell is.
+    """
     others = [other for other in cells if other[1:] == key[1:]]
-    return others[0] if len(others) == 1 else None
+    alike = [other for other in others if not _otherwise(cells[other], stored)]
+    for found in ([key] if key in alike else [], alike, [key] if key in cells else [], others):
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def _otherwise(fresh: pd.DataFrame, stored: pd.DataFrame) -> str:
+    """How two cells are measured, where that differs; baselines of older versions do not say."""
+    here, there = (str(cell["measured"].iloc[0] or "") for cell in (fresh, stored))
+    return f"measured with {here} here, with {there} there" if here != there and there else ""
 
 
 def _against(
-    reference: str, old: pd.DataFrame, fresh: dict[CellKey, Any], stored: dict[CellKey, Any]
+    reference: str,
+    old: pd.DataFrame,
+    fresh: dict[CellKey, pd.DataFrame],
+    stored: dict[CellKey, pd.DataFrame],
 ) -> Iterator[tuple[CellKey, CellKey | None, CellKey]]:
     """(cell to report, new cell or None, stored cell) for every method of the new set."""
     label = _label(reference, old)
@@ -83,7 +99,7 @@ def _against(
     for base in bases:
         for method in methods:
             wanted = (base[0], method, *base[2:])
-            yield wanted, _counterpart(wanted, fresh), base
+            yield wanted, _counterpart(wanted, fresh, stored[base]), base
         if not methods:
             yield base, None, base
 
@@ -104,7 +120,8 @@ def _label(reference: str, old: pd.DataFrame) -> str:
 def _pairs(
     key: CellKey, fresh: pd.DataFrame | None, stored: pd.DataFrame, against: str, metric: str
 ) -> PairedRuns:
-    runs = _by_split(fresh) if fresh is not None else {}
+    refused = "" if fresh is None else _otherwise(fresh, stored)
+    runs = _by_split(fresh) if fresh is not None and not refused else {}
     base = {split: row for split, row in _by_split(stored).items() if row["status"] == "done"}
     old, new, missing, undefined = [], [], [], 0
     for split, row in base.items():
@@ -119,6 +136,8 @@ def _pairs(
             new.append(other)
     if missing and fresh is None:
         missing = ["no run of this cell"]
+    elif missing and refused:
+        missing = [refused]
     pool, test = (_mean_size(base, column) for column in ("n_pool", "n_test"))
     return PairedRuns(
         key, against, tuple(old), tuple(new), pool, test, tuple(missing), undefined, len(base)

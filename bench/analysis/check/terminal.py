@@ -21,11 +21,16 @@ def show(report: CheckReport, console: Console) -> None:
     table = text_table(
         f"{report.metric}: {report.new} against {report.against}",
         left=("", "method", "task", "labels"),
-        right=("runs", "before", "now", "change", "interval", ""),
+        right=("runs", "before", "now", "change", "interval"),
     )
     for cell in report.cells:
-        add_row(table, row(cell), _STYLES.get(cell.verdict, ""))
+        add_row(table, row(cell)[:-1], _STYLES.get(cell.verdict, ""))
     console.print(table)
+    # Beside the numbers a reason would leave no room for them.
+    for cell in report.cells:
+        if cell.reason:
+            where = f"{cell.label} on {cell.task}, {cell.budget}"
+            say(console, f"{where}: {cell.reason}", _STYLES.get(cell.verdict, ""))
     for problem in report.problems:
         say(console, f"set aside: {problem}", "yellow")
     say(console, report.summary)

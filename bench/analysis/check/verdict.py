@@ -12,9 +12,9 @@ import numpy as np
 
 from bench.analysis.check.pairing import PairedRuns, pair
 from bench.model.records import task_title
-from bench.store import Store, baseline
+from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
-from bench.util.errors import UsageError
+from bench.util.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,18 +125,21 @@ def check(
 
     Raises `UsageError` for unknown names, a folder that is not there, or a negative tolerance.
     """
-    if not tolerance >= 0:
-        raise UsageError(f"tolerance is {tolerance:g}, must be at least 0")
+    if not 0 <= tolerance < math.inf:
+        raise UsageError(f"tolerance is {tolerance:g}, must be a finite number of at least 0")
     stores = [Store(path) for path in (new, against)]
     fresh = runs_table.load(stores[0], metrics=[metric])
     if against.is_dir():
+        # What cannot be read would not be missed: such a check must not pass.
+        manifest.require_readable(stores[1])
         stored = runs_table.load(stores[1], metrics=[metric])
     else:
         stored = baseline.read(against)
     if protocol is not None:
+        known = {str(name) for name in stored["protocol"]} - {""}
         fresh, stored = (_only(frame, protocol) for frame in (fresh, stored))
         if stored.empty:
-            raise UsageError(f"'{against}' has no protocol '{protocol}'")
+            raise unknown(f"protocol of '{against}'", protocol, known)
     cells = judge(pair(fresh, stored, metric, reference), metric, tolerance, confidence)
     problems = tuple(problem for store in stores for problem in store.problems)
     return CheckReport(
@@ -158,9 +161,16 @@ def _judge(pairs: PairedRuns, sign: int, tolerance: float, confidence: float) ->
     from bench.stats import nadeau_bengio
 
     # A baseline file keeps six decimals: both sides are compared at those.
-    old, new = (np.round(side, baseline.DECIMALS) for side in (pairs.old, pairs.new))
+    with np.errstate(over="ignore", invalid="ignore"):
+        old, new = (np.round(side, baseline.DECIMALS) for side in (pairs.old, pairs.new))
     if len(old) < 2 or not pairs.n_pool or not pairs.n_test:
         return _cell(pairs, old, new, math.nan, math.nan, math.nan, *_not_compared(pairs))
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = bool(np.isfinite(new - old).all())
+    if not finite:
+        nothing = np.empty(0)
+        reason = "its values are too large to be subtracted"
+        return _cell(pairs, nothing, nothing, math.nan, math.nan, math.nan, "nothing", reason)
     test = nadeau_bengio(new - old, pairs.n_pool, pairs.n_test, confidence)
     low, high = test.low, test.high
     if math.isnan(low):  # every run changed by the same amount: there is no chance in it
@@ -190,7 +200,7 @@ def _reason(pairs: PairedRuns) -> str:
     missing = list(pairs.missing)
     shown = missing if len(missing) <= 3 else [*missing[:3], f"and {len(missing) - 3} more"]
     if len(missing) == pairs.expected > 1 and all(text.endswith("not there") for text in missing):
-        shown = ["no run on the same splits (other data, seed or split rule?)"]
+        shown = ["no run on the same splits (other data?)"]
     if pairs.undefined and pairs.old:
         shown.append(f"{pairs.undefined} runs of the baseline have no value")
     return "; ".join(shown)

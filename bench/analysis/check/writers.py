@@ -30,7 +30,7 @@ def as_json(report: CheckReport) -> dict[str, Any]:
     """Plain values; what is undefined is None."""
     value = asdict(report)
     value["cells"] = [
-        {key: None if _is_nan(item) else item for key, item in cell.items()}
+        {key: None if _undefined(item) else item for key, item in cell.items()}
         for cell in value["cells"]
     ]
     return {**value, "exit_code": report.exit_code, "summary": report.summary}
@@ -138,5 +138,5 @@ def _decimal(value: float, sign: str = "") -> str:
     return "" if math.isnan(value) else format(value, f"{sign}.4f")
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _undefined(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +50,13 @@ __all__ = [
     "reader",
     "split_folder",
 ]
+
+
+TAKEN = {"demo", "own", "average"} | {
+    f"{kind}{which}" for kind in ("mean", "mean_by_images") for which in ("", "_own", "_all")
+}
+"""What command lines, corpora and columns of tables mean something else by."""
+_NAME = re.compile(r"[^\s,:+@#/\\]+")
 
 
 @dataclass(frozen=True)
@@ -272,8 +280,12 @@ def _settings(roots: Roots) -> Config:
     config = read_config(data_roots(roots))
     built_in = _built_in()
     for name in config.databases:
-        if name in built_in or not name or "@" in name:
-            raise UsageError(f"{config.files[0]}: a database of your own cannot be called '{name}'")
+        if name in built_in or name in TAKEN or not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{config.files[0]}: a database of your own cannot be called '{name}': names hold "
+                f"none of , : + @ # / and blanks, and are not {', '.join(sorted(TAKEN))} or a "
+                "built-in one's"
+            )
     for name in config.folders:
         if name not in built_in:
             raise unknown("dataset", name, built_in, where=f"{config.files[0]}: folders")

@@ -140,6 +140,7 @@ def read_config(roots: tuple[Path, ...]) -> Config:
     Raises `UsageError`, with the file and the key, for what cannot be understood.
     """
     named = os.environ.get("IQA_DATA_CONFIG")
+    named = named and str(Path(named).expanduser())
     files = [root / FILE for root in roots if (root / FILE).is_file()]
     if named:
         if not Path(named).is_file():
@@ -162,10 +163,14 @@ def _read(file: Path) -> _File:
     part = load_yaml(file, _File, may_be_empty=True)
     base = file.resolve().parent
     return _File(
-        folders={k: v.model_copy(update={"root": base / v.root}) for k, v in part.folders.items()},
-        databases={
-            k: v.model_copy(update={"root": base / v.root}) for k, v in part.databases.items()
+        folders={
+            k: v.model_copy(update={"root": base / v.root.expanduser()})
+            for k, v in part.folders.items()
         },
-        splits={k: base / v for k, v in part.splits.items()},
+        databases={
+            k: v.model_copy(update={"root": base / v.root.expanduser()})
+            for k, v in part.databases.items()
+        },
+        splits={k: base / v.expanduser() for k, v in part.splits.items()},
         duplicates=part.duplicates,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
@@ -351,7 +352,8 @@ def _refuse(table: pd.DataFrame, info: DatasetInfo) -> None:
         twice = sorted(table["image"][folded.duplicated(keep=False)])[:4]
         raise DataError(f"{info.spec}: the same image is listed twice: {', '.join(twice)}")
     for name in table["image"]:
-        if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
+        drive = name[1:2] == ":" and name[:1].isalpha()
+        if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or drive:
             raise DataError(f"{info.spec}: image path '{name}' leaves the database's folder")
     if not info.labelled:
         return

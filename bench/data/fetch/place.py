@@ -162,14 +162,24 @@ def get(
         lock.release()
 
 
+def tidy(name: str, root: Path) -> None:
+    """Remove what a `get` left that was killed after the database was in place."""
+    from filelock import FileLock, Timeout
+
+    wanted = Order(name, root)
+    if not wanted.work.exists():
+        return
+    with suppress(Timeout), FileLock(f"{wanted.work}.lock", timeout=0):
+        shutil.rmtree(wanted.work, ignore_errors=True)
+
+
 def _held(
     wanted: Order, progress: Progress, patience: Patience | None, limits: Limits | None
 ) -> Got:
     """As `get`, while no other process is at it."""
     there = _there(wanted)
     if there is not None:
-        with suppress(OSError):  # parts of an earlier try may be in it
-            wanted.work.rmdir()
+        shutil.rmtree(wanted.work, ignore_errors=True)
         return Got(wanted, there=there)
     arrived = _arrived(wanted, progress, patience)
     count = _put(wanted, arrived, progress, limits)

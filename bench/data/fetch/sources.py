@@ -104,6 +104,8 @@ class DatabaseSources(StrictModel):
 
     asks: tuple[str, ...] = ()
     """What its terms ask for beside its licence's line."""
+    note: str = ""
+    """What to know before getting it."""
     apply: str = ""
     """How to get it where no address is known."""
     sources: tuple[Source, ...] = ()
@@ -173,6 +175,13 @@ def how_to_apply(name: str) -> str:
     """How to get a database that no address is known of, with its page."""
     page = datasets.info(name).homepage
     return f"{of_database(name).apply}: {page}" if page else of_database(name).apply
+
+
+def in_a_line(name: str) -> str:
+    """How a database is to be had: the command, or how to apply."""
+    listed = of_database(name)
+    kinds = [f"{one.origin}, {published_size(one.files)}" for one in listed.sources]
+    return f"bench data get {name} ({'; '.join(kinds)})" if kinds else how_to_apply(name)
 
 
 def published_size(files: tuple[SourceFile, ...]) -> str:

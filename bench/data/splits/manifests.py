@@ -220,13 +220,12 @@ def rows_of(dataset: Dataset, names: Iterable[str], file: Path) -> Rows:
             found.append(row)
     if lost:
         some = ", ".join(f"'{name}'" for name in lost[:3]) + (", …" if len(lost) > 3 else "")
-        are = "is not an image" if len(lost) == 1 else "are not images"
+        all_ = len(lost) + len(found)
+        what = f"{len(lost)} of {all_} images ({some}) are not images"
+        what = what if len(lost) > 1 else f"{some} is not an image"
         larger = [v for v, other in dataset.info.versions.items() if other.size > dataset.info.size]
         hint = f"; perhaps of {dataset.info.name}@{larger[0]}" if larger else ""
-        raise DataError(
-            f"{file}: {len(lost)} of {len(lost) + len(found)} images ({some}) {are} of "
-            f"{dataset.info.spec}{hint}"
-        )
+        raise DataError(f"{file}: {what} of {dataset.info.spec}{hint}")
     return np.array(found, dtype=np.int64)
 
 

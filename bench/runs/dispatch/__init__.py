@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from bench.model.jobs import Event, Job
 from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, Listen, Outcome
-from bench.store import slug
+from bench.util.filenames import slug
 
 
 @dataclass

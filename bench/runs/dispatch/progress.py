@@ -20,6 +20,8 @@ class Display:
         self.done = 0
         self._lock = threading.Lock()
         self._tasks: dict[str, Any] = {}
+        self._runs: dict[str, str] = {}
+        """Group of a job -> budget and repeat of the run that it is at."""
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -69,6 +71,7 @@ class Display:
 
     def _start(self, job: Job, event: Event) -> None:
         description = f"{job.title} {event.title}"
+        self._runs[job.group] = event.title
         if job.group not in self._tasks:
             self._tasks[job.group] = self._progress.add_task("", total=None, detail="")
         self._set(job, description=description, completed=0, total=None, detail="")
@@ -78,11 +81,12 @@ class Display:
     def _end(self, job: Job, event: Event) -> None:
         if job.pretraining is None:
             self._count(1)
-        text = f"[{self.done}/{self.total}] {job.title}: "
+        run = self._runs.pop(job.group, "")
+        text = f"[{self.done}/{self.total}] {job.title}{', ' * bool(run)}{run}: "
         if event.kind == "failed":
             self.say(f"{text}FAILED {event.error}")
-        elif not self.console.is_terminal and event.value is not None:
-            self.say(f"{text}SRCC {event.value:.4f}")
+        elif not self.console.is_terminal and event.kind == "done":
+            self.say(f"{text}{'done' if event.value is None else f'SRCC {event.value:.4f}'}")
 
     def _count(self, more: int) -> None:
         self.done += more

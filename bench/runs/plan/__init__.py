@@ -14,6 +14,7 @@ from bench.metrics import BY
 from bench.model.contamination import saw_test_labels
 from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, SplitRule, Task
 from bench.protocol import Protocol
+from bench.protocol.measures import measure_of
 from bench.protocol.variants import Variant
 from bench.runs.plan.pretraining import pretrain_spec
 from bench.store import Store, artifacts
@@ -22,6 +23,8 @@ from bench.store.manifest import CellEntry
 from bench.util.errors import UsageError
 from bench.util.gc_paused import gc_paused
 
+LEAST = 3
+"""Test images below which metrics are undefined (`bench.metrics.inputs.finite_pair`)."""
 STATES = ("done", "failed", "elsewhere", "todo")
 """'elsewhere': another process is computing it at this moment."""
 
@@ -76,6 +79,7 @@ class Plan:
                 method=cell.variant.method,
                 task=cell.task,
                 selection=self.protocol.selection,
+                measure=measure_of(self.protocol),
                 runs=tuple(store.path(run).relative_to(store.root).as_posix() for run in cell.runs),
             )
             for cell in self.cells
@@ -199,7 +203,12 @@ class Planner:
     def _cell(self, variant: Variant, task: Task, fits: Sequence[FitSpec]) -> Cell:
         runs = []
         for repeat, fit in enumerate(fits):
-            _, tested = self.data_cache.tested(task, self.rule, repeat)
+            rows, tested = self.data_cache.tested(task, self.rule, repeat)
+            if len(rows) < LEAST and self.data_cache.dataset(task.test).info.labelled:
+                raise UsageError(
+                    f"{task.test}: {len(rows)} images to test on; a correlation needs at least "
+                    f"{LEAST}"
+                )
             run = RunSpec(fit=fit, test=task.test, side=task.side, test_digest=tested)
             runs.append(self._stored(run) or run)
         return Cell(variant, task, tuple(runs))

@@ -17,7 +17,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.model.records import PretrainSpec, Record, RunSpec
-from bench.store import Store, slug
+from bench.store import Store
+from bench.util import filenames
 from bench.util.environment import Environment, on_gpu
 
 if TYPE_CHECKING:
@@ -221,7 +222,9 @@ class _Estimator:
     def _of_method(self, method: str) -> list[_Timing]:
         if method not in self._timings:
             found: list[_Timing] = []
-            for folder in sorted((self.store.root / "records").glob(f"*/{slug(method)}")):
+            for folder in sorted(
+                (self.store.root / "records").glob(f"*/{filenames.folder(method)}")
+            ):
                 # Names are hashes: the first ones are a fair sample.
                 paths = sorted(folder.glob("[!.]*.json"))[:SAMPLE]
                 records = (self.store.read(path, curve=False) for path in paths)
@@ -235,7 +238,9 @@ class _Estimator:
 
     def _pretraining(self, spec: PretrainSpec) -> Guess | None:
         known = []
-        for path in (self.store.root / "pretrained").glob(f"{slug(spec.method)}-*.json"):
+        for path in (self.store.root / "pretrained").glob(
+            f"{filenames.folder(spec.method)}-*.json"
+        ):
             try:
                 card = json.loads(path.read_text(encoding="utf-8"))
                 own = PretrainSpec.model_validate(card["spec"])

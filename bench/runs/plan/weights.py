@@ -5,7 +5,7 @@ Backbones and pyiqa's metrics alike, so that a machine is ready before it loses 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +15,13 @@ from bench.protocol.variants import Variant
 from bench.util.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.backbones.hub_files import HubFile
+    from bench.backbones.hub_files import HubFile, HubRepository
     from bench.pyiqa_library import Attempt
 
 PYIQA = "pyiqa"
 BACKBONE = "backbone"
+HUB = "hub"
+"""The kinds that `Method.downloads` names, each in front of a colon."""
 
 
 class Weights(Protocol):
@@ -126,6 +128,45 @@ class MetricWeights:
         create(self.metric, "cpu")
 
 
+@dataclass(frozen=True)
+class ModelWeights:
+    """A model of the hub that is read whole; named REPOSITORY@REVISION."""
+
+    name: str
+
+    @property
+    def _repository(self) -> HubRepository:
+        from bench.backbones.hub_files import HubRepository
+
+        name, _, revision = self.name.partition("@")
+        return HubRepository(name, revision or "main")
+
+    @property
+    def title(self) -> str:
+        return f"{HUB}:{self.name}"
+
+    @property
+    def where(self) -> str:
+        return self._repository.repository
+
+    @property
+    def here(self) -> bool:
+        return self._repository.cached
+
+    def size(self) -> int | None:
+        return self._repository.size()
+
+    def fetch(self) -> None:
+        self._repository.fetch()
+
+
+KINDS: Mapping[str, Callable[[str], Weights]] = {
+    BACKBONE: BackboneWeights,
+    PYIQA: MetricWeights,
+    HUB: ModelWeights,
+}
+
+
 def weights_of(variants: Iterable[Variant]) -> dict[str, tuple[Weights, list[str]]]:
     """What the rows fetch by themselves, by title: the weights, and the rows that need them."""
     found: dict[str, tuple[Weights, list[str]]] = {}
@@ -133,7 +174,7 @@ def weights_of(variants: Iterable[Variant]) -> dict[str, tuple[Weights, list[str
         every = [variant, *(variant.on(name) for name in variant.settings_for)]
         for text in dict.fromkeys(text for one in every for text in one.build().downloads()):
             kind, _, name = text.partition(":")
-            item: Weights = MetricWeights(name) if kind == PYIQA else BackboneWeights(name)
+            item = KINDS[kind](name)
             rows = found.setdefault(item.title, (item, []))[1]
             if variant.title not in rows:
                 rows.append(variant.title)

@@ -24,6 +24,7 @@ LISTED = """
 databases:
   small:
     asks: [a postcard]
+    note: mind the gap
     sources:
       - {{from: mirror, evidenced: 2026-11-28, files: [{{url: "{url}"{more}}}]}}
   livec: {{apply: ask them}}
@@ -63,6 +64,7 @@ def test_a_database_by_one_command(
         "(mirror, seen 2026-11-28)",
         "licence: research use; asks for: a postcard",
         "its terms: https://example.org/small",
+        "note: mind the gap",
         f"small: small.tgz, {len(archive):,} bytes, sha256 {digest}",
         "checked: sha256 as published",
         "small: 13 files in",
@@ -73,9 +75,13 @@ def test_a_database_by_one_command(
     assert {path.name for path in (root / place.WORK).iterdir()} == {"small.json", "small.lock"}
     (file,) = json.loads((root / place.WORK / "small.json").read_text())["files"]
     assert (file["sha256"], file["bytes"]) == (digest, len(archive))
-    again = get(root, "small", "--yes")
+    # As if it had been killed while it verified.
+    (root / place.WORK / "small").mkdir()
+    (root / place.WORK / "small" / "small.tgz").write_bytes(archive)
+    again = get(root, "small")
     assert again.returncode == 0
     assert "small: there already, in" in again.stdout
+    assert not (root / place.WORK / "small").exists()
 
 
 def test_nobody_agrees_without_being_asked(
@@ -324,8 +330,9 @@ def test_the_list_is_sound() -> None:
         for source in listed.sources:
             assert source.evidenced == date(2026, 11, 28)
             assert all(file.name and (file.url or file.hub) for file in source.files)
-    missing = set(datasets.names()) - set(known.databases)
-    assert all(name.startswith("demo_") for name in missing & set(datasets.names()))
+    assert set(known.databases) <= set(datasets.names())
+    assert "bench data get csiq (mirror, 379 MB)" in run_cli("describe", "csiq").stdout
+    assert "get       no direct link is known" in run_cli("describe", "bid").stdout
     for name in ("bid", "uwiqa", "waterloo"):
         with pytest.raises(DataError, match=f"bench data get {name} --from FILE"):
             place.order(name, Path("root"))

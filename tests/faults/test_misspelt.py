@@ -1,0 +1,65 @@
+"""A misspelt name, wherever one can be written, is an error that names the one that was meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Bench
+
+PAIR = ("--set", "promptiqa.checkpoint_sets=[toi#official]")
+HEAD = "datasets: [toy]\nmethods: [toy_linear]\nrepeats: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("labels: {toi: [10]}", "unknown training dataset of this protocol 'toi'. Did you mean"),
+        ("ratios: {toi: [0.2]}", "unknown training dataset of this protocol 'toi'. Did you mean"),
+        ("settings: {epoch: 5}", "no method has a setting 'epoch'. Did you mean 'epochs'?"),
+        ("settings: {toy_linear.epoch: 5}", "no method has a setting 'toy_linear.epoch'"),
+        ("settings: {toy_liner.epochs: 5}", "unknown method 'toy_liner'. Did you mean"),
+        ("parts: {Real: [toi]}", "unknown dataset 'toi'. Did you mean 'toy'?"),
+        ("published: grmp_tabel1", "Did you mean 'grmp_table1'?"),
+        ("metrics: [srcc, srcc]", "metrics: 'srcc' is given twice"),
+        ("labels: [10, 10]", "labels: '10' is given twice"),
+        ("set_for: {toi: {epochs: 1}}", "unknown dataset 'toi'. Did you mean 'toy'?"),
+    ],
+)
+def test_in_a_protocol_with_its_line(bench: Bench, line: str, expected: str) -> None:
+    result = bench("plan", bench.protocol(HEAD + line + "\n"))
+    assert result.returncode == 2, result.text
+    assert expected in result.stderr
+    assert "toy_protocol.yaml:4: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--set", "metrics=[srcc,srcc]"], "metrics: 'srcc' is given twice"),
+        (["--set", "published=grmp_tabel1"], "Did you mean 'grmp_table1'?"),
+        (
+            ["--methods", "scores:mine", "--set", "scores.trained_on=[Toy]"],
+            "scores:mine.trained_on: unknown dataset 'Toy'. Did you mean 'toy'?",
+        ),
+        (
+            ["--methods", "grmp", "--set", "backbone=tiny", "--set", "grmp.corpora=[toi]"],
+            "grmp.corpora: unknown dataset 'toi'. Did you mean 'toy'?",
+        ),
+        (
+            ["--methods", "promptiqa", "--set", "backbone=tiny", *PAIR],
+            "promptiqa.checkpoint_sets: unknown dataset 'toi'. Did you mean 'toy'?",
+        ),
+        (["--methods", "oracle:toi"], "oracle:toi.dataset: unknown dataset 'toi'."),
+    ],
+)
+def test_on_the_command_line(bench: Bench, options: list[str], expected: str) -> None:
+    (bench.folder / "scores").mkdir()
+    (bench.folder / "scores" / "mine.csv").write_text("image,score\n000.png,1\n")
+    result = bench("plan", bench.protocol(HEAD), *options)
+    assert result.returncode == 2, result.text
+    assert expected in result.stderr
+
+
+def test_right_names_pass(bench: Bench) -> None:
+    lines = "labels: {toy: [10], demo_authentic: [50]}\nparts: {Real: [toy]}\n"
+    assert bench("plan", bench.protocol(HEAD + lines)).returncode == 0
