@@ -82,10 +82,10 @@ def test_images_of_one_group_are_drawn_together(tmp_path: Path) -> None:
     table = pd.DataFrame({"image": names, "score": 3.0, "content": np.arange(80) // 10})
     table.to_csv(root / "scores.csv", index=False)
     (root / "iqa-data.yaml").write_text(
-        "databases:\n  own: {root: ., table: scores.csv, range: [1, 5], group: content}\n"
+        "databases:\n  mine: {root: ., table: scores.csv, range: [1, 5], group: content}\n"
     )
     made = maker(tmp_path / "r")
-    made.cell("a", task("own"), [0.8])
+    made.cell("a", task("mine"), [0.8])
     row = _filled(made.save(), root).iloc[0]
     assert row["image_clusters"] == 8
     assert row["image_low"] < row["image_high"]
