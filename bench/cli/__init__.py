@@ -16,7 +16,7 @@ from bench.cli import gmad as cli_gmad
 from bench.cli import options
 from bench.cli import results as cli_results
 from bench.cli import scoring as cli_scoring
-from bench.cli.data import DataRoot
+from bench.cli.data import DataRoot, FutureDataRoot, existing_roots
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
 from bench.util.errors import BenchError, StoreError, UsageError
@@ -66,7 +66,7 @@ def get(
     methods: Annotated[options.Names, options.METHODS] = options.NONE,
     datasets: Annotated[options.Names, options.DATASETS] = options.NONE,
     assignments: Assignments = None,
-    data_root: DataRoot = None,
+    data_root: FutureDataRoot = None,
     to: Annotated[
         Path | None, typer.Option(help="Data root to put databases into; default: the first one.")
     ] = None,
@@ -87,8 +87,9 @@ def get(
     if weights:
         raise typer.Exit(fetching_all.weights(weights, to, Console()))
     # The folder that databases are put into may be made by this command.
-    there = [root for root in data_root or () if root != to or root.is_dir()] or None
-    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=there)
+    there = [root for root in data_root or () if root != to or root.is_dir()]
+    roots = existing_roots(there)
+    asked = Options(protocol, methods, datasets, assignments=assignments, data_root=roots)
     raise typer.Exit(fetching_all.protocol(asked, to, yes, dry_run, Console()))
 
 

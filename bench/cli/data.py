@@ -23,13 +23,10 @@ def existing_roots(paths: list[Path] | None) -> list[Path] | None:
     return found or None
 
 
-DataRoot = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="Folder that holds databases; several may be given. Default: $IQA_DATA.",
-        callback=existing_roots,
-    ),
-]
+ROOT_HELP = "Folder that holds databases; several may be given. Default: $IQA_DATA."
+DataRoot = Annotated[list[Path] | None, typer.Option(help=ROOT_HELP, callback=existing_roots)]
+FutureDataRoot = Annotated[list[Path] | None, typer.Option("--data-root", help=ROOT_HELP)]
+"""One of them may be what `--to` makes."""
 KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
 
