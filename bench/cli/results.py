@@ -160,7 +160,7 @@ def compare(
         show_errors(error_tests.compare(chosen, tested, reference), _console())
     if csv is not None:
         write_text(csv, comparing.table(inside, by_image).to_csv(index=False))
-    if not inside and not over and not by_image:
+    if not inside and not over and not any(item.pairs for item in by_image):
         typer.echo("nothing comparable: two complete methods on two common splits are needed")
         raise typer.Exit(INCOMPARABLE)
 
