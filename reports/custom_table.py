@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.analysis import image_intervals
 from bench.analysis.published import NOTHING, beside
 from bench.analysis.results import load
+from bench.analysis.stored_predictions import StoredPredictions
+from bench.data.at_hand import AtHand
 from bench.store import Store
 from bench.util.errors import UsageError, unknown
 from reports import latex
-from reports.latex import Style, fitting
+from reports.latex import Interval, Style, fitting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +40,8 @@ class CustomTable:
     """Columns of the summary over the table, outermost first."""
     blocks: str = ""
     """The one of them that heads blocks of rows; 'none' for none."""
-    interval: bool = False
-    """Median with its interval."""
+    interval: Interval = "none"
+    """Which interval stands beside the median."""
     caption: str = ""
     """In place of the protocol's title; what marks mean is added."""
     label: str = ""
@@ -46,6 +50,8 @@ class CustomTable:
     """Printed numbers in grey."""
     notes: bool = False
     """Notes on printed numbers below the table."""
+    data_roots: tuple[Path, ...] = ()
+    """Where databases lie whose groups an interval over images needs, beside `IQA_DATA`."""
     exclude_contaminated: bool = False
     """Without cells whose test dataset the method's weights had seen labels of."""
 
@@ -66,6 +72,9 @@ def document(store: Store, choice: CustomTable) -> str:
     summary = summary[summary["protocol"].isin([protocol.name for protocol in protocols])]
     summary = _only(summary, "metric", choice.metrics)
     summary = _only(summary, "label", choice.methods)
+    if choice.interval == "images":
+        images = StoredPredictions(store, AtHand(choice.data_roots))
+        summary = image_intervals.beside(summary, results.runs, images)
     return latex.document(
         summary,
         protocols,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, groupby, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench.analysis.grid import Grid, GridCell, Key, grid, number, row_title, signed
 from bench.analysis.published import NOTHING, Printed, mark
@@ -29,6 +29,7 @@ WIDEST = 16
 DASH = "--"
 GREY = "textcolor: {gray}--rwrap"
 """Grey text, as pandas' Styler writes LaTeX commands."""
+Interval = Literal["splits", "images", "none"]
 STUBS = {"label": "Method", "labels": "Labels", "train": "Training", "test": "Testing"}
 """What stands beside a row of headers, by its key."""
 
@@ -44,8 +45,9 @@ class Style:
     blocks: str = ""
     """The one of `columns` whose values stand over blocks of rows: with 'labels' every column's
     first budget heads the first block, its second the second (GRMP-IQA, Table 2)."""
-    interval: bool = False
-    """Whether the interval stands beside the median, or below it in a table of many columns."""
+    interval: Interval = "none"
+    """Which interval stands beside the median, or below it in a table of many columns: over splits
+    (a range below six of them), over images, or none."""
     notes: bool = False
     """Whether notes on published numbers stand under the table; otherwise they are comments."""
     without_contaminated: bool = False
@@ -138,7 +140,7 @@ def table(
     blocks = _blocks(arranged, style)
     outer = blocks[0][1]
     rows = [row for head, block in blocks for row in _block(head, block, style, letters)]
-    width = len(outer.columns) * (2 if style.interval else 1)
+    width = len(outer.columns) * (1 if style.interval == "none" else 2)
     environment = "table*" if width > WIDE else "table"
     remarks = notes(arranged, protocols, printed)
     return "\n".join(
@@ -314,11 +316,12 @@ def _rows(arranged: Grid, row: Key, style: Style, letters: Mapping[str, str]) ->
     """What we measured, and under it what is published for the same and the difference."""
     several = len(arranged.values("selection")) > 1
     cells = arranged.row(row)
-    stacked = style.interval and len(arranged.columns) > WIDE
-    own = [_cell(cell, style, style.interval and not stacked) for cell in cells]
+    with_interval = style.interval != "none"
+    stacked = with_interval and len(arranged.columns) > WIDE
+    own = [_cell(cell, style, with_interval and not stacked) for cell in cells]
     lines = [_TableRow(_title(arranged, row, several), own)]
     if stacked:
-        lines.append(_TableRow("", [_interval(cell) for cell in cells]))
+        lines.append(_TableRow("", [_interval(cell, style) for cell in cells]))
     if any(cell and cell.published for cell in cells):
         title = rf"\quad published{_mark(cells, letters)}"
         lines.append(_TableRow(title, [_text(cell) for cell in cells], grey=True))
@@ -363,15 +366,16 @@ def _cell(cell: GridCell | None, style: Style, interval: bool) -> str:
         text += r"$^\ddagger$"
     if cell.noted:
         text += r"$^\S$"
-    if interval and cell.n:
-        text += f" {_interval(cell)}"
+    if interval and (beside := _interval(cell, style)):
+        text += f" {beside}"
     if not cell.complete:
         return rf"\textcolor{{gray}}{{{text} {{\scriptsize {cell.count}}}}}"
     return text
 
 
-def _interval(cell: GridCell | None) -> str:
-    if cell is None or not cell.n:
+def _interval(cell: GridCell | None, style: Style) -> str:
+    if cell is None:
         return ""
-    low, high = (number(value, minus="$-$") for value in (cell.low, cell.high))
-    return rf"{{\scriptsize [{low}, {high}]}}"
+    over = cell.over_images if style.interval == "images" else cell.over_splits
+    text = over(minus="$-$")
+    return rf"{{\scriptsize {text}}}" if text else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.grid import Grid, metric_title, table_notes
 from bench.analysis.published import BETWEEN, Printed, PublishedSource
 from bench.data import datasets
+from bench.stats.median import LEAST_SPLITS
 from bench.util.errors import BenchError
 
 if TYPE_CHECKING:
@@ -152,12 +153,25 @@ def caption(
     parts = [escape(title.rstrip(".")) + (f" ({escape(constant)})" if constant else "") + "."]
     splits = sorted(set(summary["expected"]))
     runs = "--".join(str(count) for count in (splits[0], splits[-1])[: len(splits)])
-    measured = "Median" + (" with its order-statistic interval" if style.interval else "")
+    measured = "Median" + _bounds(summary, style)
     parts.append(f"{measured} over {runs} {'split' if runs == '1' else 'splits'}.")
     if any(cell.rank for cell in arranged.cells.values()):
         parts.append(r"Best in bold, second \underline{underlined}.")
     parts += _remarks(summary, style)
     return " ".join([*parts, *_published(summary, arranged, printed)])
+
+
+def _bounds(summary: pd.DataFrame, style: Style) -> str:
+    """What stands beside the medians, in words."""
+    if style.interval == "none":
+        return ""
+    if style.interval == "images":
+        return " with its 95\\% bootstrap interval over images"
+    kinds = {"interval": " with its order-statistic interval", "range": " with its range"}
+    found = [text for kind, text in kinds.items() if (summary["bounds"] == kind).any()]
+    if len(found) == 2:
+        return f"{found[0]} (of fewer than {LEAST_SPLITS} splits, the range)"
+    return found[0] if found else ""
 
 
 def notes(arranged: Grid, protocols: Sequence[str], printed: Printed) -> list[str]:

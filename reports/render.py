@@ -7,14 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis import costs
+from bench.analysis import costs, image_intervals, over_images
+from bench.analysis.ceilings import Ceilings
 from bench.analysis.costs import NO_LIMITS, Limits
 from bench.analysis.published import NOTHING, Printed, beside, frame
 from bench.analysis.results import Results, load
 from bench.analysis.sanity import broken
+from bench.analysis.stored_predictions import StoredPredictions
 from bench.analysis.summary import write_csv
 from bench.data import datasets
+from bench.data.at_hand import AtHand
 from bench.data.data_cache import DataCache
+from bench.metrics import METRICS
 from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
@@ -30,6 +34,8 @@ from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.protocol import Protocol
 
 GMAD_IMAGES = "gmad/images"
 
@@ -65,6 +71,7 @@ def render(
     *,
     published: bool = True,
     exclude_contaminated: bool = False,
+    with_images: bool = True,
     limits: Limits = NO_LIMITS,
 ) -> Rendered:
     """Write summary.csv, table.tex, figures and index.html with its pages to `out`.
@@ -72,16 +79,19 @@ def render(
     Images, for figures that show some, are looked for under `data_roots` and `IQA_DATA`.
     `published` sets printed numbers beside ours and writes published.csv; `exclude_contaminated`
     leaves out cells whose test dataset the method's weights had seen labels of, `limits` rows that
-    cost more. What of a protocol cannot be reported is named in `notes`, and the rest is whole. The
-    report is made in a folder of its own, so that an error leaves the last one as it was; files of
-    that one that this one does not have are removed (`reports.cleanup`). Raises `StoreError`
-    where the store holds no results or `out` cannot be written, `UsageError` where nothing is left.
+    cost more; `with_images` adds intervals over images, which reads all predictions once. What of a
+    protocol cannot be reported is named in `notes`, and the rest is whole. The report is made in a
+    folder of its own, so that an error leaves the last one as it was; files of that one that this
+    one does not have are removed (`reports.cleanup`). Raises `StoreError` where the store holds no
+    results or `out` cannot be written, `UsageError` where nothing is left.
     """
     out = out or default_folder(store)
     with new_folder(out) as made:
         reuse(out / THUMBNAILS, made / THUMBNAILS)
         reuse(out / GMAD_IMAGES, made / GMAD_IMAGES)
-        rendered = _render(store, made, data_roots, published, exclude_contaminated, limits)
+        rendered = _render(
+            store, made, data_roots, published, exclude_contaminated, limits, with_images
+        )
         rendered.paths = swap_in(made, out, rendered.paths)
         rendered.notes = [note.replace(str(made), str(out)) for note in rendered.notes]
     rendered.out = out
@@ -96,11 +106,19 @@ def _render(
     published: bool,
     exclude_contaminated: bool,
     limits: Limits,
+    with_images: bool,
 ) -> Rendered:
     """The whole report in a folder of its own."""
     results, unsound = reportable(_read(store, exclude_contaminated))
     results, above = _within(results, limits)
+    at_hand = AtHand(data_roots)
+    gains: dict[str, list[str]] = {}
     summary = results.summary
+    if with_images:
+        images = StoredPredictions(store, at_hand)
+        summary = image_intervals.beside(summary, results.runs, images)
+        gains = {one.name: _gains(results, one, summary, images) for one in results.protocols}
+    summary = Ceilings(at_hand).beside(summary)
     printed = NOTHING
     if published:
         summary, printed = beside(summary, results.protocols)
@@ -135,6 +153,7 @@ def _render(
         warnings=rendered.warnings,
         contests=contests.pages,
         thumbnails=thumbnails,
+        gains=gains,
     )
     pages = html.write(site)
     tables = [out / name for name in ("summary.csv", "costs.csv", "table.tex")]
@@ -142,6 +161,19 @@ def _render(
     rendered.paths += [path for figure in figures for path in (figure.png, figure.pdf)]
     rendered.paths += [*contests.paths, *sorted(thumbnails.paths)]
     return rendered
+
+
+def _gains(
+    results: Results, protocol: Protocol, summary: pd.DataFrame, images: StoredPredictions
+) -> list[str]:
+    """Which first places of a protocol its databases cannot show, by its first metric."""
+    metric = protocol.metrics[0]
+    runs = results.runs[results.runs["protocol"] == protocol.name]
+    if metric not in METRICS or metric not in runs:
+        return []
+    medians = summary[summary["metric"] == metric]
+    higher = METRICS[metric].higher_is_better
+    return over_images.gains_of_best(runs, medians, images, metric, higher)
 
 
 def _within(results: Results, limits: Limits) -> tuple[Results, list[str]]:

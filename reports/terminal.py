@@ -19,11 +19,13 @@ from bench.analysis.grid import (
     number,
     row_title,
     signed,
+    span,
     table_notes,
 )
 from bench.analysis.published import NOTHING, Printed, mark
 from bench.model.records import budget_title
 from bench.util.text_table import add_row, text_table
+from reports import bounds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +136,7 @@ def _text(cell: GridCell | None, stacked: bool) -> Text:
     if cell is None or not cell.measured:
         return Text("")
     head = number(cell.median) + cell.marks.replace("‡", "")  # ‡ stands beside the row's name
-    tail = [f"[{number(cell.low, 2)}, {number(cell.high, 2)}]"] if cell.n else []
+    tail = [text] if (text := cell.over_splits(2)) else []
     tail += [] if cell.complete else [cell.count]
     text = ("\n" if stacked else " ").join([head, *tail])
     return Text(text, style="bold" if cell.rank == 1 else "" if cell.complete else "dim")
@@ -145,22 +147,17 @@ def _noise(summary: pd.DataFrame) -> list[str]:
     shown = summary[(summary["noise_n"] > 0) & (summary["metric"] == summary["metric"].iloc[0])]
     lines = [
         f"  {row['label']} on {row['dataset']}, {budget_title(row['labels'])}: {row['noise']:g} "
-        f"[{row['noise_low']:g}, {row['noise_high']:g}] {row['noise_n']}/{row['expected']}"
+        f"{span(format(row['noise_low'], 'g'), format(row['noise_high'], 'g'), row['noise_n'])} "
+        f"{row['noise_n']}/{row['expected']}"
         for row in shown.to_dict("records")
     ]
     return [f"semantic noise, test images ({RULE}):", *lines] if lines else []
 
 
 def _legend(summary: pd.DataFrame) -> list[str]:
-    complete = summary[summary["complete"]]
-    lines = []
-    if len(complete):
-        worst, runs = complete["coverage"].min(), complete["expected"].max()
-        lines.append(
-            f"median [order-statistic interval] over {runs} splits, nominal coverage {worst:.3g}"
-            if runs > 1
-            else "one split: its value, and no interval worth the name"
-        )
+    lines = [f"median; {text}" for text in bounds.over_splits(summary)]
+    if summary["image_low"].notna().any():
+        lines.append("intervals over images stand in summary.csv and on the pages")
     if not summary["complete"].all():
         lines.append("grey n/N: only n of N runs count; such cells are not ranked")
     if summary["contaminated"].any():

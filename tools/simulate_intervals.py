@@ -18,13 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.stats.bootstrap import bootstrap_srcc_difference
+from bench.stats.bootstrap import image_difference, side
 from bench.stats.median import median_interval
 from bench.stats.paired import nadeau_bengio, paired_t, wilcoxon_signed_rank
 from tools import command_line
 
 FloatArray = npt.NDArray[np.float64]
-TESTS = ("Nadeau-Bengio", "Wilcoxon", "paired t")
+TESTS = ("Nadeau-Bengio", "Wilcoxon", "paired t", "check: worse")
+TOLERANCE = 0.005
+"""What `bench check` accepts by default."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def simulate(setting: Setting) -> Rates:
 
     >>> rates = simulate(Setting(trials=3, images=100, repeats=(5,), bootstrap_resamples=50))
     >>> sorted(rates.false_positive[5])
-    ['Nadeau-Bengio', 'Wilcoxon', 'paired t']
+    ['Nadeau-Bengio', 'Wilcoxon', 'check: worse', 'paired t']
     """
     rejected = {k: dict.fromkeys(TESTS, 0) for k in setting.repeats}
     covered = dict.fromkeys(setting.repeats, 0)
@@ -69,8 +71,11 @@ def simulate(setting: Setting) -> Rates:
                 rejected[k][test] += p < setting.alpha
             interval = median_interval(a[:k])
             covered[k] += interval.low <= truth <= interval.high
-        difference = bootstrap_srcc_difference(
-            first, second, quality, setting.bootstrap_resamples, seed=trial
+        difference = image_difference(
+            [side(first, quality)],
+            [side(second, quality)],
+            resamples=setting.bootstrap_resamples,
+            seed=trial,
         )
         by_image += not difference.low <= 0 <= difference.high
     return Rates(
@@ -82,10 +87,13 @@ def simulate(setting: Setting) -> Rates:
 
 def _p_values(setting: Setting, differences: FloatArray) -> dict[str, float]:
     n_train, n_test = _sizes(setting)
+    test = nadeau_bengio(differences, n_train, n_test)
     return {
-        "Nadeau-Bengio": nadeau_bengio(differences, n_train, n_test).p_value,
+        "Nadeau-Bengio": test.p_value,
         "Wilcoxon": wilcoxon_signed_rank(differences).p_value,
         "paired t": paired_t(differences).p_value,
+        # A verdict, not a test: significantly worse, and by more than the tolerance.
+        "check: worse": 0.0 if test.high < 0 and test.mean < -TOLERANCE else 1.0,
     }
 
 

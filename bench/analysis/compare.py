@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis import over_images
 from bench.model.records import task_title
 from bench.protocol import learnt_from
 from bench.store.table import SPLIT
@@ -14,6 +15,7 @@ from bench.util.errors import unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.analysis.over_images import OverImages
     from bench.analysis.results import Results
     from bench.protocol import Protocol
     from bench.stats import CriticalDifference, SplitComparison
@@ -175,11 +177,15 @@ def _versus(pair: SplitComparison, sign: int, same_test: bool) -> Versus:
     return Versus(sign * pair.median, wins, losses, p, reason)
 
 
-def table(comparisons: Sequence[WithinDataset]) -> pd.DataFrame:
-    """Every comparison as a row, for CSV."""
+def table(
+    comparisons: Sequence[WithinDataset], by_image: Sequence[OverImages] = ()
+) -> pd.DataFrame:
+    """Every comparison as a row, for CSV; `interval` says whether low and high are over splits or
+    over images."""
     import pandas as pd
 
-    return pd.DataFrame([row for item in comparisons for row in _rows(item)])
+    rows = [row for item in comparisons for row in _rows(item)]
+    return pd.DataFrame([*rows, *over_images.table(by_image)])
 
 
 def _within(
@@ -279,6 +285,7 @@ def _rows(item: WithinDataset) -> Iterator[dict[str, Any]]:
     for pair in item.pairs:
         yield {
             **{key: getattr(item, key) for key in _TASK},
+            "interval": "splits",
             "splits": item.n_splits,
             "first": pair.first,
             "second": pair.second,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.metrics import BY, METRICS
 from bench.metrics import metric as metric_of
+from bench.stats.median import bounds
 from bench.store.table import NOTE_BREAK
 from bench.util.errors import UsageError, unknown
 
@@ -48,6 +49,9 @@ class GridCell:
     """Paper and table of that number."""
     difference: float = math.nan
     """Measured minus published, NaN where they are not comparable."""
+    image_low: float = math.nan
+    image_high: float = math.nan
+    """Interval over images, NaN where there is none."""
 
     @property
     def measured(self) -> bool:
@@ -69,6 +73,18 @@ class GridCell:
             "noted": self.noted,
         }
         return "".join(MARKS[name] for name, holds in there.items() if holds)
+
+    def over_splits(self, digits: int = DIGITS, minus: str = "-") -> str:
+        """'[low, high]' from six splits on, 'low to high' (a range) below, '' for one or none."""
+        low, high = (number(value, digits, minus) for value in (self.low, self.high))
+        return span(low, high, self.n)
+
+    def over_images(self, digits: int = DIGITS, minus: str = "-") -> str:
+        """'[low, high]' over images, '' where there is no such interval."""
+        if not math.isfinite(self.image_low):
+            return ""
+        low, high = (number(value, digits, minus) for value in (self.image_low, self.image_high))
+        return f"[{low}, {high}]"
 
     @property
     def count(self) -> str:
@@ -181,6 +197,15 @@ def number(value: float, digits: int = DIGITS, minus: str = "-") -> str:
     return text.lstrip("-") if zero else text.replace("-", minus)
 
 
+def span(low: str, high: str, n: int) -> str:
+    """The bounds of `median_interval` over n splits as text: only from six on are they an interval.
+
+    >>> span("0.79", "0.83", 10), span("0.79", "0.83", 3), span("0.8", "0.8", 1)
+    ('[0.79, 0.83]', '0.79 to 0.83', '')
+    """
+    return {"interval": f"[{low}, {high}]", "range": f"{low} to {high}"}.get(bounds(n), "")
+
+
 def signed(value: float, minus: str = "-") -> str:
     """A difference as tables print it, '' where there is none.
 
@@ -250,6 +275,8 @@ def _cell(item: Mapping[Hashable, Any]) -> GridCell:
         published=str(item["published"]),
         published_in=str(item["published_in"]),
         difference=float(item["difference"]),
+        image_low=float(item["image_low"]),
+        image_high=float(item["image_high"]),
     )
 
 

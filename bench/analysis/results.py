@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.analysis import embedding
 from bench.analysis.summary import base_name, column_title, on_demo, summarise
+from bench.metrics import METRICS
 from bench.model.contamination import saw_test_labels
 from bench.model.records import Record
 from bench.protocol import Protocol
@@ -128,7 +129,10 @@ class Results:
         """The table of runs (`bench.store.table`) with a column `noise`: how many test images of a
         run are semantic noise, NaN where it did not keep what that takes."""
         found = ((cell.protocol, cell.entry, cell.runs) for cell in self.cells)
-        table = runs_table.tabulate(self.store, found)
+        # Recorded at once by newer runs; computed here for runs of before a protocol named them.
+        named = dict.fromkeys(name for one in self.protocols for name in one.metrics)
+        extra = [name for name in named if name in METRICS and METRICS[name].needs]
+        table = runs_table.tabulate(self.store, found, metrics=extra)
         counts = (
             # Looking for a file of every run would take most of the time on large stores.
             embedding.noise_counts(self, cell)

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("protocol", "label", "method", "backbone", "train", "test", "dataset", "labels"),
-    *("selection", "metric", "median", "low", "high", "coverage", "n", "expected", "complete"),
+    *("selection", "metric", "median", "low", "high", "bounds", "coverage"),
+    *("n", "expected", "complete"),
+    *("image_low", "image_high", "image_clusters", "image_note"),
+    *("ceiling", "ceiling_low", "ceiling_high", "ceiling_note"),
     *("failed", "missing", "undefined", "mean", "best_test_median", "gap"),
     *("noise", "noise_low", "noise_high", "noise_n"),
     *("published", "published_in", "difference", "demo", "contaminated", "notes", "seconds"),
@@ -36,6 +39,16 @@ COLUMNS = (
 """Columns of the summary, in the order of the CSV file; `docs/reports.md` says what each holds."""
 
 FLAGS = ("complete", "demo", "contaminated")
+_NOT_YET: Mapping[str, Any] = {
+    "image_low": math.nan,
+    "image_high": math.nan,
+    "image_clusters": math.nan,
+    "image_note": "",
+    "ceiling": math.nan,
+    "ceiling_low": math.nan,
+    "ceiling_high": math.nan,
+    "ceiling_note": "",
+}
 NOTHING = MedianInterval(math.nan, math.nan, math.nan, math.nan, 0)
 
 
@@ -45,7 +58,8 @@ def summarise(runs: pd.DataFrame, protocols: Sequence[Protocol] = ()) -> pd.Data
     `runs` is the table of runs (`bench.store.table.load`), or `Results.runs`, which counts semantic
     noise. `protocols` say which metrics their cells show: all of the table without. Cells on images
     without labels have no metrics and so no row. The columns of published numbers are empty;
-    `bench.analysis.published.beside` fills them in.
+    `bench.analysis.published.beside` fills them in, `bench.analysis.image_intervals.beside` those
+    over images, and `bench.analysis.ceilings` the noise ceiling.
     """
     import pandas as pd
 
@@ -116,6 +130,7 @@ def _identity(cell: Runs) -> dict[str, Any]:
         "published": "",
         "published_in": "",
         "difference": math.nan,
+        **_NOT_YET,
         "demo": on_demo(train, test),
         "contaminated": bool(cell["contaminated"][recorded].astype(bool).any()),
         "notes": NOTE_BREAK.join(_distinct(cell["notes"][cell["status"] == "done"])),
@@ -141,6 +156,7 @@ def _values(cell: Runs, done: npt.NDArray[np.bool_], metric: str) -> dict[str, A
     choice = bool((cell["n_evaluated"][done] > 1).all())
     return {
         **asdict(found),
+        "bounds": found.bounds,
         "complete": len(values) == len(done) > 0,
         "undefined": int(done.sum()) - len(values),
         "mean": math.fsum(value / len(values) for value in values) if values else math.nan,

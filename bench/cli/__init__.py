@@ -113,6 +113,9 @@ def report(
     ] = True,
     data_root: DataRoot = None,
     exclude_contaminated: Uncontaminated = False,
+    image_intervals: Annotated[
+        bool, typer.Option(help="Give intervals over images, from all predictions (kept in cache).")
+    ] = True,
     limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,6 +133,7 @@ def report(
         data_root or [],
         published=published,
         exclude_contaminated=exclude_contaminated,
+        image_intervals=image_intervals,
         limits=limit or (),
     )
     raise typer.Exit(code)

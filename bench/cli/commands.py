@@ -65,6 +65,7 @@ def report(
     *,
     published: bool = True,
     exclude_contaminated: bool = False,
+    image_intervals: bool = True,
     limits: Sequence[str] = (),
 ) -> int:
     """Render everything from the store. 1 where sanity rows show the table to be wrong."""
@@ -81,6 +82,7 @@ def report(
         data_roots,
         published=published,
         exclude_contaminated=exclude_contaminated,
+        with_images=image_intervals,
         limits=Limits.parse(limits),
     )
     leaderboard(rendered.summary, console, rendered.printed)

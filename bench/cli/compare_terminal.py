@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from bench.analysis.compare import AcrossDatasets, WithinDataset
+from bench.analysis.error_tests import ErrorTests
+from bench.analysis.over_images import OverImages, Pair, at_least
+from bench.metrics import METRICS
 from bench.model.records import budget_title, task_title
 from bench.stats import SplitComparison
+from bench.stats.resampled import RESAMPLED
 from bench.util.text_table import add_row, say, text_table
 
 NUMBERS = (
     "higher–\nlower",
     "mean\ndiff.",
-    "95 % interval",
+    "95 % interval\nover splits",
     "p",
     "p\nHolm",
     "Wilcoxon\np Holm",
@@ -29,7 +33,24 @@ SAME_TEST_NOTE = (
 )
 
 
-def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], console: Console) -> None:
+P1401_NOTE = (
+    "Predictions mapped by a 4-parameter logistic fitted on the test images. Pitman–Morgan stands "
+    "in place of P.1401's F test, which takes errors on the same images for independent."
+)
+OVER_IMAGES_NOTE = (
+    "Over images: how far a difference may lie from the truth for new images of the kind, with the "
+    "trained methods as they are (bootstrap; images of one content drawn together). Over splits: "
+    "how it varies from split to split (Nadeau–Bengio)."
+)
+
+
+def show(
+    inside: Sequence[WithinDataset],
+    over: Sequence[AcrossDatasets],
+    by_image: Sequence[OverImages],
+    metric: str,
+    console: Console,
+) -> None:
     """Print what was compared, and what was not."""
     for item in inside:
         table = text_table(
@@ -48,8 +69,59 @@ def show(inside: Sequence[WithinDataset], over: Sequence[AcrossDatasets], consol
         _name_left_out(item.left_out, console)
     if inside:
         say(console, WILCOXON_NOTE)
+    for found in by_image:
+        _show_images(found, metric, console)
+    if by_image:
+        say(console, OVER_IMAGES_NOTE)
+    elif metric not in RESAMPLED:
+        say(console, f"{metric} has no interval over images; it is compared over splits alone")
     for ranks in over:
         _show_ranks(ranks, console)
+
+
+def _show_images(item: OverImages, metric: str, console: Console) -> None:
+    several = len(item.tasks) > 1
+    where = f"suite of {len(item.tasks)} sets" if several else item.tasks[0]
+    title = f"{item.protocol}: {where}, {budget_title(item.budget)}, {item.selection}"
+    right = ["mean\ndiff.", "95 % interval\nover images", "p\nHolm", "clusters"]
+    if several:
+        right.append("95 % interval\nover sets")
+    table = text_table(f"{title}, over images", left=("first – second",), right=right)
+    for pair in item.pairs:
+        add_row(table, _over_images(pair))
+    if item.pairs:
+        console.print(table)
+    if several:
+        higher = METRICS[metric].higher_is_better
+        for pair in item.pairs:
+            say(console, f"  over this suite {at_least(pair, higher)}")
+    _name_left_out(item.left_out, console)
+
+
+def show_errors(found: Sequence[ErrorTests], console: Console) -> None:
+    """Print the tests of errors: median p over splits, after a mapping fitted on test."""
+    for item in found:
+        title = f"{item.task}, {budget_title(item.budget)}: {item.first} – {item.second}"
+        texts = [f"{name} {p:.2g}" for name, p in item.p_values.items()]
+        say(console, f"{title}, median p over {item.splits} splits: {'; '.join(texts) or 'none'}")
+        if item.note:
+            say(console, f"  {item.note}")
+    say(console, P1401_NOTE)
+
+
+def _over_images(pair: Pair) -> tuple[str, ...]:
+    found = pair.over_images
+    cells = (
+        f"{pair.first} – {pair.second}",
+        f"{found.estimate:+.3f}",
+        found.reason or f"[{found.low:+.3f}, {found.high:+.3f}]",
+        "" if pair.holm != pair.holm else f"{pair.holm:.2g}",
+        f"{found.clusters:,}",
+    )
+    sets = pair.over_sets
+    if sets is None:
+        return cells
+    return (*cells, sets.reason or f"[{sets.low:+.3f}, {sets.high:+.3f}]")
 
 
 def _printed(pair: SplitComparison) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.data import existing_roots
+from bench.cli.power import power
 from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     from bench.store import Store
 
 INCOMPARABLE = 3
+
+
+class IntervalKind(StrEnum):
+    """What `--interval` takes."""
+
+    splits = "splits"
+    images = "images"
+    none = "none"
+
 
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
@@ -30,7 +41,7 @@ def register(app: typer.Typer) -> None:
     )
     kept.command("save")(baseline_save)
     app.add_typer(kept, name="baseline")
-    inspecting = (check, compare, export, validate, latex)
+    inspecting = (check, compare, power, export, validate, latex)
     commands: tuple[Callable[..., None], ...] = (*inspecting, merge, upgrade)
     for command in commands:
         app.command()(command)
@@ -103,10 +114,26 @@ def compare(
     metric: Metric = "srcc",
     protocol: Only = None,
     csv: Annotated[Path | None, typer.Option(help="Write all comparisons to this file.")] = None,
+    images: Annotated[
+        bool, typer.Option(help="Also compare over images, from stored predictions.")
+    ] = True,
+    p1401: Annotated[
+        bool, typer.Option("--p1401", help="Add the tests of errors and pairs of ITU-T P.1401.")
+    ] = False,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Databases, for which images share a content; may be repeated."),
+    ] = None,
 ) -> None:
-    """Compare methods over the same splits and across datasets. Exit 3: nothing comparable."""
+    """Compare methods over the same splits, over images and across datasets.
+
+    Exit 3: nothing comparable.
+    """
     from bench.analysis import compare as comparing
-    from bench.cli.compare_terminal import show
+    from bench.analysis import error_tests, over_images
+    from bench.analysis.stored_predictions import StoredPredictions
+    from bench.cli.compare_terminal import show, show_errors
+    from bench.data.at_hand import AtHand
     from bench.store import Store, manifest
     from bench.store import table as exporting
     from bench.util.atomic import write_text
@@ -125,10 +152,15 @@ def compare(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     inside = comparing.within(runs, metric, names, reference)
     over = comparing.across(runs, metric, names)
-    show(inside, over, _console())
+    tested = StoredPredictions(store, AtHand(data_root or []))
+    by_image = over_images.compare(runs, tested, metric, names, reference) if images else []
+    show(inside, over, by_image, metric, _console())
+    if p1401:
+        chosen = runs[runs["label"].isin(names)] if names else runs
+        show_errors(error_tests.compare(chosen, tested, reference), _console())
     if csv is not None:
-        write_text(csv, comparing.table(inside).to_csv(index=False))
-    if not inside and not over:
+        write_text(csv, comparing.table(inside, by_image).to_csv(index=False))
+    if not inside and not over and not any(item.pairs for item in by_image):
         typer.echo("nothing comparable: two complete methods on two common splits are needed")
         raise typer.Exit(INCOMPARABLE)
 
@@ -241,8 +273,8 @@ def latex(
         str, typer.Option(help="The one of --columns whose values head blocks of rows; or 'none'.")
     ] = "",
     interval: Annotated[
-        bool, typer.Option("--interval", help="Show the interval of each median.")
-    ] = False,
+        IntervalKind, typer.Option(help="Interval beside each median: splits, images or none.")
+    ] = IntervalKind.none,
     caption: Annotated[str, typer.Option(help="Caption; default: the protocol's title.")] = "",
     label: Annotated[
         str, typer.Option(help="Label for \\ref{tab:LABEL}; default: the protocol.")
@@ -251,6 +283,10 @@ def latex(
     notes: Annotated[
         bool, typer.Option("--notes", help="Print notes on published numbers below the table.")
     ] = False,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Databases whose groups --interval images needs; may be repeated."),
+    ] = None,
     exclude_contaminated: Annotated[
         bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
     ] = False,
@@ -267,7 +303,8 @@ def latex(
         rows=_split(rows),
         columns=_split(columns),
         blocks=blocks,
-        interval=interval,
+        interval=interval.value,
+        data_roots=tuple(data_root or ()),
         caption=caption,
         label=label,
         published=published,

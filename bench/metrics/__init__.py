@@ -12,6 +12,7 @@ different lengths, fewer than three images) raises `ValueError`.
 """
 
 from bench.metrics.correlation import krcc, plcc, rmse, srcc
+from bench.metrics.known import NEEDS, Known
 from bench.metrics.krasula import Krasula, krasula
 from bench.metrics.logistic import (
     LogisticFit,
@@ -24,12 +25,15 @@ from bench.metrics.logistic import (
     rmse_logistic4,
     rmse_logistic5,
 )
-from bench.metrics.registry import BY, GROUPS, METRICS, Metric, compute, metric, within
+from bench.metrics.registry import BY, GROUPS, METRICS, USUAL, Metric, compute, metric, within
 
 __all__ = [
     "BY",
     "GROUPS",
     "METRICS",
+    "NEEDS",
+    "USUAL",
+    "Known",
     "Krasula",
     "LogisticFit",
     "Metric",

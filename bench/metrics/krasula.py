@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.inputs import FloatArray, finite_pair, finite_vector
+from bench.metrics.known import Known
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,110 @@ def krasula(
         n_similar=similar.size,
         threshold_z=threshold,
     )
+
+
+def auc_ds(prediction: npt.ArrayLike, quality: npt.ArrayLike, known: Known) -> float:
+    """`Krasula.auc_different_similar` of (n,) predictions, for tables."""
+    return _of(prediction, quality, known).auc_different_similar
+
+
+def auc_bw(prediction: npt.ArrayLike, quality: npt.ArrayLike, known: Known) -> float:
+    """`Krasula.auc_better_worse` of (n,) predictions, for tables."""
+    return _of(prediction, quality, known).auc_better_worse
+
+
+def _of(prediction: npt.ArrayLike, quality: npt.ArrayLike, known: Known) -> Krasula:
+    assert known.std is not None
+    assert known.raters is not None
+    return krasula(prediction, quality, known.std, known.raters)
+
+
+@dataclass(frozen=True)
+class AucDifference:
+    """One area under the curve of two methods on the same images."""
+
+    difference: float
+    """First minus second."""
+    error: float
+    """Standard error of the difference, over images."""
+    p_value: float
+    """Two-sided, normal; 1 for equal predictions, NaN where an area is undefined."""
+
+
+def krasula_difference(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    mos: npt.ArrayLike,
+    std: npt.ArrayLike,
+    raters: npt.ArrayLike,
+    confidence: float = 0.95,
+) -> tuple[AucDifference, AucDifference]:
+    """Different/similar and better/worse AUC of `first` minus those of `second`, with significance.
+
+    The paper takes the test of Hanley & McNeil (1983), which counts pairs of images as independent
+    cases. They are not: n images make n (n - 1) / 2 pairs. Here the placement values of DeLong et
+    al. (Biometrics 44, 1988) are summed over the pairs that an image is part of, which gives the
+    image's influence on the area (Hajek's projection of a statistic of pairs), and the variance is
+    that over images. Arguments and errors as `krasula`.
+    """
+    results = []
+    one, human = finite_pair(first, mos)
+    other, _ = finite_pair(second, mos)
+    variance = _variance_of_mean(std, raters, human.size)
+    threshold = NormalDist().inv_cdf((1 + confidence) / 2)
+    rows, columns = np.triu_indices(human.size, 1)
+    gap = human[rows] - human[columns]
+    differs = np.abs(gap) > threshold * np.sqrt(variance[rows] + variance[columns])
+    for better_worse in (False, True):
+        found = [
+            _influence(values, gap, differs, rows, columns, better_worse) for values in (one, other)
+        ]
+        results.append(_compared(*found))
+    return results[0], results[1]
+
+
+def _influence(
+    values: FloatArray,
+    gap: FloatArray,
+    differs: npt.NDArray[np.bool_],
+    rows: npt.NDArray[np.intp],
+    columns: npt.NDArray[np.intp],
+    better_worse: bool,
+) -> tuple[float, FloatArray]:
+    """An area and what each image adds to it, (n,)."""
+    delta = (values[rows] - values[columns]) * np.sign(gap)
+    positive = delta[differs] if better_worse else np.abs(delta[differs])
+    negative = -delta[differs] if better_worse else np.abs(delta[~differs])
+    area = _auc(positive, negative)
+    if math.isnan(area):
+        return area, np.full(values.size, math.nan)
+    above = _placements(positive, negative) - area
+    below = _placements(-negative, -positive) - area
+    influence = np.zeros(values.size)
+    others = differs if better_worse else ~differs
+    for pairs, shares in ((differs, above), (others, below)):
+        for ends in (rows[pairs], columns[pairs]):
+            influence += np.bincount(ends, shares, values.size) / shares.size
+    return area, influence
+
+
+def _placements(asked: FloatArray, others: FloatArray) -> FloatArray:
+    """For each value the share of `others` below it, equal ones counting half."""
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, asked, side="left")
+    upto = np.searchsorted(ordered, asked, side="right")
+    return np.asarray((below + upto) / 2 / others.size)
+
+
+def _compared(first: tuple[float, FloatArray], second: tuple[float, FloatArray]) -> AucDifference:
+    difference = first[0] - second[0]
+    spread = first[1] - second[1]
+    n = spread.size
+    error = math.sqrt(float(spread @ spread) * n / (n - 1))
+    if math.isnan(difference) or error == 0:
+        return AucDifference(difference, error, 1.0 if difference == 0 else math.nan)
+    p = 2 * NormalDist().cdf(-abs(difference) / error)
+    return AucDifference(difference, error, p)
 
 
 def _variance_of_mean(std: npt.ArrayLike, raters: npt.ArrayLike, n: int) -> FloatArray:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.metrics import correlation, logistic
+from bench.metrics import correlation, false_ranking, logistic, p1401
 from bench.metrics.inputs import finite_pair, is_constant
+from bench.metrics.known import NOTHING, Known, Need
+from bench.metrics.krasula import auc_bw, auc_ds
 from bench.util.errors import unknown
 
-Function = Callable[[npt.ArrayLike, npt.ArrayLike], float]
+Function = Callable[..., float]
+"""Of (n,) predictions, (n,) quality and, for a metric with a need, what is `Known`."""
 BY = "@"
 GROUPS = ("scene", "reference", "distortion", "group")
 """Columns of a database that a metric can be taken within: METRIC@COLUMN."""
@@ -45,20 +47,35 @@ class Metric:
     lower: float
     upper: float
     """Bounds of the value; NaN (undefined) is always possible."""
+    needs: tuple[Need, ...] = ()
+    """What it takes besides predictions and quality. Runs record such a metric only where their
+    protocol names it."""
     by: str = ""
     """Column of `GROUPS` that it is taken within; `compute` gives it the groups."""
 
-    def __call__(self, prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:
-        """The value; NaN where the function's documentation says that it is undefined."""
-        return self.function(prediction, quality)
+    def __call__(
+        self, prediction: npt.ArrayLike, quality: npt.ArrayLike, known: Known = NOTHING
+    ) -> float:
+        """The value; NaN where the function's documentation says that it is undefined, and where
+        what the metric needs is not known."""
+        if not self.needs:
+            return self.function(prediction, quality)
+        finite_pair(prediction, quality)
+        if not all(map(known.has, self.needs)):
+            return math.nan
+        return self.function(prediction, quality, known)
 
 
-def _correlation(name: str, title: str, function: Function) -> Metric:
-    return Metric(name, title, function, True, -1.0, 1.0)
+def _correlation(name: str, title: str, function: Function, *needs: Need) -> Metric:
+    return Metric(name, title, function, True, -1.0, 1.0, needs)
 
 
-def _error(name: str, title: str, function: Function) -> Metric:
-    return Metric(name, title, function, False, 0.0, math.inf)
+def _error(name: str, title: str, function: Function, *needs: Need) -> Metric:
+    return Metric(name, title, function, False, 0.0, math.inf, needs)
+
+
+def _share(name: str, title: str, function: Function, higher: bool, *needs: Need) -> Metric:
+    return Metric(name, title, function, higher, 0.0, 1.0, needs)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -67,15 +84,72 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         for metric in (
             _correlation("srcc", "SRCC", correlation.srcc),
             _correlation("plcc", "PLCC", correlation.plcc),
-            _correlation("plcc_logistic4", "PLCC (4-param.)", logistic.plcc_logistic4),
-            _correlation("plcc_logistic5", "PLCC (5-param.)", logistic.plcc_logistic5),
+            _correlation("plcc_logistic4", "PLCC (4-param., on test)", logistic.plcc_logistic4),
+            _correlation("plcc_logistic5", "PLCC (5-param., on test)", logistic.plcc_logistic5),
             _correlation("krcc", "KRCC", correlation.krcc),
             _error("rmse", "RMSE", correlation.rmse),
-            _error("rmse_logistic4", "RMSE (4-param.)", logistic.rmse_logistic4),
-            _error("rmse_logistic5", "RMSE (5-param.)", logistic.rmse_logistic5),
+            _error("rmse_logistic4", "RMSE (4-param., on test)", logistic.rmse_logistic4),
+            _error("rmse_logistic5", "RMSE (5-param., on test)", logistic.rmse_logistic5),
+            _correlation(
+                "plcc_logistic4_val",
+                "PLCC (4-param., on val.)",
+                p1401.plcc_logistic4_val,
+                "validation",
+            ),
+            _correlation(
+                "plcc_logistic5_val",
+                "PLCC (5-param., on val.)",
+                p1401.plcc_logistic5_val,
+                "validation",
+            ),
+            _error(
+                "rmse_logistic4_val",
+                "RMSE (4-param., on val.)",
+                p1401.rmse_logistic4_val,
+                "validation",
+            ),
+            _error(
+                "rmse_logistic5_val",
+                "RMSE (5-param., on val.)",
+                p1401.rmse_logistic5_val,
+                "validation",
+            ),
+            _share("auc_ds", "AUC different/similar", auc_ds, True, "ratings"),
+            _share("auc_bw", "AUC better/worse", auc_bw, True, "ratings"),
+            _share("or", "OR (4-param., on test)", p1401.outlier_ratio, False, "ratings"),
+            _share(
+                "or_val",
+                "OR (4-param., on val.)",
+                p1401.outlier_ratio_val,
+                False,
+                "ratings",
+                "validation",
+            ),
+            _error("rmse_eps", "RMSE* (4-param., on test)", p1401.rmse_epsilon, "ratings"),
+            _error(
+                "rmse_eps_val",
+                "RMSE* (4-param., on val.)",
+                p1401.rmse_epsilon_val,
+                "ratings",
+                "validation",
+            ),
+            _share("frr", "false rankings", false_ranking.false_ranking_rate, False, "five levels"),
+            Metric(
+                "viewers",
+                "equivalent viewers",
+                false_ranking.equivalent_viewers,
+                True,
+                0.0,
+                12.0,
+                ("five levels",),
+            ),
         )
     }
 )
+
+
+USUAL = tuple(name for name, found in METRICS.items() if not found.needs)
+"""Metrics that every run records."""
 
 
 def metric(name: str, where: str = "") -> Metric:
@@ -99,8 +173,10 @@ def compute(
     prediction: npt.ArrayLike,
     quality: npt.ArrayLike,
     groups: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
+    known: Known = NOTHING,
 ) -> dict[str, float]:
-    """The named metrics of (n,) predictions against (n,) quality, in the order of `names`.
+    """The named metrics of (n,) predictions against (n,) quality, in the order of `names`; NaN for
+    those that need what is not `known`.
 
     `groups` are columns of (n,) texts for metrics within groups; without its column such a metric
     is NaN. Raises `UsageError` for an unknown name (before anything is computed) and `ValueError`
@@ -111,8 +187,10 @@ def compute(
     """
     values = {}
     for one in [metric(name) for name in names]:
-        measure = partial(within, one, groups=groups.get(one.by, ())) if one.by else one
-        values[one.name] = measure(prediction, quality)
+        if one.by:
+            values[one.name] = within(one, prediction, quality, groups.get(one.by, ()))
+        else:
+            values[one.name] = one(prediction, quality, known)
     return values
 
 

@@ -78,7 +78,7 @@ class Job(StrictModel):
     keep: list[str] = Field(default_factory=list)
     """What runs store besides predictions (`Protocol.keep`)."""
     metrics: list[str] = Field(default_factory=list)
-    """Metrics within groups of images that records hold besides the plain ones."""
+    """Metrics that records hold besides the usual ones: within groups, or that need more."""
     time_limit: float | None = None
     """Seconds that one run may take; for a pre-training, seconds that one epoch may take."""
     runs: list[RunJob] = Field(default_factory=list)

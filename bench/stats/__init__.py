@@ -4,7 +4,18 @@ Which test answers which question, and what each one's error rate is, is told in
 `docs/statistics.md`; `python -m tools.simulate_intervals` measures it.
 """
 
-from bench.stats.bootstrap import BootstrapInterval, bootstrap_srcc, bootstrap_srcc_difference
+from bench.stats.bootstrap import (
+    BootstrapInterval,
+    Replicates,
+    Side,
+    SuiteDifference,
+    image_difference,
+    image_interval,
+    image_replicates,
+    numbered,
+    side,
+    suite_difference,
+)
 from bench.stats.comparison import SplitComparison, compare_over_splits
 from bench.stats.datasets import (
     CriticalDifference,
@@ -16,7 +27,7 @@ from bench.stats.datasets import (
     friedman,
     wilcoxon_holm,
 )
-from bench.stats.median import MedianInterval, median_interval
+from bench.stats.median import LEAST_SPLITS, MedianInterval, bounds, median_interval
 from bench.stats.paired import (
     PairedT,
     SignedRank,
@@ -27,6 +38,7 @@ from bench.stats.paired import (
 )
 
 __all__ = [
+    "LEAST_SPLITS",
     "BootstrapInterval",
     "CriticalDifference",
     "Friedman",
@@ -34,18 +46,26 @@ __all__ = [
     "MedianInterval",
     "PairedT",
     "PairwiseWilcoxon",
+    "Replicates",
+    "Side",
     "SignedRank",
     "SplitComparison",
+    "SuiteDifference",
     "average_ranks",
-    "bootstrap_srcc",
-    "bootstrap_srcc_difference",
+    "bounds",
     "compare_over_splits",
     "critical_difference",
     "friedman",
     "holm",
+    "image_difference",
+    "image_interval",
+    "image_replicates",
     "median_interval",
     "nadeau_bengio",
+    "numbered",
     "paired_t",
+    "side",
+    "suite_difference",
     "wilcoxon_holm",
     "wilcoxon_signed_rank",
 ]

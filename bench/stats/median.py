@@ -22,6 +22,26 @@ class MedianInterval:
     """Probability that [low, high] holds the median of what the values were drawn from."""
     n: int
 
+    @property
+    def bounds(self) -> str:
+        """What [low, high] is: see `bounds`."""
+        return bounds(self.n)
+
+
+LEAST_SPLITS = 6
+"""Fewest values whose order statistics make an interval of 95 %."""
+
+
+def bounds(n: int) -> str:
+    """What the lowest and highest of the values that `median_interval` gives for n of them are.
+
+    >>> bounds(10), bounds(5), bounds(1), bounds(0)
+    ('interval', 'range', 'one value', '')
+    """
+    if n >= LEAST_SPLITS:
+        return "interval"
+    return "range" if n > 1 else "one value" if n else ""
+
 
 def median_interval(values: npt.ArrayLike, confidence: float = 0.95) -> MedianInterval:
     """Median of (n,) `values` and its exact order-statistic interval, in the units of `values`.

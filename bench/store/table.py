@@ -12,10 +12,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+
+from bench.data.at_hand import AtHand
 from bench.model.contamination import saw_test_labels
 from bench.model.identity import canonical
 from bench.model.measure import Measure
@@ -30,6 +33,8 @@ from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.metrics import Known
 
 FORMATS = ("csv", "parquet", "json")
 CELL = ("label", "train", "test", "budget", "selection")
@@ -165,6 +170,7 @@ class _RunRows:
     store: Store
     selection: str | None
     metrics: Sequence[str]
+    at_hand: AtHand = field(default_factory=AtHand)
 
     def of_all(self, found: Iterable[CellRecords], others: bool) -> Iterator[dict[str, Any]]:
         """A row for each run of the cells, with `others` also for each other record."""
@@ -210,28 +216,62 @@ class _RunRows:
             return values
         try:
             predictions = self.store.predictions(record.spec)
-            return {**values, **judge(predictions, record, selection, absent)}
+            known = self._known(record, predictions, absent)
+            return {**values, **judge(predictions, record, selection, absent, known)}
         except (StoreError, ValueError) as error:
             self.store.problems.append(f"{record.run_id}: {error}")
             return values
 
+    def _known(self, record: Record, table: pd.DataFrame, names: Sequence[str]) -> Known:
+        """What metrics need of the test images besides predictions and quality."""
+        from bench.metrics import Known, metric
+
+        if not any(metric(name).needs for name in names):
+            return Known()
+        found = known_of(self.at_hand, record.spec.test, table)
+        if isinstance(found, Known):
+            return found
+        problem = f"{', '.join(names)} are not computed: {found}"
+        if problem not in self.store.problems:
+            self.store.problems.append(problem)
+        return Known()
+
+
+def known_of(at_hand: AtHand, test: str, table: pd.DataFrame) -> Known | str:
+    """What metrics may ask of the images of stored predictions, or why that is not known here."""
+    dataset = at_hand.dataset(test)
+    if isinstance(dataset, str):
+        return dataset
+    if dataset.info.spec != test:
+        return f"the labels of {test} come from a metric, not from people"
+    place = {name: row for row, name in enumerate(dataset.table["image"])}
+    rows = [place.get(name, -1) for name in table["image"]]
+    if min(rows) < 0:
+        return f"image '{table['image'].iloc[rows.index(-1)]}' is not in the table of {test}"
+    return dataset.known(np.array(rows, dtype=np.int64))
+
 
 def judge(
-    table: pd.DataFrame, record: Record, selection: str, names: Sequence[str]
+    table: pd.DataFrame,
+    record: Record,
+    selection: str,
+    names: Sequence[str],
+    known: Known | None = None,
 ) -> dict[str, float]:
-    """Metrics of a done run from its predictions; NaN where undefined.
+    """Metrics of a done run from its predictions; NaN where undefined, or where they need what is
+    not `known`.
 
     Raises `StoreError` for predictions that hold none of this selection, `ValueError` for those
     that no metric accepts.
     """
-    from bench.metrics import GROUPS, compute
+    from bench.metrics import GROUPS, Known, compute
 
     own = "prediction" if selection == record.spec.selection else ""
     column = next((c for c in (f"prediction_{selection}", own) if c in table.columns), None)
     if column is None or "quality" not in table.columns:
         raise StoreError(f"predictions of {record.run_id} hold none of selection '{selection}'")
     groups = {name: table[name] for name in GROUPS if name in table}
-    return compute(names, table[column], table["quality"], groups)
+    return compute(names, table[column], table["quality"], groups, known or Known())
 
 
 def write(

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.data.at_hand import AtHand
 from bench.model import audits
 from bench.model.records import Record
 from bench.store import Store
 from bench.store.manifest import Manifest, apart, read_all
-from bench.store.table import judge
+from bench.store.table import judge, known_of
 from bench.util.errors import BenchError, StoreError, UsageError
 from bench.util.listing import listed
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.data.data_cache import DataCache
+    from bench.metrics import Known
 
 Kind = Literal["wrong", "incomplete", "note"]
 OK, WRONG, INCOMPLETE = 0, 1, 3
@@ -142,7 +144,7 @@ def _check_record(
     try:
         table = store.predictions(record.spec)
         yield from _check_predictions(table, record, seen, name)
-        yield from _check_metrics(record, table)
+        yield from _check_metrics(record, table, data_cache)
         if data_cache is not None:
             yield from data_cache.check_labels(record, table)
     except (StoreError, ValueError, TypeError) as error:
@@ -193,15 +195,22 @@ def _check_predictions(
         yield f"has other test images or labels than {other}, on the same split"
 
 
-def _check_metrics(record: Record, table: pd.DataFrame) -> Iterator[str]:
-    from bench.metrics import BY, METRICS
+def _check_metrics(record: Record, table: pd.DataFrame, data_cache: _Data | None) -> Iterator[str]:
+    from bench.metrics import BY, METRICS, metric
+
+    known = data_cache.known(record, table) if data_cache is not None else None
+    lacking = {"validation"} if known is not None else {"validation", "ratings", "five levels"}
 
     for selection, recorded in record.metrics.items():
         if selection != record.spec.selection and f"prediction_{selection}" not in table:
             yield f"has metrics of selection '{selection}' without predictions"
             continue
-        names = [name for name in recorded if name.partition(BY)[0] in METRICS]
-        again = judge(table, record, selection, names)
+        names = [
+            name
+            for name in recorded
+            if name.partition(BY)[0] in METRICS and not lacking & set(metric(name).needs)
+        ]
+        again = judge(table, record, selection, names, known)
         for name in names:
             if not _agree(name, recorded[name], again[name]):
                 values = f"{recorded[name]}, its predictions give {again[name]}"
@@ -273,6 +282,13 @@ class _Data:
         for name, digest in found.items():
             if record.digests.get(name, digest) != digest:
                 yield f"its database {name} is not the one on this machine"
+
+    def known(self, record: Record, table: pd.DataFrame) -> Known | None:
+        """What metrics need of the test images besides their labels; None where it is not here."""
+        from bench.metrics import Known
+
+        found = known_of(AtHand(self.data_cache.data_roots), record.spec.test, table)
+        return found if isinstance(found, Known) else None
 
     def check_labels(self, record: Record, table: pd.DataFrame) -> Iterator[str]:
         """Check the labels stored with predictions, so that nobody can improve a result by them."""

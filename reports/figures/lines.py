@@ -16,7 +16,11 @@ from reports.sweeps import ParameterSweep, over_values, sweeps
 if TYPE_CHECKING:
     import pandas as pd
 
-BAND = "Median over splits; the band is its order-statistic interval."
+BAND = (
+    "Median over splits; the band is its order-statistic interval, or the range of fewer than six "
+    "splits."
+)
+CEILING = " The thin line is the noise ceiling: what a perfect predictor reaches."
 RIGHT_ANGLE = 90.0
 
 Trained = list[tuple[str, list[tuple[int, Line | None]]]]
@@ -104,7 +108,9 @@ def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
             for number, (own, name) in enumerate(data.names())
         ]
         panels.append((dataset, lines))
-    return _sheet(panels, axis, metric_title(data.metric), reason)
+    known = table.dropna(subset=["ceiling"]).drop_duplicates("dataset")
+    ceilings = dict(zip(known["dataset"], known["ceiling"], strict=True))
+    return _sheet(panels, axis, metric_title(data.metric), reason, levels=ceilings)
 
 
 def _trained(data: FigureData, reading: Reading) -> Trained:
@@ -128,7 +134,9 @@ def _sheet(
     reason: str,
     level: float | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    levels: Mapping[str, float] | None = None,
 ) -> Sheet:
+    """`level` is a thin line in all panels, `levels` one in the panel of each title."""
     found: list[tuple[str, list[Numbered]]] = [
         (title, [(number, line) for number, line in lines if line is not None])
         for title, lines in panels
@@ -146,14 +154,14 @@ def _sheet(
                     lines=lines,
                     axis=axis,
                     y_title=y_title,
-                    level=level,
+                    level=(levels or {}).get(title, level),
                     y_range=(ranges or {}).get(title),
                 ),
             )
             for title, lines in drawn
         ],
         [handle(number, name) for number, name in sorted(named.items())],
-        BAND,
+        BAND + (CEILING if levels and any(title in levels for title, _ in drawn) else ""),
     )
 
 

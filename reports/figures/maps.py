@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from bench.analysis.embedding import RULE, Embedded, embedded, noise_counts, semantic_noise
+from bench.analysis.grid import span
 from bench.analysis.results import CellResult
 from bench.model.records import Record
 from bench.stats.median import median_interval
@@ -102,7 +103,8 @@ def noise(data: FigureData) -> Sheet:
         text = f"{marked.sum()} of {len(marked)} marked"
         if len(counts) > 1:
             over = median_interval(counts)
-            text += f"\nover {over.n} splits {over.median:g} [{over.low:g}, {over.high:g}]"
+            between = span(f"{over.low:g}", f"{over.high:g}", over.n)
+            text += f"\nover {over.n} splits {over.median:g} {between}"
         draw = partial(draw_marked, points=item.points, marked=marked, text=text)
         panels.append(Panel(cell_title(cell), draw))
     caption = f"t-SNE of the features of the test images after the last epoch. Black: {RULE}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from bench.analysis.grid import (
     metric_title,
     number,
     row_title,
+    span,
     table_notes,
 )
 from bench.analysis.published import mark
@@ -23,6 +25,7 @@ from bench.metrics import BY, METRICS
 from bench.metrics import metric as metric_of
 from bench.model.records import Record, budget_title
 from bench.protocol import Protocol
+from reports import bounds
 from reports.drawing import Axis, series_marks
 from reports.html import costs
 from reports.html.charts import WIDE, line_chart
@@ -100,7 +103,9 @@ def _protocol(site: Site, protocol: Protocol, position: int) -> dict[str, Any]:
         ],
         "unlabelled": sorted({cell.entry.task.test for cell in cells if cell.unlabelled}),
         "published": _sources(protocol, site),
-        "coverage": number(summary["coverage"].min()),
+        "shape": bounds.shape(summary),
+        "gains": site.gains.get(protocol.name, []),
+        "bounds": bounds.in_words(summary),
         "incomplete": not summary["complete"].all(),
         "contaminated": bool(summary["contaminated"].any()),
         "best_test": bool((summary["selection"] == "best_test").any()),
@@ -230,7 +235,9 @@ def _charts(protocol: Protocol, summary: pd.DataFrame) -> list[dict[str, Any]]:
         if drawn:
             title = f"{metric_title(metric)} on {dataset} by number of labels"
             axis = Axis("labels", "log", ticks=True)
-            chart = line_chart(drawn, title, axis, metric_title(metric), WIDE)
+            ceiling = float(of_dataset["ceiling"].iloc[0])
+            level = ceiling if math.isfinite(ceiling) else None
+            chart = line_chart(drawn, title, axis, metric_title(metric), WIDE, level)
             legend = [(*series_marks(position), line.title) for position, line in drawn]
             charts.append({"title": dataset, "svg": chart, "legend": legend})
     return charts
@@ -274,7 +281,7 @@ def _noise(summary: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
             "dataset": row["dataset"],
             "labels": budget_title(row["labels"]),
             "median": f"{row['noise']:g}",
-            "interval": f"[{row['noise_low']:g}, {row['noise_high']:g}]",
+            "interval": span(f"{row['noise_low']:g}", f"{row['noise_high']:g}", row["noise_n"]),
             "count": f"{row['noise_n']}/{row['expected']}",
             "complete": row["noise_n"] == row["expected"],
         }

@@ -71,9 +71,13 @@ def line_chart(
     axis: Axis,
     y_title: str,
     size: tuple[int, int] = NARROW,
+    level: float | None = None,
 ) -> Markup:
-    """Medians with their bands; `name` is what a screen reader says, here and below."""
-    draw = partial(draw_lines, lines=lines, axis=axis, y_title=y_title)
+    """Medians with their bands, and a thin line at `level`.
+
+    `name` is what a screen reader says, here and below.
+    """
+    draw = partial(draw_lines, lines=lines, axis=axis, y_title=y_title, level=level)
     return _chart(draw, name, size)
 
 

@@ -14,6 +14,7 @@ from bench.analysis.results import CellResult
 from bench.model.contamination import entry_title
 from bench.model.identity import digest
 from bench.model.records import Record, budget_title
+from bench.stats.median import bounds
 from bench.util.environment import Environment
 from bench.util.errors import StoreError
 from reports.drawing import Axis
@@ -203,7 +204,9 @@ def _curves(site: Site, cell: CellResult) -> list[dict[str, Any]]:
             svg: Markup = line_chart([(0, line)], name, Axis("epoch"), y_title)
             charts.append({"title": title[0].upper() + title[1:], "svg": svg, "text": ""})
     if charts:
-        charts[0]["text"] = f"median and interval over {len(cell.done)} splits"
+        charts[0]["text"] = (
+            f"median and {bounds(len(cell.done)) or 'value'} over {len(cell.done)} splits"
+        )
     return charts
 
 

@@ -64,6 +64,8 @@ class Site:
     """Sanity rows that show the table to be wrong."""
     contests: list[tuple[str, str, str]] = field(default_factory=list)
     """Protocol, title and address of the gMAD pages."""
+    gains: dict[str, list[str]] = field(default_factory=dict)
+    """Protocol -> first places that its databases cannot show, in words."""
     thumbnails: Thumbnails | None = None
     """Small images of the worst errors; None: errors are named alone."""
 
@@ -173,9 +175,8 @@ def texts(cell: GridCell) -> dict[str, Any]:
     return {
         "sort": f"{cell.median:.6g}" if cell.n and cell.complete else "",
         "median": number(cell.median, minus="−"),
-        "interval": f"[{number(cell.low, minus='−')}, {number(cell.high, minus='−')}]"
-        if cell.n
-        else "",
+        "interval": cell.over_splits(minus="−"),
+        "images": cell.over_images(minus="−"),
         "count": cell.count,
         "complete": cell.complete,
         "rank": cell.rank,

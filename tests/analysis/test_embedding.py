@@ -119,7 +119,7 @@ def test_semantic_noise_is_marked_and_counted_over_splits(tmp_path: Path) -> Non
     assert np.array_equal(np.asarray(axes.collections[1].get_offsets()), places[rows])
     over = median_interval([int(each.sum()) for each in counts])
     assert axes.get_xlabel() == (
-        f"{len(rows)} of 80 marked\nover 4 splits {over.median:g} [{over.low:g}, {over.high:g}]"
+        f"{len(rows)} of 80 marked\nover 4 splits {over.median:g} {over.low:g} to {over.high:g}"
     )
 
 
@@ -146,15 +146,15 @@ def test_semantic_noise_stands_in_tables(tmp_path: Path) -> None:
     console = Console(width=300, record=True, file=io.StringIO())
     leaderboard(summary, console)
     text = console.export_text()
-    line = f"with QGR on livec, 50 labels: {over.median:g} [{over.low:g}, {over.high:g}] 4/4"
+    line = f"with QGR on livec, 50 labels: {over.median:g} {over.low:g} to {over.high:g} 4/4"
     assert line in text
-    assert "without on livec, 50 labels: 0 [0, 0] 3/4" in text
+    assert "without on livec, 50 labels: 0 0 to 0 3/4" in text
     assert "neither on" not in text
     page = (render(made.store, tmp_path / "out").out / "index.html").read_text(encoding="utf-8")
     noise = page.split(">Semantic noise</h2>")[1].split("</table>")[0]
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", noise)
-    assert cells[2:5] == [f"{over.median:g}", f"[{over.low:g}, {over.high:g}]", "4/4"]
-    assert cells[-3:] == ["0", "[0, 0]", "3/4"]
+    assert cells[2:5] == [f"{over.median:g}", f"{over.low:g} to {over.high:g}", "4/4"]
+    assert cells[-3:] == ["0", "0 to 0", "3/4"]
 
 
 def test_rows_of_a_task_show_the_same_test_images(tmp_path: Path) -> None:

@@ -101,8 +101,30 @@ def test_training_ratios_are_called_so(tmp_path: Path) -> None:
 
 
 def test_intervals_on_request(marked: pd.DataFrame) -> None:
-    rows = lines(marked, interval=True)
-    assert r"{\scriptsize [0.800, 0.800]}" in rows["a"]
+    rows = lines(marked, interval="splits")
+    assert r"{\scriptsize 0.800 to 0.800}" in rows["a"]
+    over_images = marked.assign(image_low=0.75, image_high=0.85)
+    rows = lines(over_images, interval="images")
+    assert r"{\scriptsize [0.750, 0.850]}" in rows["a"]
+    text = latex.table(over_images, "t", "x", Style(interval="images"))
+    assert r"Median with its 95\% bootstrap interval over images over" in text
+
+
+@pytest.mark.parametrize(
+    ("splits", "beside", "words"),
+    [
+        (6, "[0.500, 0.500]", "Median with its order-statistic interval over 6 splits"),
+        (5, "0.500 to 0.500", "Median with its range over 5 splits"),
+    ],
+)
+def test_an_interval_over_splits_takes_six_of_them(
+    splits: int, beside: str, words: str, tmp_path: Path
+) -> None:
+    made = maker(tmp_path)
+    made.cell("a", task(), [0.5] * splits)
+    text = latex.table(load(made.save()).summary, "t", "x", Style(interval="splits"))
+    assert rf"{{\scriptsize {beside}}}" in text
+    assert words in text
 
 
 def test_any_keys_make_rows_and_columns(tmp_path: Path) -> None:
@@ -124,10 +146,10 @@ def test_intervals_stand_below_where_columns_are_many(tmp_path: Path) -> None:
     made = maker(tmp_path)
     for labels in range(2, 9):
         made.cell("a", task(labels=labels), [0.5, 0.5])
-    text = latex.table(load(made.save()).summary, "t", "x", Style(interval=True))
+    text = latex.table(load(made.save()).summary, "t", "x", Style(interval="splits"))
     body = text.split(r"\midrule")[1].splitlines()[1:3]
     assert body[0] == " & ".join(["a"] + ["0.500"] * 7) + r" \\"
-    assert body[1] == " & ".join([""] + [r"{\scriptsize [0.500, 0.500]}"] * 7) + r" \\"
+    assert body[1] == " & ".join([""] + [r"{\scriptsize 0.500 to 0.500}"] * 7) + r" \\"
 
 
 def test_ratios_head_blocks_of_rows_as_in_the_papers_second_table(tmp_path: Path) -> None:
@@ -201,7 +223,7 @@ def _like_the_papers(root: Path) -> str:
         results = load(made.save())
         summary, printed = beside(results.summary, results.protocols)
         texts.append(latex.document(summary, results.protocols, printed=printed))
-        style = replace(fitting(summary), interval=True, notes=True)
+        style = replace(fitting(summary), interval="splits", notes=True)
         texts += latex.tables(summary, name, f"again-{name}", style, printed)
     assert "".join(texts).count(r"\quad difference") == 2 * (1 + 2 + 1)  # a block a ratio
     return "\n".join(texts)
@@ -213,7 +235,7 @@ def test_tables_compile(report: Rendered, tmp_path: Path) -> None:
     made.cell(NASTY, task(NASTY), [0.5, 0.6])
     made.cell("b", task(NASTY), [None, "Error: x"])
     nasty = latex.document(
-        load(made.save()).summary, [made.protocol], lambda part: Style(interval=True)
+        load(made.save()).summary, [made.protocol], lambda part: Style(interval="splits")
     )
     (tmp_path / "nasty.tex").write_text(nasty + _like_the_papers(tmp_path / "papers"))
     shutil.copy(report.out / "table.tex", tmp_path / "table.tex")

@@ -91,11 +91,13 @@ def test_published_rows_show_and_hide(seen: Path) -> None:
 
 def test_latex_in_any_shape(seen: Path, tmp_path: Path) -> None:
     common = ("latex", seen, "--metrics", "srcc", "--no-published")
-    ended = run_cli(*common, "--caption", "50% & more", "--label", "tab one", "--interval")
+    ended = run_cli(
+        *common, "--caption", "50% & more", "--label", "tab one", "--interval", "splits"
+    )
     assert ended.returncode == 0
     assert r"\caption{50\% \& more (50 labels, SRCC)." in ended.text
     assert r"\label{tab:tab-one}" in ended.text
-    assert r"\underline{0.800} {\scriptsize [0.800, 0.800]}" in ended.text
+    assert r"\underline{0.800} {\scriptsize 0.800 to 0.800}" in ended.text
     shape = ("--rows", "dataset,metric", "--columns", "label", "--methods", "grmp,promptiqa")
     file = tmp_path / "t.tex"
     ended = run_cli(*common, *shape, "--out", file)

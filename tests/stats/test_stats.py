@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from bench import stats
-from bench.metrics import srcc
-from bench.stats.bootstrap import resample_counts, resample_indices
 from bench.stats.cliques import maximal_cliques
 from bench.util.errors import UsageError
 from tools import simulate_training
@@ -68,67 +66,6 @@ class TestMedianInterval:
             stats.median_interval([math.nan, 1])
         with pytest.raises(ValueError, match="confidence"):
             stats.median_interval([1, 2], confidence=95)
-
-
-class TestBootstrap:
-    @pytest.mark.parametrize("ties", [False, True])
-    def test_each_resample_is_what_scipy_says(self, ties: bool) -> None:
-        rng = np.random.default_rng(3)
-        x, y = rng.normal(size=(2, 60))
-        y = x + y
-        if ties:
-            x, y = np.round(x), np.round(y)
-        indices = np.concatenate(list(resample_indices(60, 200, seed=7)))
-        expected = [scipy_stats.spearmanr(x[row], y[row])[0] for row in indices]
-        result = stats.bootstrap_srcc(x, y, resamples=200, seed=7)
-        bounds = np.quantile(expected, [0.025, 0.975])
-        assert (result.low, result.high) == pytest.approx(tuple(bounds), abs=1e-12)
-        assert result.estimate == srcc(x, y)
-
-    def test_batches_do_not_change_the_draws(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        whole = np.concatenate(list(resample_indices(20, 50, seed=1)))
-        counts = np.concatenate(list(resample_counts(20, 50, seed=1)))
-        monkeypatch.setattr("bench.stats.bootstrap.BATCH", 60)
-        split = list(resample_indices(20, 50, seed=1))
-        assert len(split) == 17
-        assert (np.concatenate(split) == whole).all()
-        assert (counts == [np.bincount(row, minlength=20) for row in whole]).all()
-
-    def test_difference_is_paired(self) -> None:
-        rng = np.random.default_rng(0)
-        quality = rng.normal(size=300)
-        good, poor = quality + 0.5 * rng.normal(size=300), quality + rng.normal(size=300)
-        result = stats.bootstrap_srcc_difference(good, poor, quality, seed=2)
-        assert 0 < result.low < result.estimate < result.high
-        assert result.p_value == pytest.approx(2 / 1001)
-        turned = stats.bootstrap_srcc_difference(poor, good, quality, seed=2)
-        assert (turned.low, turned.high) == pytest.approx((-result.high, -result.low))
-        itself = stats.bootstrap_srcc_difference(good, good, quality)
-        assert (itself.low, itself.high, itself.p_value) == (0, 0, 1)
-
-    def test_undefined(self) -> None:
-        constant = stats.bootstrap_srcc(np.ones(5), np.arange(5), resamples=20)
-        assert math.isnan(constant.estimate)
-        assert math.isnan(constant.low)
-        assert constant.undefined == 20
-        few = stats.bootstrap_srcc([1, 2, 3], [1, 3, 2], resamples=2000)
-        # Of the 27 draws of three out of three images, three are of a single image.
-        assert few.undefined / 2000 == pytest.approx(3 / 27, abs=0.03)
-
-    @settings(max_examples=25, deadline=None)
-    @given(st.integers(0, 1000), st.integers(5, 40))
-    def test_negation_mirrors_it(self, seed: int, n: int) -> None:
-        x, y = np.random.default_rng(seed).normal(size=(2, n))
-        up, down = (stats.bootstrap_srcc(sign * x, y, 100, seed) for sign in (1, -1))
-        assert (down.low, down.high) == pytest.approx((-up.high, -up.low), abs=1e-9)
-        assert -1 <= up.low <= up.high <= 1
-        assert up == stats.bootstrap_srcc(np.exp(x), y, 100, seed)
-
-    def test_bad_input(self) -> None:
-        with pytest.raises(ValueError, match="resamples"):
-            stats.bootstrap_srcc([1, 2, 3], [1, 2, 3], resamples=0)
-        with pytest.raises(ValueError, match="confidence"):
-            stats.bootstrap_srcc([1, 2, 3], [1, 2, 3], confidence=1)
 
 
 class TestPairedT:

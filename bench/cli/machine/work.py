@@ -63,7 +63,7 @@ def images(effort: Effort, folder: Path) -> Iterator[Measure]:
 def statistics(effort: Effort) -> Iterator[Measure]:
     """All metrics of one test set, and a bootstrap interval of its SRCC."""
     from bench.metrics import METRICS, compute
-    from bench.stats import bootstrap_srcc
+    from bench.stats import image_interval, side
 
     rng = np.random.default_rng(0)
     quality = rng.normal(size=TESTED)
@@ -75,7 +75,7 @@ def statistics(effort: Effort) -> Iterator[Measure]:
         return 1
 
     def resample() -> int:
-        bootstrap_srcc(prediction, quality, RESAMPLES)
+        image_interval([side(prediction, quality)], resamples=RESAMPLES)
         return 1
 
     rate, seconds = timed(judge, effort)

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.datasets._places import folders, plain, within
-from bench.metrics import GROUPS
+from bench.data.datasets.ratings import Ratings, rating_std
+from bench.metrics import GROUPS, Known
 from bench.util.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ Kind = Literal[
     "user",
 ]
 
+_ALL = slice(None)
 COLUMNS = (
     "image",  # path under the root with forward slashes; names the sample, unique
     "score",  # raw score as the authors ship it; NaN only for unlabelled sets
@@ -140,6 +142,12 @@ class DatasetInfo:
         )
 
     @property
+    def clustered(self) -> bool:
+        """Whether several images may show one content (a reference, a prompt), which its table's
+        `group` then tells; otherwise every image is a group of its own."""
+        return self.references or self.kind in ("ai-generated", "user")
+
+    @property
     def labelled(self) -> bool:
         """Whether images have scores; without, a dataset can be predicted and not learnt from."""
         return self.label != "none"
@@ -168,6 +176,13 @@ class DatasetReader(ABC):
 
         Raises `DataError`, naming what was looked for, when files are missing or malformed.
         """
+
+    def ratings(self, root: Path) -> Ratings | None:
+        """The single ratings of the default label version; None where none are published.
+
+        Raises as `read`.
+        """
+        return None
 
     def images(self, root: Path) -> Path:
         """The folder under which the names of the table's `image` column are files."""
@@ -251,6 +266,23 @@ class Dataset:
         """(n,) labels that run upwards: MOS as it is, DMOS negated. The only place that does so."""
         score = self.table["score"].to_numpy(dtype=np.float64)
         return -score if self.info.label == "dmos" else score
+
+    @cached_property
+    def rating_std(self) -> npt.NDArray[np.float64]:
+        """(n,) standard deviations of the single ratings of each image; NaN where unknown."""
+        spread = self.table["spread"].to_numpy(dtype=np.float64)
+        return rating_std(spread, self.raters, self.info.spread_kind)
+
+    @property
+    def raters(self) -> npt.NDArray[np.float64]:
+        """(n,) numbers of ratings; NaN where unknown."""
+        return self.table["raters"].to_numpy(dtype=np.float64)
+
+    def known(self, rows: npt.NDArray[np.integer[Any]] | slice = _ALL) -> Known:
+        """What metrics may ask of some images besides their quality."""
+        info = self.info
+        five = info.label == "mos" and (info.low, info.high) == (1.0, 5.0)
+        return Known(self.rating_std[rows], self.raters[rows], five_levels=five)
 
     @cached_property
     def quality_range(self) -> tuple[float, float]:

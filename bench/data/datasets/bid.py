@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.data.datasets._files import columns, find_file, read_sheet, subfolder
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader
+from bench.data.datasets.ratings import Ratings, of_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,21 +37,31 @@ class Bid(DatasetReader):
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 5; spread is the standard deviation of the single grades."""
-        import numpy as np
-
         file = find_file(root, *self.marks)
-        sheet = read_sheet(file)
-        named = {"score": "Average Subjective Grade"}
-        table = columns(sheet, named)
-        numbers = sheet.numbers("Image Number", finite=True)
-        table["image"] = [f"DatabaseImage{number:04.0f}.JPG" for number in numbers]
-        single = [name for name in sheet.names if name.startswith("Grade #")]
-        if single:
-            grades = np.column_stack([sheet.numbers(name) for name in single])
-            table["raters"] = np.isfinite(grades).sum(axis=1)
-            table["spread"] = [row[np.isfinite(row)].std(ddof=1) for row in grades]
+        table, single = _grades(file)
+        if single is not None:
+            table["raters"], table["spread"] = single.raters, single.std
         return table
+
+    def ratings(self, root: Path) -> Ratings | None:
+        """Columns `Grade #1` and following."""
+        return _grades(find_file(root, *self.marks))[1]
 
     def images(self, root: Path) -> Path:
         """`ImageDatabase`, or the folder itself."""
         return subfolder(root, "ImageDatabase") if within(root, "ImageDatabase") else root
+
+
+def _grades(file: Path) -> tuple[pd.DataFrame, Ratings | None]:
+    """Images with their average grade, and the single grades where the sheet has them."""
+    import numpy as np
+
+    sheet = read_sheet(file)
+    table = columns(sheet, {"score": "Average Subjective Grade"})
+    numbers = sheet.numbers("Image Number", finite=True)
+    table["image"] = [f"DatabaseImage{number:04.0f}.JPG" for number in numbers]
+    single = [name for name in sheet.names if name.startswith("Grade #")]
+    if not single:
+        return table, None
+    grades = np.column_stack([sheet.numbers(name) for name in single])
+    return table, of_rows(list(table["image"]), list(grades))

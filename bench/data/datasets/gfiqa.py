@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.datasets._files import find_file, first_two, read_table, subfolder
 from bench.data.datasets.base import DatasetInfo, DatasetReader
+from bench.data.datasets.ratings import Ratings, of_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NUMBERS = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
 class Gfiqa(DatasetReader):
@@ -51,6 +55,20 @@ class Gfiqa(DatasetReader):
         if name is not None:
             table["spread"] = listed.numbers(name)
         return table
+
+    def ratings(self, root: Path) -> Ratings | None:
+        """Single ratings from 0 to 1, where the table has them.
+
+        How the release writes them is not evidenced: either a column `rating` (or `ratings`) with
+        several numbers in each cell, or columns `rating_1` and following are read.
+        """
+        table = read_table(find_file(root, *self.marks))
+        named = [name for name in table.names[2:] if name.lower().startswith("rating")]
+        if not named:
+            return None
+        rows = zip(*(table.texts(name) for name in named), strict=True)
+        single = [[float(text) for text in _NUMBERS.findall(" ".join(row))] for row in rows]
+        return of_rows(table.by_position().paths("0"), single)
 
     def images(self, root: Path) -> Path:
         """`image`, or what is called alike."""

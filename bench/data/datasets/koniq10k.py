@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.data.datasets._files import columns, find_file, read_table, subfolder
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader, Version
+from bench.data.datasets.ratings import Ratings
 from bench.util.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,6 +83,15 @@ class Koniq10k(DatasetReader):
                 raise DataError(f"{root}: {file.name} and {_SETS} list different images")
             table["official"] = table["image"].map(known)
         return table
+
+    def ratings(self, root: Path) -> Ratings:
+        """Columns c1 to c5 of the release: how many raters gave 1 to 5."""
+        import numpy as np
+
+        table = read_table(find_file(root, _SCORES))
+        counts = [table.numbers(f"c{level}", finite=True) for level in range(1, 6)]
+        images = tuple(table.paths("image_name"))
+        return Ratings(images, np.arange(1.0, 6.0), np.column_stack(counts).astype(np.int64))
 
     def images(self, root: Path) -> Path:
         """`1024x768`, else `512x384`."""

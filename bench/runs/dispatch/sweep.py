@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.api import BUDGET_VARIABLES
 from bench.data import datasets
-from bench.metrics import BY
+from bench.metrics import USUAL
 from bench.model.jobs import Job, Pretraining, RunJob
 from bench.runs import dispatch
 from bench.runs.dispatch.supervise import Outcome
@@ -126,7 +126,7 @@ class Sweep:
             deterministic=options.deterministic,
             cuda_graphs=options.cuda_graphs,
             keep=list(self.plan.protocol.keep),
-            metrics=[name for name in self.plan.protocol.metrics if BY in name],
+            metrics=[name for name in self.plan.protocol.metrics if name not in USUAL],
             time_limit=options.time_limit or self.plan.protocol.time_limit,
             runs=list(runs),
             pretraining=pretraining,

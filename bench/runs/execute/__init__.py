@@ -63,7 +63,7 @@ class RunExecutor:
     deterministic: bool = False
     keep: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    """Metrics of records besides `bench.metrics.METRICS`."""
+    """Metrics of records besides the usual ones (`bench.metrics.USUAL`)."""
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
     claims: Claims | None = None
@@ -142,6 +142,8 @@ class RunExecutor:
 
     def _learnt(self, work: RunJob, sides: Sides) -> tuple[Trajectory, Account]:
         """The run's test side, predicted by a fit that all tests of the fit share."""
+        from bench.metrics import metric
+
         spec = work.spec
         live = self._fit_for(work, sides)
         test = sides.test(spec.tested)
@@ -149,7 +151,11 @@ class RunExecutor:
             trajectory = live.trajectory
         else:
             self._recall(live, work)
-            trajectory = live.predict(test, spec.selection)
+            validation = next(
+                (one for one in sides.validation() if one.dataset == test.dataset), None
+            )
+            wanted = any("validation" in metric(name).needs for name in self.metrics)
+            trajectory = live.predict(test, spec.selection, validation if wanted else None)
         # Of the state after the last epoch, whichever counts.
         kept = self._kept(work)
         keeping.write(self.store, spec, live.method, test.images, sides.known(), kept)
@@ -338,10 +344,10 @@ class RunExecutor:
             write_parquet(table, path)
 
     def _record(self, sides: Sides, account: Account, trajectory: Trajectory) -> Record:
-        from bench.metrics import METRICS
+        from bench.metrics import USUAL
 
         # Logistic fits take longer than small runs: only what the run reports has them.
-        reported, others = (*METRICS, *self.metrics), (*PLAIN, *self.metrics)
+        reported, others = (*USUAL, *self.metrics), (*PLAIN, *self.metrics)
         spec = sides.spec
         side = sides.test(spec.tested)
         chosen = trajectory.chosen()
@@ -351,7 +357,9 @@ class RunExecutor:
             spec=spec,
             metrics={
                 selection: side.judge(
-                    point.predictions, reported if selection == spec.selection else others
+                    point.predictions,
+                    reported if selection == spec.selection else others,
+                    point.calibration.get(side.dataset),
                 )
                 for selection, point in chosen.items()
             },

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from bench.model.jobs import RunJob
 from bench.model.records import CurvePoint, Selection
-from bench.runs.execute.fitting import EvaluatedEpoch, Trajectory, checked
+from bench.runs.execute.fitting import (
+    Calibration,
+    EvaluatedEpoch,
+    Predictions,
+    Trajectory,
+    checked,
+)
 from bench.runs.isolation import MethodProcess
 from bench.store import Store
 from bench.util.atomic import replacing, write_text
@@ -107,12 +113,25 @@ class LiveFit:
         """End the process."""
         self._open.close()
 
-    def predict(self, test: EvalSet, selection: Selection) -> Trajectory:
-        """One more test side, predicted by the state that counts."""
-        method, start = self.method, time.perf_counter()
-        found = method.predict(test.images)
-        predictions = checked(method.name, test.images, found, method.facts.may_miss)
+    def predict(
+        self, test: EvalSet, selection: Selection, validation: EvalSet | None = None
+    ) -> Trajectory:
+        """One more test side, predicted by the state that counts.
+
+        `validation` images of the same database are predicted for metrics fitted on them.
+        """
+        start = time.perf_counter()
+        predictions = self._checked(test)
         seconds = time.perf_counter() - start
+        calibration: dict[str, Calibration] = {}
+        if validation is not None and validation.quality is not None:
+            calibration[validation.dataset] = (self._checked(validation), validation.quality)
         curve = [point.model_copy(update={"test": None}) for point in self.note.curve]
-        point = EvaluatedEpoch(self.note.epoch, predictions, test.judge(predictions), None)
+        judged = test.judge(predictions)
+        point = EvaluatedEpoch(self.note.epoch, predictions, judged, None, calibration)
         return Trajectory(curve, [point], self.note.fit_seconds, seconds, only=selection)
+
+    def _checked(self, side: EvalSet) -> Predictions:
+        method = self.method
+        found = method.predict(side.images)
+        return checked(method.name, side.images, found, method.facts.may_miss)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +17,13 @@ from bench.util.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.api import Epoch, Images, LabelledSet, Method
+    from bench.metrics import Known
     from bench.runs.isolation import MethodProcess
 
 Values = dict[str, float | None]
 Predictions = npt.NDArray[np.float64]
+Calibration = tuple[Predictions, Predictions]
+"""Predictions and labels of validation images."""
 
 
 class Interrupted(Exception):
@@ -36,16 +39,30 @@ class EvalSet:
     """(n,) labels, higher is better; None for a dataset without labels."""
     groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
     """Column -> (n,) texts, for metrics within groups of images (`bench.metrics.GROUPS`)."""
+    known: Known | None = None
+    """What else metrics may ask of the images."""
+    dataset: str = ""
+    """The database of the images."""
 
-    def judge(self, predictions: Predictions, metrics: Sequence[str] = ("srcc", "plcc")) -> Values:
-        """Metric -> value; None where undefined (a constant prediction), {} without labels."""
-        from bench.metrics import compute
+    def judge(
+        self,
+        predictions: Predictions,
+        metrics: Sequence[str] = ("srcc", "plcc"),
+        validation: Calibration | None = None,
+    ) -> Values:
+        """Metric -> value; None where undefined (a constant prediction), {} without labels.
+
+        `validation` are predictions and labels of validation images of the same database, for
+        metrics whose mapping is fitted there.
+        """
+        from bench.metrics import Known, compute
 
         if self.quality is None:
             return {}
         scored = ~np.isnan(predictions)  # all, unless the method may miss some (`checked`)
         groups = {name: texts[scored] for name, texts in self.groups.items()}
-        values = compute(metrics, predictions[scored], self.quality[scored], groups)
+        known = replace((self.known or Known()).of(scored), validation=validation)
+        values = compute(metrics, predictions[scored], self.quality[scored], groups, known)
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
@@ -57,6 +74,8 @@ class EvaluatedEpoch:
     predictions: Predictions
     test: Values
     val: Values | None
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    """Database -> predictions and labels of its validation images."""
 
 
 @dataclass
@@ -174,8 +193,14 @@ class Fitting:
         start = time.perf_counter()
         predictions = self._predict(self.test.images)
         trajectory.predict_seconds += time.perf_counter() - start
-        val = _mean([side.judge(self._predict(side.images)) for side in self.val])
-        point = EvaluatedEpoch(number, predictions, self.test.judge(predictions), val)
+        found = [(side, self._predict(side.images)) for side in self.val]
+        val = _mean([side.judge(values) for side, values in found])
+        calibration = {
+            side.dataset: (values, side.quality)
+            for side, values in found
+            if side.quality is not None
+        }
+        point = EvaluatedEpoch(number, predictions, self.test.judge(predictions), val, calibration)
         trajectory.checkpoints.append(point)
         if self.selection != "last" and trajectory.chosen().get(self.selection) is point:
             self.on_best(trajectory, number)

@@ -58,7 +58,8 @@ class Sides:
         quality = dataset.quality[rows] if dataset.info.labelled else None
         images = self.cache.images(dataset.info.spec, self.policy)
         groups = {name: texts[rows] for name, texts in dataset.groupings.items()}
-        return EvalSet(images.subset(rows), quality, groups)
+        known = dataset.known(rows)
+        return EvalSet(images.subset(rows), quality, groups, known, dataset.info.spec)
 
     def known(self) -> pd.DataFrame:
         """The rows of the run's test images in their database's table, with their quality."""
@@ -71,6 +72,7 @@ class Sides:
             EvalSet(
                 self.cache.images(side.dataset.info.spec, self.policy).subset(side.val),
                 side.dataset.quality[side.val],
+                dataset=side.dataset.info.spec,
             )
             for side in self.sources
             if len(side.val)

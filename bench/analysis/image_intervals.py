@@ -1,0 +1,145 @@
+"""Intervals over images beside a summary: how far may a cell's median lie from the truth?
+
+One resample weighs every cluster of images once, scores all splits of the cell with those weights
+and takes the median over them, as the table does (`bench.stats.bootstrap`). Reading predictions and
+resampling takes about as long as the rest of a report, so results are kept in the user's cache,
+named by what they were computed from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.analysis.stored_predictions import NoSides, StoredPredictions
+from bench.data.datasets import cache_folder
+from bench.model.identity import digest
+from bench.stats import image_interval
+from bench.stats.resampled import RESAMPLED
+from bench.util.atomic import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("image_low", "image_high", "image_clusters", "image_note")
+RESAMPLES = 1000
+VERSION = 1
+"""Raised when the same predictions would give another interval."""
+_KEY = ["protocol", "label", "train", "test", "labels", "selection"]
+_METRIC = "no interval over images is computed for this metric"
+_MEAN = "a mean over test sets: `bench compare` has intervals over a suite's images"
+
+
+@dataclass(frozen=True)
+class OverImages:
+    """The interval of one cell under one metric, or why there is none."""
+
+    low: float
+    high: float
+    clusters: int
+    """Images or groups of images that were drawn; 0 without an interval."""
+    note: str
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As `COLUMNS` of a summary."""
+        clusters = self.clusters if self.clusters else math.nan
+        return dict(zip(COLUMNS, (self.low, self.high, clusters, self.note), strict=True))
+
+
+def beside(summary: pd.DataFrame, runs: pd.DataFrame, images: StoredPredictions) -> pd.DataFrame:
+    """The summary with its columns `COLUMNS` filled in.
+
+    `runs` is the table of runs that it was made of. Cells without an interval get NaN and a note.
+    """
+    done = runs[runs["status"] == "done"].rename(columns={"budget": "labels", "labels": "count"})
+    cells = {
+        tuple(map(str, key)): part["record"].tolist()
+        for key, part in done.groupby(_KEY, sort=False)
+    }
+    found: list[dict[str, Any]] = []
+    index = []
+    for key, rows in summary.groupby(_KEY, sort=False):
+        metrics = rows["metric"].tolist()
+        records = cells.get(tuple(map(str, key)), [])
+        got = of_cell(images, str(rows["test"].iloc[0]), records, str(key[-1]), metrics)
+        found += [got[metric].columns for metric in metrics]
+        index += rows.index.tolist()
+    import pandas as pd
+
+    filled = pd.DataFrame(found, index=index, columns=list(COLUMNS)).reindex(summary.index)
+    return summary.assign(**{name: filled[name] for name in COLUMNS})
+
+
+def of_cell(
+    images: StoredPredictions,
+    test: str,
+    records: Sequence[str],
+    selection: str,
+    metrics: Sequence[str],
+) -> dict[str, OverImages]:
+    """The interval of each metric over all runs of a cell, from the cache where they are there."""
+    usual = [metric for metric in metrics if metric in RESAMPLED]
+    found = {metric: _none(_METRIC) for metric in metrics}
+    if not records:
+        return {metric: _none(_MEAN if test.startswith("mean") else "") for metric in metrics}
+    if not usual:
+        return found
+    path = cache_folder() / "intervals" / f"{_name(images, test, records, selection, usual)}.json"
+    kept = _read(path)
+    if kept is None:
+        kept = _compute(images, test, records, selection, usual)
+        write_text(path, json.dumps({name: list(vars(one).values()) for name, one in kept.items()}))
+    return {**found, **kept}
+
+
+def _compute(
+    images: StoredPredictions,
+    test: str,
+    records: Sequence[str],
+    selection: str,
+    metrics: Sequence[str],
+) -> dict[str, OverImages]:
+    try:
+        sides = images.sides(test, records, selection)
+    except NoSides as reason:
+        return {metric: _none(str(reason)) for metric in metrics}
+    found = {}
+    for metric in metrics:
+        result = image_interval(sides, metric, resamples=RESAMPLES)
+        clusters = 0 if result.reason else result.clusters
+        found[metric] = OverImages(result.low, result.high, clusters, result.reason)
+    return found
+
+
+def _none(note: str) -> OverImages:
+    return OverImages(math.nan, math.nan, 0, note)
+
+
+def _name(
+    images: StoredPredictions,
+    test: str,
+    records: Sequence[str],
+    selection: str,
+    metrics: Sequence[str],
+) -> str:
+    """What the intervals follow from: predictions, groups of images, metrics, and how."""
+    groups = images.at_hand.groups(test)
+    known = groups if isinstance(groups, str) else digest(groups)
+    states = []
+    for record, file in zip(records, images.files(records), strict=True):
+        state = file.stat() if file.exists() else None
+        states.append([record, state.st_size, state.st_mtime_ns] if state else [record])
+    root = str(images.store.root)
+    return digest([VERSION, RESAMPLES, root, states, test, known, selection, list(metrics)])
+
+
+def _read(path: Any) -> dict[str, OverImages] | None:
+    try:
+        kept: Mapping[str, list[Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return {name: OverImages(*values) for name, values in kept.items()}
+    except (OSError, ValueError, TypeError):
+        return None

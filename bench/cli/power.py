@@ -1,0 +1,104 @@
+"""`bench power`: what a protocol can see, before the GPU hours."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.util.errors import UsageError
+
+
+def power(
+    protocol: Annotated[str, typer.Argument(help="Protocol file, or name of a protocol.")],
+    difference: Annotated[
+        float, typer.Option(help="True difference that is to be seen, in units of the metric.")
+    ] = 0.01,
+    results: Annotated[
+        Path | None, typer.Option(help="Results of a pilot, for its variances; else simulated.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Metric; only srcc without a pilot.")] = "srcc",
+    srcc: Annotated[float, typer.Option(help="Simulated: SRCC of both methods.")] = 0.85,
+    agreement: Annotated[
+        float, typer.Option(help="Simulated: correlation of the two methods' errors.")
+    ] = 0.5,
+    alpha: Annotated[float, typer.Option(help="Significance level of the comparison.")] = 0.05,
+    probability: Annotated[
+        float, typer.Option("--power", help="Probability with which it is to be seen.")
+    ] = 0.8,
+    comparisons: Annotated[
+        int, typer.Option(help="Comparisons in the table, which Holm's correction counts.")
+    ] = 1,
+    data_root: Annotated[
+        list[Path] | None, typer.Option(help="Databases of your own; may be repeated.")
+    ] = None,
+) -> None:
+    """Say what a protocol can see, and how many splits and images a difference would take."""
+    from rich.console import Console
+
+    from bench import protocol as protocols
+    from bench.analysis.power import plan
+    from bench.model.records import budget_title
+    from bench.store import table as runs_table
+    from bench.util.text_table import add_row, say, text_table
+
+    if not difference > 0:
+        raise UsageError(f"--difference is {difference:g}, must be above 0")
+    loaded = protocols.load(protocol)
+    runs = None if results is None else runs_table.load(results, metrics=[metric])
+    try:
+        rows = plan(
+            loaded,
+            runs=runs,
+            metric=metric,
+            srcc=srcc,
+            agreement=agreement,
+            alpha=alpha,
+            power=probability,
+            comparisons=comparisons,
+            data_roots=data_root or [],
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    console = Console()
+    table = text_table(
+        f"{loaded.name}: a difference of {difference:g} in {metric}, {probability:.0%} power",
+        left=("task", "labels"),
+        right=("images", "tested", "splits", f"sees at\n{probability:.0%}", "splits\nneeded",
+               "images\nneeded"),
+    )  # fmt: skip
+    notes: dict[str, None] = {}
+    for row in rows:
+        head = (row.task, budget_title(row.budget))
+        notes[row.source] = None
+        if row.design is None:
+            add_row(table, (*head, *[""] * 6))
+            continue
+        design = row.design
+        seen = design.seen()
+        needed = design.splits_for(difference)
+        splits = "same test" if design.same_test else "none do" if needed is None else str(needed)
+        images = "" if math.isnan(seen) else f"{design.images_for(difference):,}"
+        add_row(
+            table,
+            (
+                *head,
+                f"{design.images:,}",
+                f"{design.test:,}",
+                str(loaded.repeats),
+                "" if math.isnan(seen) else f"{seen:.4f}",
+                splits,
+                images,
+            ),
+        )
+    console.print(table)
+    for note in notes:
+        say(console, f"deviation of the differences: {note}")
+    say(
+        console,
+        "Two methods over the same splits by Nadeau–Bengio's test, or, where every repeat tests "
+        "the same images, over images. Images with one content count as one: of a database with "
+        "references, read contents for images. Simulated deviations lack what training adds.",
+    )
