@@ -41,6 +41,12 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+MEASURED = ("parameters", "gmacs", "ms", "tokens")
+"""Without any of these, memory and time alone make no table."""
+
+
 def known_columns(costs: pd.DataFrame) -> list[Column]:
-    """The columns of which any number is known."""
+    """The columns of which any number is known; none where nothing was measured."""
+    if costs[list(MEASURED)].isna().all(axis=None):
+        return []
     return [column for column in COLUMNS if costs[column[0]].notna().any()]

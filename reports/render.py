@@ -159,7 +159,7 @@ def _render(
     tables = [out / name for name in ("summary.csv", "costs.csv", "table.tex")]
     rendered.paths += [pages[0], *tables, *pages[1:]]
     rendered.paths += [path for figure in figures for path in (figure.png, figure.pdf)]
-    rendered.paths += [*contests.paths, *sorted(thumbnails.paths)]
+    rendered.paths += [*dict.fromkeys(contests.paths), *sorted(thumbnails.paths)]
     return rendered
 
 

@@ -69,7 +69,7 @@ def _show(
     for source in page.ASSETS:
         copy_asset(source, out / "assets")
     place = page.PagePlace(out / "index.html", out / "images", "assets")
-    written.paths.append(page.write(written.found, contest.scores, album, look, place, ends))
+    written.paths.append(page.write(written.found, contest.scores, album, look, place, ends)[0])
     sheets, notes = contact_sheet.write(written.found, album, out, "gmad")
     written.paths += [path for item in sheets for path in (item.png, item.pdf)]
     written.notes += notes

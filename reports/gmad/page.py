@@ -41,9 +41,10 @@ SIDES = ("best", "worst")
 
 def write(
     document: dict[str, Any], scores: Scores, album: Album, look: Look, place: PagePlace, ends: bool
-) -> Path:
+) -> list[Path]:
     """Write the page and its images; `ends` shows the worst and the best level alone.
 
+    Returns the page and every image that it shows.
     Raises `DataError` where an image cannot be decoded.
     """
     pictures: dict[str, EncodedImage] = {}
@@ -77,7 +78,8 @@ def write(
         )
     )
     write_text(place.file, text)
-    return place.file
+    shown = dict.fromkeys(place.images / picture.file for picture in pictures.values())
+    return [place.file, *shown]
 
 
 def warning(scores: Scores) -> tuple[str, str] | None:

@@ -74,7 +74,7 @@ class ReportContests:
         file = f"gmad/{name(contest)}.html"
         images = self.out / "gmad" / "images"
         place = page.PagePlace(self.out / file, images, "../assets", "../index.html")
-        self.paths.append(page.write(found, scores, album, SMALL, place, ends=True))
+        self.paths += page.write(found, scores, album, SMALL, place, ends=True)
         self.pages.append((pool.protocol.name, f"{pool.name}, {pool.budget}", file))
         if pool.protocol.gmad is not None:
             sheets, notes = contact_sheet.write(found, album, self.out / "figures", name(contest))

@@ -91,7 +91,7 @@ def test_a_report_on_a_full_disk_is_one_error(
     result = bench("report", bench.results, "--out", out)
     assert result.returncode == 4
     assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith(f"error: cannot write '{out}")
+    assert result.stderr.startswith(f"error: cannot write '{out.parent}")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX limits")

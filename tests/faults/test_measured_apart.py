@@ -38,8 +38,8 @@ def test_a_second_rule_has_tables_of_its_own(
     bench: Bench, options: list[str], difference: str
 ) -> None:
     path = bench.protocol(PROTOCOL)
-    assert bench.run(path, "--methods", "toy_linear").returncode == 0
-    second = bench.run(path, "--methods", "toy_luminance", *options)
+    assert bench.run_and_report(path, "--methods", "toy_linear").returncode == 0
+    second = bench.run_and_report(path, "--methods", "toy_luminance", *options)
     assert second.returncode == 0, second.text
     warned = second.stdout.index("do not compare with those")
     assert warned < second.stdout.index("results in ")
@@ -62,8 +62,8 @@ def test_a_second_rule_has_tables_of_its_own(
 
 def test_the_same_rule_again_joins_the_table(bench: Bench) -> None:
     path = bench.protocol(PROTOCOL)
-    bench.run(path, "--methods", "toy_linear", "--seed", "7")
-    second = bench.run(path, "--methods", "toy_luminance", "--seed", "7")
+    bench.run_and_report(path, "--methods", "toy_linear", "--seed", "7")
+    second = bench.run_and_report(path, "--methods", "toy_luminance", "--seed", "7")
     assert "warning" not in second.stdout
     assert {row["protocol"] for row in summary(bench)} == {"toy_protocol"}
     assert bench("validate", bench.results).returncode == 0
@@ -73,8 +73,8 @@ def test_the_same_rule_again_joins_the_table(bench: Bench) -> None:
 def test_validation_images_are_no_other_rule(bench: Bench) -> None:
     """`val` holds some labels out; it stands beside `last` as a selection of its own."""
     path = bench.protocol(PROTOCOL)
-    bench.run(path, "--methods", "toy_linear")
-    second = bench.run(path, "--methods", "toy_linear", "--set", "selection=val")
+    bench.run_and_report(path, "--methods", "toy_linear")
+    second = bench.run_and_report(path, "--methods", "toy_linear", "--set", "selection=val")
     assert "warning" not in second.stdout
     assert {row["protocol"] for row in summary(bench)} == {"toy_protocol"}
 
@@ -111,5 +111,7 @@ def test_check_names_the_difference(tmp_path: Path) -> None:
 
 
 def test_training_on_the_images_that_are_tested_is_refused(bench: Bench) -> None:
-    result = bench.run(bench.protocol("pairs: [[toy, toy]]\nmethods: [toy_linear]\nrepeats: 1\n"))
+    result = bench.run_and_report(
+        bench.protocol("pairs: [[toy, toy]]\nmethods: [toy_linear]\nrepeats: 1\n")
+    )
     assert result.returncode == 2, result.text

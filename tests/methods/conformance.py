@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, Sequence[str]] = {
     "pyiqa_trained": tuple(ARCHITECTURES),
     "oracle": ("toy",),
     "scores": ("given",),
+    "vlm": (),  # needs a server: tests/methods/vlm
 }
 """What stands behind the colon."""
 

@@ -250,7 +250,7 @@ def test_deiqt_takes_the_image_tower_of_a_backbone(tmp_path: Path) -> None:
     train = labelled(side=120)
     (epoch,) = method.fit(train)
     assert np.isfinite(epoch.loss)
-    assert method.notes == ["§ encoder: the image tower of tiny, not DEIQT's own"]
+    assert method.notes == ["§ encoder: tiny, not DEIQT's own"]
     # The tower starts from its own weights, class token first, and the whole of it trains.
     loaded = backbones.load("tiny", "cpu").model.visual
     fresh = build("deiqt", **quick).network.encoder

@@ -150,7 +150,7 @@ def test_all_levels_and_other_settings(results: Path, data: Path, tmp_path: Path
         (["--budget", "100", "--attacker", "late"], 4, "repeat 0 failed (RuntimeError: broken)"),
         (["--budget", "50", "--repeat", "2"], 2, "has repeats 0 to 1"),
         (["--budget", "50", "--spacing", "quantil"], 2, "Did you mean 'quantile'"),
-        (["--budget", "50", "--tolerance", "-1"], 2, "must not be below 0"),
+        (["--budget", "50", "--tolerance", "-1"], 2, "must be a finite number of at least 0"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -176,7 +176,8 @@ def test_the_report_links_to_its_pairs(results: Path, data: Path, tmp_path: Path
     assert "<b>100</b> labels" in page  # the largest budget
     assert 'href="../index.html"' in page
     targets = re.findall(r'(?:src|href)="([^"#]+)"', page)
-    assert all((tmp_path / "report" / href).parent.joinpath(one).is_file() for one in targets)
+    place = (tmp_path / "report" / href).parent
+    assert [one for one in targets if not place.joinpath(one).is_file()] == []
     # Only methods that have run take part; the protocol asks for gMAD, so there is a sheet too.
     assert "late" not in page
     sheets = [path for path in rendered.paths if "gmad-" in path.name or "-blunt" in path.name]

@@ -197,7 +197,9 @@ def test_names_that_look_alike_have_pages_of_their_own(tmp_path: Path) -> None:
         made.cell(label, task(), [0.5])
     results = load(made.save())
     files = list(Site(results, results.summary, tmp_path).methods.values())
-    assert files == ["methods/a-b.html", "methods/a-b-2.html", "methods/a-b-3.html"]
+    assert len(set(files)) == 3
+    assert files[2] == "methods/a-b.html"  # the one whose name can be that of a file
+    assert all(name.startswith("methods/a-b~") for name in files[:2])
 
 
 def test_unreadable_predictions_are_named_and_the_rest_is_there(tmp_path: Path) -> None:

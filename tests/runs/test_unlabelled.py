@@ -70,7 +70,7 @@ def test_predictions_are_stored_and_no_metric_is_made_up(pooled: Bench) -> None:
 
 def test_the_report_says_that_there_are_no_labels(pooled: Bench) -> None:
     text = PROTOCOL + "datasets: [toy]\n"
-    result = pooled.run(pooled.protocol(text), "--methods", "toy_linear,toy_luminance")
+    result = pooled.run_and_report(pooled.protocol(text), "--methods", "toy_linear,toy_luminance")
     assert result.returncode == 0, result.stdout + result.stderr
     summary = pd.read_csv(pooled.results / "report" / "summary.csv")
     assert set(summary["test"]) == {"toy"}
@@ -141,7 +141,9 @@ def test_the_protocol_gmad_on_waterloos_own_layout(pooled: Bench) -> None:
         for name in ("00001.bmp", "00002.bmp"):
             pixels = rng.integers(0, rng.integers(50, 256), (8, 12, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(place / name)
-    ran = pooled.run("gmad", "--datasets", "toy:waterloo", "--methods", "toy_linear,random")
+    ran = pooled.run_and_report(
+        "gmad", "--datasets", "toy:waterloo", "--methods", "toy_linear,random"
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     report = pooled.results / "report"
     (page,) = report.glob("gmad/*.html")

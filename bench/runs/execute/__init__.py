@@ -283,6 +283,7 @@ class RunExecutor:
             val=sides.validation(),
             selection=spec.selection,
             every=spec.fit.evaluate_every,
+            may_miss=method.facts.may_miss,
             on_epoch=lambda number, epoch: self._progress(spec, number, epoch),
             on_best=lambda trajectory, epoch: state.save(method, trajectory, epoch),
             stopping=self.stopping,

@@ -122,6 +122,8 @@ class Fitting:
     every: int
     on_epoch: Callable[[int, Epoch], None] = lambda number, epoch: None
     stopping: Callable[[], bool] = lambda: False
+    may_miss: float = 0.0
+    """Share of images that the method may leave without a score."""
     on_best: Callable[[Trajectory, int], None] = lambda trajectory, epoch: None
     """Called while the method is in the state that counts so far: after a new best epoch, or after
     the last one where that counts."""
@@ -207,8 +209,7 @@ class Fitting:
         return point
 
     def _predict(self, images: Images) -> Predictions:
-        method = self.method
-        return checked(method.name, images, method.predict(images), method.facts.may_miss)
+        return checked(self.method.name, images, self.method.predict(images), self.may_miss)
 
 
 def _mean(values: Sequence[Values]) -> Values | None:

@@ -126,16 +126,16 @@ def test_verify_reports_bad_annotations_and_missing_sets(root):
 
 
 def test_verify_a_good_database_of_the_users_own(tmp_path):
-    layouts.table(tmp_path / "own" / "s.csv", [["image", "score"], ["a.png", 1], ["b.png", 2]])
-    layouts.pictures(tmp_path / "own", ["a.png", "b.png"])
+    layouts.table(tmp_path / "mine" / "s.csv", [["image", "score"], ["a.png", 1], ["b.png", 2]])
+    layouts.pictures(tmp_path / "mine", ["a.png", "b.png"])
     (tmp_path / "iqa-data.yaml").write_text(
-        "databases: {own: {root: own, table: s.csv, range: [1, 5]}}"
+        "databases: {mine: {root: mine, table: s.csv, range: [1, 5]}}"
     )
     seen = []
-    result = tools.verify("own", tmp_path, lambda *step: seen.append(step))
+    result = tools.verify("mine", tmp_path, lambda *step: seen.append(step))
     assert result.good
     assert seen == [(1, 2), (2, 2)]
-    assert line("own", tmp_path).state == "complete"
+    assert line("mine", tmp_path).state == "complete"
 
 
 def test_prepare_fills_the_cache_that_runs_use(root, tmp_path):

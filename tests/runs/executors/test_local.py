@@ -230,7 +230,7 @@ def shown(terminal: bool) -> str:
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
     assert shown(terminal=False).splitlines() == [
-        "[1/3] grmp on livec: SRCC 0.2500",
+        "[1/3] grmp on livec, 50 #1: SRCC 0.2500",
         "[2/3] grmp on livec: FAILED boom [b]",
     ]
 
