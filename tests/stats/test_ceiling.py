@@ -84,8 +84,9 @@ def test_real_ratings_agree_with_the_released_scores() -> None:
         if single is None or isinstance(dataset, str):
             pytest.skip(f"{name} is not under IQA_DATA")
         own = single.of(list(dataset.table["image"]))
-        # The average that BID prints for one image is not that of its grades.
-        assert np.quantile(np.abs(own.mean - dataset.quality), 0.99) < 0.02
+        # The average that BID prints is not that of the grades for 7 of its 586 images.
+        apart = np.abs(own.mean - dataset.quality)
+        assert (apart > 1e-6).sum() == (7 if name == "bid" else 0)
         both = from_ratings(own.levels, own.counts), from_spread(own.mean, own.std, own.raters)
         assert both[0].srcc == pytest.approx(both[1].srcc, abs=0.005)
 
