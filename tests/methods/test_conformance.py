@@ -164,7 +164,8 @@ def test_no_registered_method_is_left_out() -> None:
     """
     asked_of = {registry.split_name(case)[0] for case in cases()}
     entries = registry.entries().items()
-    assert asked_of == {registry.split_name(entry.stands_for or name)[0] for name, entry in entries}
+    known = {registry.split_name(entry.stands_for or name)[0] for name, entry in entries}
+    assert known - asked_of == {"vlm"}  # tests/methods/vlm asks it with a server
     blind = {name for name in asked_of if not registry.load(name).judges_images}
     assert {registry.split_name(case)[0] for case in OTHERWISE} == blind
     assert {f"pyiqa_trained:{arch}" for arch in ARCHITECTURES} <= set(cases())
