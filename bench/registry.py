@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from bench.api import Method, Settings
 
 ENTRY_POINTS = "iqa_bench.methods"
-METHODS_FOLDER = Path(__file__).resolve().parent.parent / "methods"
+METHODS_FOLDER = Path(__file__).parent / "methods"
+"""A link in a clone, whose folder of methods stands at the top; a folder in a wheel."""
 OWN_FOLDERS = "IQA_BENCH_METHODS"
 
 
@@ -55,7 +56,7 @@ def entries() -> dict[str, RegisteredMethod]:
     under its full name, such as `pyiqa:NAME`.
     """
     found: dict[str, RegisteredMethod] = {}
-    everything = [*_in_folder(METHODS_FOLDER), *_own(), *_installed()]
+    everything = [*_ours(), *_own(), *_installed()]
     for entry in sorted(everything, key=lambda entry: entry.stands_for is not None):
         if entry.name in found:
             if entry.stands_for and not found[entry.name].stands_for:
@@ -145,10 +146,14 @@ def _own() -> list[RegisteredMethod]:
     ]
 
 
-def _in_folder(folder: Path) -> list[RegisteredMethod]:
+def _ours() -> list[RegisteredMethod]:
     patterns = ("*.py", "*/__init__.py", "*/method.py")
-    files = sorted(path for pattern in patterns for path in listed(folder, pattern))
-    return [entry for path in files for entry in _in_file(path, folder)]
+    files = sorted(path for pattern in patterns for path in listed(METHODS_FOLDER, pattern))
+    return [
+        replace(entry, module=f"bench.{entry.module}")
+        for path in files
+        for entry in _in_file(path, METHODS_FOLDER)
+    ]
 
 
 def _in_file(path: Path, folder: Path) -> list[RegisteredMethod]:

@@ -2,7 +2,7 @@
 
 The digest is of syntax trees, so that comments, docstrings and formatting do not count: a method
 whose code changed is another method, and its runs have other names. Whole modules count,
-transitively within `methods` and within an installed method's own package. Libraries and
+transitively within `bench.methods` and within an installed method's own package. Libraries and
 the harness do not: a record names their versions.
 """
 
@@ -21,6 +21,8 @@ from bench import registry
 DIGITS = 16
 HEAVY = ("torch", "open_clip", "timm", "pyiqa", "sklearn", "safetensors")
 """Third-party modules that take long to import."""
+_OURS = {"bench.methods": registry.METHODS_FOLDER.parents[1]}
+"""Package -> the folder that dotted names of its modules start from."""
 
 
 @cache
@@ -34,10 +36,9 @@ def digest(name: str) -> str:
 
 @cache
 def code_of(module: str, method: str) -> str:
-    """The digest of a module of `methods` with what it imports; of others, the method's own."""
-    folders = {"methods": registry.METHODS_FOLDER.parent}
-    path = _file(module, folders)
-    return digest(method) if path is None else _digest(_reached(module, path, folders), "")
+    """The digest of a module of `bench.methods` and its imports; of others, the method's own."""
+    path = _file(module, _OURS)
+    return digest(method) if path is None else _digest(_reached(module, path, _OURS), "")
 
 
 def _digest(found: Mapping[str, Path], version: str) -> str:
@@ -51,7 +52,7 @@ def _digest(found: Mapping[str, Path], version: str) -> str:
 def modules(name: str) -> dict[str, Path]:
     """Dotted name -> file of every module that a method's code consists of."""
     entry = registry.entries()[registry.split_name(registry.full_name(name))[0]]
-    folders = {"methods": registry.METHODS_FOLDER.parent, **_installed(entry)}
+    folders = {**_OURS, **_installed(entry)}
     return _reached(entry.module, entry.source or _file(entry.module, folders), folders)
 
 
@@ -86,7 +87,7 @@ def heavy_imports(name: str) -> list[str]:
 def _installed(entry: registry.RegisteredMethod) -> dict[str, Path]:
     """The top-level package of an installed method, and the folder that holds it."""
     top = entry.module.partition(".")[0]
-    if entry.source is not None or top == "methods":
+    if entry.source is not None or top == "bench":
         return {}
     spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
@@ -97,12 +98,16 @@ def _installed(entry: registry.RegisteredMethod) -> dict[str, Path]:
 
 def _file(module: str, folders: dict[str, Path]) -> Path | None:
     """The file of a module, None for what is not the method's own code."""
-    folder = folders.get(module.partition(".")[0])
+    folder = next((at for name, at in folders.items() if _inside(module, name)), None)
     if folder is None:
         return None
     base = folder.joinpath(*module.split("."))
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _inside(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
 
 
 def _imported(path: Path, module: str) -> Iterator[str]:

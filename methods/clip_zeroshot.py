@@ -82,8 +82,8 @@ class ClipZeroShot(Method):
         """Features of all images, batch by batch."""
         import torch
 
-        from methods.kit.devices import upload
-        from methods.kit.graphs import Replayed
+        from bench.methods.kit.devices import upload
+        from bench.methods.kit.graphs import Replayed
 
         backbone, size, device = self._loaded(), self.context.batch_size, self.context.device
         mean, std = (

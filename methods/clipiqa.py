@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from bench.api import Context, ImagePolicy, Images, Method, Scores
-from methods.kit.clip_features import Encoder, ImageSettings, as_array
+from bench.methods.kit.clip_features import Encoder, ImageSettings, as_array
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,15 +21,15 @@ from bench.api import (
     Scores,
     UsageError,
 )
-from methods.kit.clip_features import Encoder, ImageSettings, as_array
-from methods.kit.schedules import Schedule, cosine, warmed_up
-from methods.kit.views import CENTRE, Crop, View, draw
+from bench.methods.kit.clip_features import Encoder, ImageSettings, as_array
+from bench.methods.kit.schedules import Schedule, cosine, warmed_up
+from bench.methods.kit.views import CENTRE, Crop, View, draw
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.kit.clip_tower import TextPrompts, TextTower
-    from methods.kit.trainer import Trainer
+    from bench.methods.kit.clip_tower import TextPrompts, TextTower
+    from bench.methods.kit.trainer import Trainer
 
 Rows = npt.NDArray[np.int64]
 """Which views a step shows: image times `views` plus number of the view, (B,)."""
@@ -190,20 +190,20 @@ class Coop(Method):
 
     def save(self, path: Path) -> None:
         """Write the context."""
-        from methods.kit import checkpoints
+        from bench.methods.kit import checkpoints
 
         checkpoints.write(path, {"ctx": self.prompts.ctx})
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError where it has another shape."""
-        from methods.kit import checkpoints
+        from bench.methods.kit import checkpoints
 
         checkpoints.put(self.prompts, checkpoints.read(path).tensors, f"'{path}'", ["ctx"])
 
     def _build(self) -> TextPrompts:
         import torch
 
-        from methods.kit.clip_tower import TextPrompts, TextTower, private_copy
+        from bench.methods.kit.clip_tower import TextPrompts, TextTower, private_copy
 
         own, backbone = self.settings, self.encoder.backbone
         self._tower = TextTower(private_copy(backbone.model))
@@ -226,8 +226,8 @@ class Coop(Method):
     def _trainer(self, train: LabelledSet) -> Trainer[int]:
         import torch
 
-        from methods.kit import optimisers
-        from methods.kit.trainer import At, Trainer
+        from bench.methods.kit import optimisers
+        from bench.methods.kit.trainer import At, Trainer
 
         own, device = self.settings, self.context.device
         features = self._features(train.images)

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import BenchError
-from methods.kit.regression import Regression
-from methods.kit.training_settings import TrainingSettings
+from bench.methods.kit.regression import Regression
+from bench.methods.kit.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,11 +15,11 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import Epoch, LabelledSet
-from methods.kit.image_features import SIDE
-from methods.kit.regression import Regression
-from methods.kit.stages import Statistic
-from methods.kit.training_settings import TrainingSettings
-from methods.kit.views import CENTRE
+from bench.methods.kit.image_features import SIDE
+from bench.methods.kit.regression import Regression
+from bench.methods.kit.stages import Statistic
+from bench.methods.kit.training_settings import TrainingSettings
+from bench.methods.kit.views import CENTRE
 
 if TYPE_CHECKING:
     import torch
@@ -154,7 +154,7 @@ class Finetune(Regression):
         """Standardise features as those of the training images are, and fit the head to them."""
         import torch
 
-        from methods.kit.heads import chosen
+        from bench.methods.kit.heads import chosen
 
         network: Any = self.network
         features = self._features(train)
@@ -193,7 +193,7 @@ class Finetune(Regression):
 
     def _optimiser(self, network: nn.Module, stage: str) -> torch.optim.Optimizer:
         """A group of parameters for each stage of the backbone, with a rate of its own."""
-        from methods.kit import optimisers
+        from bench.methods.kit import optimisers
 
         own = self.settings
         built = None
@@ -237,7 +237,7 @@ def pooled_network(
     from torch import nn
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    from methods.kit import stages as kit
+    from bench.methods.kit import stages as kit
 
     info = loaded.info
     clip = not isinstance(info, backbones.TimmInfo)

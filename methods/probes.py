@@ -17,9 +17,9 @@ from pydantic import Field, field_validator, model_validator
 
 from bench import backbones
 from bench.api import BenchError, Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
-from methods.kit.heads import Array, Head, chosen, fewest, respond
-from methods.kit.image_features import FeatureSettings, ImageFeatures
-from methods.kit.schedules import Schedule, cosine
+from bench.methods.kit.heads import Array, Head, chosen, fewest, respond
+from bench.methods.kit.image_features import FeatureSettings, ImageFeatures
+from bench.methods.kit.schedules import Schedule, cosine
 
 WIDTH = 512
 """Features of CLIP ViT-B/16, for which the rates of `linear_probe` are meant."""
@@ -93,14 +93,14 @@ class _Probe(Method):
         """Write the regressor, and whose features it is for."""
         import torch
 
-        from methods.kit import checkpoints
+        from bench.methods.kit import checkpoints
 
         head = {name: torch.tensor(np.atleast_1d(value)) for name, value in self.head.items()}
         checkpoints.write(path, head, features=self._origin())
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError for a regressor on other features."""
-        from methods.kit import checkpoints
+        from bench.methods.kit import checkpoints
 
         found = checkpoints.read(path)
         if "weights" not in found.tensors:
@@ -155,8 +155,8 @@ class LinearProbe(_Probe):
         """AdamW from zero weights and the mean label; the offset does not decay."""
         import torch
 
-        from methods.kit import optimisers
-        from methods.kit.trainer import At, Trainer
+        from bench.methods.kit import optimisers
+        from bench.methods.kit.trainer import At, Trainer
 
         own, count = self.settings, len(y)
         # Adam moves each weight alike, and so a score in proportion to how many there are.

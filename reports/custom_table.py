@@ -13,10 +13,10 @@ from bench.analysis.published import NOTHING, beside
 from bench.analysis.results import load
 from bench.analysis.stored_predictions import StoredPredictions
 from bench.data.at_hand import AtHand
+from bench.reports import latex
+from bench.reports.latex import Interval, Style, fitting
 from bench.store import Store
 from bench.util.errors import UsageError, unknown
-from reports import latex
-from reports.latex import Interval, Style, fitting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CustomTable:
-    """What a table shows; what is empty is as `reports.latex.fitting` chooses it."""
+    """What a table shows; what is empty is as `bench.reports.latex.fitting` chooses it."""
 
     protocol: str | None = None
     """This protocol only."""

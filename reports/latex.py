@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.analysis.grid import Grid, GridCell, Key, grid, number, row_title, signed
 from bench.analysis.published import NOTHING, Printed, mark
-from reports.latex_text import ARROW, caption, escape, label, levels, notes, titled
-from reports.sections import sections
+from bench.reports.latex_text import ARROW, caption, escape, label, levels, notes, titled
+from bench.reports.sections import sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ def document(
     title: str = "",
     name: str = "",
 ) -> str:
-    """All tables in one text to `\\input`: one for each section of a protocol (`reports.sections`),
+    """All tables in one text to `\\input`: one for each section of a protocol,
     or one for each metric where that would be too wide.
 
     `style` gives the style of a section. `excluded` are the protocols that contaminated cells were

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.cost_columns import Column, known_columns
-from reports.latex_text import escape, label
+from bench.reports.cost_columns import Column, known_columns
+from bench.reports.latex_text import escape, label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from bench.util.errors import BenchError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from reports.latex import Style
+    from bench.reports.latex import Style
 
 ARROW = " → "
 SPECIAL = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.compare import AcrossDatasets
-from reports.drawing import INK, shortened
+from bench.reports.drawing import INK, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,18 +19,18 @@ from bench.data import datasets
 from bench.data.at_hand import AtHand
 from bench.data.data_cache import DataCache
 from bench.metrics import METRICS
+from bench.reports import html, latex, latex_costs
+from bench.reports.cleanup import new_folder, reuse, swap_in, tidy
+from bench.reports.figures.gallery import Gallery
+from bench.reports.gmad.report import ReportContests
+from bench.reports.html.site import Site
+from bench.reports.sound import reportable
+from bench.reports.worst import FOLDER as THUMBNAILS
+from bench.reports.worst import Thumbnails
 from bench.store import Store
 from bench.util.atomic import write_text
 from bench.util.errors import UsageError
 from bench.util.gc_paused import gc_paused
-from reports import html, latex, latex_costs
-from reports.cleanup import new_folder, reuse, swap_in, tidy
-from reports.figures.gallery import Gallery
-from reports.gmad.report import ReportContests
-from reports.html.site import Site
-from reports.sound import reportable
-from reports.worst import FOLDER as THUMBNAILS
-from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def render(
     cost more; `with_images` adds intervals over images, which reads all predictions once. What of a
     protocol cannot be reported is named in `notes`, and the rest is whole. The report is made in a
     folder of its own, so that an error leaves the last one as it was; files of that one that this
-    one does not have are removed (`reports.cleanup`). Raises `StoreError` where the store holds no
+    one does not have are removed (`cleanup`). Raises `StoreError` where the store holds no
     results or `out` cannot be written, `UsageError` where nothing is left.
     """
     out = out or default_folder(store)

@@ -9,7 +9,7 @@ from bench.analysis.compare import of_protocol
 from bench.analysis.grid import grid
 from bench.analysis.results import CellResult, Results
 from bench.analysis.summary import summarise
-from reports import latex
+from bench.reports import latex
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,8 +24,8 @@ from bench.analysis.grid import (
 )
 from bench.analysis.published import NOTHING, Printed, mark
 from bench.model.records import budget_title
+from bench.reports import bounds
 from bench.util.text_table import add_row, text_table
-from reports import bounds
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from bench.analysis.curves import cloud
 from bench.analysis.results import Results
 from bench.data.datasets import Roots
 from bench.model.records import Record
+from bench.reports.pictures import Album, EncodedImage, Look
 from bench.util.errors import DataError
-from reports.pictures import Album, EncodedImage, Look
 
 THUMBNAIL = Look(size=176, lossless=False)
 FOLDER = "thumbnails"

@@ -56,17 +56,21 @@ def test_code_counts_and_its_looks_do_not(
 def test_what_a_method_imports_from_methods_is_its_code_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = BASE.replace("SCALE = 2", "from methods.kit.seeding import seeded\nSCALE = 2")
+    text = BASE.replace("SCALE = 2", "from bench.methods.kit.seeding import seeded\nSCALE = 2")
     digest_of(text, tmp_path, monkeypatch)
     found = source.modules("own_method")
-    assert "methods.kit.seeding" in found
-    assert not any(name.startswith("bench") for name in found)
+    assert "bench.methods.kit.seeding" in found
+    assert {name for name in found if not name.startswith("bench.methods")} == {
+        "iqa_bench_own_own_method"
+    }
 
 
 def test_a_package_counts_whole_and_other_methods_do_not() -> None:
     found = source.modules("grmp")
-    assert {"methods.grmp.method", "methods.grmp.qgr", "methods.grmp.engine"} <= set(found)
-    assert not any(name.startswith(("methods.promptiqa", "methods.mpiqe")) for name in found)
+    names = {f"bench.methods.grmp.{module}" for module in ("method", "qgr", "engine")}
+    assert names <= set(found)
+    others = ("bench.methods.promptiqa", "bench.methods.mpiqe")
+    assert not any(name.startswith(others) for name in found)
 
 
 def test_a_name_with_an_argument_has_the_code_of_its_method() -> None:

@@ -5,7 +5,7 @@ up to the 99,624 images of Waterloo Exploration, and times what `bench gmad` doe
 
 read      stored predictions of all methods, brought to one order of images
 compete   every ordered pair of methods, 10 levels, 5 pairs a level (`bench.analysis.gmad.compete`)
-judge     the same with labels, as plain JSON (`reports.gmad.document`)
+judge     the same with labels, as plain JSON (`bench.reports.gmad.document`)
 
 Seconds, and seconds of CPU in brackets, which a busy machine leaves alone.
 """
@@ -25,10 +25,10 @@ from bench.analysis.gmad import compete
 from bench.analysis.gmad_pools import Pool, choose, pools, read
 from bench.model.records import Record, RunSpec, SplitRule, Task
 from bench.protocol import GmadEntry, Protocol
+from bench.reports.gmad import document, hold
 from bench.store import Store
 from bench.store import table as runs_table
 from bench.store.manifest import CellEntry, Manifest, read_all
-from reports.gmad import document, hold
 from tools import command_line
 
 WATERLOO = 99_624

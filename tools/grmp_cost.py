@@ -24,12 +24,12 @@ import numpy as np
 import torch
 
 from bench.api import Context, LabelledSet
+from bench.methods.grmp.engine import Engine
+from bench.methods.grmp.method import GRMP
+from bench.methods.grmp.reuse import NOTHING, Reuse
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.kit.trainer import At
 from bench.model.images import ArrayImages
-from methods.grmp.engine import Engine
-from methods.grmp.method import GRMP
-from methods.grmp.reuse import NOTHING, Reuse
-from methods.grmp.settings import GrmpSettings
-from methods.kit.trainer import At
 from tools import command_line
 
 KONIQ_TEST = 2015

@@ -16,11 +16,11 @@ import numpy as np
 from bench.api import Context, ImagePolicy, LabelledSet
 from bench.data import selection
 from bench.data.data_cache import DataCache
+from bench.methods.grmp.method import GRMP
+from bench.methods.grmp.recipes import RecipeName
+from bench.methods.grmp.settings import GrmpSettings
 from bench.metrics import plcc, srcc
 from bench.runs.execute.labels import normalise
-from methods.grmp.method import GRMP
-from methods.grmp.recipes import RecipeName
-from methods.grmp.settings import GrmpSettings
 from tools import command_line
 
 CORPUS = "demo_pretrain"

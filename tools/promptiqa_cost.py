@@ -17,12 +17,12 @@ from torch import Tensor
 
 from bench.api import Context, LabelledSet
 from bench.cli.machine.networks import random_network
+from bench.methods.promptiqa.layers import MAL, AttentionBlock, PositionAttention
+from bench.methods.promptiqa.method import PromptIQA
+from bench.methods.promptiqa.model import ModelSize, PromptIQANet
+from bench.methods.promptiqa.network import Network
+from bench.methods.promptiqa.settings import PromptIQASettings
 from bench.model.images import ArrayImages
-from methods.promptiqa.layers import MAL, AttentionBlock, PositionAttention
-from methods.promptiqa.method import PromptIQA
-from methods.promptiqa.model import ModelSize, PromptIQANet
-from methods.promptiqa.network import Network
-from methods.promptiqa.settings import PromptIQASettings
 from tools import command_line
 
 SIZES = (3, 5, 7, 8, 10)

@@ -70,8 +70,8 @@ def report(
 ) -> int:
     """Render everything from the store. 1 where sanity rows show the table to be wrong."""
     from bench.analysis.costs import Limits
-    from reports.render import render
-    from reports.terminal import leaderboard
+    from bench.reports.render import render
+    from bench.reports.terminal import leaderboard
 
     console = Console()
     if not results.is_dir():

@@ -65,10 +65,10 @@ def gmad(
 
     from bench.analysis import gmad_pools
     from bench.protocol import GmadEntry
+    from bench.reports import gmad as reporting
+    from bench.reports.gmad.terminal import table
     from bench.store import Store, manifest
     from bench.store import table as runs_table
-    from reports import gmad as reporting
-    from reports.gmad.terminal import table
 
     if spacing is not None and spacing not in SPACINGS:
         raise unknown("spacing", spacing, SPACINGS)

@@ -292,9 +292,9 @@ def latex(
     ] = False,
 ) -> None:
     """Write LaTeX tables with rows, columns and captions of your choice."""
+    from bench.reports.custom_table import CustomTable, document
     from bench.store import Store
     from bench.util.atomic import write_text
-    from reports.custom_table import CustomTable, document
 
     choice = CustomTable(
         protocol=protocol,

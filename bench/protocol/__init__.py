@@ -17,7 +17,7 @@ from bench.util.strict import StrictModel
 from bench.util.validation import validated
 from bench.util.yaml_files import Document
 
-FOLDER = Path(__file__).resolve().parents[2] / "protocols"
+FOLDER = Path(__file__).parents[1] / "protocols"
 
 DEMO = "demo"
 """`--datasets demo` stands for the rendered datasets that suit a protocol."""

@@ -27,7 +27,7 @@ from bench.util.listing import listed
 from bench.util.strict import StrictModel
 from bench.util.yaml_files import load_yaml
 
-FOLDER = Path(__file__).resolve().parents[2] / "protocols" / "published"
+FOLDER = Path(__file__).parents[1] / "protocols" / "published"
 
 AVERAGE = "average"
 """Name that a printed average over several datasets has in place of a dataset."""

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet, UsageError
-from methods.grmp.finetune import Finetuner, labels_of
-from methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
-from methods.grmp.pipeline import Pipeline, Teacher
-from methods.grmp.pretrain import Pretrainer
-from methods.grmp.reuse import Reuse
-from methods.grmp.sampling import Sampler
-from methods.grmp.settings import GrmpSettings
-from methods.kit import checkpoints
-from methods.kit import gradcam as gradcam
-from methods.kit.lens import Lens
-from methods.kit.views import Crop, View, test_views
+from bench.methods.grmp.finetune import Finetuner, labels_of
+from bench.methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
+from bench.methods.grmp.pipeline import Pipeline, Teacher
+from bench.methods.grmp.pretrain import Pretrainer
+from bench.methods.grmp.reuse import Reuse
+from bench.methods.grmp.sampling import Sampler
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.kit import checkpoints
+from bench.methods.kit import gradcam as gradcam
+from bench.methods.kit.lens import Lens
+from bench.methods.kit.views import Crop, View, test_views
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FORMAT = "iqa-bench-grmp-1"

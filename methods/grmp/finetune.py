@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Epoch, LabelledSet, UsageError
-from methods.grmp import meta
-from methods.grmp.model import is_prompt
-from methods.grmp.pipeline import Pipeline, Teacher
-from methods.grmp.qgr import angle, quality_loss, regulate, semantic_loss
-from methods.grmp.settings import GrmpSettings
-from methods.kit import optimisers, schedules
-from methods.kit.trainer import At, Gradients, Loss, Trainer
-from methods.kit.views import Crop
+from bench.methods.grmp import meta
+from bench.methods.grmp.model import is_prompt
+from bench.methods.grmp.pipeline import Pipeline, Teacher
+from bench.methods.grmp.qgr import angle, quality_loss, regulate, semantic_loss
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.kit import optimisers, schedules
+from bench.methods.kit.trainer import At, Gradients, Loss, Trainer
+from bench.methods.kit.views import Crop
 
 FREE_EPOCHS = 11
 """A plateau schedule never decays within these first epochs (released code)."""

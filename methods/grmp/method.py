@@ -20,12 +20,12 @@ from bench.api import (
     Scores,
     fitted_on,
 )
-from methods.grmp.prompt_settings import PretrainSettings
-from methods.grmp.settings import GrmpSettings
+from bench.methods.grmp.prompt_settings import PretrainSettings
+from bench.methods.grmp.settings import GrmpSettings
 
 if TYPE_CHECKING:
-    from methods.grmp.engine import Engine
-    from methods.kit.schedules import Schedule
+    from bench.methods.grmp.engine import Engine
+    from bench.methods.kit.schedules import Schedule
 
 LEAST_MOVED = 0.01
 """Of ‖θ₀‖. With `tiny` over 50 epochs the released code's loop moves the prompts by 2.9 %, Eq. 4–6
@@ -48,7 +48,7 @@ class GRMP(Method):
     def engine(self) -> Engine:
         """The loaded model; built at first use."""
         if self._engine is None:
-            from methods.grmp.engine import Engine
+            from bench.methods.grmp.engine import Engine
 
             self._engine = Engine(self.settings, self.context)
         return self._engine
@@ -138,7 +138,7 @@ class GRMP(Method):
 
     def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of fine-tuning."""
-        from methods.grmp.finetune import schedule_of
+        from bench.methods.grmp.finetune import schedule_of
 
         return {"fit": schedule_of(self.settings)} if self.settings.finetuning else {}
 

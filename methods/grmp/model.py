@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.grmp.prompt_settings import PromptSettings
-from methods.kit.clip_tower import TextPrompts, TextTower, VisualTower, own, private_copy
+from bench.methods.grmp.prompt_settings import PromptSettings
+from bench.methods.kit.clip_tower import TextPrompts, TextTower, VisualTower, own, private_copy
 
 Tokenizer = Callable[[list[str]], Tensor]
 

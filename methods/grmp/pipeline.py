@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.grmp.model import QualityCLIP, SceneTokens
-from methods.grmp.reuse import Reuse
-from methods.kit import cache
-from methods.kit.lens import Lens
-from methods.kit.views import Crop
+from bench.methods.grmp.model import QualityCLIP, SceneTokens
+from bench.methods.grmp.reuse import Reuse
+from bench.methods.kit import cache
+from bench.methods.kit.lens import Lens
+from bench.methods.kit.views import Crop
 
 
 class Pipeline:

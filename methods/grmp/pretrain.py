@@ -13,15 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.api import Context, Epoch, LabelledSet, Pixels
-from methods.grmp import meta
-from methods.grmp.pipeline import Pipeline
-from methods.grmp.prompt_settings import PretrainSettings
-from methods.grmp.qgr import quality_loss
-from methods.grmp.tasks import Indices, Task, hold_out, tasks_of
-from methods.kit.resume import Checkpoint
-from methods.kit.schedules import Schedule
-from methods.kit.trainer import At, Loss, Trainer
-from methods.kit.views import CENTRE, Crop, draw
+from bench.methods.grmp import meta
+from bench.methods.grmp.pipeline import Pipeline
+from bench.methods.grmp.prompt_settings import PretrainSettings
+from bench.methods.grmp.qgr import quality_loss
+from bench.methods.grmp.tasks import Indices, Task, hold_out, tasks_of
+from bench.methods.kit.resume import Checkpoint
+from bench.methods.kit.schedules import Schedule
+from bench.methods.kit.trainer import At, Loss, Trainer
+from bench.methods.kit.views import CENTRE, Crop, draw
 
 
 class Batch(NamedTuple):

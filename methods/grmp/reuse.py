@@ -18,7 +18,7 @@ class Reuse:
     shared_forward: bool = True
     """One forward pass for both gradients."""
     skip_unread: bool = True
-    """Leave out token outputs that nothing reads (see `methods.kit.clip_tower`)."""
+    """Leave out token outputs that nothing reads (see `bench.methods.kit.clip_tower`)."""
 
 
 NOTHING = Reuse(False, False, False, False, False)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.api import Context, Images
-from methods.grmp.settings import GrmpSettings
-from methods.kit.views import CENTRE, Crop, View, draw, draw_leaning
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.kit.views import CENTRE, Crop, View, draw, draw_leaning
 
 
 class Sampler:

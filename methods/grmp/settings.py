@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bench.api import DatasetName
-from methods.grmp.prompt_settings import DEMO_CORPORA, PretrainSettings
-from methods.grmp.recipes import RECIPES, TINY_OFFICIAL, RecipeName, default_recipe
+from bench.methods.grmp.prompt_settings import DEMO_CORPORA, PretrainSettings
+from bench.methods.grmp.recipes import RECIPES, TINY_OFFICIAL, RecipeName, default_recipe
 
 Pixels = Annotated[int, Field(ge=1)]
 

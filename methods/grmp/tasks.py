@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import DataError, Images, LabelledSet
-from methods.grmp.finetune import rescaled
+from bench.methods.grmp.finetune import rescaled
 
 Indices = npt.NDArray[np.intp]
 FEWEST = 4

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Settings, UsageError
-from methods.kit.batches import same_shape
-from methods.kit.views import CENTRE, Crop, titled
+from bench.methods.kit.batches import same_shape
+from bench.methods.kit.views import CENTRE, Crop, titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +61,8 @@ class Encoder:
     def __init__(self, settings: ImageSettings, context: Context) -> None:
         import torch
 
-        from methods.kit import cache
-        from methods.kit.graphs import Replayed
+        from bench.methods.kit import cache
+        from bench.methods.kit.graphs import Replayed
 
         self.context = context
         self.backbone: Any = backbones.shared(settings.backbone, context.device)
@@ -119,7 +119,7 @@ class Encoder:
         """Pixels of one shape to features (B, e)."""
         import torch
 
-        from methods.kit.devices import upload
+        from bench.methods.kit.devices import upload
 
         batch = (upload(np.stack(pixels), self.context.device) - self.mean) / self.std
         with torch.no_grad():
@@ -128,7 +128,7 @@ class Encoder:
     def _features_of(self, batch: Tensor) -> Tensor:
         import torch
 
-        from methods.kit.clip_tower import without_positions
+        from bench.methods.kit.clip_tower import without_positions
 
         if self.size is None:
             features = without_positions(self.backbone.model.visual, batch)

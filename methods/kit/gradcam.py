@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.api import Images, Pixels
-from methods.kit.lens import Lens
+from bench.methods.kit.lens import Lens
 
 Evidence = Literal["positive", "negative", "both"]
 Tokens = Callable[[Tensor], Tensor]

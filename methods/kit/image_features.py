@@ -17,9 +17,9 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Rows, UsageError
-from methods.kit.clip_features import ImageSettings
-from methods.kit.stages import Statistic
-from methods.kit.views import CENTRE, crop
+from bench.methods.kit.clip_features import ImageSettings
+from bench.methods.kit.stages import Statistic
+from bench.methods.kit.views import CENTRE, crop
 
 Array = npt.NDArray[np.float64]
 
@@ -113,7 +113,7 @@ class ImageFeatures:
         """Features of all images, each resized by a factor before, (n, d)."""
         import torch
 
-        from methods.kit import cache
+        from bench.methods.kit import cache
 
         if self._kept is None:
             self._kept = cache.shared("cpu").shelf()
@@ -161,7 +161,7 @@ class _Clip:
     """Joint features, by `clip_features.Encoder`."""
 
     def __init__(self, settings: FeatureSettings, context: Context) -> None:
-        from methods.kit.clip_features import Encoder
+        from bench.methods.kit.clip_features import Encoder
 
         self._encoder = Encoder(settings, context)
 
@@ -177,7 +177,7 @@ class _Timm:
     def __init__(self, settings: FeatureSettings, context: Context) -> None:
         import torch
 
-        from methods.kit.graphs import Replayed
+        from bench.methods.kit.graphs import Replayed
 
         self.settings, self.context = settings, context
         loaded = backbones.shared(settings.backbone, context.device)
@@ -194,8 +194,8 @@ class _Timm:
         """(n, d) float32. BenchError names an image that is too small."""
         import torch
 
-        from methods.kit.batches import same_shape
-        from methods.kit.devices import upload
+        from bench.methods.kit.batches import same_shape
+        from bench.methods.kit.devices import upload
 
         found: list[Rows] = []
         shown = (self._cut(*pair) for pair in zip(images, images.names, strict=True))
@@ -206,7 +206,7 @@ class _Timm:
         return np.concatenate(found) if found else np.empty((0, self._width()), np.float32)
 
     def _pooled(self, batch: Any) -> Any:
-        from methods.kit import stages
+        from bench.methods.kit import stages
 
         own = self.settings
         try:

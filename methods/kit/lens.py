@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.kit.devices import upload
-from methods.kit.views import Crop
+from bench.methods.kit.devices import upload
+from bench.methods.kit.views import Crop
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -24,17 +24,17 @@ from bench.api import (
     Pixels,
     Scores,
 )
-from methods.kit.batches import same_shape
-from methods.kit.seeding import seeded
-from methods.kit.training_settings import TrainingSettings
-from methods.kit.views import CENTRE, View, crop, draw, test_views
+from bench.methods.kit.batches import same_shape
+from bench.methods.kit.seeding import seeded
+from bench.methods.kit.training_settings import TrainingSettings
+from bench.methods.kit.views import CENTRE, View, crop, draw, test_views
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from methods.kit.schedules import Schedule
-    from methods.kit.trainer import At
+    from bench.methods.kit.schedules import Schedule
+    from bench.methods.kit.trainer import At
 
 Shown = tuple[int, View]
 """An image by its place, and the crop of it that is shown."""
@@ -73,8 +73,8 @@ class Regression(Method):
     @property
     def network(self) -> nn.Module:
         """The network, built at first use."""
-        from methods.kit.checkpoints import start_from
-        from methods.kit.devices import placed
+        from bench.methods.kit.checkpoints import start_from
+        from bench.methods.kit.devices import placed
 
         if self._network is None:
             device, own = self.context.device, self.settings
@@ -108,7 +108,7 @@ class Regression(Method):
         """The settings' losses, of (B,) and (B,); of answers in bf16 too they are float32."""
         import torch.nn.functional as F
 
-        from methods.kit import losses
+        from bench.methods.kit import losses
 
         kinds: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "l1": F.l1_loss,
@@ -148,8 +148,8 @@ class Regression(Method):
         """The epochs of a schedule after `done` others; training is over after `total`."""
         import torch
 
-        from methods.kit.devices import autocast
-        from methods.kit.trainer import Trainer
+        from bench.methods.kit.devices import autocast
+        from bench.methods.kit.trainer import Trainer
 
         own, network, device = self.settings, self.network, self.context.device
         scaled = np.asarray(train.scores) * own.label_scale
@@ -183,7 +183,7 @@ class Regression(Method):
 
     def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of 'all', and of 'first' ahead of it where the head learns first."""
-        from methods.kit.schedules import Schedule, constant, cosine, steps, warmed_up, waves
+        from bench.methods.kit.schedules import Schedule, constant, cosine, steps, warmed_up, waves
 
         own, a_pass = self.settings, len(self._batches(images, 0))
         first = round(own.first_steps / a_pass)
@@ -200,7 +200,7 @@ class Regression(Method):
         return {**stages, "all": Schedule(own.lr, epochs, factor, own.rate_per)}
 
     def _optimiser(self, network: nn.Module, stage: str) -> torch.optim.Optimizer:
-        from methods.kit import optimisers
+        from bench.methods.kit import optimisers
 
         own = self.settings
         named = list(network.named_parameters())
@@ -247,20 +247,20 @@ class Regression(Method):
 
     def save(self, path: Path) -> None:
         """Write the network."""
-        from methods.kit import checkpoints
+        from bench.methods.kit import checkpoints
 
         checkpoints.write(path, self.network.state_dict())
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. BenchError where it does not fit."""
-        from methods.kit import checkpoints
+        from bench.methods.kit import checkpoints
 
         checkpoints.put(self.network, checkpoints.read(path).tensors, f"'{path}'")
 
     def _answer(self, network: nn.Module, pixels: Sequence[Pixels]) -> npt.NDArray[np.float64]:
         import torch
 
-        from methods.kit.devices import autocast
+        from bench.methods.kit.devices import autocast
 
         device = self.context.device
         arithmetic = autocast(device, self.settings.precision)
@@ -269,7 +269,7 @@ class Regression(Method):
         return np.asarray(found.double().cpu().numpy())
 
     def _pixels(self, crops: Sequence[Pixels]) -> Tensor:
-        from methods.kit.devices import upload
+        from bench.methods.kit.devices import upload
 
         return upload(np.stack(crops), self.context.device)
 

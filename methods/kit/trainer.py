@@ -4,8 +4,8 @@ A method says what a batch is (a list of anything: indices, crops, groups), how 
 one is computed, and when which rate holds. The loop does the rest: arithmetic, clipping, running
 out of memory, going on after a kill.
 
->>> from methods.kit import optimisers
->>> from methods.kit.schedules import Schedule, cosine
+>>> from bench.methods.kit import optimisers
+>>> from bench.methods.kit.schedules import Schedule, cosine
 >>> x, y = torch.randn(60, 3), torch.randn(60)
 >>> line = nn.Linear(3, 1)
 >>> def batches(epoch):  # the images of each step, as indices
@@ -36,9 +36,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from bench.api import BenchError, Context, Epoch, ran_out
-from methods.kit.resume import Checkpoint
-from methods.kit.schedules import Schedule
-from methods.kit.seeding import seeded
+from bench.methods.kit.resume import Checkpoint
+from bench.methods.kit.schedules import Schedule
+from bench.methods.kit.seeding import seeded
 
 T = TypeVar("T")
 Gradients = list[Tensor | None]

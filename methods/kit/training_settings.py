@@ -1,4 +1,4 @@
-"""Settings of a network that is trained to regress quality (`methods.kit.regression`)."""
+"""Settings of a network that is trained to regress quality (`bench.methods.kit.regression`)."""
 
 from __future__ import annotations
 

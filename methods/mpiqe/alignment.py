@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.mpiqe.model_settings import ModelSettings
+from bench.methods.mpiqe.model_settings import ModelSettings
 
 
 def similarities(features: Tensor, texts: Tensor, kind: str = "cosine") -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, Images
-from methods.kit.views import CENTRE, Crop, View
-from methods.mpiqe.settings import MPIQESettings
+from bench.methods.kit.views import CENTRE, Crop, View
+from bench.methods.mpiqe.settings import MPIQESettings
 
 
 def draw(rng: np.random.Generator, flip: bool) -> View:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.mpiqe.model_settings import ModelSettings
+from bench.methods.mpiqe.model_settings import ModelSettings
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from bench import backbones
 from bench.api import Context, Epoch, Images, LabelledSet, UsageError
-from methods.kit import checkpoints
-from methods.kit import gradcam as gradcam
-from methods.kit.lens import Lens
-from methods.kit.views import Crop
-from methods.mpiqe.crops import prediction_views
-from methods.mpiqe.model import Answer, PromptedCLIP
-from methods.mpiqe.settings import MPIQESettings
-from methods.mpiqe.targets import Targets
-from methods.mpiqe.training import Training
+from bench.methods.kit import checkpoints
+from bench.methods.kit import gradcam as gradcam
+from bench.methods.kit.lens import Lens
+from bench.methods.kit.views import Crop
+from bench.methods.mpiqe.crops import prediction_views
+from bench.methods.mpiqe.model import Answer, PromptedCLIP
+from bench.methods.mpiqe.settings import MPIQESettings
+from bench.methods.mpiqe.targets import Targets
+from bench.methods.mpiqe.training import Training
 
 FORMAT = "iqa-bench-mpiqe-1"
 Array = npt.NDArray[np.floating[Any]]

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from bench import backbones
 from bench.api import Context, Epoch, ImagePolicy, Images, LabelledSet, Method, Scores
-from methods.mpiqe.settings import MPIQESettings
-from methods.mpiqe.targets import targets
+from bench.methods.mpiqe.settings import MPIQESettings
+from bench.methods.mpiqe.targets import targets
 
 if TYPE_CHECKING:
-    from methods.kit.gradcam import Evidence
-    from methods.kit.schedules import Schedule
-    from methods.mpiqe.engine import Engine
+    from bench.methods.kit.gradcam import Evidence
+    from bench.methods.kit.schedules import Schedule
+    from bench.methods.mpiqe.engine import Engine
 
 SIDE_TO_CROP = 8 / 7
 
@@ -37,7 +37,7 @@ class MPIQE(Method):
     def engine(self) -> Engine:
         """The loaded model; built at first use."""
         if self._engine is None:
-            from methods.mpiqe.engine import Engine
+            from bench.methods.mpiqe.engine import Engine
 
             self._engine = Engine(self.settings, self.context)
         return self._engine
@@ -75,7 +75,7 @@ class MPIQE(Method):
 
     def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of all that learns."""
-        from methods.mpiqe.training import schedule
+        from bench.methods.mpiqe.training import schedule
 
         return {"fit": schedule(self.settings)}
 

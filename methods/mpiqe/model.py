@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.kit.clip_tower import TextPrompts, TextTower, VisualTower, private_copy
-from methods.mpiqe.alignment import Alignment
-from methods.mpiqe.decoder import MultiModalEncoder, linear
-from methods.mpiqe.model_settings import ModelSettings
+from bench.methods.kit.clip_tower import TextPrompts, TextTower, VisualTower, private_copy
+from bench.methods.mpiqe.alignment import Alignment
+from bench.methods.mpiqe.decoder import MultiModalEncoder, linear
+from bench.methods.mpiqe.model_settings import ModelSettings
 
 Tokenizer = Callable[[list[str]], Tensor]
 SPREAD = 0.02

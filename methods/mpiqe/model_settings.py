@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from bench.api import Settings
-from methods.mpiqe.names import DISTORTIONS, SCENES
+from bench.methods.mpiqe.names import DISTORTIONS, SCENES
 
 
 class ModelSettings(Settings):

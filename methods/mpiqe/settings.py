@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from methods.mpiqe.model_settings import ModelSettings
-from methods.mpiqe.recipes import RECIPES, RecipeName, default_recipe
+from bench.methods.mpiqe.model_settings import ModelSettings
+from bench.methods.mpiqe.recipes import RECIPES, RecipeName, default_recipe
 
 LIGHT_SCORE = ("live", "csiq")
 SMALL_BATCH = ("live", "csiq", "bid")

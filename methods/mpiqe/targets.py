@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import LabelledSet
-from methods.mpiqe.names import DISTORTIONS, SCENES, distortion_index, scene_index
-from methods.mpiqe.settings import MPIQESettings
+from bench.methods.mpiqe.names import DISTORTIONS, SCENES, distortion_index, scene_index
+from bench.methods.mpiqe.settings import MPIQESettings
 
 SHOWN = 5
 

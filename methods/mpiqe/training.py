@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.api import Context, Epoch, LabelledSet
-from methods.kit import cache, optimisers
-from methods.kit.lens import Lens
-from methods.kit.schedules import Schedule, cosine, warmed_up
-from methods.kit.trainer import At, Loss, Trainer
-from methods.kit.views import Crop
-from methods.mpiqe.alignment import cross_entropy
-from methods.mpiqe.crops import Sampler
-from methods.mpiqe.model import Answer, PromptedCLIP
-from methods.mpiqe.settings import MPIQESettings
-from methods.mpiqe.targets import Targets
+from bench.methods.kit import cache, optimisers
+from bench.methods.kit.lens import Lens
+from bench.methods.kit.schedules import Schedule, cosine, warmed_up
+from bench.methods.kit.trainer import At, Loss, Trainer
+from bench.methods.kit.views import Crop
+from bench.methods.mpiqe.alignment import cross_entropy
+from bench.methods.mpiqe.crops import Sampler
+from bench.methods.mpiqe.model import Answer, PromptedCLIP
+from bench.methods.mpiqe.settings import MPIQESettings
+from bench.methods.mpiqe.targets import Targets
 
 
 def schedule(settings: MPIQESettings) -> Schedule:

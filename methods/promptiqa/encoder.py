@@ -18,8 +18,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from bench.api import UsageError
-from methods.kit import checkpoints
-from methods.promptiqa.recipes import VIT
+from bench.methods.kit import checkpoints
+from bench.methods.promptiqa.recipes import VIT
 
 HALF = (0.5, 0.5, 0.5)
 

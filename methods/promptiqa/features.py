@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
-from methods.kit import cache
-from methods.kit.devices import Precision, autocast, send
-from methods.kit.graphs import Replayed
-from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
-from methods.promptiqa.model import PromptIQANet
+from bench.methods.kit import cache
+from bench.methods.kit.devices import Precision, autocast, send
+from bench.methods.kit.graphs import Replayed
+from bench.methods.promptiqa.encoder import EncoderInfo, pixels_to_input
+from bench.methods.promptiqa.model import PromptIQANet
 
 VISUAL = ("vit.", "reduce.", "MALs.", "fusion_mal.", "block.", "cnn.")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from methods.promptiqa.labels import Draws, random_flipping, random_scaling
-from methods.promptiqa.settings import TrainingSettings
+from bench.methods.promptiqa.labels import Draws, random_flipping, random_scaling
+from bench.methods.promptiqa.settings import TrainingSettings
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]

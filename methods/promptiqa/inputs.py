@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Images, Pixels
-from methods.kit import cache
-from methods.kit.devices import autocast, send
-from methods.promptiqa.encoder import EncoderInfo, pixels_to_input
-from methods.promptiqa.features import stack_pixels
-from methods.promptiqa.model import PromptIQANet
-from methods.promptiqa.settings import TrainingSettings
+from bench.methods.kit import cache
+from bench.methods.kit.devices import autocast, send
+from bench.methods.promptiqa.encoder import EncoderInfo, pixels_to_input
+from bench.methods.promptiqa.features import stack_pixels
+from bench.methods.promptiqa.model import PromptIQANet
+from bench.methods.promptiqa.settings import TrainingSettings
 
 Part = Literal["all", "head", "fusion"]
 Floats = npt.NDArray[np.float64]

@@ -24,15 +24,15 @@ from bench.api import (
     fitted_on,
 )
 from bench.api import Settings as BaseSettings
-from methods.promptiqa.labels import CONSTANTS, model_labels, native
-from methods.promptiqa.prompts import perturb, select
-from methods.promptiqa.recipes import PAPER_SETS, VIT
-from methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
+from bench.methods.promptiqa.labels import CONSTANTS, model_labels, native
+from bench.methods.promptiqa.prompts import perturb, select
+from bench.methods.promptiqa.recipes import PAPER_SETS, VIT
+from bench.methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
 
 if TYPE_CHECKING:
-    from methods.kit.schedules import Schedule
-    from methods.promptiqa.inputs import Plan, Source
-    from methods.promptiqa.network import Network
+    from bench.methods.kit.schedules import Schedule
+    from bench.methods.promptiqa.inputs import Plan, Source
+    from bench.methods.promptiqa.network import Network
 
 Floats = npt.NDArray[np.float64]
 
@@ -144,7 +144,7 @@ class PromptIQA(Method):
 
     def schedules(self, images: int) -> Mapping[str, Schedule]:
         """The rates of each stage: pre-training's, and fine-tuning's where there is one."""
-        from methods.promptiqa.training import schedule
+        from bench.methods.promptiqa.training import schedule
 
         stages = self._stages()
         if self.settings.finetune_epochs:
@@ -211,7 +211,7 @@ class PromptIQA(Method):
 
     def _network(self, path: Path | None = None) -> Network:
         """The network, built at first use; `path` replaces its weights."""
-        from methods.promptiqa.network import Network
+        from bench.methods.promptiqa.network import Network
 
         if self._loaded is None:
             trains = bool(self.settings.corpora) or not self.settings.mixed
@@ -269,7 +269,7 @@ class PromptIQA(Method):
                 self.notes.append(text)
 
     def _sources(self, labelled: LabelledSet) -> list[Source]:
-        from methods.promptiqa.inputs import Source
+        from bench.methods.promptiqa.inputs import Source
 
         settings = self.settings
         found = []
@@ -283,7 +283,7 @@ class PromptIQA(Method):
 
     def _stages(self) -> list[Plan]:
         """The pre-training: the recipe's, and where it has one the stage of the fusion alone."""
-        from methods.promptiqa.inputs import Plan
+        from bench.methods.promptiqa.inputs import Plan
 
         settings = self.settings
         stages = [Plan("pretrain", settings.train_part, settings.epochs, settings.lr, settings)]
@@ -296,7 +296,7 @@ class PromptIQA(Method):
         return stages
 
     def _finetuning(self) -> Plan:
-        from methods.promptiqa.inputs import Plan
+        from bench.methods.promptiqa.inputs import Plan
 
         settings = self.settings
         size = settings.ispp_size + 1
@@ -308,7 +308,7 @@ class PromptIQA(Method):
     def _train(
         self, sources: Sequence[Source], stages: Sequence[Plan]
     ) -> Generator[Epoch, None, None]:
-        from methods.promptiqa.training import Training
+        from bench.methods.promptiqa.training import Training
 
         network = self._network()
         total = sum(plan.epochs for plan in stages)

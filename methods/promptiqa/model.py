@@ -14,7 +14,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from methods.promptiqa.layers import MAL, at_least_single, first_token, full_precision
+from bench.methods.promptiqa.layers import MAL, at_least_single, first_token, full_precision
 
 
 @dataclass(frozen=True)

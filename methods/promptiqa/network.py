@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from bench.api import ArrayImages, Context, Images, Pixels
-from methods.kit import checkpoints
-from methods.promptiqa.encoder import build_encoder, encoder_info
-from methods.promptiqa.features import FeatureExtractor
-from methods.promptiqa.model import ModelSize, PromptIQANet
-from methods.promptiqa.settings import ModelSettings
+from bench.methods.kit import checkpoints
+from bench.methods.promptiqa.encoder import build_encoder, encoder_info
+from bench.methods.promptiqa.features import FeatureExtractor
+from bench.methods.promptiqa.model import ModelSize, PromptIQANet
+from bench.methods.promptiqa.settings import ModelSettings
 
 Floats = npt.NDArray[np.float64]
 Pairs = tuple[Sequence[Pixels], Floats]

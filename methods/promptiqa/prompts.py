@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bench.api import Pixels
 
 if TYPE_CHECKING:
-    from methods.promptiqa.settings import Perturbation, Selection
+    from bench.methods.promptiqa.settings import Perturbation, Selection
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from bench.api import DatasetName, Settings
-from methods.promptiqa.labels import LabelScale, Scaling
-from methods.promptiqa.recipes import DEMO_SETS, RECIPES, RecipeName, default_recipe
+from bench.methods.promptiqa.labels import LabelScale, Scaling
+from bench.methods.promptiqa.recipes import DEMO_SETS, RECIPES, RecipeName, default_recipe
 
 Selection = Literal["interval", "even", "random"]
 Perturbation = Literal["none", "images", "scores", "both", "inverted"]

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from methods.kit.trainer import At
-from methods.promptiqa.groups import Prompted
-from methods.promptiqa.layers import at_least_single
-from methods.promptiqa.model import PromptIQANet
+from bench.methods.kit.trainer import At
+from bench.methods.promptiqa.groups import Prompted
+from bench.methods.promptiqa.layers import at_least_single
+from bench.methods.promptiqa.model import PromptIQANet
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Member:
 
 
 class GroupLoss:
-    """The mean over groups of their mean absolute errors, for `methods.kit.trainer.Trainer`.
+    """The mean over groups of their mean absolute errors, for `bench.methods.kit.trainer.Trainer`.
 
     Features are computed group by group, so that batch norm sees images of one dataset alone: the
     authors train one group a device and do not synchronise batch norm. The running statistics that

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, Epoch
-from methods.kit import optimisers, schedules
-from methods.kit.devices import autocast
-from methods.kit.schedules import Schedule
-from methods.kit.trainer import Trainer
-from methods.promptiqa.encoder import EncoderInfo
-from methods.promptiqa.groups import Group, plan_epoch, prompted
-from methods.promptiqa.inputs import Inputs, Mask, Part, Plan, Source
-from methods.promptiqa.model import PromptIQANet
-from methods.promptiqa.settings import TrainingSettings
-from methods.promptiqa.steps import GroupLoss, Member
+from bench.methods.kit import optimisers, schedules
+from bench.methods.kit.devices import autocast
+from bench.methods.kit.schedules import Schedule
+from bench.methods.kit.trainer import Trainer
+from bench.methods.promptiqa.encoder import EncoderInfo
+from bench.methods.promptiqa.groups import Group, plan_epoch, prompted
+from bench.methods.promptiqa.inputs import Inputs, Mask, Part, Plan, Source
+from bench.methods.promptiqa.model import PromptIQANet
+from bench.methods.promptiqa.settings import TrainingSettings
+from bench.methods.promptiqa.steps import GroupLoss, Member
 
 FUSION = ("i_p_fusion.", "mlp.", "prompt_fusion.", "blocks.", "norm.", "score_block.")
 

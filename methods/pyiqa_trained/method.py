@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, model_validator
 
 from bench.api import Context, nearest
-from methods.kit.regression import Regression
-from methods.kit.training_settings import TrainingSettings
-from methods.pyiqa_trained.architectures import ARCHITECTURES, IMAGENET, PLAIN, SMALL
-from methods.pyiqa_trained.refused import why_not
+from bench.methods.kit.regression import Regression
+from bench.methods.kit.training_settings import TrainingSettings
+from bench.methods.pyiqa_trained.architectures import ARCHITECTURES, IMAGENET, PLAIN, SMALL
+from bench.methods.pyiqa_trained.refused import why_not
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -108,7 +108,7 @@ class PyiqaTrained(Regression):
         if self.architecture.kind == "MUSIQ":
             pixels = _patches(network, pixels)
         if self.architecture.kind == "TReS":
-            from methods.pyiqa_trained.losses import tres
+            from bench.methods.pyiqa_trained.losses import tres
 
             return tres(network, pixels, labels, self.distance)
         return super().loss(network, pixels, labels)

@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from methods.vlm.replies import Reply
-from methods.vlm.settings import Number
+from bench.methods.vlm.replies import Reply
+from bench.methods.vlm.settings import Number
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w]|\.\d)")
 """A number that is no part of a word or of another number; an exponent makes it none."""

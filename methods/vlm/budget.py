@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.api import BUDGET_VARIABLES, OutOfBudgetError
-from methods.vlm.replies import Reply
-from methods.vlm.settings import Price
+from bench.methods.vlm.replies import Reply
+from bench.methods.vlm.settings import Price
 
 MILLION = 1e6
 

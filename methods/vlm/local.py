@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.api import BenchError, UsageError
-from methods.vlm.replies import Reply
-from methods.vlm.settings import VlmSettings
+from bench.methods.vlm.replies import Reply
+from bench.methods.vlm.settings import VlmSettings
 
 TOP = 20
 """As many log-probabilities as a server gives."""
@@ -66,7 +66,7 @@ class LocalModel:
         return Reply(self.settings.served_as, texts[0], best, "length", count, 1)
 
     def _inputs(self, pictures: Sequence[Any]) -> Any:
-        from methods.vlm.server import messages_of
+        from bench.methods.vlm.server import messages_of
 
         messages = messages_of(self.settings, [{"type": "image"} for _ in pictures])
         if self.settings.prefix:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import BenchError, Context, ImagePolicy, Images, Method, Pixels, Scores
-from methods.vlm import answers, scale
-from methods.vlm.budget import Budget
-from methods.vlm.replies import Reply, ReplyStore, key_of
-from methods.vlm.settings import Compare, Levels, Number, Picture, VlmSettings
+from bench.methods.vlm import answers, scale
+from bench.methods.vlm.budget import Budget
+from bench.methods.vlm.replies import Reply, ReplyStore, key_of
+from bench.methods.vlm.settings import Compare, Levels, Number, Picture, VlmSettings
 
 EVERY = 5.0
 """Seconds between lines of progress."""
@@ -198,11 +198,11 @@ class VisionLanguageModel(Method):
         with _LOADING:
             if self._asker is None:
                 if self.settings.runtime == "transformers":
-                    from methods.vlm.local import LocalModel
+                    from bench.methods.vlm.local import LocalModel
 
                     self._asker = LocalModel(self.settings, self.context.device)
                 else:
-                    from methods.vlm.server import Asker
+                    from bench.methods.vlm.server import Asker
 
                     self._asker = Asker(self.settings)
             return self._asker

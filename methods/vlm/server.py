@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.api import BenchError, UsageError
-from methods.vlm.replies import Reply
-from methods.vlm.settings import Compare, Levels, Server, VlmSettings
+from bench.methods.vlm.replies import Reply
+from bench.methods.vlm.settings import Compare, Levels, Server, VlmSettings
 
 TOP = 20
 """Log-probabilities that are asked for: as many as OpenAI's protocol allows."""

@@ -6,10 +6,10 @@ from functools import partial
 
 from bench.analysis.grid import metric_title
 from bench.model.records import budget_title
-from reports.drawing import draw_boxes, handle
-from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
-from reports.sweeps import LEAST, interval
-from reports.sweeps import starts as groups_of
+from bench.reports.drawing import draw_boxes, handle
+from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
+from bench.reports.sweeps import LEAST, interval
+from bench.reports.sweeps import starts as groups_of
 
 Boxes = dict[str, list[tuple[str, list[float]]]]
 

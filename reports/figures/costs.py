@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench.analysis import costs
 from bench.analysis.grid import metric_title
-from reports.drawing import INK, handle, series_look
-from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
+from bench.reports.drawing import INK, handle, series_look
+from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.results import Results
 from bench.protocol import Protocol
+from bench.reports.drawing import STYLE, save
+from bench.reports.figures import boxes, costs, lines, maps, overlays, points, ranks
+from bench.reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
 from bench.util.errors import StoreError
 from bench.util.filenames import slug
-from reports.drawing import STYLE, save
-from reports.figures import boxes, costs, lines, maps, overlays, points, ranks
-from reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from bench.analysis.curves import Line, Reading, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.grid import metric_title
 from bench.model.records import budget_title
-from reports.drawing import Axis, Numbered, draw_lines, handle
-from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, key, panel_title
-from reports.sweeps import ParameterSweep, over_values, sweeps
+from bench.reports.drawing import Axis, Numbered, draw_lines, handle
+from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, key, panel_title
+from bench.reports.sweeps import ParameterSweep, over_values, sweeps
 
 if TYPE_CHECKING:
     import pandas as pd

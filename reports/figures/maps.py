@@ -11,17 +11,14 @@ from bench.analysis.embedding import RULE, Embedded, embedded, noise_counts, sem
 from bench.analysis.grid import span
 from bench.analysis.results import CellResult
 from bench.model.records import Record
-from bench.stats.median import median_interval
-from bench.store import artifacts
-from bench.util.errors import StoreError
-from reports.drawing import (
+from bench.reports.drawing import (
     class_handles,
     draw_classes,
     draw_intervals,
     draw_marked,
     marked_handles,
 )
-from reports.figures.sheet import (
+from bench.reports.figures.sheet import (
     FigureData,
     LeftOut,
     Panel,
@@ -30,6 +27,9 @@ from reports.figures.sheet import (
     quality_title,
     together,
 )
+from bench.stats.median import median_interval
+from bench.store import artifacts
+from bench.util.errors import StoreError
 
 INTERVALS = 8
 """Equal parts of the score range, each with a colour."""

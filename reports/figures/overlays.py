@@ -13,11 +13,11 @@ from bench.analysis.embedding import images_of
 from bench.analysis.results import CellResult
 from bench.metrics import fit_logistic4, logistic4
 from bench.model.records import Record, Task, budget_title
+from bench.reports.drawing import draw_image, draw_overlay
+from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, quality_title, together
+from bench.reports.pictures import Album, Pixels
 from bench.store import artifacts
 from bench.util.errors import BenchError
-from reports.drawing import draw_image, draw_overlay
-from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, quality_title, together
-from reports.pictures import Album, Pixels
 
 if TYPE_CHECKING:
     import pandas as pd

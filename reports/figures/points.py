@@ -6,9 +6,17 @@ from functools import partial
 
 from bench.analysis.curves import Cloud, cloud
 from bench.analysis.results import CellResult
+from bench.reports.drawing import draw_cloud
+from bench.reports.figures.sheet import (
+    FigureData,
+    LeftOut,
+    Panel,
+    Sheet,
+    cell_title,
+    key,
+    quality_title,
+)
 from bench.util.errors import StoreError
-from reports.drawing import draw_cloud
-from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, cell_title, key, quality_title
 
 
 def scatter(data: FigureData) -> Sheet:

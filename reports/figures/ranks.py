@@ -6,8 +6,8 @@ from functools import partial
 
 from bench.analysis.compare import of_protocol
 from bench.model.records import budget_title
-from reports import rank_diagram as diagrams
-from reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
+from bench.reports import rank_diagram as diagrams
+from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
 
 
 def across(data: FigureData) -> Sheet:

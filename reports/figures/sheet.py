@@ -160,7 +160,7 @@ def together(
 
 
 def compose(sheet: Sheet) -> Figure:
-    """Draw a sheet. Needs the style in force (`reports.drawing.STYLE`)."""
+    """Draw a sheet. Needs the style in force (`bench.reports.drawing.STYLE`)."""
     from matplotlib.figure import Figure
 
     across = min(sheet.across, len(sheet.panels))

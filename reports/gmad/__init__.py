@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.datasets import Roots
+from bench.reports.gmad import contact_sheet, page
+from bench.reports.gmad.contest import Contest, document, hold, images_of
+from bench.reports.html.site import copy_asset
+from bench.reports.pictures import Album, Look
 from bench.util.atomic import write_json
 from bench.util.errors import DataError
 from bench.util.filenames import slug
-from reports.gmad import contact_sheet, page
-from reports.gmad.contest import Contest, document, hold, images_of
-from reports.html.site import copy_asset
-from reports.pictures import Album, Look
 
 __all__ = ["Contest", "Look", "Written", "document", "hold", "name", "write"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.reports.drawing import COLOURS, STYLE, save, shortened
+from bench.reports.figures.sheet import DrawnFigure
+from bench.reports.pictures import Album
 from bench.util.filenames import slug
-from reports.drawing import COLOURS, STYLE, save, shortened
-from reports.figures.sheet import DrawnFigure
-from reports.pictures import Album
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

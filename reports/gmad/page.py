@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.gmad_pools import Scores
 from bench.analysis.summary import on_demo
+from bench.reports.html import site
+from bench.reports.pictures import Album, EncodedImage, Look
 from bench.util.atomic import write_text
-from reports.html import site
-from reports.pictures import Album, EncodedImage, Look
 
 if TYPE_CHECKING:
     import jinja2

@@ -10,12 +10,12 @@ from bench.analysis.gmad_pools import Pool, pools, read
 from bench.analysis.results import Results
 from bench.data.datasets import Roots
 from bench.protocol import GmadEntry
+from bench.reports.figures.sheet import DrawnFigure
+from bench.reports.gmad import contact_sheet, name, page
+from bench.reports.gmad.contest import document, hold, images_of
+from bench.reports.html.site import copy_asset
+from bench.reports.pictures import Album, Look
 from bench.util.errors import BenchError
-from reports.figures.sheet import DrawnFigure
-from reports.gmad import contact_sheet, name, page
-from reports.gmad.contest import document, hold, images_of
-from reports.html.site import copy_asset
-from reports.pictures import Album, Look
 
 MOST_METHODS = 4
 """Methods on one page: four make twelve matches and up to 48 images."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.reports.html import board, comparisons, pages
+from bench.reports.html.site import HERE, Site, copy_asset, templates
 from bench.util.atomic import write_text
-from reports.html import board, comparisons, pages
-from reports.html.site import HERE, Site, copy_asset, templates
 
 ASSETS = ("style.css", "report.js")
 

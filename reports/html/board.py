@@ -25,12 +25,12 @@ from bench.metrics import BY, METRICS
 from bench.metrics import metric as metric_of
 from bench.model.records import Record, budget_title
 from bench.protocol import Protocol
-from reports import bounds
-from reports.drawing import Axis, series_marks
-from reports.html import costs
-from reports.html.charts import WIDE, line_chart
-from reports.html.site import Site, banner_of, texts
-from reports.sections import sections
+from bench.reports import bounds
+from bench.reports.drawing import Axis, series_marks
+from bench.reports.html import costs
+from bench.reports.html.charts import WIDE, line_chart
+from bench.reports.html.site import Site, banner_of, texts
+from bench.reports.sections import sections
 
 if TYPE_CHECKING:
     import pandas as pd

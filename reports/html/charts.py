@@ -1,4 +1,4 @@
-"""Charts inside pages: drawn as in print (`reports.drawing`), in the colours of the page."""
+"""Charts inside pages: drawn as in print (`bench.reports.drawing`), in the colours of the page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from markupsafe import Markup, escape
 
 from bench.analysis.compare import AcrossDatasets
 from bench.analysis.curves import Cloud
-from reports import rank_diagram as diagrams
-from reports.drawing import COLOURS, INK, MANY_IMAGES, STYLE, Axis, Numbered, draw_cloud, draw_lines
-from reports.html.inline_svg import slim
+from bench.reports import rank_diagram as diagrams
+from bench.reports.drawing import (
+    COLOURS,
+    INK,
+    MANY_IMAGES,
+    STYLE,
+    Axis,
+    Numbered,
+    draw_cloud,
+    draw_lines,
+)
+from bench.reports.html.inline_svg import slim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

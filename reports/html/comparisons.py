@@ -11,10 +11,10 @@ from bench.analysis.compare import SIGNIFICANT, Comparisons, Matrix, Versus, mat
 from bench.analysis.grid import metric_title
 from bench.metrics import metric as metric_of
 from bench.model.records import budget_title, task_title
-from reports import rank_diagram as diagrams
-from reports.html.board import SELECTIONS
-from reports.html.charts import rank_diagram
-from reports.html.site import Site, banner_of
+from bench.reports import rank_diagram as diagrams
+from bench.reports.html.board import SELECTIONS
+from bench.reports.html.charts import rank_diagram
+from bench.reports.html.site import Site, banner_of
 
 
 def context(site: Site) -> dict[str, Any]:

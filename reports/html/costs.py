@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.protocol import Protocol
-from reports.cost_columns import known_columns
-from reports.html.site import Site
+from bench.reports.cost_columns import known_columns
+from bench.reports.html.site import Site
 
 
 def table(site: Site, protocol: Protocol) -> dict[str, Any] | None:

@@ -14,14 +14,14 @@ from bench.analysis.results import CellResult
 from bench.model.contamination import entry_title
 from bench.model.identity import digest
 from bench.model.records import Record, budget_title
+from bench.reports.drawing import Axis
+from bench.reports.html.board import SELECTIONS
+from bench.reports.html.charts import line_chart, scatter
+from bench.reports.html.site import Site, banner_of, texts
+from bench.reports.html.worst_errors import worst_errors
 from bench.stats.median import bounds
 from bench.util.environment import Environment
 from bench.util.errors import StoreError
-from reports.drawing import Axis
-from reports.html.board import SELECTIONS
-from reports.html.charts import line_chart, scatter
-from reports.html.site import Site, banner_of, texts
-from reports.html.worst_errors import worst_errors
 
 UNITS = {
     "angle": "angle in degrees",

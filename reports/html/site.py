@@ -18,10 +18,10 @@ from bench.analysis.results import CellResult, Results
 from bench.model import audits
 from bench.model.audits import Audit
 from bench.model.records import FitSpec
+from bench.reports.figures.sheet import DrawnFigure
+from bench.reports.worst import Thumbnails
 from bench.util.atomic import write_text
 from bench.util.filenames import slug
-from reports.figures.sheet import DrawnFigure
-from reports.worst import Thumbnails
 
 if TYPE_CHECKING:
     import jinja2

@@ -7,9 +7,9 @@ from typing import Any
 from bench.analysis.grid import number
 from bench.analysis.results import CellResult
 from bench.data import datasets
+from bench.reports.html.site import Site
+from bench.reports.worst import FOLDER, Miss, worst
 from bench.util.errors import StoreError, UsageError
-from reports.html.site import Site
-from reports.worst import FOLDER, Miss, worst
 
 
 def worst_errors(site: Site, cell: CellResult, count: int) -> list[dict[str, Any]]:

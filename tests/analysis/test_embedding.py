@@ -16,12 +16,12 @@ from rich.console import Console
 from bench.analysis.embedding import embedded, images_of, semantic_noise
 from bench.analysis.results import load
 from bench.model.records import Record
+from bench.reports.figures import maps
+from bench.reports.figures.sheet import together
+from bench.reports.render import render
+from bench.reports.terminal import leaderboard
 from bench.stats.median import median_interval
 from bench.store import artifacts, write_parquet
-from reports.figures import maps
-from reports.figures.sheet import together
-from reports.render import render
-from reports.terminal import leaderboard
 from tests.fake_results import FakeResults, maker, task
 from tests.reports.test_figure_data import REPEATS, axes_of, legend_of, view
 

@@ -13,9 +13,9 @@ from bench.analysis import image_intervals
 from bench.analysis.results import load
 from bench.analysis.stored_predictions import StoredPredictions
 from bench.data.at_hand import AtHand
+from bench.reports.render import render
 from bench.stats import image_interval, numbered, side
 from bench.store import Store
-from reports.render import render
 from tests.fake_results import FakeSweep, maker, task
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench.analysis import results
 from bench.model.records import Task
-from reports import latex, terminal
+from bench.reports import latex, terminal
 from tests.fake_results import FakeResults, maker
 
 TRAIN = ("koniq10k", "spaq")

@@ -11,9 +11,9 @@ import pytest
 from bench.analysis.over_images import at_least, compare
 from bench.analysis.stored_predictions import StoredPredictions
 from bench.data.at_hand import AtHand
+from bench.reports.render import render
 from bench.store import Store
 from bench.store import table as runs_table
-from reports.render import render
 from tests.conftest import run_cli
 from tests.fake_results import FakeSweep
 

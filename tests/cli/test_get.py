@@ -12,10 +12,10 @@ from bench import registry
 from bench.api import Context
 from bench.data import tools
 from bench.data.fetch import sources
+from bench.methods.promptiqa.recipes import PAPER_SETS
 from bench.model.fitted import SeenNote, fitted_on
 from bench.runs.plan.weights import ModelWeights, weights_of
 from bench.util.errors import BenchError
-from methods.promptiqa.recipes import PAPER_SETS
 from tests.conftest import Bench
 from tests.data.fetch import world
 from tests.data.fetch.site import Page, Site, serving

@@ -12,8 +12,8 @@ import pytest
 from bench.data import annotations, datasets
 from bench.data.annotations import Annotation
 from bench.data.datasets.base import Dataset, complete
+from bench.methods.mpiqe.names import distortion_index, scene_index
 from bench.util.errors import DataError
-from methods.mpiqe.names import distortion_index, scene_index
 
 DATA = Path(os.environ.get("IQA_DATA", "") or "/nonexistent")
 needs_data = pytest.mark.skipif(

@@ -41,7 +41,7 @@ def cache(root: Path, most: int = 1 << 20, code: str = "c") -> FeatureCache:
 def ask(root: Path, digests: list[str], **options: Any) -> int:
     """How many rows were computed; all are right."""
     counted = Counted(digests)
-    found = cache(root, **options)("methods.kit.here", WHAT, digests, counted)
+    found = cache(root, **options)("bench.methods.kit.here", WHAT, digests, counted)
     assert np.array_equal(found, [row(DIGESTS.index(digest)) for digest in digests])
     return counted.count
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from bench.model.records import Task
 from bench.protocol import Protocol
+from bench.reports.figures.gallery import Gallery
 from bench.store import Store
 from bench.store.manifest import path_of
-from reports.figures.gallery import Gallery
 from tests.conftest import Ended, run_cli
 from tests.fake_results import FakeResults, FakeSweep, task
 
@@ -162,7 +162,7 @@ def test_an_error_leaves_the_last_report(tmp_path: Path, monkeypatch: pytest.Mon
     ended_as_documented("report", tmp_path / "r")
     files = {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()}
     FakeSweep(tmp_path / "r", repeats=3, protocol="another").write()
-    monkeypatch.setattr("reports.html.write", _out_of_memory)
+    monkeypatch.setattr("bench.reports.html.write", _out_of_memory)
     assert run_cli("report", tmp_path / "r").returncode == 70
     report = tmp_path / "r" / "report"
     assert all(path.read_bytes() == files[path] for path in report.rglob("*") if path.is_file())

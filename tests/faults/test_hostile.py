@@ -19,6 +19,8 @@ from bench.backbones import weight_files
 from bench.backbones.archives import read_archive
 from bench.data import datasets
 from bench.data.images.decode import Unreadable, decode
+from bench.methods.kit import checkpoints
+from bench.methods.promptiqa.encoder import _load_imagenet
 from bench.protocol import published
 from bench.registry import settings_for
 from bench.runs.conformance.unsafe import Unsafe, unsafe_weights
@@ -26,8 +28,6 @@ from bench.runs.execute.ready import load_weights
 from bench.store import Store
 from bench.store.manifest import read_all
 from bench.util.errors import BenchError, DataError, StoreError, UsageError
-from methods.kit import checkpoints
-from methods.promptiqa.encoder import _load_imagenet
 from tests.conftest import Bench
 from tests.fake_results import FakeSweep
 

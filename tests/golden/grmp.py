@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.grmp.model import QualityCLIP, finetuned_names
-from methods.grmp.qgr import angle, quality_loss, regulate, semantic_loss
-from methods.grmp.settings import GrmpSettings
+from bench.methods.grmp.model import QualityCLIP, finetuned_names
+from bench.methods.grmp.qgr import angle, quality_loss, regulate, semantic_loss
+from bench.methods.grmp.settings import GrmpSettings
 from tests.golden import Comparison, recipe, state_dict_shapes
 
 LOGITS, NORMS = 1e-4, 1e-4

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from bench.api import Context
-from methods.grmp import meta
-from methods.grmp.model import QualityCLIP, prompt_names
-from methods.grmp.pipeline import Pipeline
-from methods.grmp.pretrain import Batch, MetaTraining, Pretrainer
-from methods.grmp.recipes import RecipeName
-from methods.grmp.settings import GrmpSettings
+from bench.methods.grmp import meta
+from bench.methods.grmp.model import QualityCLIP, prompt_names
+from bench.methods.grmp.pipeline import Pipeline
+from bench.methods.grmp.pretrain import Batch, MetaTraining, Pretrainer
+from bench.methods.grmp.recipes import RecipeName
+from bench.methods.grmp.settings import GrmpSettings
 from tests.golden import Comparison, recipe
 from tests.golden.inputs import crops_of, lens, movement, probe_of, refuse
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from bench.api import Context
-from methods.grmp.finetune import Finetuner
-from methods.grmp.model import QualityCLIP, finetuned_names
-from methods.grmp.pipeline import Pipeline, Teacher
-from methods.grmp.reuse import Reuse
-from methods.grmp.settings import GrmpSettings
-from methods.kit.trainer import At
+from bench.methods.grmp.finetune import Finetuner
+from bench.methods.grmp.model import QualityCLIP, finetuned_names
+from bench.methods.grmp.pipeline import Pipeline, Teacher
+from bench.methods.grmp.reuse import Reuse
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.kit.trainer import At
 from tests.golden import Comparison, recipe, state_dict_shapes
 from tests.golden.grmp import new_model
 from tests.golden.inputs import crops_of, lens, movement, probe_of, refuse

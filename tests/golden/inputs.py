@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.kit.lens import Lens
-from methods.kit.views import CENTRE, Crop
+from bench.methods.kit.lens import Lens
+from bench.methods.kit.views import CENTRE, Crop
 from tests.golden import Comparison, recipe
 
 

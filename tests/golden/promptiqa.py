@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from methods.kit.checkpoints import put
-from methods.promptiqa.encoder import TapTransformer
-from methods.promptiqa.model import PromptIQANet
+from bench.methods.kit.checkpoints import put
+from bench.methods.promptiqa.encoder import TapTransformer
+from bench.methods.promptiqa.model import PromptIQANet
 from tests.golden import Comparison, recipe, state_dict_shapes
 
 TOLERANCE = 1e-4

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from bench.data import datasets
-from methods.promptiqa.groups import augmented
-from methods.promptiqa.labels import Draws, Floats, model_labels
-from methods.promptiqa.prompts import interval_positions, select
-from methods.promptiqa.settings import PromptIQASettings
+from bench.methods.promptiqa.groups import augmented
+from bench.methods.promptiqa.labels import Draws, Floats, model_labels
+from bench.methods.promptiqa.prompts import interval_positions, select
+from bench.methods.promptiqa.settings import PromptIQASettings
 from tests.golden import Comparison
 from tests.golden.promptiqa_steps import Drawn, listed
 

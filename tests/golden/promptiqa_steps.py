@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Context
-from methods.kit.schedules import Schedule
-from methods.kit.trainer import At, Gradients, Trainer
-from methods.promptiqa.encoder import TapTransformer
-from methods.promptiqa.groups import Group, Prompted, prompted
-from methods.promptiqa.model import ModelSize, PromptIQANet
-from methods.promptiqa.settings import PromptIQASettings
-from methods.promptiqa.steps import GroupLoss, Member
-from methods.promptiqa.training import optimiser
+from bench.methods.kit.schedules import Schedule
+from bench.methods.kit.trainer import At, Gradients, Trainer
+from bench.methods.promptiqa.encoder import TapTransformer
+from bench.methods.promptiqa.groups import Group, Prompted, prompted
+from bench.methods.promptiqa.model import ModelSize, PromptIQANet
+from bench.methods.promptiqa.settings import PromptIQASettings
+from bench.methods.promptiqa.steps import GroupLoss, Member
+from bench.methods.promptiqa.training import optimiser
 from tests.golden import Comparison, recipe
 
 EXACT = 1e-6

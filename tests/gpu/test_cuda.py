@@ -10,6 +10,8 @@ import torch
 
 from bench.api import Context, Images, Method, Scores
 from bench.data.data_cache import DataCache
+from bench.methods.kit.devices import upload
+from bench.methods.kit.graphs import Replayed
 from bench.model.images import ArrayImages
 from bench.model.jobs import RunJob
 from bench.protocol import Protocol
@@ -18,8 +20,6 @@ from bench.runs.execute import RunExecutor
 from bench.runs.execute.fitting import predict
 from bench.runs.plan import Planner
 from bench.store import Store
-from methods.kit.devices import upload
-from methods.kit.graphs import Replayed
 from tests.conftest import Bench
 
 pytestmark = [

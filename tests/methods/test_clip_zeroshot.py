@@ -10,8 +10,8 @@ import torch
 
 from bench import backbones
 from bench.api import Context
+from bench.methods.clip_zeroshot import ClipZeroShot, ZeroShotSettings
 from bench.model.images import ArrayImages
-from methods.clip_zeroshot import ClipZeroShot, ZeroShotSettings
 
 
 def images(count: int = 7) -> ArrayImages:

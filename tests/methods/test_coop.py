@@ -14,12 +14,12 @@ from bench.api import Context, LabelledSet
 from bench.data import selection
 from bench.data.data_cache import DataCache
 from bench.data.splits import make_split
+from bench.methods.clipiqa import ATTRIBUTES
+from bench.methods.coop import Coop
+from bench.methods.grmp.method import GRMP
 from bench.metrics import srcc
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, UsageError
-from methods.clipiqa import ATTRIBUTES
-from methods.coop import Coop
-from methods.grmp.method import GRMP
 
 SIDE = 122
 SHORT = {"steps": 4, "epoch_steps": 1, "n_context": 4}

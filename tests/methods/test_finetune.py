@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.api import ArrayImages, Context, LabelledSet
+from bench.methods.kit import losses
 from bench.util.errors import UsageError
-from methods.kit import losses
 
 SMALL = {"backbone": "timm:test_efficientnet:random", "resize": 64, "crop": 64, "batch_size": 4}
 

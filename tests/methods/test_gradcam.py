@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.methods.kit import gradcam as gradcam
+from bench.methods.kit.lens import Lens
 from bench.model.images import ArrayImages
-from methods.kit import gradcam as gradcam
-from methods.kit.lens import Lens
 
 TOKENS = torch.tensor(
     [

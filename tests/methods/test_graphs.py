@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.kit import graphs
-from methods.kit.graphs import Forward, Replayed
+from bench.methods.kit import graphs
+from bench.methods.kit.graphs import Forward, Replayed
 
 
 class OnGpu(torch.Tensor):

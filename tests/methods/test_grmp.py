@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from bench.api import Context, Epoch, LabelledSet
+from bench.methods.grmp.engine import Engine
+from bench.methods.grmp.method import GRMP
+from bench.methods.grmp.model import finetuned_names
+from bench.methods.grmp.reuse import NOTHING, Reuse
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.kit import checkpoints
+from bench.methods.kit.cache import Cache
+from bench.methods.kit.trainer import Trainer
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, DataError, UsageError
-from methods.grmp.engine import Engine
-from methods.grmp.method import GRMP
-from methods.grmp.model import finetuned_names
-from methods.grmp.reuse import NOTHING, Reuse
-from methods.grmp.settings import GrmpSettings
-from methods.kit import checkpoints
-from methods.kit.cache import Cache
-from methods.kit.trainer import Trainer
 
 SIDE = 128
 QUICK = {
@@ -91,7 +91,7 @@ def test_a_full_store_changes_nothing(
 ) -> None:
     roomy, _ = trained(labelled)
     small = Cache(200_000)
-    monkeypatch.setattr("methods.kit.cache.shared", lambda device: small)
+    monkeypatch.setattr("bench.methods.kit.cache.shared", lambda device: small)
     tight, _ = trained(labelled)
     assert 0 < len(tight.engine.pipeline.kept) < len(roomy.engine.pipeline.kept)
     assert small.bytes <= 200_000

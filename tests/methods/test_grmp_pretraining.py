@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from bench.api import ArrayImages, Context, LabelledSet
-from methods.grmp import meta
-from methods.grmp.pretrain import Batch, MetaTraining, Pretrainer, Whole
-from methods.grmp.settings import GrmpSettings
-from methods.grmp.tasks import Task, tasks_of
-from methods.kit.views import CENTRE, Crop
+from bench.methods.grmp import meta
+from bench.methods.grmp.pretrain import Batch, MetaTraining, Pretrainer, Whole
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.grmp.tasks import Task, tasks_of
+from bench.methods.kit.views import CENTRE, Crop
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 

@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from bench.api import Context, ImagePolicy
-from methods.grmp.finetune import schedule_of
-from methods.grmp.method import GRMP
-from methods.grmp.prompt_settings import PretrainSettings
-from methods.grmp.recipes import RECIPES
-from methods.grmp.settings import GrmpSettings
-from methods.kit.schedules import Plateau
+from bench.methods.grmp.finetune import schedule_of
+from bench.methods.grmp.method import GRMP
+from bench.methods.grmp.prompt_settings import PretrainSettings
+from bench.methods.grmp.recipes import RECIPES
+from bench.methods.grmp.settings import GrmpSettings
+from bench.methods.kit.schedules import Plateau
 
 
 def grmp(**settings: Any) -> GRMP:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from bench.methods.grmp.meta import MetaLearner, Visit, moved
+from bench.methods.grmp.qgr import Scope, quality_loss, regulate, semantic_loss
 from bench.util.errors import BenchError
-from methods.grmp.meta import MetaLearner, Visit, moved
-from methods.grmp.qgr import Scope, quality_loss, regulate, semantic_loss
 
 SCOPES: tuple[Scope, ...] = ("global", "per_tensor")
 

@@ -12,15 +12,15 @@ from safetensors import safe_open
 
 from bench import protocol as protocols
 from bench.api import Context, Epoch, LabelledSet
+from bench.methods.kit.cache import Cache
+from bench.methods.kit.clip_tower import VisualTower
+from bench.methods.mpiqe.crops import prediction_views
+from bench.methods.mpiqe.method import MPIQE
+from bench.methods.mpiqe.model import PromptedCLIP
+from bench.methods.mpiqe.settings import MPIQESettings
 from bench.model.images import ArrayImages
 from bench.protocol.variants import choose
 from bench.util.errors import BenchError, UsageError
-from methods.kit.cache import Cache
-from methods.kit.clip_tower import VisualTower
-from methods.mpiqe.crops import prediction_views
-from methods.mpiqe.method import MPIQE
-from methods.mpiqe.model import PromptedCLIP
-from methods.mpiqe.settings import MPIQESettings
 
 SIDE = 128
 QUICK: dict[str, Any] = {"backbone": "tiny", "epochs": 2, "batch_size": 4, "test_crops": 1}
@@ -239,7 +239,7 @@ def test_keeping_the_frozen_tower_changes_nothing(
     labelled: LabelledSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, epochs = trained(labelled, visual_prompts="none", views=2)
-    monkeypatch.setattr("methods.kit.cache.shared", lambda device: Cache(0))
+    monkeypatch.setattr("bench.methods.kit.cache.shared", lambda device: Cache(0))
     fresh, again = trained(labelled, visual_prompts="none", views=2)
     assert np.allclose([e.loss for e in epochs], [e.loss for e in again], rtol=1e-4)
     assert np.allclose(kept.predict(labelled.images), fresh.predict(labelled.images), atol=1e-4)

@@ -10,15 +10,20 @@ import torch
 from pydantic import ValidationError
 
 from bench.api import Context
+from bench.methods.mpiqe import crops
+from bench.methods.mpiqe.alignment import (
+    Alignment,
+    cross_entropy,
+    spatially_weighted,
+    window_features,
+)
+from bench.methods.mpiqe.decoder import MultiModalEncoder
+from bench.methods.mpiqe.method import MPIQE
+from bench.methods.mpiqe.model import Answer
+from bench.methods.mpiqe.recipes import RECIPES, RecipeName
+from bench.methods.mpiqe.settings import MPIQESettings
+from bench.methods.mpiqe.training import Known, losses, schedule, total
 from bench.model.images import ArrayImages
-from methods.mpiqe import crops
-from methods.mpiqe.alignment import Alignment, cross_entropy, spatially_weighted, window_features
-from methods.mpiqe.decoder import MultiModalEncoder
-from methods.mpiqe.method import MPIQE
-from methods.mpiqe.model import Answer
-from methods.mpiqe.recipes import RECIPES, RecipeName
-from methods.mpiqe.settings import MPIQESettings
-from methods.mpiqe.training import Known, losses, schedule, total
 
 RNG = np.random.default_rng(0)
 CLS = RNG.normal(size=(3, 6))

@@ -10,9 +10,9 @@ import torch
 
 from bench import backbones
 from bench.api import Context, LabelledSet, Method, UsageError
+from bench.methods.kit.clip_tower import without_positions
 from bench.model.images import ArrayImages
 from bench.registry import settings_for
-from methods.kit.clip_tower import without_positions
 
 SMALL_VIT, RESNET, TIMM = "ViT-S-32-alt:random", "RN50:random", "convnext_tiny:random"
 SIDE = 256

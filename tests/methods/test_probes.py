@@ -12,11 +12,11 @@ from sklearn.dummy import DummyRegressor
 
 from bench import registry
 from bench.api import Context, LabelledSet
+from bench.methods.kit.heads import Array, chosen, respond
+from bench.methods.probes import Ridge
 from bench.metrics import srcc
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, UsageError
-from methods.kit.heads import Array, chosen, respond
-from methods.probes import Ridge
 
 PROBES = ("linear_probe", "ridge", "svr", "knn")
 

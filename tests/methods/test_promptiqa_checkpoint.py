@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from methods.promptiqa.encoder import TapTransformer, quarters
-from methods.promptiqa.model import PromptIQANet
+from bench.methods.promptiqa.encoder import TapTransformer, quarters
+from bench.methods.promptiqa.model import PromptIQANet
 from tests.golden import state_dict_shapes
 
 

@@ -13,15 +13,15 @@ import torch
 
 from bench.api import Context, ImagePolicy, LabelledSet
 from bench.data.data_cache import DataCache
+from bench.methods.promptiqa import features
+from bench.methods.promptiqa.method import PromptIQA
+from bench.methods.promptiqa.settings import PromptIQASettings
 from bench.model.images import ArrayImages
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
 from bench.runs.plan import Planner
 from bench.store import Store
 from bench.util.errors import BenchError, UsageError
-from methods.promptiqa import features
-from methods.promptiqa.method import PromptIQA
-from methods.promptiqa.settings import PromptIQASettings
 
 SIZE = 112
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from timm.models.vision_transformer import Block
 from torch import nn
 
-from methods.kit.trainer import At
-from methods.promptiqa.groups import Group, augmented, plan_epoch, prompted
-from methods.promptiqa.labels import model_labels, random_flipping, random_scaling
-from methods.promptiqa.layers import AttentionBlock, first_token
-from methods.promptiqa.model import ModelSize, PromptIQANet
-from methods.promptiqa.prompts import even_positions, interval_positions, perturb, select
-from methods.promptiqa.settings import PromptIQASettings
-from methods.promptiqa.steps import GroupLoss, Member
+from bench.methods.kit.trainer import At
+from bench.methods.promptiqa.groups import Group, augmented, plan_epoch, prompted
+from bench.methods.promptiqa.labels import model_labels, random_flipping, random_scaling
+from bench.methods.promptiqa.layers import AttentionBlock, first_token
+from bench.methods.promptiqa.model import ModelSize, PromptIQANet
+from bench.methods.promptiqa.prompts import even_positions, interval_positions, perturb, select
+from bench.methods.promptiqa.settings import PromptIQASettings
+from bench.methods.promptiqa.steps import GroupLoss, Member
 from tools.promptiqa_cost import plain_attention_block, plain_forward
 
 SMALL = ModelSize(

@@ -9,10 +9,10 @@ from bench.api import Context, LabelledSet
 from bench.data import selection
 from bench.data.data_cache import DataCache
 from bench.data.splits import make_split
+from bench.methods.promptiqa.method import PromptIQA
+from bench.methods.promptiqa.settings import PromptIQASettings
 from bench.metrics import compute
 from bench.runs.execute.labels import normalise
-from methods.promptiqa.method import PromptIQA
-from methods.promptiqa.settings import PromptIQASettings
 
 UNSEEN = "demo_synthetic"
 SEEN = ("demo_authentic", "demo_pretrain")

@@ -12,12 +12,12 @@ from torch import nn
 
 from bench import registry
 from bench.api import Context, LabelledSet
+from bench.methods.kit import losses
+from bench.methods.kit.regression import Regression
+from bench.methods.kit.training_settings import TrainingSettings
+from bench.methods.pyiqa_trained.architectures import ARCHITECTURES
+from bench.methods.pyiqa_trained.losses import ranking, tres
 from bench.model.images import ArrayImages
-from methods.kit import losses
-from methods.kit.regression import Regression
-from methods.kit.training_settings import TrainingSettings
-from methods.pyiqa_trained.architectures import ARCHITECTURES
-from methods.pyiqa_trained.losses import ranking, tres
 
 COUNT = 8
 

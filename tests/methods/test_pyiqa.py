@@ -12,13 +12,13 @@ import torch
 from bench import pyiqa_library, registry
 from bench.api import Context
 from bench.data import datasets
+from bench.methods.kit import contamination
+from bench.methods.pyiqa import BATCHED, PyiqaMetric, PyiqaSettings
 from bench.model.images import ArrayImages
 from bench.protocol import Protocol
 from bench.protocol.variants import choose
 from bench.store import Store
 from bench.util.errors import BenchError, UsageError
-from methods.kit import contamination
-from methods.pyiqa import BATCHED, PyiqaMetric, PyiqaSettings
 from tests.conftest import Bench
 
 SIDE = 96

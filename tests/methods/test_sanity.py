@@ -11,9 +11,9 @@ import pytest
 
 from bench import registry
 from bench.api import Context, LabelledSet
+from bench.methods.sanity import LabelMean, Random
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError
-from methods.sanity import LabelMean, Random
 from tests.conftest import Bench
 
 PROTOCOL = """

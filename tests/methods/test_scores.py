@@ -13,9 +13,9 @@ import pytest
 
 from bench import registry
 from bench.api import Context, Scores
+from bench.methods.scores import PrecomputedScores, ScoresSettings
 from bench.model.images import ArrayImages
 from bench.util.errors import DataError, UsageError
-from methods.scores import PrecomputedScores, ScoresSettings
 from tests.conftest import Bench
 
 NAMES = ("a.png", "sub/b.png", "c.png")

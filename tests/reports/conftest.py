@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.reports.render import Rendered, render
 from bench.store import Store
-from reports.render import Rendered, render
 from tests.fake_results import EVIL, maker, showcase, task
 from tests.reports import browser
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.reports.render import Rendered, render
 from bench.store import artifacts, write_parquet
-from reports.render import Rendered, render
 from tests.fake_results import EVIL, maker, task
 from tests.reports.browser import DESK, PHONE, Scheme, Visit, needs_chromium, visit
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from bench.analysis.compare import AcrossDatasets
 from bench.analysis.curves import Cloud, Line
+from bench.reports.drawing import MANY_IMAGES, Axis
+from bench.reports.html.charts import WIDE, line_chart, rank_diagram, scatter
+from bench.reports.html.inline_svg import path
 from bench.stats import critical_difference
-from reports.drawing import MANY_IMAGES, Axis
-from reports.html.charts import WIDE, line_chart, rank_diagram, scatter
-from reports.html.inline_svg import path
 
 LINE = Line("a", [1.0, 2.0, 3.0], [0.5, 0.7, 0.6], [0.4, 0.6, 0.5], [0.6, 0.8, 0.7])
 CURVE = (np.linspace(0, 1, 60), np.linspace(1, 5, 60))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.cleanup import NAME, tidy
+from bench.reports.cleanup import NAME, tidy
 
 
 def write(out: Path, *names: str, text: str = "x") -> list[Path]:

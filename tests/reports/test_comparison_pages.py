@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.compare import AcrossDatasets
+from bench.reports import rank_diagram as diagrams
+from bench.reports.render import render
 from bench.stats import critical_difference
-from reports import rank_diagram as diagrams
-from reports.render import render
 from tests.fake_results import maker, task
 
 A = [0.80, 0.82, 0.81, 0.84, 0.79, 0.83]

@@ -15,10 +15,10 @@ from PIL import Image
 from bench.analysis.results import load
 from bench.data.data_cache import DataCache
 from bench.metrics import fit_logistic4, logistic4
+from bench.reports.drawing import STYLE
+from bench.reports.figures import boxes, lines, overlays, points
+from bench.reports.figures.sheet import FigureData, LeftOut, Sheet, compose, quality_title
 from bench.store import Store, artifacts
-from reports.drawing import STYLE
-from reports.figures import boxes, lines, overlays, points
-from reports.figures.sheet import FigureData, LeftOut, Sheet, compose, quality_title
 from tests.fake_results import FakeResults, maker, task
 
 REPEATS = (0.50, 0.62, 0.57, 0.66)

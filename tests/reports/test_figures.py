@@ -9,7 +9,7 @@ import pytest
 
 from bench.analysis.curves import cloud, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.results import load
-from reports.render import Rendered, render
+from bench.reports.render import Rendered, render
 from tests.conftest import run_cli
 from tests.fake_results import maker, task
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from bench.analysis.gmad import compete
 from bench.analysis.results import load
+from bench.reports.gmad.report import ReportContests
+from bench.reports.render import render
 from bench.store import Store
-from reports.gmad.report import ReportContests
-from reports.render import render
 from tests.conftest import run_cli
 from tests.fake_results import maker, task
 from tests.reports.browser import DESK, PHONE, Scheme, needs_chromium, visit

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.analysis.results import load
-from reports import html
-from reports.html.site import Site
-from reports.render import Rendered, render
+from bench.reports import html
+from bench.reports.html.site import Site
+from bench.reports.render import Rendered, render
 from tests.fake_results import ENVIRONMENT, maker, task
 
 

@@ -14,11 +14,11 @@ import pytest
 from bench import protocol as protocols
 from bench.analysis.published import beside
 from bench.analysis.results import load
+from bench.reports import latex
+from bench.reports.latex import Style, fitting
+from bench.reports.latex_text import escape, label
+from bench.reports.render import Rendered
 from bench.util.errors import UsageError
-from reports import latex
-from reports.latex import Style, fitting
-from reports.latex_text import escape, label
-from reports.render import Rendered
 from tests.fake_results import maker, task
 
 PDFLATEX = shutil.which("pdflatex")

@@ -17,11 +17,11 @@ from bench.analysis.grid import grid, ranked
 from bench.analysis.published import NOTHING, Printed, beside
 from bench.analysis.results import load
 from bench.protocol import Protocol, published
+from bench.reports import latex
+from bench.reports.latex import Style
+from bench.reports.render import Rendered, render
+from bench.reports.terminal import leaderboard
 from bench.store import Store
-from reports import latex
-from reports.latex import Style
-from reports.render import Rendered, render
-from reports.terminal import leaderboard
 from tests.fake_results import FakeResults, maker, task
 
 

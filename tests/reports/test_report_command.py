@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench import protocol as protocols
-from reports.cleanup import NAME
-from reports.figures.gallery import Gallery
+from bench.reports.cleanup import NAME
+from bench.reports.figures.gallery import Gallery
 from tests.conftest import run_cli
 from tests.fake_results import maker, task
 

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from bench.analysis.summary import COLUMNS
-from reports.render import Rendered
+from bench.reports.render import Rendered
 
 
 def test_the_csv_has_the_promised_columns(report: Rendered) -> None:

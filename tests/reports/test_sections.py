@@ -8,10 +8,10 @@ import pytest
 
 from bench import protocol as protocols
 from bench.analysis import load
+from bench.reports.render import render
+from bench.reports.sections import sections
 from bench.util.errors import UsageError
 from bench.util.validation import validated
-from reports.render import render
-from reports.sections import sections
 from tests.fake_results import FakeResults, maker, task
 
 

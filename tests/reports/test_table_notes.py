@@ -9,10 +9,10 @@ from rich.console import Console
 
 from bench.analysis.grid import table_notes
 from bench.analysis.results import load
+from bench.reports import latex
+from bench.reports.render import render
+from bench.reports.terminal import leaderboard
 from bench.store import Store
-from reports import latex
-from reports.render import render
-from reports.terminal import leaderboard
 from tests.fake_results import maker, task
 
 NOTES = ["a remark", "§ without L_scene / L_dist"]

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from bench.analysis import load
-from reports.render import Rendered
-from reports.terminal import leaderboard
+from bench.reports.render import Rendered
+from bench.reports.terminal import leaderboard
 from tests.fake_results import maker, task
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from bench.analysis.results import load
 from bench.model.records import Record
+from bench.reports.render import Rendered, render
+from bench.reports.worst import THUMBNAIL, worst
 from bench.store import Store, write_parquet
-from reports.render import Rendered, render
-from reports.worst import THUMBNAIL, worst
 from tests.fake_results import maker, task
 
 N = 80

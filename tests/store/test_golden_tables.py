@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from bench.analysis.results import load
+from bench.reports import latex
 from bench.store import Store
 from bench.store import table as runs_table
-from reports import latex
 from tests.fake_results import FakeSweep, showcase
 
 FOLDER = Path(__file__).parents[1] / "golden_tables"

@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.cli.machine.timing import Effort, Measure, timed
 
 if TYPE_CHECKING:
-    from methods.promptiqa.encoder import EncoderInfo
-    from methods.promptiqa.model import ModelSize, PromptIQANet
+    from bench.methods.promptiqa.encoder import EncoderInfo
+    from bench.methods.promptiqa.model import ModelSize, PromptIQANet
 
 SIDE = 224
 
@@ -58,7 +58,7 @@ def clip(effort: Effort) -> Iterator[Measure]:
 
 def promptiqa(effort: Effort) -> Iterator[Measure]:
     """PromptIQA at full size (ViT-B/8, 785 tokens): images and pairs through the whole network."""
-    from methods.promptiqa.model import ModelSize
+    from bench.methods.promptiqa.model import ModelSize
 
     net, info = random_network(ModelSize())
     net.to(effort.device)
@@ -77,8 +77,8 @@ def promptiqa(effort: Effort) -> Iterator[Measure]:
 
 def random_network(size: ModelSize) -> tuple[PromptIQANet, EncoderInfo]:
     """A network of ViT-B/8 and `size`, gammas set so that all of it takes part."""
-    from methods.promptiqa.encoder import HALF, EncoderInfo, TapTransformer
-    from methods.promptiqa.model import PromptIQANet
+    from bench.methods.promptiqa.encoder import HALF, EncoderInfo, TapTransformer
+    from bench.methods.promptiqa.model import PromptIQANet
 
     pixels = size.grid * 8
     torch.manual_seed(0)
@@ -154,7 +154,7 @@ def _graph(tower: nn.Module, pixels: Tensor, effort: Effort) -> Callable[[], int
 
     Pixels travel in every replay, as they do without the graph.
     """
-    from methods.kit.graphs import capture
+    from bench.methods.kit.graphs import capture
 
     with _precision(effort):
         captured = capture(tower, _normal(pixels, effort))

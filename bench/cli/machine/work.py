@@ -86,7 +86,7 @@ def statistics(effort: Effort) -> Iterator[Measure]:
 
 def report(effort: Effort, folder: Path) -> Measure:
     """Tables, figures and pages of 80 runs."""
-    from reports.render import render
+    from bench.reports.render import render
 
     store, runs = _results(folder / "results")
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from methods.kit import cache
-from methods.kit.cache import Cache, Shelf
+from bench.methods.kit import cache
+from bench.methods.kit.cache import Cache, Shelf
 
 WIDTH = 4
 ROW = 4 * WIDTH

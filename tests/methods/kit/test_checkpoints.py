@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import BenchError
-from methods.kit import checkpoints
-from methods.kit.clip_tower import private_copy
+from bench.methods.kit import checkpoints
+from bench.methods.kit.clip_tower import private_copy
 
 Tensors = dict[str, Tensor]
 

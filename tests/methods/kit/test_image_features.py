@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from bench import backbones
 from bench.api import ArrayImages, BenchError, Context, ImagePolicy, UsageError
 from bench.data.features import FeatureCache
+from bench.methods.kit import stages
+from bench.methods.kit.image_features import FeatureSettings, ImageFeatures
 from bench.util.validation import first_reason
-from methods.kit import stages
-from methods.kit.image_features import FeatureSettings, ImageFeatures
 
 VIT = "timm:test_vit:random"
 CNN = "timm:test_resnet:random"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.kit import optimisers
+from bench.methods.kit import optimisers
 
 
 class Net(nn.Module):

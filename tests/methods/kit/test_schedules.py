@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from methods.kit.schedules import (
+from bench.methods.kit.schedules import (
     Factor,
     Plateau,
     Schedule,

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.api import BenchError, Context
-from methods.kit import optimisers
-from methods.kit.schedules import Plateau, Schedule, cosine, warmed_up
-from methods.kit.trainer import At, Loss, Trainer
+from bench.methods.kit import optimisers
+from bench.methods.kit.schedules import Plateau, Schedule, cosine, warmed_up
+from bench.methods.kit.trainer import At, Loss, Trainer
 
 COUNT, SIZE, EPOCHS, LR = 26, 8, 4, 0.05
 GENERATOR = torch.Generator().manual_seed(0)

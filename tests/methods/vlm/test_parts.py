@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from methods.vlm import answers, scale
-from methods.vlm.replies import Reply
-from methods.vlm.settings import Number
+from bench.methods.vlm import answers, scale
+from bench.methods.vlm.replies import Reply
+from bench.methods.vlm.settings import Number
 
 
 @pytest.mark.parametrize(

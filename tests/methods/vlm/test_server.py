@@ -13,8 +13,8 @@ import yaml
 
 from bench import registry
 from bench.api import ArrayImages, BenchError, Context, OutOfBudgetError
-from methods.vlm.method import VisionLanguageModel
-from methods.vlm.server import Asker, Pace
+from bench.methods.vlm.method import VisionLanguageModel
+from bench.methods.vlm.server import Asker, Pace
 from tests.methods.vlm.loopback import (
     LEVELS,
     MODEL,
