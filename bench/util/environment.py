@@ -126,8 +126,12 @@ def _threads() -> int:
     return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
 
 
-def _git() -> tuple[str, bool]:
-    folder = Path(__file__).resolve().parents[2]
+def _git(folder: Path = Path(__file__).resolve().parents[2]) -> tuple[str, bool]:
+    """Commit of the checkout at `folder`, and whether it has changes; ('', False) without one."""
+    # git would look for a repository in the folders above too, and find, for a package that is
+    # installed in an environment inside somebody's project, that project's.
+    if not (folder / ".git").exists():
+        return "", False
     try:
         head = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "HEAD"],
