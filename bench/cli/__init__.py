@@ -29,7 +29,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Benchmark blind image quality assessment, honestly.",
 )
 cli_data.register(app)
 cli_scoring.register(app)
@@ -43,6 +42,32 @@ Assignments = Annotated[
     typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from bench import __version__
+        from bench.util.environment import checkout
+
+        commit, dirty = checkout()
+        where = f" (commit {commit[:10]}{' with changes' * dirty})" if commit else ""
+        typer.echo(f"iqa-bench {__version__}{where}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version, and the commit in a clone, and end.",
+        ),
+    ] = False,
+) -> None:
+    """Benchmark blind image quality assessment, honestly."""
 
 
 @app.command()

@@ -47,7 +47,7 @@ def environment(device: str) -> Environment:
         import torch
 
         name = torch.cuda.get_device_name(torch.device(device))
-    commit, dirty = _git()
+    commit, dirty = checkout()
     return Environment(
         commit=commit,
         dirty=dirty,
@@ -126,7 +126,7 @@ def _threads() -> int:
     return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
 
 
-def _git(folder: Path = Path(__file__).resolve().parents[2]) -> tuple[str, bool]:
+def checkout(folder: Path = Path(__file__).resolve().parents[2]) -> tuple[str, bool]:
     """Commit of the checkout at `folder`, and whether it has changes; ('', False) without one."""
     # git would look for a repository in the folders above too, and find, for a package that is
     # installed in an environment inside somebody's project, that project's.
