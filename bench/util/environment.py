@@ -127,7 +127,7 @@ def _threads() -> int:
 
 
 def checkout(folder: Path = Path(__file__).resolve().parents[2]) -> tuple[str, bool]:
-    """Commit of the checkout at `folder`, and whether it has changes; ('', False) without one."""
+    """Commit of the checkout at `folder` and whether it has changes; ("", False) without one."""
     # git would look for a repository in the folders above too, and find, for a package that is
     # installed in an environment inside somebody's project, that project's.
     if not (folder / ".git").exists():

@@ -1,4 +1,4 @@
-"""What is published works where there is no clone: sdist, a wheel from it, an environment of its own.
+"""What is published works where there is no clone: the sdist, and a wheel made from it.
 
 The environment takes the dependencies from that of the tests, since installing torch anew takes
 minutes; `make wheel` is this test. CONTRIBUTING says how a release is tried in an empty one.
