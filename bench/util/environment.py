@@ -16,6 +16,8 @@ from bench.util import determinism
 from bench.util.strict import StrictModel
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
+CLONE = Path(__file__).resolve().parents[2]
+"""The folder of the clone; of an installed package, that of all packages."""
 
 
 class Environment(StrictModel):
@@ -126,7 +128,7 @@ def _threads() -> int:
     return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
 
 
-def checkout(folder: Path = Path(__file__).resolve().parents[2]) -> tuple[str, bool]:
+def checkout(folder: Path = CLONE) -> tuple[str, bool]:
     """Commit of the checkout at `folder` and whether it has changes; ("", False) without one."""
     # git would look for a repository in the folders above too, and find, for a package that is
     # installed in an environment inside somebody's project, that project's.
