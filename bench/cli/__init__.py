@@ -46,12 +46,12 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 def _version(asked: bool) -> None:
     if asked:
-        from bench import __version__
+        import bench
         from bench.util.environment import checkout
 
         commit, dirty = checkout()
         where = f" (commit {commit[:10]}{' with changes' * dirty})" if commit else ""
-        typer.echo(f"iqa-bench {__version__}{where}")
+        typer.echo(f"iqa-bench {bench.__version__}{where}")
         raise typer.Exit
 
 
