@@ -183,9 +183,11 @@ def list_(
     results: Results = Path("results"),
 ) -> None:
     """List what there is; of results, the runs of each method by the code that computed them."""
-    from bench.cli import listing
+    from bench.cli import list_command
 
-    for name, summary in listing.stored(results) if what == "results" else listing.rows(what):
+    for name, summary in (
+        list_command.stored(results) if what == "results" else list_command.rows(what)
+    ):
         typer.echo(f"{name:24} {summary}")
 
 
@@ -196,9 +198,9 @@ def describe(
     ],
 ) -> None:
     """Describe one method (with its settings), dataset, protocol or backbone."""
-    from bench.cli import listing
+    from bench.cli import list_command
 
-    typer.echo(listing.describe(name))
+    typer.echo(list_command.describe(name))
 
 
 @app.command()

@@ -18,7 +18,7 @@ from bench.protocol.variants import Variant, apply_assignments, choose, parse_as
 from bench.runs import dispatch
 from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
-from bench.runs.dispatch.supervise import Outcome
+from bench.runs.dispatch.supervise import JobOutcome
 from bench.runs.dispatch.sweep import Sweep
 from bench.runs.plan import STATES, Plan, Planner, needs
 from bench.store import Store, manifest
@@ -99,7 +99,7 @@ def run(options: Options, console: Console) -> Finished:
 
 def _compute(
     plan: Plan, store: Store, options: Options, console: Console, total: int
-) -> list[Outcome]:
+) -> list[JobOutcome]:
     with Display(console, total) as display:
         session = dispatch.Session(store.root, display.show, display.say)
         with (
@@ -108,7 +108,7 @@ def _compute(
         ):
             outcomes = Sweep(plan, store, options, session, executor, display).run()
         if session.level and not any(outcome.interrupted for outcome in outcomes):
-            outcomes.append(Outcome(interrupted=_unfinished(plan, store)))
+            outcomes.append(JobOutcome(interrupted=_unfinished(plan, store)))
     return outcomes
 
 
