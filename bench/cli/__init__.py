@@ -30,7 +30,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Benchmark blind image quality assessment, honestly.",
 )
 cli_data.register(app)
 cli_scoring.register(app)
@@ -45,6 +44,32 @@ Assignments = Annotated[
     typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import bench
+        from bench.util.environment import checkout
+
+        commit, dirty = checkout()
+        where = f" (commit {commit[:10]}{' with changes' * dirty})" if commit else ""
+        typer.echo(f"iqa-bench {bench.__version__}{where}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version, and the commit in a clone, and end.",
+        ),
+    ] = False,
+) -> None:
+    """Benchmark blind image quality assessment, honestly."""
 
 
 @app.command()
@@ -168,9 +193,11 @@ def list_(
     results: Results = Path("results"),
 ) -> None:
     """List what there is; of results, the runs of each method by the code that computed them."""
-    from bench.cli import listing
+    from bench.cli import list_command
 
-    for name, summary in listing.stored(results) if what == "results" else listing.rows(what):
+    for name, summary in (
+        list_command.stored(results) if what == "results" else list_command.rows(what)
+    ):
         typer.echo(f"{name:24} {summary}")
 
 
@@ -181,9 +208,9 @@ def describe(
     ],
 ) -> None:
     """Describe one method (with its settings), dataset, protocol or backbone."""
-    from bench.cli import listing
+    from bench.cli import list_command
 
-    typer.echo(listing.describe(name))
+    typer.echo(list_command.describe(name))
 
 
 @app.command()

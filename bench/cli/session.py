@@ -18,7 +18,7 @@ from bench.protocol.variants import Variant, apply_assignments, choose, parse_as
 from bench.runs import dispatch
 from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
-from bench.runs.dispatch.supervise import Outcome
+from bench.runs.dispatch.supervise import JobOutcome
 from bench.runs.dispatch.sweep import Sweep
 from bench.runs.dispatch.trackers import Command, require, telling
 from bench.runs.plan import STATES, Plan, Planner, needs
@@ -111,7 +111,7 @@ def _compute(
     console: Console,
     total: int,
     log: Sequence[str],
-) -> list[Outcome]:
+) -> list[JobOutcome]:
     with Display(console, total) as display:
         session = dispatch.Session(store.root, display.show, display.say)
         command = Command(store.root / "logs", session.name, _about(plan))
@@ -124,7 +124,7 @@ def _compute(
                 session.listen = _both(display.show, tell)
             outcomes = Sweep(plan, store, options, session, executor, display).run()
         if session.level and not any(outcome.interrupted for outcome in outcomes):
-            outcomes.append(Outcome(interrupted=_unfinished(plan, store)))
+            outcomes.append(JobOutcome(interrupted=_unfinished(plan, store)))
     return outcomes
 
 

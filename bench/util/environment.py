@@ -16,6 +16,8 @@ from bench.util import determinism
 from bench.util.strict import StrictModel
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
+CLONE = Path(__file__).resolve().parents[2]
+"""The folder of the clone; of an installed package, that of all packages."""
 
 
 class Environment(StrictModel):
@@ -47,7 +49,7 @@ def environment(device: str) -> Environment:
         import torch
 
         name = torch.cuda.get_device_name(torch.device(device))
-    commit, dirty = _git()
+    commit, dirty = checkout()
     return Environment(
         commit=commit,
         dirty=dirty,
@@ -126,8 +128,12 @@ def _threads() -> int:
     return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
 
 
-def _git() -> tuple[str, bool]:
-    folder = Path(__file__).resolve().parents[2]
+def checkout(folder: Path = CLONE) -> tuple[str, bool]:
+    """Commit of the checkout at `folder` and whether it has changes; ("", False) without one."""
+    # git would look for a repository in the folders above too, and find, for a package that is
+    # installed in an environment inside somebody's project, that project's.
+    if not (folder / ".git").exists():
+        return "", False
     try:
         head = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "HEAD"],
