@@ -133,7 +133,7 @@ def say_got(got: Got, console: Console) -> None:
 
 def answers(names: Sequence[str], console: Console) -> int:
     """Ask every listed address with HEAD: 0 where all answer as they should, else 3."""
-    from bench.data.fetch.answers import ask_all
+    from bench.data.fetch.url_check import ask_all
     from bench.util.text_table import add_row, text_table
 
     known = {**sources.known().databases, **sources.known().weights}

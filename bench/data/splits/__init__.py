@@ -34,7 +34,7 @@ Rows = npt.NDArray[np.int64]
 SCHEMES = ("random", "all", "test", "official", "grmp", "promptiqa", "liqe", "arniqa", "file")
 """random: 80/20 by group. all: every sample is in the training pool (the source of a cross-dataset
 run). test: every sample is tested (its target). official: the authors' own split. grmp, promptiqa,
-liqe, arniqa: published splits (`bench.data.splits.sources`). file: one that `export` wrote."""
+liqe, arniqa: published splits (`published_splits`). file: one that `export` wrote."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _pool(
     if scheme not in SCHEMES and folder is None:
         named = "a name under 'splits:' in iqa-data.yaml"
         raise unknown("split scheme", scheme, (*SCHEMES, named))
-    from bench.data.splits import sources as split_sources
+    from bench.data.splits import published_splits as split_sources
 
     return split_sources.read(dataset, scheme, draw.repeat, draw.seed, folder, labels)
 

@@ -26,7 +26,7 @@ from bench.api import (
     computed_anew,
     ran_out,
 )
-from bench.runs.isolation.measuring import Measured, Trained, measure
+from bench.runs.isolation.measuring import Measured, TrainedParameters, measure
 from bench.runs.isolation.memory import advice, retry_smaller_batch
 from bench.runs.isolation.messages import Account, Facts, Failure, Start
 from bench.store import artifacts
@@ -68,7 +68,7 @@ class Served:
         self._built: Method | None = None
         self._steps: Generator[Epoch, Any, None] | None = None
         self._begun = False
-        self._trained = Trained()
+        self._trained = TrainedParameters()
 
     def facts(self) -> Facts:
         """What the harness must know before anything else."""
