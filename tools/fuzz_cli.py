@@ -40,9 +40,9 @@ from tools import command_line
 
 LEFT_OUT = {"speed", "exec", "conform", "audit"}
 """Measures this machine; is what `run` starts; train for seconds."""
-ALWAYS = {("run",): "--dry-run", ("get",): "--dry-run"}
+ALWAYS: dict[tuple[str, ...], str] = {("run",): "--dry-run", ("get",): "--dry-run"}
 """What they compute, other tests compute; nothing is downloaded."""
-NEVER = {("data", "get"): {"yes", "check"}}
+NEVER: dict[tuple[str, ...], set[str]] = {("data", "get"): {"yes", "check"}}
 """Options that would open connections."""
 METHODS = ("constant", "random", "label_mean", "scores:mine", "oracle:mine", "label_meen", "a:b:c")
 """Methods that take no time, and some that do not exist."""
@@ -126,7 +126,7 @@ class Fuzz:
     place: Path
     codes: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Command and exit code -> how often."""
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     """Command -> seconds altogether."""
 
     @property
@@ -204,7 +204,8 @@ class Fuzz:
         begun = time.monotonic()
         code, text = self.run([*path, *arguments])
         self.codes[" ".join(path), code] += 1
-        self.seconds[" ".join(path)] += time.monotonic() - begun
+        took = time.monotonic() - begun
+        self.seconds[" ".join(path)] = self.seconds.get(" ".join(path), 0.0) + took
         line = shlex.join(["bench", *path, *arguments])
         assert code != INTERNAL, f"{line}\n{text}"
         assert code in ALLOWED, f"{line}\nended with {code}\n{text}"
@@ -355,7 +356,7 @@ def _main() -> None:
         found = fuzz(options.count, options.seed, Path(folder).resolve())
     total = sum(found.codes.values())
     print(f"{total} command lines in {time.monotonic() - begun:.0f} s, no traceback")
-    for command, seconds in found.seconds.most_common():
+    for command, seconds in sorted(found.seconds.items(), key=lambda item: -item[1]):
         ends = {code: times for (name, code), times in found.codes.items() if name == command}
         times = sum(ends.values())
         said = ", ".join(f"{ends[code]} with {code}" for code in sorted(ends))
