@@ -16,6 +16,7 @@ from bench.cli import gmad as cli_gmad
 from bench.cli import options
 from bench.cli import results as cli_results
 from bench.cli import scoring as cli_scoring
+from bench.cli import sharing as cli_sharing
 from bench.cli.data import DataRoot, FutureDataRoot, existing_roots
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
@@ -35,6 +36,7 @@ cli_scoring.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
 cli_audit.register(app)
+cli_sharing.register(app)
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 Assignments = Annotated[
@@ -78,11 +80,19 @@ def run(
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Compute alone; `bench report` reports.")
     ] = False,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also tell losses and results to tensorboard, wandb or mlflow; may be repeated."
+        ),
+    ] = None,
 ) -> int:
     """Run a protocol: compute what is not done yet, then report."""
     from bench.cli import commands
 
-    return commands.plan(asked) if dry_run else commands.run(asked, reports=not no_report)
+    if dry_run:
+        return commands.plan(asked)
+    return commands.run(asked, reports=not no_report, log=log or ())
 
 
 @app.command()

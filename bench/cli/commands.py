@@ -15,13 +15,13 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-def run(options: Options, *, reports: bool = True) -> int:
+def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> int:
     """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
     user stopped it."""
     from bench.cli import session
 
     console = Console()
-    finished = session.run(options, console)
+    finished = session.run(options, console, log)
     for error in finished.errors:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
     if finished.interrupted:
