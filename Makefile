@@ -10,7 +10,7 @@ REPEATS ?= 3
 # Tests run in this many processes, each on one thread: threads that share cores wait for each other.
 WORKERS ?= 2
 
-.PHONY: demo test test-slow gpu-check lint format clean help
+.PHONY: demo test test-slow gpu-check lint format wheel clean help
 
 help:
 	@echo "make demo       few-shot benchmark on rendered demo data, with a report in $(RESULTS)/report"
@@ -19,6 +19,7 @@ help:
 	@echo "make gpu-check  what only a GPU can show, in one report (8 minutes): gpu-check.md"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     ruff's formatter and fixes"
+	@echo "make wheel      sdist and wheel in dist/, tried in an environment of their own"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -53,6 +54,11 @@ lint: $(DEV_STAMP)
 format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/release
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

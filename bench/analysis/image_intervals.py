@@ -34,7 +34,7 @@ _MEAN = "a mean over test sets: `bench compare` has intervals over a suite's ima
 
 
 @dataclass(frozen=True)
-class OverImages:
+class ImageInterval:
     """The interval of one cell under one metric, or why there is none."""
 
     low: float
@@ -80,7 +80,7 @@ def of_cell(
     records: Sequence[str],
     selection: str,
     metrics: Sequence[str],
-) -> dict[str, OverImages]:
+) -> dict[str, ImageInterval]:
     """The interval of each metric over all runs of a cell, from the cache where they are there."""
     usual = [metric for metric in metrics if metric in RESAMPLED]
     found = {metric: _none(_METRIC) for metric in metrics}
@@ -102,7 +102,7 @@ def _compute(
     records: Sequence[str],
     selection: str,
     metrics: Sequence[str],
-) -> dict[str, OverImages]:
+) -> dict[str, ImageInterval]:
     try:
         sides = images.sides(test, records, selection)
     except NoSides as reason:
@@ -111,12 +111,12 @@ def _compute(
     for metric in metrics:
         result = image_interval(sides, metric, resamples=RESAMPLES)
         clusters = 0 if result.reason else result.clusters
-        found[metric] = OverImages(result.low, result.high, clusters, result.reason)
+        found[metric] = ImageInterval(result.low, result.high, clusters, result.reason)
     return found
 
 
-def _none(note: str) -> OverImages:
-    return OverImages(math.nan, math.nan, 0, note)
+def _none(note: str) -> ImageInterval:
+    return ImageInterval(math.nan, math.nan, 0, note)
 
 
 def _name(
@@ -137,9 +137,9 @@ def _name(
     return digest([VERSION, RESAMPLES, root, states, test, known, selection, list(metrics)])
 
 
-def _read(path: Any) -> dict[str, OverImages] | None:
+def _read(path: Any) -> dict[str, ImageInterval] | None:
     try:
         kept: Mapping[str, list[Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return {name: OverImages(*values) for name, values in kept.items()}
+        return {name: ImageInterval(*values) for name, values in kept.items()}
     except (OSError, ValueError, TypeError):
         return None

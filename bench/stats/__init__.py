@@ -18,9 +18,9 @@ from bench.stats.bootstrap import (
 )
 from bench.stats.comparison import SplitComparison, compare_over_splits
 from bench.stats.datasets import (
+    Clique,
     CriticalDifference,
     Friedman,
-    Group,
     PairwiseWilcoxon,
     average_ranks,
     critical_difference,
@@ -40,9 +40,9 @@ from bench.stats.paired import (
 __all__ = [
     "LEAST_SPLITS",
     "BootstrapInterval",
+    "Clique",
     "CriticalDifference",
     "Friedman",
-    "Group",
     "MedianInterval",
     "PairedT",
     "PairwiseWilcoxon",

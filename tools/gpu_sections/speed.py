@@ -10,7 +10,7 @@ import torch
 from bench.backbones import load
 from bench.cli import machine
 from bench.cli.machine import networks, work
-from bench.cli.machine.timing import Effort, Measure
+from bench.cli.machine.timing import Effort, Timing
 from tools.gpu_sections import Found, Setup
 
 TARGET = 0.5
@@ -34,13 +34,13 @@ def measure(setup: Setup) -> Found:
     return found
 
 
-def _whole(setup: Setup) -> Iterator[Measure]:
+def _whole(setup: Setup) -> Iterator[Timing]:
     effort = replace(SHORT, device=setup.device)
     yield from machine.of_networks(effort)
     yield from work.images(effort, setup.folder)
 
 
-def _small(setup: Setup) -> Iterator[Measure]:
+def _small(setup: Setup) -> Iterator[Timing]:
     effort = replace(LEAST, device=setup.device)
     yield networks.ceiling(effort)
     yield from networks.clip(effort, setup.backbone)
