@@ -55,7 +55,7 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: $(STAMP)
+wheel: $(DEV_STAMP)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/release

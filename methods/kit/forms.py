@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,7 @@ def arithmetic(form: Form, device: str | torch.device) -> Iterator[None]:
         with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
             yield
         return
-    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    flags: tuple[Any, Any] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [flag.allow_tf32 for flag in flags]
     for flag in flags:
         flag.allow_tf32 = True
@@ -142,4 +142,5 @@ class Frozen:
 def _srcc(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
     """Of values without ties."""
     ranks = [values.argsort().argsort() for values in (one, other)]
-    return float(np.corrcoef(ranks)[0, 1])
+    found: npt.NDArray[np.float64] = np.corrcoef(np.array(ranks))
+    return float(found[0, 1])

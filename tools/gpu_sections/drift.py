@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from bench import backbones
 from bench.api import ImagePolicy
+from bench.backbones._load import Backbone
 from bench.data.data_cache import DataCache
 from bench.methods.kit.devices import upload
 from bench.methods.kit.forms import agreement, arithmetic
@@ -56,7 +57,7 @@ def _of(name: str, setup: Setup, found: Found) -> None:
 
 
 def _forms(
-    clip: backbones.Backbone, setup: Setup
+    clip: Backbone, setup: Setup
 ) -> Iterator[tuple[str, Forward, Callable[[], AbstractContextManager[None]]]]:
     def encode(batch: Tensor) -> Tensor:
         features: Tensor = clip.model.encode_image(batch, normalize=True)
@@ -73,7 +74,7 @@ def _forms(
     yield "bf16, compiled", tower, lambda: arithmetic("bf16", setup.device)
 
 
-def _pixels(clip: backbones.Backbone, setup: Setup) -> Iterator[Tensor]:
+def _pixels(clip: Backbone, setup: Setup) -> Iterator[Tensor]:
     info = clip.info
     images = DataCache([]).images(DATASET, ImagePolicy("squash", info.image_size))
     count = 16 if setup.small else len(images)
@@ -83,7 +84,7 @@ def _pixels(clip: backbones.Backbone, setup: Setup) -> Iterator[Tensor]:
         yield (upload(square, setup.device) - mean) / std
 
 
-def _ends(clip: backbones.Backbone, device: str) -> Tensor:
+def _ends(clip: Backbone, device: str) -> Tensor:
     """Features (2, e) of the two ends that zero-shot asks about."""
     tokens = clip.tokenizer(["a photo of high quality.", "a photo of low quality."]).to(device)
     with torch.no_grad():
@@ -91,6 +92,6 @@ def _ends(clip: backbones.Backbone, device: str) -> Tensor:
     return texts
 
 
-def _zero_shot(clip: backbones.Backbone, features: Tensor, texts: Tensor) -> np.ndarray:
+def _zero_shot(clip: Backbone, features: Tensor, texts: Tensor) -> np.ndarray:
     logits = clip.model.logit_scale.exp().detach() * features @ texts.T
     return np.asarray(logits.softmax(dim=-1)[:, 0].double().cpu().numpy())

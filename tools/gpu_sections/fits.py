@@ -12,14 +12,14 @@ from torch.profiler import ProfilerActivity, profile
 from bench.api import Context, Epoch, LabelledSet
 from bench.cli.machine.networks import random_network
 from bench.methods.grmp.reuse import Reuse
+from bench.methods.mpiqe.class_names import DISTORTIONS, SCENES
 from bench.methods.mpiqe.method import MPIQE
-from bench.methods.mpiqe.names import DISTORTIONS, SCENES
 from bench.methods.mpiqe.settings import MPIQESettings
-from bench.methods.promptiqa.inputs import Plan, Source
+from bench.methods.promptiqa.mixture import MixtureSource, PromptTrainingPlan
 from bench.methods.promptiqa.model import ModelSize
 from bench.methods.promptiqa.network import Network
 from bench.methods.promptiqa.settings import PromptIQASettings
-from bench.methods.promptiqa.training import Training
+from bench.methods.promptiqa.training import PromptTraining
 from bench.model.images import ArrayImages
 from tools.gpu_sections import Found, Setup
 from tools.grmp_cost import BASE, KONIQ_TEST, engine_of, labelled, noise, now, side_of
@@ -138,9 +138,9 @@ def _promptiqa(setup: Setup, images: int) -> Iterator[Epoch]:
         settings = PromptIQASettings.model_validate(given)
         net, info = random_network(ModelSize())
         net.to(setup.device)
-    source = Source("noise", noise(images, info.image_size), np.linspace(0, 1, images))
-    plan = Plan("pretrain", "all", 2, settings.lr, settings)
-    return Training(net, info, [source], plan, context).run()
+    source = MixtureSource("noise", noise(images, info.image_size), np.linspace(0, 1, images))
+    plan = PromptTrainingPlan("pretrain", "all", 2, settings.lr, settings)
+    return PromptTraining(net, info, [source], plan, context).run()
 
 
 def _mpiqe(setup: Setup, images: int) -> Iterator[Epoch]:

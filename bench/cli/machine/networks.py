@@ -66,7 +66,7 @@ def forms(
     yield _measured(f"{name}, fp32", plain, effort, len(pixels))
     half = _inference(tower, pixels, effort, torch.bfloat16)
     yield _measured(f"{name}, bf16", half, effort, len(pixels))
-    tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tower.to(memory_format=torch.channels_last)
     yield _measured(f"{name}, bf16, channels-last", half, effort, len(pixels))
     compiled = torch.compile(tower, backend=compiler)
     fused = _inference(compiled, pixels, effort, torch.bfloat16)
