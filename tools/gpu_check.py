@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import command_line
-from tools.gpu_sections import Found, Setup
+from tools.gpu_sections import SectionFinding, Setup
 
 LOG_LINES = 25
 """Of a failed section's output that the report shows."""
@@ -52,10 +52,10 @@ class Section:
     """MODULE.FUNCTION of `tools.gpu_sections`, imported in the section's own process."""
 
     @property
-    def measure(self) -> Callable[[Setup], Found]:
+    def measure(self) -> Callable[[Setup], SectionFinding]:
         """What measures it."""
         module, _, function = self.where.rpartition(".")
-        found: Callable[[Setup], Found] = getattr(
+        found: Callable[[Setup], SectionFinding] = getattr(
             import_module(f"tools.gpu_sections.{module}"), function
         )
         return found

@@ -31,7 +31,7 @@ class Setup:
 
 
 @dataclass
-class Found:
+class SectionFinding:
     """What a section measured."""
 
     rows: list[list[str]] = field(default_factory=list)

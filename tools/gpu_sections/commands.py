@@ -9,19 +9,19 @@ import time
 from pathlib import Path
 
 from bench.store import Store
-from tools.gpu_sections import Found, Setup
+from tools.gpu_sections import SectionFinding, Setup
 
 REPEATS = 2
 LINES = 30
 """Of a failed program's output."""
 
 
-def tests(setup: Setup) -> Found:
+def tests(setup: Setup) -> SectionFinding:
     """`pytest -m gpu`."""
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs", str(root / "tests" / "gpu")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    found = Found()
+    found = SectionFinding()
     lines = done.stdout.strip().splitlines()
     summary = lines[-1] if lines else "no output"
     found.add("tests marked gpu", re.sub(r" in .*", "", summary.strip("= ")))
@@ -31,7 +31,7 @@ def tests(setup: Setup) -> Found:
     return found
 
 
-def protocol(setup: Setup) -> Found:
+def protocol(setup: Setup) -> SectionFinding:
     """Two repeats of the few-shot protocol on the demo's photographs."""
     methods, settings = "grmp,ridge,clip_zeroshot", ["grmp.pretraining=false"]
     labels = "labels=[50]"
@@ -46,7 +46,7 @@ def protocol(setup: Setup) -> Found:
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     took = time.perf_counter() - start
-    found = Found()
+    found = SectionFinding()
     if done.returncode:
         found.failed = f"bench run ended with {done.returncode}"
         found.text = "\n".join((done.stdout + done.stderr).splitlines()[-LINES:])

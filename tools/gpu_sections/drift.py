@@ -17,7 +17,7 @@ from bench.backbones._load import Backbone
 from bench.data.data_cache import DataCache
 from bench.methods.kit.devices import upload
 from bench.methods.kit.forms import agreement, arithmetic
-from tools.gpu_sections import Found, Setup
+from tools.gpu_sections import SectionFinding, Setup
 
 Forward = Callable[[Tensor], Tensor]
 """Normalised pixels to features of length one."""
@@ -25,15 +25,15 @@ BATCH = 64
 DATASET = "demo_authentic"
 
 
-def measure(setup: Setup) -> Found:
+def measure(setup: Setup) -> SectionFinding:
     """Each form against float32: linear scores of features, and zero-shot probabilities."""
-    found = Found()
+    found = SectionFinding()
     for name in ("tiny",) if setup.small else ("tiny", "ViT-B-16:random"):
         _of(name, setup, found)
     return found
 
 
-def _of(name: str, setup: Setup, found: Found) -> None:
+def _of(name: str, setup: Setup, found: SectionFinding) -> None:
     clip = backbones.load(name, setup.device)
     batches = list(_pixels(clip, setup))
     texts = _ends(clip, setup.device)

@@ -21,7 +21,7 @@ from bench.methods.promptiqa.network import Network
 from bench.methods.promptiqa.settings import PromptIQASettings
 from bench.methods.promptiqa.training import PromptTraining
 from bench.model.images import ArrayImages
-from tools.gpu_sections import Found, Setup
+from tools.gpu_sections import SectionFinding, Setup
 from tools.grmp_cost import BASE, KONIQ_TEST, engine_of, labelled, noise, now, side_of
 
 TARGET = 5.0
@@ -46,13 +46,13 @@ class Fit:
         return (self.training + self.scoring) * epochs / self.epochs
 
 
-def grmp(setup: Setup) -> Found:
+def grmp(setup: Setup) -> SectionFinding:
     """50 labels, a test set of KonIQ's size every five epochs, random ViT-B/16."""
     labels, epochs, tested = (6, 5, 8) if setup.small else (50, 200, KONIQ_TEST)
     options = argparse.Namespace(backbone=setup.backbone, device=setup.device, batch=64)
     side = side_of(setup.backbone)
     train, test = labelled(noise(labels, side)), noise(tested, side)
-    found = Found()
+    found = SectionFinding()
     kept = _fit(options, Reuse(), train, test, epochs, float("inf"))
     all_of_it = _fit(options, BASE, train, test, epochs, SHARE * setup.seconds)
     ours, plain = kept.scaled(epochs), all_of_it.scaled(epochs)
@@ -106,9 +106,9 @@ def _profiled(
     return "\n".join(line.rstrip() for line in table.splitlines())
 
 
-def steps(setup: Setup) -> Found:
+def steps(setup: Setup) -> SectionFinding:
     """Images a second in a second epoch of training: the first sets libraries up."""
-    found = Found()
+    found = SectionFinding()
     images = 11 if setup.small else 132
     seconds = _second_epoch(_promptiqa(setup, images))
     found.add(

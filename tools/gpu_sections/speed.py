@@ -11,7 +11,7 @@ from bench.backbones import load
 from bench.cli import machine
 from bench.cli.machine import networks, work
 from bench.cli.machine.timing import Effort, Timing
-from tools.gpu_sections import Found, Setup
+from tools.gpu_sections import SectionFinding, Setup
 
 TARGET = 0.5
 """Of the ceiling, for frozen ViT-B/16 in bfloat16."""
@@ -19,9 +19,9 @@ LEAST = Effort(seconds=0.0, rounds=1, inference=2, training=1, images=2, matmul=
 SHORT = Effort(seconds=2.0, rounds=2, inference=256, training=64)
 
 
-def measure(setup: Setup) -> Found:
+def measure(setup: Setup) -> SectionFinding:
     """The lines of `bench speed`, with the best share of frozen inference against its target."""
-    found = Found()
+    found = SectionFinding()
     lines = list(_small(setup) if setup.small else _whole(setup))
     for line in lines:
         share = "" if line.share is None else f"{100 * line.share:.1f} % of the ceiling"
