@@ -27,6 +27,7 @@ from bench.model.feature_rows import ComputeRows, Features, Rows, computed_anew
 from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.model.resources import Resources
 from bench.model.settings import DatasetName, NamesDataset, Settings
 from bench.util.atomic import replacing
 from bench.util.errors import (
@@ -61,6 +62,7 @@ __all__ = [
     "NamesDataset",
     "OutOfBudgetError",
     "Pixels",
+    "Resources",
     "Rows",
     "Scores",
     "Settings",
@@ -197,6 +199,8 @@ class Method(ABC):
     reads_images: ClassVar[bool] = True
     """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
     come as names: asking for the pixels of one is an error."""
+    resources: ClassVar[Resources] = Resources()
+    """What its runs need of a machine, where a protocol's row does not say otherwise."""
     pretrained_setting: ClassVar[str | None] = None
     """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}

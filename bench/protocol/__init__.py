@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from bench.model.records import JOINT, Selection, SplitRule, Task
+from bench.model.resources import Resources
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, hint, unknown
 from bench.util.listing import listed
@@ -39,6 +40,9 @@ class MethodEntry(StrictModel):
     """Name of the row in tables; the method's name by default."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method."""
+    needs: Resources = Resources()
+    """What its runs need of a machine: {device: cpu|cuda, vram: 12G, cpus: 4}. It changes where
+    they run, and no number."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of the method when it is trained on one dataset: NAME, or NAME@VERSION for this
     version only -> settings. They take precedence over those of `set`."""

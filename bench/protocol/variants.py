@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.model.resources import Resources
 from bench.protocol import MethodEntry, Protocol, override, parse_value
 from bench.util.errors import DataError, UsageError, hint, unknown
 
@@ -26,6 +27,8 @@ class Variant:
     """Full name, argument included."""
     cls: type[Method]
     settings: Settings
+    needs: Resources = field(default_factory=Resources)
+    """What its runs need of a machine."""
     settings_for: Mapping[str, Settings] = field(default_factory=dict)
     """Its settings on datasets that it learns from under others, by NAME or NAME@VERSION."""
 
@@ -169,6 +172,7 @@ def _variant(
         registry.full_name(entry.method),
         cls,
         validated(None),
+        entry.needs.over(cls.resources),
         {dataset: validated(dataset) for dataset in {**protocol.set_for, **entry.set_for}},
     )
 
