@@ -8,7 +8,7 @@ REPEATS ?= 3
 # Tests run in this many processes, each on one thread: threads that share cores wait for each other.
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint format clean help
+.PHONY: demo test test-slow lint format wheel clean help
 
 help:
 	@echo "make demo       few-shot benchmark on rendered demo data, with a report in $(RESULTS)/report"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-slow  the checks that need more than a minute each"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     ruff's formatter and fixes"
+	@echo "make wheel      sdist and wheel in dist/, tried in an environment of their own"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,6 +44,11 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/release
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

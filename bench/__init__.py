@@ -1,3 +1,8 @@
 """iqa-bench: an honest, fast benchmark for blind image quality assessment."""
 
-__version__ = "0.1.0"
+from importlib import metadata
+
+try:
+    __version__ = metadata.version("iqa-bench")
+except metadata.PackageNotFoundError:  # a clone on the path that nothing has installed
+    __version__ = "0+unknown"

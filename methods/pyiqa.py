@@ -41,7 +41,7 @@ class PyiqaSettings(Settings):
     @classmethod
     def _is_a_metric(cls, name: str) -> str:
         """pyiqa itself is asked only about a name that the project has no entry of."""
-        from bench.methods.kit.contamination import table
+        from bench.methods.kit.training_data import table
 
         if name not in table():
             from bench.pyiqa_library import options
@@ -110,7 +110,7 @@ class PyiqaMetric(Method):
 
     def trained_on(self) -> tuple[str, ...]:
         """The databases whose labels the released weights have seen."""
-        from bench.methods.kit.contamination import pyiqa_trained_on
+        from bench.methods.kit.training_data import pyiqa_trained_on
 
         return pyiqa_trained_on(self.metric_name)
 
@@ -131,7 +131,7 @@ class PyiqaMetric(Method):
         return scores
 
     def _note_unknown_training(self) -> None:
-        from bench.methods.kit.contamination import pyiqa_known
+        from bench.methods.kit.training_data import pyiqa_known
 
         text = f"what pyiqa:{self.metric_name} was trained on is not known"
         if not pyiqa_known(self.metric_name) and text not in self.notes:

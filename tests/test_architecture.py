@@ -165,3 +165,23 @@ def test_two_rooms_that_import_each_other_are_found() -> None:
 def test_imports_for_types_do_not_count() -> None:
     source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from bench.cli import main\n"
     assert not list(imports_in(source, "bench.store.claims", "x.py"))
+
+
+def test_one_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for base in ("bench", "methods", "reports", "tools"):
+        for path in sorted((ROOT / base).rglob("*.py")):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                # A method's settings are called `Settings` inside its class; this is about modules.
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places[node.name].append(path.relative_to(ROOT).as_posix())
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_module_fits_in_400_lines() -> None:
+    sizes = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for base in ("bench", "methods", "reports", "tools")
+        for path in (ROOT / base).rglob("*.py")
+    }
+    assert {name: size for name, size in sizes.items() if size > 400} == {}

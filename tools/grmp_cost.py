@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from bench.api import Context, LabelledSet
-from bench.methods.grmp.engine import Engine
+from bench.methods.grmp.engine import GrmpEngine
 from bench.methods.grmp.method import GRMP
 from bench.methods.grmp.reuse import NOTHING, Reuse
 from bench.methods.grmp.settings import GrmpSettings
@@ -51,7 +51,7 @@ class Way:
     """One way of computing the same thing, ready to be timed."""
 
     title: str
-    engine: Engine
+    engine: GrmpEngine
     train: LabelledSet
     steps: int
     """Batches timed of an epoch."""
@@ -96,11 +96,11 @@ def noise(count: int, side: int) -> ArrayImages:
     return ArrayImages(list(rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)))
 
 
-def engine_of(reuse: Reuse, options: argparse.Namespace, **settings: Any) -> Engine:
+def engine_of(reuse: Reuse, options: argparse.Namespace, **settings: Any) -> GrmpEngine:
     """A model of random weights that keeps what `reuse` says."""
     own = {"backbone": options.backbone, "recipe": "default", "pretraining": False, **settings}
     context = Context(device=options.device, seed=0, batch_size=options.batch)
-    return Engine(GrmpSettings(**own), context, reuse)
+    return GrmpEngine(GrmpSettings(**own), context, reuse)
 
 
 def side_of(backbone: str) -> int:

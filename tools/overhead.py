@@ -51,7 +51,7 @@ SCORED = "piqe"
 
 
 @dataclass
-class Starts:
+class ProcessStarts:
     """What starting and ending processes of methods has taken, in seconds."""
 
     seconds: float = 0.0
@@ -80,7 +80,7 @@ class Starts:
             yield
 
 
-class Side:
+class OverheadSide:
     """The harness in this process: what a worker does once it has started."""
 
     def __init__(self, method: str, repeats: int, **settings: object) -> None:
@@ -101,10 +101,10 @@ class Side:
             if record.status != "done":
                 sys.exit(f"{spec.method}: {record.error}")
 
-    def timed(self) -> tuple[float, Starts]:
+    def timed(self) -> tuple[float, ProcessStarts]:
         """Seconds of every run without the starts of processes, and those starts."""
         self.clear()
-        starts = Starts()
+        starts = ProcessStarts()
         with starts.counted():
             whole = seconds(self.run)
         return whole - starts.seconds, starts
@@ -151,8 +151,8 @@ def measure_start(rounds: int) -> None:
 def measure_training(rounds: int, epochs: int) -> None:
     """Print the harness's share of a training run."""
     settings = {"backbone": "tiny", "steps": 2 * epochs, "epoch_steps": 2}
-    side = Side(TRAINED, 1, **settings)
-    starts: list[Starts] = []
+    side = OverheadSide(TRAINED, 1, **settings)
+    starts: list[ProcessStarts] = []
 
     def harness() -> float:
         whole, found = side.timed()
@@ -175,7 +175,7 @@ def measure_training(rounds: int, epochs: int) -> None:
 
 def measure_scoring(rounds: int) -> None:
     """Print the cost of scoring a database against pyiqa on its files, and of ten repeats."""
-    once, often = Side(SCORED, 1), Side(SCORED, 10)
+    once, often = OverheadSide(SCORED, 1), OverheadSide(SCORED, 10)
     one, ten, plain = by_turns(
         rounds,
         lambda: once.timed()[0],
@@ -208,7 +208,7 @@ def _answer(pipe: Connection, work: Callable[..., float], *arguments: object) ->
 
 
 def _bare_training(method: str, settings: dict[str, object]) -> float:
-    side = Side(method, 1, **settings)
+    side = OverheadSide(method, 1, **settings)
     # What the harness has at hand by its first run: imports, and the files' pixels in memory.
     compute(tuple(METRICS), range(9), range(9))
     policy = settings_for(method, settings)[0](side.variant.settings, Context()).policy
@@ -235,7 +235,7 @@ def _bare_scoring(method: str, settings: dict[str, object]) -> float:
     return seconds(direct)
 
 
-def _bare(side: Side) -> None:
+def _bare(side: OverheadSide) -> None:
     """What anybody would write: labels scaled, `fit` walked through, test images predicted and
     judged."""
     spec = next(iter(side.plan.runs.values()))

@@ -30,7 +30,7 @@ TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
-class Setting:
+class Simulation:
     """What is simulated; the defaults are LIVEC's size and a method of SRCC 0.79."""
 
     trials: int = 2000
@@ -52,10 +52,10 @@ class Rates:
     bootstrap: float
 
 
-def simulate(setting: Setting) -> Rates:
+def simulate(setting: Simulation) -> Rates:
     """The false-positive rate of each test for each number of repeats, over all trials.
 
-    >>> rates = simulate(Setting(trials=3, images=100, repeats=(5,), bootstrap_resamples=50))
+    >>> rates = simulate(Simulation(trials=3, images=100, repeats=(5,), bootstrap_resamples=50))
     >>> sorted(rates.false_positive[5])
     ['Nadeau-Bengio', 'Wilcoxon', 'check: worse', 'paired t']
     """
@@ -85,7 +85,7 @@ def simulate(setting: Setting) -> Rates:
     )
 
 
-def _p_values(setting: Setting, differences: FloatArray) -> dict[str, float]:
+def _p_values(setting: Simulation, differences: FloatArray) -> dict[str, float]:
     n_train, n_test = _sizes(setting)
     test = nadeau_bengio(differences, n_train, n_test)
     return {
@@ -97,12 +97,12 @@ def _p_values(setting: Setting, differences: FloatArray) -> dict[str, float]:
     }
 
 
-def _sizes(setting: Setting) -> tuple[int, int]:
+def _sizes(setting: Simulation) -> tuple[int, int]:
     n_test = round(setting.images * setting.test_share)
     return setting.images - n_test, n_test
 
 
-def _datasets(setting: Setting) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+def _datasets(setting: Simulation) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
     noise = math.sqrt(1 - setting.correlation**2)
     for trial in range(setting.trials):
         rng = np.random.default_rng([setting.seed, trial, 0])
@@ -111,7 +111,7 @@ def _datasets(setting: Setting) -> Iterator[tuple[FloatArray, FloatArray, FloatA
         yield quality, first, second
 
 
-def _over_splits(setting: Setting, trial: int, *columns: FloatArray) -> tuple[FloatArray, ...]:
+def _over_splits(setting: Simulation, trial: int, *columns: FloatArray) -> tuple[FloatArray, ...]:
     """SRCC of each method on each random test part: two arrays of (repeats,)."""
     rng = np.random.default_rng([setting.seed, trial, 1])
     n_test = _sizes(setting)[1]
@@ -132,7 +132,7 @@ def _row_correlation(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray((x * y).sum(axis=1) / np.sqrt(power))
 
 
-def table(setting: Setting, rates: Rates) -> str:
+def table(setting: Simulation, rates: Rates) -> str:
     """The rates as Markdown, for people."""
     head = ["repeats", *TESTS, "median's interval holds the true SRCC"]
     lines = [_row(head), _row(["---:"] * len(head))]
@@ -160,7 +160,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table for the settings given on the command line."""
-    default = Setting()
+    default = Simulation()
     parser = command_line("simulate_intervals", __doc__)
     parser.add_argument("--trials", type=int, default=default.trials)
     parser.add_argument("--seed", type=int, default=default.seed)
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, nargs="+", default=list(default.repeats))
     given = parser.parse_args(arguments)
     given.repeats = tuple(given.repeats)
-    setting = Setting(**vars(given))
+    setting = Simulation(**vars(given))
     print(table(setting, simulate(setting)))
 
 

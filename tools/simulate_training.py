@@ -30,7 +30,7 @@ TESTS = ("n_train = all left", "n_train = labels", "Wilcoxon", "paired t")
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingSimulation:
     """What is simulated; LIVEC's size."""
 
     trials: int = 2000
@@ -50,10 +50,10 @@ class Setting:
         return round(self.images * self.test_share)
 
 
-def simulate(setting: Setting) -> dict[int, dict[str, float]]:
+def simulate(setting: TrainingSimulation) -> dict[int, dict[str, float]]:
     """Labels -> test -> share of trials in which it rejects at `alpha`.
 
-    >>> rates = simulate(Setting(trials=2, images=60, labels=(20,), repeats=4))
+    >>> rates = simulate(TrainingSimulation(trials=2, images=60, labels=(20,), repeats=4))
     >>> list(rates[20]) == list(TESTS)
     True
     """
@@ -68,7 +68,7 @@ def simulate(setting: Setting) -> dict[int, dict[str, float]]:
     }
 
 
-def _trial(setting: Setting, trial: int) -> dict[int, FloatArray]:
+def _trial(setting: TrainingSimulation, trial: int) -> dict[int, FloatArray]:
     """Labels -> (repeats,) differences of SRCC on one new dataset."""
     rng = np.random.default_rng([setting.seed, trial])
     quality = rng.standard_normal(setting.images)
@@ -99,7 +99,9 @@ def _score(
     return float(ranks[0] @ ranks[1] / math.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1])))
 
 
-def _p_values(setting: Setting, labels: int, differences: FloatArray) -> dict[str, float]:
+def _p_values(
+    setting: TrainingSimulation, labels: int, differences: FloatArray
+) -> dict[str, float]:
     left, tested = setting.images - setting.tested, setting.tested
     return {
         TESTS[0]: nadeau_bengio(differences, left, tested).p_value,
@@ -109,7 +111,7 @@ def _p_values(setting: Setting, labels: int, differences: FloatArray) -> dict[st
     }
 
 
-def table(setting: Setting, rates: dict[int, dict[str, float]]) -> str:
+def table(setting: TrainingSimulation, rates: dict[int, dict[str, float]]) -> str:
     """The rates as Markdown, for people."""
     head = ["labels", *TESTS]
     rows = [
@@ -131,14 +133,14 @@ def table(setting: Setting, rates: dict[int, dict[str, float]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table for the settings given on the command line."""
-    default = Setting()
+    default = TrainingSimulation()
     parser = command_line("simulate_training", __doc__)
     for name in ("trials", "seed", "images", "repeats"):
         parser.add_argument(f"--{name}", type=int, default=getattr(default, name))
     parser.add_argument("--labels", type=int, nargs="+", default=list(default.labels))
     given = parser.parse_args(arguments)
     given.labels = tuple(given.labels)
-    setting = Setting(**vars(given))
+    setting = TrainingSimulation(**vars(given))
     print(table(setting, simulate(setting)))
 
 

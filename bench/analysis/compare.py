@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis import over_images
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.protocol import learnt_from
 from bench.store.table import SPLIT
 from bench.util.errors import unknown
@@ -15,7 +15,7 @@ from bench.util.errors import unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.analysis.over_images import OverImages
+    from bench.analysis.over_images import SuiteComparison
     from bench.analysis.results import Results
     from bench.protocol import Protocol
     from bench.stats import CriticalDifference, SplitComparison
@@ -178,7 +178,7 @@ def _versus(pair: SplitComparison, sign: int, same_test: bool) -> Versus:
 
 
 def table(
-    comparisons: Sequence[WithinDataset], by_image: Sequence[OverImages] = ()
+    comparisons: Sequence[WithinDataset], by_image: Sequence[SuiteComparison] = ()
 ) -> pd.DataFrame:
     """Every comparison as a row, for CSV; `interval` says whether low and high are over splits or
     over images."""

@@ -18,7 +18,7 @@ from bench.metrics import Known, fit_logistic4, plcc
 from bench.metrics.correlation import root_mean_square
 from bench.metrics.krasula import krasula_difference
 from bench.metrics.p1401 import FREEDOM, epsilon_errors
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.stats.dependent import outlier_ratios, pitman_morgan, squared_errors
 from bench.stats.p1401 import correlations, rmse_ratio
 from bench.store.judging import known_of

@@ -36,7 +36,7 @@ _METRIC = "no interval over images is computed for this metric"
 
 
 @dataclass(frozen=True)
-class OverImages:
+class ImageInterval:
     """The interval of one cell under one metric, or why there is none."""
 
     low: float
@@ -108,7 +108,9 @@ def _cell(
     return Cell(parts, selection, by_images) if parts and all(parts.values()) else None
 
 
-def of_cell(images: StoredPredictions, cell: Cell, metrics: Sequence[str]) -> dict[str, OverImages]:
+def of_cell(
+    images: StoredPredictions, cell: Cell, metrics: Sequence[str]
+) -> dict[str, ImageInterval]:
     """The interval of each metric over all runs of a cell, from the cache where they are there."""
     usual = [metric for metric in metrics if metric in RESAMPLED]
     found = {metric: _none(_METRIC) for metric in metrics}
@@ -124,7 +126,7 @@ def of_cell(images: StoredPredictions, cell: Cell, metrics: Sequence[str]) -> di
 
 def _compute(
     images: StoredPredictions, cell: Cell, metrics: Sequence[str]
-) -> dict[str, OverImages]:
+) -> dict[str, ImageInterval]:
     try:
         sets = [images.sides(test, records, cell.selection) for test, records in cell.parts.items()]
     except NoSides as reason:
@@ -137,12 +139,12 @@ def _compute(
             else image_interval(sets[0], metric, resamples=RESAMPLES)
         )
         clusters = 0 if result.reason else result.clusters
-        found[metric] = OverImages(result.low, result.high, clusters, result.reason)
+        found[metric] = ImageInterval(result.low, result.high, clusters, result.reason)
     return found
 
 
-def _none(note: str) -> OverImages:
-    return OverImages(math.nan, math.nan, 0, note)
+def _none(note: str) -> ImageInterval:
+    return ImageInterval(math.nan, math.nan, 0, note)
 
 
 def _name(images: StoredPredictions, cell: Cell, metrics: Sequence[str]) -> str:
@@ -161,9 +163,9 @@ def _name(images: StoredPredictions, cell: Cell, metrics: Sequence[str]) -> str:
     return digest([how, root, parts])
 
 
-def _read(path: Any) -> dict[str, OverImages] | None:
+def _read(path: Any) -> dict[str, ImageInterval] | None:
     try:
         kept: Mapping[str, list[Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return {name: OverImages(*values) for name, values in kept.items()}
+        return {name: ImageInterval(*values) for name, values in kept.items()}
     except (OSError, ValueError, TypeError):
         return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.stats import BootstrapInterval, Replicates, holm, image_replicates, suite_difference
 from bench.stats.resampled import RESAMPLED
 from bench.store.table import SPLIT
@@ -43,7 +43,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class OverImages:
+class SuiteComparison:
     """All pairs of methods on one task, or over the tasks of a group."""
 
     protocol: str
@@ -62,7 +62,7 @@ def compare(
     metric: str = "srcc",
     methods: Sequence[str] = (),
     reference: str | None = None,
-) -> list[OverImages]:
+) -> list[SuiteComparison]:
     """Every task's methods over images, then every suite's: groups with several tasks.
 
     `runs`, `methods` and `reference` as in `bench.analysis.compare.within`. Methods with missing
@@ -73,7 +73,7 @@ def compare(
         return []
     wanted = {*methods, *([reference] if reference and methods else [])}
     chosen = runs[runs["label"].isin(list(wanted))] if wanted else runs
-    found: list[OverImages] = []
+    found: list[SuiteComparison] = []
     for key, part in chosen.groupby(GROUP, sort=False):
         protocol, budget, selection = map(str, key)
         names = (protocol, budget, selection)
@@ -87,7 +87,7 @@ def _group(
     images: StoredPredictions,
     metric: str,
     reference: str | None,
-) -> Iterator[OverImages]:
+) -> Iterator[SuiteComparison]:
     """A group's tasks one by one, then together."""
     drawn: dict[str, dict[str, Replicates]] = {}
     lost: dict[str, str] = {}
@@ -104,7 +104,7 @@ def _group(
             lost[title] = "fewer than two complete methods to compare"
             continue
         drawn[title] = found
-        yield OverImages(*key, (title,), pairs, left_out)
+        yield SuiteComparison(*key, (title,), pairs, left_out)
     together = [set(one) for one in drawn.values()]
     common = [
         label
@@ -120,9 +120,9 @@ def _group(
             if label not in common
         }
         if pairs:
-            yield OverImages(*key, tuple(drawn), pairs, {**left, **lost})
+            yield SuiteComparison(*key, tuple(drawn), pairs, {**left, **lost})
     elif lost:
-        yield OverImages(*key, tuple(lost), (), lost)
+        yield SuiteComparison(*key, tuple(lost), (), lost)
 
 
 def _task(
@@ -223,7 +223,7 @@ def at_least(pair: Pair, higher_is_better: bool) -> str:
     )
 
 
-def table(comparisons: Sequence[OverImages]) -> list[dict[str, Any]]:
+def table(comparisons: Sequence[SuiteComparison]) -> list[dict[str, Any]]:
     """Every comparison as a row, for CSV."""
     return [
         {

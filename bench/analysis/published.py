@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.protocol import Protocol, published
 from bench.util.errors import BenchError
 
@@ -45,7 +45,7 @@ class PublishedSource:
 
 
 @dataclass(frozen=True)
-class Number:
+class PublishedNumber:
     """A published number that a report shows."""
 
     protocol: str
@@ -104,7 +104,7 @@ class Number:
 class Printed:
     """All published numbers of a report."""
 
-    numbers: tuple[Number, ...] = ()
+    numbers: tuple[PublishedNumber, ...] = ()
     """Those beside measured cells and those in rows of their own."""
     known: Mapping[str, tuple[PublishedSource, ...]] = field(default_factory=dict)
     """Protocol -> the tables that numbers come from."""
@@ -151,8 +151,8 @@ def beside(summary: pd.DataFrame, protocols: Sequence[Protocol]) -> tuple[pd.Dat
     `difference` is measured minus published, NaN where a cell is incomplete.
     """
     filled = summary.copy()
-    numbers: list[Number] = []
-    stands: dict[Any, Number] = {}
+    numbers: list[PublishedNumber] = []
+    stands: dict[Any, PublishedNumber] = {}
     known: dict[str, tuple[PublishedSource, ...]] = {}
     withheld: dict[str, str] = {}
     problems: list[str] = []
@@ -225,10 +225,10 @@ def _withheld(mine: pd.DataFrame, protocol: Protocol) -> str:
 
 def _shown(
     tables: Sequence[PublishedTable], mine: pd.DataFrame, protocol: Protocol
-) -> list[Number]:
+) -> list[PublishedNumber]:
     """Numbers that have a column in the report; one that two tables print is listed once."""
     places = _places(mine)
-    merged: dict[tuple[str, Column], Number] = {}
+    merged: dict[tuple[str, Column], PublishedNumber] = {}
     for table in tables:
         for number in _numbers(table, protocol):
             if number.place not in places:
@@ -245,7 +245,7 @@ def _shown(
     return list(merged.values())
 
 
-def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[Number]:
+def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[PublishedNumber]:
     for cell in table.cells():
         # A standard deviation is not a score, and an average over datasets has no column.
         if cell.kind != "value" or published.AVERAGE in (cell.train, cell.test):
@@ -253,7 +253,7 @@ def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[Number]:
         zero_shot = bool(protocol.test) and cell.budget == "zero-shot"
         for test in (cell.test, *cell.versions):
             within = "" if zero_shot else test  # a suite that learns nothing has no training set
-            yield Number(
+            yield PublishedNumber(
                 protocol=protocol.name,
                 name=cell.title,
                 ours=cell.ours,
@@ -266,7 +266,9 @@ def _numbers(table: PublishedTable, protocol: Protocol) -> Iterable[Number]:
             )
 
 
-def _place(number: Number, mine: pd.DataFrame, fair: pd.Series) -> list[tuple[Number, Any]]:
+def _place(
+    number: PublishedNumber, mine: pd.DataFrame, fair: pd.Series
+) -> list[tuple[PublishedNumber, Any]]:
     """The number beside each cell of its method, with the cell's index; else in its own row."""
     label = _owner(number.ours, mine[fair])
     there = mine[_at(mine, number) & (mine["label"] == label)]
@@ -280,13 +282,13 @@ def _place(number: Number, mine: pd.DataFrame, fair: pd.Series) -> list[tuple[Nu
     return [(replace(number, name=f"{number.name} (published)") if taken else number, None)]
 
 
-def _at(mine: pd.DataFrame, number: Number) -> pd.Series:
+def _at(mine: pd.DataFrame, number: PublishedNumber) -> pd.Series:
     train, test, labels, metric = number.place
     tasks = (mine["train"] == train) & (mine["test"] == test) & (mine["labels"] == labels)
     return tasks & (mine["metric"] == metric)
 
 
-def _measured(number: Number, cell: pd.Series) -> Number:
+def _measured(number: PublishedNumber, cell: pd.Series) -> PublishedNumber:
     median = float(cell["median"])
     return replace(
         number,

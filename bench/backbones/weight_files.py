@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from bench.backbones.archives import is_archive, read_archive
+from bench.backbones.openai_archives import is_archive, read_archive
 
 WRAPPERS = ("state_dict", "params", "model")
 """Keys under which training programs put a state dict in what they save."""

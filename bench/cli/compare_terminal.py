@@ -8,9 +8,9 @@ from rich.console import Console
 
 from bench.analysis.compare import AcrossDatasets, WithinDataset
 from bench.analysis.error_tests import ErrorTests
-from bench.analysis.over_images import OverImages, Pair, at_least
+from bench.analysis.over_images import Pair, SuiteComparison, at_least
 from bench.metrics import METRICS
-from bench.model.records import budget_title, task_title
+from bench.model.titles import budget_title, task_title
 from bench.stats import SplitComparison
 from bench.stats.resampled import RESAMPLED
 from bench.util.text_table import add_row, say, text_table
@@ -48,7 +48,7 @@ OVER_IMAGES_NOTE = (
 def show(
     inside: Sequence[WithinDataset],
     over: Sequence[AcrossDatasets],
-    by_image: Sequence[OverImages],
+    by_image: Sequence[SuiteComparison],
     metric: str,
     console: Console,
 ) -> None:
@@ -80,7 +80,7 @@ def show(
         _show_ranks(ranks, console)
 
 
-def _show_images(item: OverImages, metric: str, console: Console) -> None:
+def _show_images(item: SuiteComparison, metric: str, console: Console) -> None:
     several = len(item.tasks) > 1
     where = f"suite of {len(item.tasks)} sets" if several else item.tasks[0]
     title = f"{item.protocol}: {where}, {budget_title(item.budget)}, {item.selection}"

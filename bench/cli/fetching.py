@@ -94,7 +94,8 @@ def agree(yes: bool) -> None:
     typer.echo(f"{terms} redistribution.")
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to agree to the terms: give --yes in a script")
-    typer.confirm("Get them under these terms?", abort=True)
+    if not typer.confirm("Get them under these terms?"):
+        raise BenchError("nothing was got: its terms were not agreed to")
 
 
 def fulfil(orders: Sequence[Order], console: Console) -> dict[str, str]:
@@ -132,7 +133,7 @@ def say_got(got: Got, console: Console) -> None:
 
 def answers(names: Sequence[str], console: Console) -> int:
     """Ask every listed address with HEAD: 0 where all answer as they should, else 3."""
-    from bench.data.fetch.answers import ask_all
+    from bench.data.fetch.url_check import ask_all
     from bench.util.text_table import add_row, text_table
 
     known = {**sources.known().databases, **sources.known().weights}

@@ -13,7 +13,7 @@ from bench.cli import fetching
 from bench.cli.options import Options
 from bench.data import datasets
 from bench.data.data_cache import DataCache
-from bench.data.fetch import checkpoints, place, sources
+from bench.data.fetch import authors_checkpoints, place, sources
 from bench.data.fetch.hub import OF_DATA
 from bench.data.fetch.place import Order
 from bench.runs.plan.needs import CellNeeds, Why, in_order, lacks, needs
@@ -49,15 +49,15 @@ class Item:
 def weights(methods: Sequence[str], to: Path | None, console: Console) -> int:
     """Get methods' released checkpoints, and say how to use them."""
     for method in methods:
-        source = checkpoints.source_of(method)
+        source = authors_checkpoints.source_of(method)
         say(console, f"{method}: {source.hub}, {source.file}: {source.what}")
         with fetching.progress(console) as hears:
-            got = checkpoints.get(method, to, hears)
+            got = authors_checkpoints.get(method, to, hears)
         say_checkpoint(got, console)
     return 0
 
 
-def say_checkpoint(got: checkpoints.Checkpoint, console: Console) -> None:
+def say_checkpoint(got: authors_checkpoints.AuthorsCheckpoint, console: Console) -> None:
     """Where a checkpoint lies, what it has seen, and how it is used."""
     if got.arrived is None:
         say(console, f"{got.method}: there already")
@@ -156,7 +156,7 @@ def _checkpoints(variants: Sequence[Variant]) -> list[Item]:
             why=f"{variant.title}: the authors' checkpoint",
             size=None,
             where=released.hub,
-            fetch=partial(checkpoints.get, method, path.parent),
+            fetch=partial(authors_checkpoints.get, method, path.parent),
         )
     return list(items.values())
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.data.splits.sources import published_folder
+from bench.data.splits.published_splits import published_folder
 from bench.util.errors import DataError
 from bench.util.listing import listed
 

@@ -160,7 +160,7 @@ def export_splits(
     Scheme 'file' reads them again. The digest is in the first line of each.
     """
     from bench.data.splits import export, make_split
-    from bench.data.splits.sources import export_name
+    from bench.data.splits.published_splits import export_name
 
     data = datasets.load(spec, roots)
     if rule.get("folder") is None and rule.get("scheme"):

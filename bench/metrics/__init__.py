@@ -11,6 +11,7 @@ different lengths, fewer than three images) raises `ValueError`.
 1.0
 """
 
+from bench.metrics.catalogue import BY, GROUPS, METRICS, USUAL, Metric, compute, metric, within
 from bench.metrics.correlation import krcc, plcc, rmse, srcc
 from bench.metrics.known import NEEDS, Known
 from bench.metrics.krasula import Krasula, krasula
@@ -25,7 +26,6 @@ from bench.metrics.logistic import (
     rmse_logistic4,
     rmse_logistic5,
 )
-from bench.metrics.registry import BY, GROUPS, METRICS, USUAL, Metric, compute, metric, within
 
 __all__ = [
     "BY",

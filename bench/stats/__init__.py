@@ -17,9 +17,9 @@ from bench.stats.bootstrap import (
 )
 from bench.stats.comparison import SplitComparison, compare_over_splits
 from bench.stats.datasets import (
+    Clique,
     CriticalDifference,
     Friedman,
-    Group,
     PairwiseWilcoxon,
     average_ranks,
     critical_difference,
@@ -40,9 +40,9 @@ from bench.stats.replicates import BootstrapInterval, Replicates
 __all__ = [
     "LEAST_SPLITS",
     "BootstrapInterval",
+    "Clique",
     "CriticalDifference",
     "Friedman",
-    "Group",
     "MedianInterval",
     "PairedT",
     "PairwiseWilcoxon",

@@ -42,7 +42,7 @@ class PairwiseWilcoxon:
 
 
 @dataclass(frozen=True)
-class Group:
+class Clique:
     """Methods no two of which differ significantly: one bar of the diagram."""
 
     members: tuple[int, ...]
@@ -60,7 +60,7 @@ class CriticalDifference:
     friedman: Friedman | None
     """None for two methods, where Wilcoxon alone decides."""
     pairwise: PairwiseWilcoxon
-    groups: tuple[Group, ...]
+    groups: tuple[Clique, ...]
     """Largest groups of two or more, by their best member."""
     alpha: float
 
@@ -133,7 +133,7 @@ def critical_difference(
     Two methods differ when Wilcoxon-Holm says so at `alpha` and, for m >= 3, Friedman rejects that
     all are alike (Demsar 2006: no rejection, no pairwise claims, one group of all). Wilcoxon weighs
     how large differences are and ranks do not, so a group need not be a stretch of the ranks: see
-    `Group.contiguous`. Raises `ValueError` as `average_ranks`, for names that do not match the
+    `Clique.contiguous`. Raises `ValueError` as `average_ranks`, for names that do not match the
     columns or repeat, and for `alpha` outside (0, 1).
 
     >>> table = [[.9, .8, .4], [.8, .82, .5], [.7, .6, .3], [.9, .91, .6], [.7, .6, .2],
@@ -166,8 +166,8 @@ def critical_difference(
     )
 
 
-def _group(members: tuple[int, ...]) -> Group:
-    return Group(members, members[-1] - members[0] == len(members) - 1)
+def _group(members: tuple[int, ...]) -> Clique:
+    return Clique(members, members[-1] - members[0] == len(members) - 1)
 
 
 def _differences(table: FloatArray, i: int, j: int) -> FloatArray:

@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -16,6 +17,8 @@ from bench.util import determinism
 from bench.util.strict import StrictModel
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "pyiqa", "numpy", "scipy", "pillow", "iqa-bench")
+CLONE = Path(__file__).resolve().parents[2]
+"""The folder of the clone; of an installed package, that of all packages."""
 
 
 class Environment(StrictModel):
@@ -40,24 +43,32 @@ class Environment(StrictModel):
 
 
 @cache
-def environment(device: str) -> Environment:
-    """The environment of this process on `device`."""
-    name = platform.processor() or platform.machine()
-    if device.startswith("cuda"):
-        import torch
+def machine() -> Environment:
+    """What all processes of this machine share: checkout, processor, versions of packages.
 
-        name = torch.cuda.get_device_name(torch.device(device))
-    commit, dirty = _git()
+    It takes a tenth of a second (git is asked), so that a fork server calls it once for the
+    processes that it forks.
+    """
+    commit, dirty = checkout()
     return Environment(
         commit=commit,
         dirty=dirty,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=name,
-        threads=_threads(),
-        deterministic=determinism.enabled(),
+        device=platform.processor() or platform.machine(),
         packages={package: version for package in PACKAGES if (version := _version(package))},
     )
+
+
+@cache
+def environment(device: str) -> Environment:
+    """The environment of this process on `device`."""
+    own: dict[str, Any] = {"threads": _threads(), "deterministic": determinism.enabled()}
+    if device.startswith("cuda"):
+        import torch
+
+        own["device"] = torch.cuda.get_device_name(torch.device(device))
+    return machine().model_copy(update=own)
 
 
 def on_gpu(where: Environment) -> bool:
@@ -126,8 +137,12 @@ def _threads() -> int:
     return int(torch.get_num_threads()) if torch else int(os.environ.get("OMP_NUM_THREADS", 0))
 
 
-def _git() -> tuple[str, bool]:
-    folder = Path(__file__).resolve().parents[2]
+def checkout(folder: Path = CLONE) -> tuple[str, bool]:
+    """Commit of the checkout at `folder` and whether it has changes; ("", False) without one."""
+    # git would look for a repository in the folders above too, and find, for a package that is
+    # installed in an environment inside somebody's project, that project's.
+    if not (folder / ".git").exists():
+        return "", False
     try:
         head = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "HEAD"],

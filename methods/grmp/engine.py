@@ -19,7 +19,7 @@ from bench.methods.grmp.model import QualityCLIP, finetuned_names, prompt_names
 from bench.methods.grmp.pipeline import Pipeline, Teacher
 from bench.methods.grmp.pretrain import Pretrainer
 from bench.methods.grmp.reuse import Reuse
-from bench.methods.grmp.sampling import Sampler
+from bench.methods.grmp.sampling import TaskSampler
 from bench.methods.grmp.settings import GrmpSettings
 from bench.methods.kit import checkpoints
 from bench.methods.kit import gradcam as gradcam
@@ -34,7 +34,7 @@ LEFT_OUT = frozenset({"text_encoder.token_embedding.weight"})
 Array = npt.NDArray[np.floating[Any]]
 
 
-class Engine:
+class GrmpEngine:
     """The model of one method instance."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Engine:
             self.model, self.lens, (image, text), self.reuse, live, self.context.batch_size
         )
         teacher = Teacher(self.model, self.clip, self.lens, self.reuse)
-        batches = Sampler(train.images, own, self.context).epoch
+        batches = TaskSampler(train.images, own, self.context).epoch
         return Finetuner(self.pipeline, teacher, labels_of(train, own), batches, own, self.context)
 
     def _idle_pipeline(self) -> Pipeline:

@@ -24,7 +24,7 @@ from bench.methods.grmp.prompt_settings import PretrainSettings
 from bench.methods.grmp.settings import GrmpSettings
 
 if TYPE_CHECKING:
-    from bench.methods.grmp.engine import Engine
+    from bench.methods.grmp.engine import GrmpEngine
     from bench.methods.kit.schedules import Schedule
 
 LEAST_MOVED = 0.01
@@ -42,15 +42,15 @@ class GRMP(Method):
 
     def __init__(self, settings: GrmpSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self._engine: Engine | None = None
+        self._engine: GrmpEngine | None = None
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> GrmpEngine:
         """The loaded model; built at first use."""
         if self._engine is None:
-            from bench.methods.grmp.engine import Engine
+            from bench.methods.grmp.engine import GrmpEngine
 
-            self._engine = Engine(self.settings, self.context)
+            self._engine = GrmpEngine(self.settings, self.context)
         return self._engine
 
     @classmethod

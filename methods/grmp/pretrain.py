@@ -17,14 +17,14 @@ from bench.methods.grmp import meta
 from bench.methods.grmp.pipeline import Pipeline
 from bench.methods.grmp.prompt_settings import PretrainSettings
 from bench.methods.grmp.qgr import quality_loss
-from bench.methods.grmp.tasks import Indices, Task, hold_out, tasks_of
+from bench.methods.grmp.tasks import Indices, MetaTask, hold_out, tasks_of
 from bench.methods.kit.resume import Checkpoint
 from bench.methods.kit.schedules import Schedule
 from bench.methods.kit.trainer import At, Loss, Trainer
 from bench.methods.kit.views import CENTRE, Crop, draw
 
 
-class Batch(NamedTuple):
+class InnerBatch(NamedTuple):
     """What one inner step sees."""
 
     crops: Sequence[Crop]
@@ -53,7 +53,7 @@ class Learner(Protocol):
     @property
     def theta(self) -> list[Tensor]: ...
 
-    def epoch(self, number: int, tasks: Sequence[Task]) -> list[float]:
+    def epoch(self, number: int, tasks: Sequence[MetaTask]) -> list[float]:
         """One pass over the tasks; the loss before each step."""
 
 
@@ -89,7 +89,7 @@ class Pretrainer:
     def run(self, corpora: Sequence[LabelledSet]) -> Generator[Epoch, None, None]:
         """Train from scratch, or from the checkpoint that a killed process left."""
         tasks = tasks_of(corpora, self.settings.types_per_corpus)
-        held: list[Task] = []
+        held: list[MetaTask] = []
         if self.settings.checkpoint == "held_out":
             tasks, held = hold_out(tasks, self.settings.held_out, self.context.rng("held_out"))
         learner: Learner = MetaTraining(self) if self.settings.meta else PlainTraining(self)
@@ -105,7 +105,7 @@ class Pretrainer:
         """‖θ − θ₀‖ / ‖θ₀‖ of the parameters as they are."""
         return meta.moved(self.parameters, self.start)
 
-    def step(self, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
+    def step(self, batch: InnerBatch, optimiser: torch.optim.Optimizer) -> float:
         """One step down Eq. 3 on a batch, in parts where memory runs out; the loss before it."""
         self._trainer.optimiser, self._seed = optimiser, batch.seed
         samples = list(zip(batch.crops, batch.labels.tolist(), strict=True))
@@ -122,12 +122,12 @@ class Pretrainer:
         logits = self.pipeline.model.logits(features, self.pipeline.quality_texts())
         return Loss(quality_loss(logits, torch.tensor(labels).to(logits)))
 
-    def asked(self, task: Task, places: Sequence[int] | Indices) -> list[Crop]:
+    def asked(self, task: MetaTask, places: Sequence[int] | Indices) -> list[Crop]:
         """What a query step sees of some of a task's images."""
         kind = Whole if self.settings.query_view == "whole" else Crop
         return [kind(task.images, int(task.rows[place]), CENTRE, None) for place in places]
 
-    def _judge(self, theta: list[Tensor], held: Sequence[Task]) -> dict[str, float]:
+    def _judge(self, theta: list[Tensor], held: Sequence[MetaTask]) -> dict[str, float]:
         """Mean SRCC over the held-out part of the tasks at θ; remembers the best θ."""
         if not held:
             return {}
@@ -140,7 +140,7 @@ class Pretrainer:
         return {"held_out_srcc": value}
 
     @torch.no_grad()
-    def _srcc(self, task: Task) -> float:
+    def _srcc(self, task: MetaTask) -> float:
         from scipy.stats import spearmanr
 
         features = self.pipeline.image_features(self.asked(task, range(len(task))))
@@ -200,7 +200,7 @@ class MetaTraining:
         """The last task's, which the next one may go on with."""
         return self.learner.optimiser
 
-    def epoch(self, number: int, tasks: Sequence[Task]) -> list[float]:
+    def epoch(self, number: int, tasks: Sequence[MetaTask]) -> list[float]:
         """Visit every task once, in an order drawn anew; the losses of all inner steps."""
         rng = self.context.rng("tasks", number)
         losses: list[float] = []
@@ -209,7 +209,7 @@ class MetaTraining:
             losses += [one for task in self.learner.update(visits) for pair in task for one in pair]
         return losses
 
-    def _groups(self, tasks: Sequence[Task], rng: np.random.Generator) -> list[list[Task]]:
+    def _groups(self, tasks: Sequence[MetaTask], rng: np.random.Generator) -> list[list[MetaTask]]:
         order = [tasks[i] for i in rng.permutation(len(tasks))]
         size = self.settings.tasks_per_update
         if size is None:
@@ -218,8 +218,8 @@ class MetaTraining:
         return [order[i : i + size] for i in range(0, len(order), size)]
 
     def pairs(
-        self, task: Task, epoch: int, rng: np.random.Generator
-    ) -> Iterator[tuple[Batch, Batch]]:
+        self, task: MetaTask, epoch: int, rng: np.random.Generator
+    ) -> Iterator[tuple[InnerBatch, InnerBatch]]:
         """Support and query batches of one visit: full ones and a rest, those of which there are
         fewer (the query's, mostly) come round again."""
         own = self.settings
@@ -234,8 +234,8 @@ class MetaTraining:
             ]
             learnt, asked = supports[step % len(supports)], queries[step % len(queries)]
             yield (
-                Batch(crops_of(support, learnt, rng), support.scores[learnt], seeds[0]),
-                Batch(self.trainer.asked(query, asked), query.scores[asked], seeds[1]),
+                InnerBatch(crops_of(support, learnt, rng), support.scores[learnt], seeds[0]),
+                InnerBatch(self.trainer.asked(query, asked), query.scores[asked], seeds[1]),
             )
 
 
@@ -253,7 +253,7 @@ class PlainTraining:
         """The parameters themselves."""
         return meta.snapshot(self.trainer.parameters)
 
-    def epoch(self, number: int, tasks: Sequence[Task]) -> list[float]:
+    def epoch(self, number: int, tasks: Sequence[MetaTask]) -> list[float]:
         """One pass over all images; the loss of every step."""
         own, context = self.trainer.settings, self.trainer.context
         rng = context.rng("images", number)
@@ -262,7 +262,7 @@ class PlainTraining:
         losses: list[float] = []
         for chunk in _chunks(rng.permutation(len(places)), own.support_batch):
             drawn = [places[i] for i in chunk]
-            batch = Batch(
+            batch = InnerBatch(
                 [crops_of(task, [place], rng)[0] for task, place in drawn],
                 np.array([task.scores[place] for task, place in drawn]),
                 context.seed_for("dropout", number, len(losses)),
@@ -271,7 +271,9 @@ class PlainTraining:
         return losses
 
 
-def crops_of(task: Task, places: Sequence[int] | Indices, rng: np.random.Generator) -> list[Crop]:
+def crops_of(
+    task: MetaTask, places: Sequence[int] | Indices, rng: np.random.Generator
+) -> list[Crop]:
     """Random crops of some of a task's images."""
     return [Crop(task.images, int(task.rows[place]), draw(rng), None) for place in places]
 

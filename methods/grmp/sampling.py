@@ -11,7 +11,7 @@ from bench.methods.grmp.settings import GrmpSettings
 from bench.methods.kit.views import CENTRE, Crop, View, draw, draw_leaning
 
 
-class Sampler:
+class TaskSampler:
     """The training batches of every epoch; a function of the context's seed and the settings."""
 
     def __init__(self, images: Images, settings: GrmpSettings, context: Context) -> None:

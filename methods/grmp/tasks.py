@@ -16,7 +16,7 @@ FEWEST = 4
 
 
 @dataclass(frozen=True)
-class Task:
+class MetaTask:
     """All images of one distortion type of one corpus."""
 
     corpus: str
@@ -31,10 +31,10 @@ class Task:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def part(self, places: Indices) -> Task:
+    def part(self, places: Indices) -> MetaTask:
         """The task restricted to some of its places."""
         references = tuple(self.references[place] for place in places)
-        return Task(
+        return MetaTask(
             self.corpus,
             self.distortion,
             self.images,
@@ -43,14 +43,16 @@ class Task:
             self.rows[places],
         )
 
-    def labelled(self, rescale: bool) -> Task:
+    def labelled(self, rescale: bool) -> MetaTask:
         """The same with labels stretched to 0–1, where asked for."""
         scores = rescaled(self.scores) if rescale else self.scores
-        return Task(self.corpus, self.distortion, self.images, scores, self.references, self.rows)
+        return MetaTask(
+            self.corpus, self.distortion, self.images, scores, self.references, self.rows
+        )
 
     def split(
         self, fraction: float, by_reference: bool, rng: np.random.Generator
-    ) -> tuple[Task, Task]:
+    ) -> tuple[MetaTask, MetaTask]:
         """Support and query: `fraction` of the references, or of the images, become the query.
 
         A task with a single reference splits by image.
@@ -70,7 +72,7 @@ def _share(count: int, fraction: float) -> int:
     return min(max(round(count * fraction), 1), count - 1)
 
 
-def tasks_of(corpora: Sequence[LabelledSet], most: int | None = None) -> list[Task]:
+def tasks_of(corpora: Sequence[LabelledSet], most: int | None = None) -> list[MetaTask]:
     """One task a distortion type, of each corpus the first `most` types (all by default).
 
     DataError where a corpus does not say which type an image has, or a type has too few images to
@@ -92,15 +94,15 @@ def tasks_of(corpora: Sequence[LabelledSet], most: int | None = None) -> list[Ta
                 )
             references = tuple(corpus.references[row] for row in rows)
             scores = np.asarray(corpus.scores, dtype=np.float64)[rows]
-            tasks.append(Task(corpus.dataset, kind, corpus.images, scores, references, rows))
+            tasks.append(MetaTask(corpus.dataset, kind, corpus.images, scores, references, rows))
     if not tasks:
         raise DataError("no corpus to pre-train on: all of them are what is tested on")
     return tasks
 
 
 def hold_out(
-    tasks: Sequence[Task], fraction: float, rng: np.random.Generator
-) -> tuple[list[Task], list[Task]]:
+    tasks: Sequence[MetaTask], fraction: float, rng: np.random.Generator
+) -> tuple[list[MetaTask], list[MetaTask]]:
     """Tasks without, and with only, a share of each corpus's references."""
     kept: set[tuple[str, str]] = set()
     for corpus in sorted({task.corpus for task in tasks}):

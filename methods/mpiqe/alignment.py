@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.methods.mpiqe.model_settings import ModelSettings
+from bench.methods.mpiqe.model_settings import MpiqeModelSettings
 
 
 def similarities(features: Tensor, texts: Tensor, kind: str = "cosine") -> Tensor:
@@ -48,7 +48,7 @@ def cross_entropy(log_probabilities: Tensor, targets: Tensor, mean_over_classes:
 class Alignment(torch.nn.Module):
     """Log-probabilities of scenes (Eq. 8) and distortions (Eq. 10) with their temperatures."""
 
-    def __init__(self, settings: ModelSettings, clip_temperature: float) -> None:
+    def __init__(self, settings: MpiqeModelSettings, clip_temperature: float) -> None:
         super().__init__()
         self.kind = settings.similarity
         self.windows = settings.windows

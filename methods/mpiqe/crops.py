@@ -24,7 +24,7 @@ def prediction_views(count: int, flip: bool) -> list[View]:
     return [draw(rng, flip) for _ in range(count)]
 
 
-class Sampler:
+class CropSampler:
     """The batches of every epoch: a function of the context's seed and the settings."""
 
     def __init__(

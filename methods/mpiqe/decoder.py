@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.methods.mpiqe.model_settings import ModelSettings
+from bench.methods.mpiqe.model_settings import MpiqeModelSettings
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
@@ -54,7 +54,9 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """Self-attention among queries, cross-attention to the image, and what the settings add."""
 
-    def __init__(self, width: int, settings: ModelSettings, generator: torch.Generator) -> None:
+    def __init__(
+        self, width: int, settings: MpiqeModelSettings, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.rate = settings.dropout
         self.self_norm = nn.LayerNorm(width)
@@ -88,7 +90,7 @@ class MultiModalEncoder(nn.Module):
     """Queries from texts look at an image; a small MLP says how good it is."""
 
     def __init__(
-        self, width: int, n_queries: int, settings: ModelSettings, generator: torch.Generator
+        self, width: int, n_queries: int, settings: MpiqeModelSettings, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.memory = settings.memory

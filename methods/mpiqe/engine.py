@@ -18,16 +18,16 @@ from bench.methods.kit import gradcam as gradcam
 from bench.methods.kit.lens import Lens
 from bench.methods.kit.views import Crop
 from bench.methods.mpiqe.crops import prediction_views
-from bench.methods.mpiqe.model import Answer, PromptedCLIP
+from bench.methods.mpiqe.model import CropOutput, PromptedCLIP
 from bench.methods.mpiqe.settings import MPIQESettings
 from bench.methods.mpiqe.targets import Targets
-from bench.methods.mpiqe.training import Training
+from bench.methods.mpiqe.training import MpiqeTraining
 
 FORMAT = "iqa-bench-mpiqe-1"
 Array = npt.NDArray[np.floating[Any]]
 
 
-class Engine:
+class MpiqeEngine:
     """The model of one method instance."""
 
     def __init__(self, settings: MPIQESettings, context: Context) -> None:
@@ -48,7 +48,9 @@ class Engine:
 
     def fit(self, train: LabelledSet, found: Targets) -> Generator[Epoch, float | None, None]:
         """Train on labelled images and the targets made of their annotations."""
-        yield from Training(self.model, self.lens, self.settings, self.context, train, found).run()
+        yield from MpiqeTraining(
+            self.model, self.lens, self.settings, self.context, train, found
+        ).run()
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -83,7 +85,7 @@ class Engine:
         )
 
     @torch.no_grad()
-    def _ask(self, images: Images, part: Callable[[Answer], Tensor]) -> Array:
+    def _ask(self, images: Images, part: Callable[[CropOutput], Tensor]) -> Array:
         """A part of the model's answers averaged over the test crops."""
         views = prediction_views(self.settings.test_crops, self.settings.flip)
         with self.lens.precision():

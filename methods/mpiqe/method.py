@@ -17,7 +17,7 @@ from bench.methods.mpiqe.targets import targets
 if TYPE_CHECKING:
     from bench.methods.kit.gradcam import Evidence
     from bench.methods.kit.schedules import Schedule
-    from bench.methods.mpiqe.engine import Engine
+    from bench.methods.mpiqe.engine import MpiqeEngine
 
 SIDE_TO_CROP = 8 / 7
 
@@ -31,15 +31,15 @@ class MPIQE(Method):
 
     def __init__(self, settings: MPIQESettings, context: Context) -> None:
         super().__init__(settings, context)
-        self._engine: Engine | None = None
+        self._engine: MpiqeEngine | None = None
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> MpiqeEngine:
         """The loaded model; built at first use."""
         if self._engine is None:
-            from bench.methods.mpiqe.engine import Engine
+            from bench.methods.mpiqe.engine import MpiqeEngine
 
-            self._engine = Engine(self.settings, self.context)
+            self._engine = MpiqeEngine(self.settings, self.context)
         return self._engine
 
     @classmethod

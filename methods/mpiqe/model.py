@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.methods.kit.clip_tower import TextPrompts, TextTower, VisualTower, private_copy
 from bench.methods.mpiqe.alignment import Alignment
 from bench.methods.mpiqe.decoder import MultiModalEncoder, linear
-from bench.methods.mpiqe.model_settings import ModelSettings
+from bench.methods.mpiqe.model_settings import MpiqeModelSettings
 
 Tokenizer = Callable[[list[str]], Tensor]
 SPREAD = 0.02
@@ -33,7 +33,7 @@ class Queries:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CropOutput:
     """What the model says of B crops."""
 
     score: Tensor
@@ -49,7 +49,9 @@ class Answer:
 class PromptedCLIP(nn.Module):
     """The model. Everything of CLIP is shared with the backbone and never trained."""
 
-    def __init__(self, clip: Any, tokenizer: Tokenizer, settings: ModelSettings, seed: int) -> None:
+    def __init__(
+        self, clip: Any, tokenizer: Tokenizer, settings: MpiqeModelSettings, seed: int
+    ) -> None:
         super().__init__()
         self.settings = settings
         body = private_copy(clip)
@@ -176,7 +178,7 @@ class PromptedCLIP(nn.Module):
 
     def forward(
         self, tokens: Tensor, queries: Queries, generator: torch.Generator | None = None
-    ) -> Answer:
+    ) -> CropOutput:
         """The last block's tokens (B, 1 + N, d) and the queries to scores and probabilities.
 
         `generator` draws the dropout; without one there is none.
@@ -188,4 +190,4 @@ class PromptedCLIP(nn.Module):
             scenes = self.alignment.scenes(image[:, 0], queries.scenes)
         if queries.distortions is not None:
             distortions = self.alignment.distortions(image[:, 1:], queries.distortions)
-        return Answer(self.encoder.score(features), features, scenes, distortions)
+        return CropOutput(self.encoder.score(features), features, scenes, distortions)

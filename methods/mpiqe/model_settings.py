@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import Field
 
 from bench.api import Settings
-from bench.methods.mpiqe.names import DISTORTIONS, SCENES
+from bench.methods.mpiqe.class_names import DISTORTIONS, SCENES
 
 
-class ModelSettings(Settings):
+class MpiqeModelSettings(Settings):
     """Everything that gives the model its form."""
 
     backbone: str = "ViT-B-16:openai"

@@ -10,14 +10,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.methods.mpiqe.model_settings import ModelSettings
+from bench.methods.mpiqe.model_settings import MpiqeModelSettings
 from bench.methods.mpiqe.recipes import RECIPES, RecipeName, default_recipe
 
 LIGHT_SCORE = ("live", "csiq")
 SMALL_BATCH = ("live", "csiq", "bid")
 
 
-class MPIQESettings(ModelSettings):
+class MPIQESettings(MpiqeModelSettings):
     """The model, what its labels mean, and how it is trained."""
 
     recipe: RecipeName = "paper"

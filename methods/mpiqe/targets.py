@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import LabelledSet
-from bench.methods.mpiqe.names import DISTORTIONS, SCENES, distortion_index, scene_index
+from bench.methods.mpiqe.class_names import DISTORTIONS, SCENES, distortion_index, scene_index
 from bench.methods.mpiqe.settings import MPIQESettings
 
 SHOWN = 5

@@ -17,8 +17,8 @@ from bench.methods.kit.schedules import Schedule, cosine, warmed_up
 from bench.methods.kit.trainer import At, Loss, Trainer
 from bench.methods.kit.views import Crop
 from bench.methods.mpiqe.alignment import cross_entropy
-from bench.methods.mpiqe.crops import Sampler
-from bench.methods.mpiqe.model import Answer, PromptedCLIP
+from bench.methods.mpiqe.crops import CropSampler
+from bench.methods.mpiqe.model import CropOutput, PromptedCLIP
 from bench.methods.mpiqe.settings import MPIQESettings
 from bench.methods.mpiqe.targets import Targets
 
@@ -33,7 +33,7 @@ def schedule(settings: MPIQESettings) -> Schedule:
 
 
 @dataclass(frozen=True)
-class Known:
+class BatchLabels:
     """The labels of a batch, on the model's device."""
 
     scores: Tensor
@@ -47,7 +47,7 @@ class Known:
         return all(bool((labels > 0).any(dim=1).all()) for labels in given)
 
 
-def losses(answer: Answer, known: Known, settings: MPIQESettings) -> dict[str, Tensor]:
+def losses(answer: CropOutput, known: BatchLabels, settings: MPIQESettings) -> dict[str, Tensor]:
     """The terms of Eq. 15 that there are labels for: 'scene', 'distortion', 'score'."""
     terms = {}
     if answer.scenes is not None and known.scenes is not None:
@@ -69,7 +69,7 @@ def total(terms: dict[str, Tensor], lambda_distortion: float, lambda_score: floa
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
 
-class Training:
+class MpiqeTraining:
     """Trains the prompts and the multi-modal encoder of a model."""
 
     def __init__(
@@ -84,7 +84,9 @@ class Training:
         self.model, self.lens = model, lens
         self.settings, self.context = settings, context
         self.weight = settings.score_weight(train.dataset)
-        self.sampler = Sampler(train.images, settings, context, settings.batch_for(train.dataset))
+        self.sampler = CropSampler(
+            train.images, settings, context, settings.batch_for(train.dataset)
+        )
         self.known = self._tensors(train, found)
         if settings.score_start == "mean":
             model.encoder.start_at(float(self.known.scores.mean()))
@@ -118,7 +120,7 @@ class Training:
         whole = total(terms, self.settings.lambda_distortion, self.weight)
         return Loss(whole, diagnostics={name: term.item() for name, term in terms.items()})
 
-    def _answer(self, batch: Sequence[Crop], at: At) -> Answer:
+    def _answer(self, batch: Sequence[Crop], at: At) -> CropOutput:
         generator = None
         if self.settings.dropout:
             seed = self.context.seed_for("dropout", at.epoch, at.step, at.first)
@@ -126,7 +128,7 @@ class Training:
         with self.lens.precision():
             queries = self.model.texts()
             tokens = self._tokens(batch)
-        answer: Answer = self.model(tokens, queries, generator)
+        answer: CropOutput = self.model(tokens, queries, generator)
         return answer
 
     def _tokens(self, batch: Sequence[Crop]) -> Tensor:
@@ -137,19 +139,19 @@ class Training:
             lambda places: self.model.tokens(self.lens.pixels([batch[i] for i in places])),
         )
 
-    def _tensors(self, train: LabelledSet, found: Targets) -> Known:
+    def _tensors(self, train: LabelledSet, found: Targets) -> BatchLabels:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=self.lens.device)
 
-        return Known(
+        return BatchLabels(
             tensor(np.asarray(train.scores) * self.settings.label_scale),
             None if found.scenes is None else tensor(found.scenes),
             None if found.distortions is None else tensor(found.distortions),
         )
 
-    def _labels(self, batch: Sequence[Crop]) -> Known:
+    def _labels(self, batch: Sequence[Crop]) -> BatchLabels:
         rows, known = [crop.index for crop in batch], self.known
-        return Known(
+        return BatchLabels(
             known.scores[rows],
             None if known.scenes is None else known.scenes[rows],
             None if known.distortions is None else known.distortions[rows],

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.methods.promptiqa.labels import Draws, random_flipping, random_scaling
-from bench.methods.promptiqa.settings import TrainingSettings
+from bench.methods.promptiqa.settings import PromptiqaTrainingSettings
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Group:
+class PromptGroup:
     """Rows of one source: those to score and, apart from them, the ISPs.
 
     `isps` is empty for leave-one-out: every row is then scored with all the others as prompt.
@@ -50,8 +50,8 @@ class Prompted:
 
 
 def plan_epoch(
-    sizes: Sequence[int], settings: TrainingSettings, rng: np.random.Generator
-) -> list[list[Group]]:
+    sizes: Sequence[int], settings: PromptiqaTrainingSettings, rng: np.random.Generator
+) -> list[list[PromptGroup]]:
     """Steps of groups that show every image of every source once as query.
 
     A last group that is short of images is filled up with others of its source, unless its ISPs
@@ -64,8 +64,8 @@ def plan_epoch(
 
 
 def _cut(
-    source: int, sizes: Sequence[int], settings: TrainingSettings, rng: np.random.Generator
-) -> list[Group]:
+    source: int, sizes: Sequence[int], settings: PromptiqaTrainingSettings, rng: np.random.Generator
+) -> list[PromptGroup]:
     total = sizes[source]
     if total < 2:
         return []
@@ -79,7 +79,7 @@ def _cut(
             continue
         others = np.setdiff1d(rows, queries)
         queries = np.concatenate([queries, rng.permutation(others)[: size - len(queries)]])
-        found.append(Group(source, queries, rows[:0]))
+        found.append(PromptGroup(source, queries, rows[:0]))
     return found
 
 
@@ -87,17 +87,19 @@ def _with_isps(
     source: int,
     queries: Indices,
     rows: Indices,
-    settings: TrainingSettings,
+    settings: PromptiqaTrainingSettings,
     rng: np.random.Generator,
-) -> Group:
+) -> PromptGroup:
     """ISPs from outside the queries; a tiny source gives up queries to leave some."""
     if len(queries) == len(rows):
         queries = queries[: len(rows) // 2]
     others = np.setdiff1d(rows, queries)
-    return Group(source, queries, rng.permutation(others)[: settings.train_isps])
+    return PromptGroup(source, queries, rng.permutation(others)[: settings.train_isps])
 
 
-def prompted(group: Group, labels: Floats, settings: TrainingSettings, rng: Draws) -> Prompted:
+def prompted(
+    group: PromptGroup, labels: Floats, settings: PromptiqaTrainingSettings, rng: Draws
+) -> Prompted:
     """The group's prompts and targets, scaled and flipped; `labels` are its source's.
 
     What shares one draw is a whole leave-one-out group (released code), or one query with its ISPs
@@ -118,7 +120,7 @@ def prompted(group: Group, labels: Floats, settings: TrainingSettings, rng: Draw
     return Prompted(image, lists[:, :-1].ravel(), gather, lists[:, -1])
 
 
-def augmented(scores: Floats, settings: TrainingSettings, rng: Draws) -> Floats:
+def augmented(scores: Floats, settings: PromptiqaTrainingSettings, rng: Draws) -> Floats:
     """Scores (n,) that share their draws, scaled and then flipped at random (paper, §3.2 F)."""
     if not settings.use_prompt:  # nothing would tell the network of it
         return scores

@@ -31,7 +31,7 @@ from bench.methods.promptiqa.settings import PROMPT_ONLY, PromptIQASettings
 
 if TYPE_CHECKING:
     from bench.methods.kit.schedules import Schedule
-    from bench.methods.promptiqa.inputs import Plan, Source
+    from bench.methods.promptiqa.mixture import MixtureSource, PromptTrainingPlan
     from bench.methods.promptiqa.network import Network
 
 Floats = npt.NDArray[np.float64]
@@ -268,8 +268,8 @@ class PromptIQA(Method):
             else:  # the authors did not use the database, or stretch its labels too
                 self.notes.append(text)
 
-    def _sources(self, labelled: LabelledSet) -> list[Source]:
-        from bench.methods.promptiqa.inputs import Source
+    def _sources(self, labelled: LabelledSet) -> list[MixtureSource]:
+        from bench.methods.promptiqa.mixture import MixtureSource
 
         settings = self.settings
         found = []
@@ -278,41 +278,45 @@ class PromptIQA(Method):
             labels = model_labels(
                 labelled.scores[rows], name, settings.label_scale, settings.native_labels
             )
-            found.append(Source(name, labelled.images.subset(rows), labels))
+            found.append(MixtureSource(name, labelled.images.subset(rows), labels))
         return found
 
-    def _stages(self) -> list[Plan]:
+    def _stages(self) -> list[PromptTrainingPlan]:
         """The pre-training: the recipe's, and where it has one the stage of the fusion alone."""
-        from bench.methods.promptiqa.inputs import Plan
+        from bench.methods.promptiqa.mixture import PromptTrainingPlan
 
         settings = self.settings
-        stages = [Plan("pretrain", settings.train_part, settings.epochs, settings.lr, settings)]
+        stages = [
+            PromptTrainingPlan(
+                "pretrain", settings.train_part, settings.epochs, settings.lr, settings
+            )
+        ]
         if settings.fusion_epochs and settings.use_prompt:
             flipping = settings.fusion_flipping if settings.flipping_probability else 0.0
             update = {"groups": settings.fusion_groups, "flipping_probability": flipping}
             changed = settings.model_copy(update=update)
             epochs, lr = settings.fusion_epochs, settings.fusion_lr
-            stages.append(Plan("pretrain-fusion", "fusion", epochs, lr, changed))
+            stages.append(PromptTrainingPlan("pretrain-fusion", "fusion", epochs, lr, changed))
         return stages
 
-    def _finetuning(self) -> Plan:
-        from bench.methods.promptiqa.inputs import Plan
+    def _finetuning(self) -> PromptTrainingPlan:
+        from bench.methods.promptiqa.mixture import PromptTrainingPlan
 
         settings = self.settings
         size = settings.ispp_size + 1
         update = {"batches": "leave_one_out", "group_size": size, "groups": 1}
         changed = settings.model_copy(update=update)
         part, epochs = settings.finetune_part, settings.finetune_epochs
-        return Plan("finetune", part, epochs, settings.finetune_lr, changed)
+        return PromptTrainingPlan("finetune", part, epochs, settings.finetune_lr, changed)
 
     def _train(
-        self, sources: Sequence[Source], stages: Sequence[Plan]
+        self, sources: Sequence[MixtureSource], stages: Sequence[PromptTrainingPlan]
     ) -> Generator[Epoch, None, None]:
-        from bench.methods.promptiqa.training import Training
+        from bench.methods.promptiqa.training import PromptTraining
 
         network = self._network()
         total = sum(plan.epochs for plan in stages)
         for plan in stages:
-            training = Training(network.net, network.info, sources, plan, self.context)
+            training = PromptTraining(network.net, network.info, sources, plan, self.context)
             for epoch in training.run():
                 yield replace(epoch, total=total)

@@ -56,7 +56,7 @@ class ModelSize:
         return self.channels[-1]
 
 
-class Encoder(Protocol):
+class FeatureEncoder(Protocol):
     """What gives the maps."""
 
     def taps(self, x: Tensor, /) -> list[Tensor]:
@@ -104,7 +104,7 @@ class PromptIQANet(nn.Module):
 
     def taps(self, images: Tensor) -> Tensor:
         """The encoder's maps of normalised images, (B, taps, P, tap_width)."""
-        return torch.stack(cast(Encoder, self.vit).taps(images), dim=1)
+        return torch.stack(cast(FeatureEncoder, self.vit).taps(images), dim=1)
 
     def head(self, taps: Tensor) -> Tensor:
         """From the encoder's maps, kept as `taps` gives them, to image features, (B, feature)."""
@@ -112,7 +112,7 @@ class PromptIQANet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> features (B, feature); no prompt enters here."""
-        return self._merge(cast(Encoder, self.vit).taps(images))
+        return self._merge(cast(FeatureEncoder, self.vit).taps(images))
 
     def _merge(self, maps: list[Tensor]) -> Tensor:
         """Maps of (B, P, tap_width), unstacked where nobody keeps them -> (B, feature)."""

@@ -16,13 +16,13 @@ from bench.methods.kit import checkpoints
 from bench.methods.promptiqa.encoder import build_encoder, encoder_info
 from bench.methods.promptiqa.features import FeatureExtractor
 from bench.methods.promptiqa.model import ModelSize, PromptIQANet
-from bench.methods.promptiqa.settings import ModelSettings
+from bench.methods.promptiqa.settings import PromptiqaModelSettings
 
 Floats = npt.NDArray[np.float64]
 Pairs = tuple[Sequence[Pixels], Floats]
 
 
-def model_size(settings: ModelSettings) -> ModelSize:
+def model_size(settings: PromptiqaModelSettings) -> ModelSize:
     """The network's sizes under these settings."""
     info = encoder_info(settings.backbone, settings.image_size, settings.map_pool)
     return ModelSize(
@@ -48,7 +48,7 @@ class Network:
 
     def __init__(
         self,
-        settings: ModelSettings,
+        settings: PromptiqaModelSettings,
         context: Context,
         path: Path | None = None,
         imagenet: bool = False,

@@ -16,7 +16,7 @@ Perturbation = Literal["none", "images", "scores", "both", "inverted"]
 Probability = Field(ge=0, le=1)
 
 
-class ModelSettings(Settings):
+class PromptiqaModelSettings(Settings):
     """The network and where its weights come from."""
 
     backbone: str | None = None
@@ -69,7 +69,7 @@ class ModelSettings(Settings):
     """Arithmetic of the forward pass; released code: fp32."""
 
 
-class TrainingSettings(ModelSettings):
+class PromptiqaTrainingSettings(PromptiqaModelSettings):
     """Training on a mixture of datasets (§3.2 F, §4.1)."""
 
     corpora: tuple[DatasetName, ...] = ()
@@ -120,7 +120,7 @@ class TrainingSettings(ModelSettings):
     """Epochs of one period of 'cosine_restarts' and 'cosine_wave'; paper: 50."""
 
 
-class FusionSettings(TrainingSettings):
+class FusionSettings(PromptiqaTrainingSettings):
     """A second stage of the training, for networks that ignore their prompts after the first.
 
     Neither paper nor code has one. Where features tell little, a rare flip is too little to gain

@@ -17,7 +17,7 @@ from bench.methods.promptiqa.model import PromptIQANet
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupMember:
     """One group of a step."""
 
     features: Callable[[], Tensor]
@@ -36,16 +36,16 @@ class GroupLoss:
     def __init__(self, net: PromptIQANet) -> None:
         self.net = net
 
-    def __call__(self, members: Sequence[Member], at: At) -> Tensor:
+    def __call__(self, members: Sequence[GroupMember], at: At) -> Tensor:
         """The loss of a step, or of the part of it that begins with group `at.first`."""
         errors = [self._error(member, at.first + place) for place, member in enumerate(members)]
         return torch.stack(errors).mean()
 
-    def scores(self, member: Member) -> Tensor:
+    def scores(self, member: GroupMember) -> Tensor:
         """Scores (Q,) of a group's queries."""
         return group_scores(self.net, at_least_single(member.features()), member.prompt)
 
-    def _error(self, member: Member, place: int) -> Tensor:
+    def _error(self, member: GroupMember, place: int) -> Tensor:
         buffers = list(self.net.buffers()) if place else []
         before = [value.clone() for value in buffers]
         scores = self.scores(member)

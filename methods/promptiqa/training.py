@@ -14,16 +14,16 @@ from bench.methods.kit.devices import autocast
 from bench.methods.kit.schedules import Schedule
 from bench.methods.kit.trainer import Trainer
 from bench.methods.promptiqa.encoder import EncoderInfo
-from bench.methods.promptiqa.groups import Group, plan_epoch, prompted
-from bench.methods.promptiqa.inputs import Inputs, Mask, Part, Plan, Source
+from bench.methods.promptiqa.groups import PromptGroup, plan_epoch, prompted
+from bench.methods.promptiqa.mixture import Inputs, Mask, MixtureSource, Part, PromptTrainingPlan
 from bench.methods.promptiqa.model import PromptIQANet
-from bench.methods.promptiqa.settings import TrainingSettings
-from bench.methods.promptiqa.steps import GroupLoss, Member
+from bench.methods.promptiqa.settings import PromptiqaTrainingSettings
+from bench.methods.promptiqa.steps import GroupLoss, GroupMember
 
 FUSION = ("i_p_fusion.", "mlp.", "prompt_fusion.", "blocks.", "norm.", "score_block.")
 
 
-def schedule(plan: Plan) -> Schedule:
+def schedule(plan: PromptTrainingPlan) -> Schedule:
     """The rate of every epoch."""
     kind, period = plan.settings.schedule, plan.settings.schedule_period
     factor = {
@@ -35,7 +35,9 @@ def schedule(plan: Plan) -> Schedule:
     return Schedule(plan.lr, plan.epochs, factor)
 
 
-def optimiser(net: PromptIQANet, lr: float, settings: TrainingSettings) -> torch.optim.Optimizer:
+def optimiser(
+    net: PromptIQANet, lr: float, settings: PromptiqaTrainingSettings
+) -> torch.optim.Optimizer:
     """Adam over what is trained; its decay is an L2 penalty, added to the gradient."""
     return optimisers.build("adam", net.named_parameters(), lr, settings.weight_decay)
 
@@ -47,15 +49,15 @@ def trains(part: Part, name: str) -> bool:
     return name.startswith(FUSION) if part == "fusion" else not name.startswith("vit.")
 
 
-class Training:
+class PromptTraining:
     """Runs a plan; a killed pre-training goes on from the last epoch in the scratch folder."""
 
     def __init__(
         self,
         net: PromptIQANet,
         info: EncoderInfo,
-        sources: Sequence[Source],
-        plan: Plan,
+        sources: Sequence[MixtureSource],
+        plan: PromptTrainingPlan,
         context: Context,
     ) -> None:
         self.net, self.sources, self.plan, self.context = net, sources, plan, context
@@ -86,14 +88,14 @@ class Training:
             if trains(self.plan.part, f"{name}."):
                 module.train()
 
-    def _steps(self, epoch: int) -> list[list[Member]]:
+    def _steps(self, epoch: int) -> list[list[GroupMember]]:
         """The groups of every step, their prompts and mirrored images drawn."""
         settings = self.plan.settings
         rng = self.context.rng(self.plan.purpose, "epoch", epoch)
         steps = plan_epoch([len(source.labels) for source in self.sources], settings, rng)
         return [
             [
-                Member(
+                GroupMember(
                     partial(self._features, group, self.inputs.mirrored(len(group.rows), rng)),
                     prompted(group, self.sources[group.source].labels, settings, rng),
                 )
@@ -102,7 +104,7 @@ class Training:
             for groups in steps
         ]
 
-    def _features(self, group: Group, mirrored: Mask) -> Tensor:
+    def _features(self, group: PromptGroup, mirrored: Mask) -> Tensor:
         inputs = self.inputs.get(group.source, group.rows, mirrored)
         with autocast(self.context.device, self.plan.settings.precision):
             if self.plan.part == "all":

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from bench.api import Context, nearest
 from bench.methods.kit.regression import Regression
 from bench.methods.kit.training_settings import TrainingSettings
-from bench.methods.pyiqa_trained.architectures import ARCHITECTURES, IMAGENET, PLAIN, SMALL
+from bench.methods.pyiqa_trained.networks import ARCHITECTURES, IMAGENET, PLAIN, SMALL
 from bench.methods.pyiqa_trained.refused import why_not
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.methods.pyiqa_trained.architectures import ARCHITECTURES
+from bench.methods.pyiqa_trained.networks import ARCHITECTURES
 
 NOT_TRAINED: dict[str, str] = {
     "liqe": "LIQE learns from scene and distortion labels together with quality, on the towers of "

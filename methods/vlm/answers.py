@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from bench.methods.vlm.replies import Reply
-from bench.methods.vlm.settings import Number
+from bench.methods.vlm.settings import NumberAnswer
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w]|\.\d)")
 """A number that is no part of a word or of another number; an exponent makes it none."""
@@ -48,7 +48,7 @@ def first_token(tokens: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def number(reply: Reply, rule: Number) -> float | None:
+def number(reply: Reply, rule: NumberAnswer) -> float | None:
     """The number that an answer's text gives by a rule; None without one, or outside its range."""
     found = _FINDERS[rule.find](reply.text, rule.key)
     if found is None or not rule.range[0] <= found <= rule.range[1]:

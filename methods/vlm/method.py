@@ -18,7 +18,7 @@ from bench.api import BenchError, Context, ImagePolicy, Images, Method, Pixels, 
 from bench.methods.vlm import answers, scale
 from bench.methods.vlm.budget import Budget
 from bench.methods.vlm.replies import Reply, ReplyStore, key_of
-from bench.methods.vlm.settings import Compare, Levels, Number, Picture, VlmSettings
+from bench.methods.vlm.settings import Compare, ImageEncoding, Levels, NumberAnswer, VlmSettings
 
 EVERY = 5.0
 """Seconds between lines of progress."""
@@ -183,7 +183,7 @@ class VisionLanguageModel(Method):
     def _question(self) -> dict[str, Any]:
         """Whatever decides an answer, apart from the pictures; not how it is read."""
         settings = self.settings
-        logprobs = not isinstance(settings.answer, Number)
+        logprobs = not isinstance(settings.answer, NumberAnswer)
         return {
             "model": settings.model,
             "served_as": settings.served_as,
@@ -198,7 +198,7 @@ class VisionLanguageModel(Method):
         with _LOADING:
             if self._asker is None:
                 if self.settings.runtime == "transformers":
-                    from bench.methods.vlm.local import LocalModel
+                    from bench.methods.vlm.transformers_model import LocalModel
 
                     self._asker = LocalModel(self.settings, self.context.device)
                 else:
@@ -231,7 +231,7 @@ class VisionLanguageModel(Method):
     def _score(self, reply: Reply) -> float:
         """The score of one answer, NaN where it has none."""
         rule = self.settings.answer
-        if isinstance(rule, Number):
+        if isinstance(rule, NumberAnswer):
             found = answers.number(reply, rule)
         else:
             assert isinstance(rule, Levels | Compare)
@@ -380,7 +380,7 @@ def _digest(picture: bytes) -> str:
     return key_of({"picture": picture.hex()})
 
 
-def _opened(file: Path, how: Picture) -> Pixels:
+def _opened(file: Path, how: ImageEncoding) -> Pixels:
     """An anchor, resized as the harness resizes images for this method."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 

@@ -31,7 +31,7 @@ class Asker:
         self.server: Server = settings.server
         self._key = os.environ.get(self.server.key, "")
         self._client = self._connected()
-        self._pace = Pace(self.server.requests_per_minute, wait)
+        self._pace = RateLimit(self.server.requests_per_minute, wait)
         self._wait = wait
 
     def _connected(self) -> Any:
@@ -152,7 +152,7 @@ def _seconds(after: str | None, attempt: int) -> float:
         return float(min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * random.uniform(0.75, 1.25))
 
 
-class Pace:
+class RateLimit:
     """Lets threads pass at a rate."""
 
     def __init__(self, per_minute: float | None, wait: Callable[[float], None]) -> None:

@@ -40,7 +40,7 @@ class Levels(Settings):
     log-probabilities. An answer in which one of the words has none counts as unparsed."""
 
 
-class Number(Settings):
+class NumberAnswer(Settings):
     """A number that stands in the answer's text."""
 
     kind: Literal["number"] = "number"
@@ -102,7 +102,7 @@ class Compare(Settings):
         return [path for path in listed(self.anchors, "*") if path.is_file()]
 
 
-class Picture(Settings):
+class ImageEncoding(Settings):
     """How an image is sent."""
 
     resize: Literal["none", "squash", "short_side"] = "none"
@@ -195,11 +195,11 @@ class VlmSettings(Settings):
     services cannot."""
     image_first: bool = True
     """Whether images stand before the question."""
-    image: Picture = Picture()
+    image: ImageEncoding = ImageEncoding()
     """How images are sent."""
     decoding: Decoding = Decoding()
     """How answers are drawn."""
-    answer: Levels | Number | Compare = Field(discriminator="kind")
+    answer: Levels | NumberAnswer | Compare = Field(discriminator="kind")
     """How an answer becomes a score."""
     samples: int = Field(default=1, ge=1)
     """Answers an image; the score is their mean."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.analysis import costs
 from bench.api import ArrayImages, Context, Images, Method, Scores
 from bench.model.costs import read_all
-from bench.runs.isolation.measuring import Trained, measure
+from bench.runs.isolation.measuring import TrainedParameters, measure
 from bench.util.errors import UsageError
 from tests.conftest import Bench
 
@@ -45,7 +45,7 @@ class Convolution(Method):
 def test_operations_and_trained_parameters_are_those_counted_by_hand() -> None:
     import torch
 
-    method, trained = Convolution(Context()), Trained()
+    method, trained = Convolution(Context()), TrainedParameters()
     trained.watch()
     optimiser = torch.optim.SGD(method.layer.parameters(), lr=0.1)
     method.layer(torch.ones(1, 3, 4, 4)).sum().backward()

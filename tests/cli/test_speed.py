@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.cli import machine
 from bench.cli.machine import networks, text, timing
-from bench.cli.machine.timing import Effort, Measure, effort, timed
+from bench.cli.machine.timing import Effort, Timing, effort, timed
 from bench.util.errors import UsageError
 from tests.conftest import Bench
 
@@ -37,12 +37,12 @@ def test_arithmetic_is_that_of_the_layers_whatever_the_batch() -> None:
 def test_the_share_is_the_work_over_the_ceiling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half_of_it(effort: Effort) -> Iterator[Measure]:
-        yield Measure("a network", 500.0, "images/s", 1.0, gflop=2.0)
+    def half_of_it(effort: Effort) -> Iterator[Timing]:
+        yield Timing("a network", 500.0, "images/s", 1.0, gflop=2.0)
 
     seen = iter([1.5, 2.0])
     monkeypatch.setattr(
-        networks, "ceiling", lambda effort: Measure("product", next(seen), "TFLOP/s", 1.0)
+        networks, "ceiling", lambda effort: Timing("product", next(seen), "TFLOP/s", 1.0)
     )
     monkeypatch.setattr(networks, "TASKS", (half_of_it,))
     there = {line.name: line for line in machine.of_networks(replace(LEAST, device="cuda"))}

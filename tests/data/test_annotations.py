@@ -12,7 +12,7 @@ import pytest
 from bench.data import annotations, datasets
 from bench.data.annotations import Annotation
 from bench.data.datasets.base import Dataset, complete
-from bench.methods.mpiqe.names import distortion_index, scene_index
+from bench.methods.mpiqe.class_names import distortion_index, scene_index
 from bench.util.errors import DataError
 
 DATA = Path(os.environ.get("IQA_DATA", "") or "/nonexistent")

@@ -16,7 +16,7 @@ from torch import nn
 from bench import protocol as protocols
 from bench.api import Context, ImagePolicy
 from bench.backbones import weight_files
-from bench.backbones.archives import read_archive
+from bench.backbones.openai_archives import read_archive
 from bench.data import datasets
 from bench.data.images.decode import Unreadable, decode
 from bench.methods.kit import checkpoints

@@ -12,7 +12,7 @@ from bench.api import Context
 from bench.methods.grmp import meta
 from bench.methods.grmp.model import QualityCLIP, prompt_names
 from bench.methods.grmp.pipeline import Pipeline
-from bench.methods.grmp.pretrain import Batch, MetaTraining, Pretrainer
+from bench.methods.grmp.pretrain import InnerBatch, MetaTraining, Pretrainer
 from bench.methods.grmp.recipes import RecipeName
 from bench.methods.grmp.settings import GrmpSettings
 from tests.golden import Comparison, recipe
@@ -108,15 +108,15 @@ def new_model(case: Mapping[str, Any], settings: GrmpSettings) -> QualityCLIP:
     return model
 
 
-def _pairs(case: Mapping[str, Any], pairs: Any) -> Iterator[tuple[Batch, Batch]]:
+def _pairs(case: Mapping[str, Any], pairs: Any) -> Iterator[tuple[InnerBatch, InnerBatch]]:
     for pair in pairs:
         support, query = (_batch(case, pair[side]) for side in ("support", "query"))
         yield support, query
 
 
-def _batch(case: Mapping[str, Any], batch: Mapping[str, Any]) -> Batch:
+def _batch(case: Mapping[str, Any], batch: Mapping[str, Any]) -> InnerBatch:
     images = {key: batch.get(key, case.get(key)) for key in ("n", "seed", "low", "high")}
-    return Batch(crops_of(images, case["model"]["image_size"]), np.array(batch["labels"]))
+    return InnerBatch(crops_of(images, case["model"]["image_size"]), np.array(batch["labels"]))
 
 
 def _losses(entry: str, expected: Any, losses: Any) -> list[Comparison]:

@@ -21,10 +21,10 @@ from bench.api import Context
 from bench.methods.kit.schedules import Schedule
 from bench.methods.kit.trainer import At, Gradients, Trainer
 from bench.methods.promptiqa.encoder import TapTransformer
-from bench.methods.promptiqa.groups import Group, Prompted, prompted
+from bench.methods.promptiqa.groups import Prompted, PromptGroup, prompted
 from bench.methods.promptiqa.model import ModelSize, PromptIQANet
 from bench.methods.promptiqa.settings import PromptIQASettings
-from bench.methods.promptiqa.steps import GroupLoss, Member
+from bench.methods.promptiqa.steps import GroupLoss, GroupMember
 from bench.methods.promptiqa.training import optimiser
 from tests.golden import Comparison, recipe
 
@@ -126,7 +126,7 @@ class Recorded(GroupLoss):
         super().__init__(net)
         self.seen: list[Outcome] = []
 
-    def scores(self, member: Member) -> Tensor:
+    def scores(self, member: GroupMember) -> Tensor:
         """The method's, remembered with their error."""
         scores = super().scores(member)
         found = scores.detach()
@@ -156,7 +156,7 @@ def run(case: Case, ranks: Sequence[Sequence[Case]], dtype: torch.dtype) -> Trac
         prompts = [_prompted(part, settings) for part in parts]
         pairs = list(zip(images, prompts, strict=True))
         others = [_alone(net, *pair) for pair in pairs[1:]]
-        trainer.step([Member(partial(net.features, x), p) for x, p in pairs], At(0, number))
+        trainer.step([GroupMember(partial(net.features, x), p) for x, p in pairs], At(0, number))
         trace.outcomes.append(loss.seen)
         loss.seen = []
         trace.moved.append({n: v.detach() - start[n] for n, v in net.named_parameters()})
@@ -346,7 +346,7 @@ def _alone(net: PromptIQANet, images: Tensor, prompt: Prompted) -> dict[str, Ten
     """The running statistics that a further device's group leaves there."""
     other = copy.deepcopy(net)
     with torch.no_grad():
-        GroupLoss(other)([Member(partial(other.features, images), prompt)], At(0, 0))
+        GroupLoss(other)([GroupMember(partial(other.features, images), prompt)], At(0, 0))
     return _statistics(other)
 
 
@@ -355,7 +355,7 @@ def _prompted(part: Case, settings: PromptIQASettings) -> Prompted:
     scales = gates["scale_gate"] < settings.scaling_probability
     draws = [gates["scale_gate"], *([gates["scale_u"]] if scales else []), gates["flip_gate"]]
     rows = np.arange(part["images"]["n"])
-    group = Group(0, rows, rows[:0])
+    group = PromptGroup(0, rows, rows[:0])
     return prompted(group, np.array(part["raw_labels"]), settings, Drawn(draws))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench import registry
-from bench.methods.pyiqa_trained.architectures import ARCHITECTURES
+from bench.methods.pyiqa_trained.networks import ARCHITECTURES
 
 OWN = os.environ.get(registry.OWN_FOLDERS)
 """The folders of whoever started the suite; tests see the toy methods instead."""

@@ -19,11 +19,11 @@ import pytest
 
 from bench import pyiqa_library, registry
 from bench.api import BenchError, Context, Method, Settings
-from bench.methods.pyiqa_trained.architectures import ARCHITECTURES
+from bench.methods.pyiqa_trained.networks import ARCHITECTURES
 from bench.metrics import srcc
 from bench.runs import conformance as asked
-from bench.runs.conformance import pictures as drawn
 from bench.runs.conformance import rules
+from bench.runs.conformance import sample_images as drawn
 from bench.runs.conformance.subject import Broken, Inapplicable, Subject, refused, turned
 from tests.conftest import TOY_METHODS, Bench
 from tests.methods import conformance, test_pyiqa

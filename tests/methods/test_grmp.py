@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench.api import Context, Epoch, LabelledSet
-from bench.methods.grmp.engine import Engine
+from bench.methods.grmp.engine import GrmpEngine
 from bench.methods.grmp.method import GRMP
 from bench.methods.grmp.model import finetuned_names
 from bench.methods.grmp.reuse import NOTHING, Reuse
@@ -78,7 +78,7 @@ def test_reuse_gives_the_same_numbers(labelled: LabelledSet, off: str) -> None:
     results = []
     for reuse in (Reuse(), less):
         fitted = method(optimiser="sgd", lr=1e-3)
-        fitted._engine = Engine(fitted.settings, fitted.context, reuse)
+        fitted._engine = GrmpEngine(fitted.settings, fitted.context, reuse)
         epochs = list(fitted.fit(labelled))
         numbers = [[epoch.loss, *epoch.diagnostics.values()] for epoch in epochs]
         results.append((numbers, fitted.predict(labelled.images)))

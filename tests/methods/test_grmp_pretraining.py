@@ -12,9 +12,9 @@ import torch
 
 from bench.api import ArrayImages, Context, LabelledSet
 from bench.methods.grmp import meta
-from bench.methods.grmp.pretrain import Batch, MetaTraining, Pretrainer, Whole
+from bench.methods.grmp.pretrain import InnerBatch, MetaTraining, Pretrainer, Whole
 from bench.methods.grmp.settings import GrmpSettings
-from bench.methods.grmp.tasks import Task, tasks_of
+from bench.methods.grmp.tasks import MetaTask, tasks_of
 from bench.methods.kit.views import CENTRE, Crop
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
@@ -48,9 +48,9 @@ class Visits:
 
     def __post_init__(self) -> None:
         self.parameters = [torch.nn.Parameter(torch.zeros(1))]
-        self.seen: list[Batch] = []
+        self.seen: list[InnerBatch] = []
 
-    def step(self, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
+    def step(self, batch: InnerBatch, optimiser: torch.optim.Optimizer) -> float:
         self.seen.append(batch)
         self.parameters[0].grad = torch.ones(1)
         optimiser.step()
@@ -62,11 +62,11 @@ def training(**settings: Any) -> tuple[MetaTraining, Visits]:
     return MetaTraining(trainer), trainer
 
 
-def sizes(batches: Sequence[Batch]) -> list[int]:
+def sizes(batches: Sequence[InnerBatch]) -> list[int]:
     return [len(batch.labels) for batch in batches]
 
 
-def visited(batches: Sequence[Batch], tasks: Sequence[Task]) -> list[tuple[str, str]]:
+def visited(batches: Sequence[InnerBatch], tasks: Sequence[MetaTask]) -> list[tuple[str, str]]:
     """The task of every pair of steps, once a visit."""
     found = []
     for batch in batches[::2]:

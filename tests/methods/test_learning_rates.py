@@ -13,7 +13,7 @@ import pytest
 
 from bench import registry
 from bench.api import Context, Method
-from bench.methods.pyiqa_trained.architectures import ARCHITECTURES
+from bench.methods.pyiqa_trained.networks import ARCHITECTURES
 
 NOT_BY_GRADIENT = frozenset({"label_mean", "ridge", "svr", "knn"})
 """Methods whose `fit` has a closed form or a solver of its own."""

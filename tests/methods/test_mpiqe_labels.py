@@ -10,7 +10,7 @@ import pytest
 from bench.api import LabelledSet
 from bench.data.datasets import kadid10k, live, tid2013
 from bench.data.demo import CATEGORIES, DEMO_SETS
-from bench.methods.mpiqe.names import DISTORTIONS, SCENES, distortion_index, scene_index
+from bench.methods.mpiqe.class_names import DISTORTIONS, SCENES, distortion_index, scene_index
 from bench.methods.mpiqe.settings import MPIQESettings
 from bench.methods.mpiqe.targets import Targets, targets
 from bench.model.images import ArrayImages

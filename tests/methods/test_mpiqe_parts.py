@@ -19,10 +19,10 @@ from bench.methods.mpiqe.alignment import (
 )
 from bench.methods.mpiqe.decoder import MultiModalEncoder
 from bench.methods.mpiqe.method import MPIQE
-from bench.methods.mpiqe.model import Answer
+from bench.methods.mpiqe.model import CropOutput
 from bench.methods.mpiqe.recipes import RECIPES, RecipeName
 from bench.methods.mpiqe.settings import MPIQESettings
-from bench.methods.mpiqe.training import Known, losses, schedule, total
+from bench.methods.mpiqe.training import BatchLabels, losses, schedule, total
 from bench.model.images import ArrayImages
 
 RNG = np.random.default_rng(0)
@@ -120,13 +120,13 @@ def test_eq_9_by_hand() -> None:
     assert cross_entropy(tensor(p).log(), tensor(y * 0), True).item() == 0
 
 
-def answer(scores: list[float]) -> Answer:
+def answer(scores: list[float]) -> CropOutput:
     logs = tensor([[0.5, 0.5], [0.25, 0.75]]).log()
-    return Answer(tensor(scores), torch.zeros(2, 1, 1), logs, None)
+    return CropOutput(tensor(scores), torch.zeros(2, 1, 1), logs, None)
 
 
 def test_eq_15_and_16_by_hand() -> None:
-    known = Known(tensor([0.5, 1.0]), tensor([[1.0, 0.0], [0.0, 1.0]]), None)
+    known = BatchLabels(tensor([0.5, 1.0]), tensor([[1.0, 0.0], [0.0, 1.0]]), None)
     terms = losses(answer([0.7, -1.5]), known, settings())
     scene = -(np.log(0.5) + np.log(0.75)) / 2 / 2
     smooth = (0.5 * 0.2**2 + (2.5 - 0.5)) / 2
@@ -135,7 +135,7 @@ def test_eq_15_and_16_by_hand() -> None:
     assert total(terms, 3.0, 0.5).item() == pytest.approx(scene + 0.5 * smooth)
     plain = losses(answer([0.7, -1.5]), known, settings(score_loss="l1"))
     assert plain["score"].item() == pytest.approx((0.2 + 2.5) / 2)
-    unlabelled = losses(answer([0.7, -1.5]), Known(known.scores, None, None), settings())
+    unlabelled = losses(answer([0.7, -1.5]), BatchLabels(known.scores, None, None), settings())
     assert list(unlabelled) == ["score"]
 
 
@@ -198,7 +198,7 @@ def test_warm_up_and_cosine() -> None:
 def test_an_epoch_shows_every_image_as_often_as_it_has_crops(batch_of: str, steps: int) -> None:
     images = ArrayImages([np.zeros((9, 9, 3), np.uint8)] * 7)
     own = settings(crops=3, batch_of=batch_of)
-    sampler = crops.Sampler(images, own, Context(seed=1), 4)
+    sampler = crops.CropSampler(images, own, Context(seed=1), 4)
     batches = sampler.epoch(0)
     assert len(batches) == sampler.steps() == steps
     shown = [crop.index for batch in batches for crop in batch]
@@ -208,7 +208,7 @@ def test_an_epoch_shows_every_image_as_often_as_it_has_crops(batch_of: str, step
     assert not any(crop.view.flip for batch in batches for crop in batch)
     views = {crop.view for epoch in range(9) for batch in sampler.epoch(epoch) for crop in batch}
     assert len(views) == 9 * 21
-    limited = crops.Sampler(images, settings(crops=3, views=2), Context(seed=1), 4)
+    limited = crops.CropSampler(images, settings(crops=3, views=2), Context(seed=1), 4)
     kept = {crop.key for epoch in range(9) for batch in limited.epoch(epoch) for crop in batch}
     assert len(kept) <= 14
 

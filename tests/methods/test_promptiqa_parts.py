@@ -16,13 +16,13 @@ from timm.models.vision_transformer import Block
 from torch import nn
 
 from bench.methods.kit.trainer import At
-from bench.methods.promptiqa.groups import Group, augmented, plan_epoch, prompted
+from bench.methods.promptiqa.groups import PromptGroup, augmented, plan_epoch, prompted
 from bench.methods.promptiqa.labels import model_labels, random_flipping, random_scaling
 from bench.methods.promptiqa.layers import AttentionBlock, first_token
 from bench.methods.promptiqa.model import ModelSize, PromptIQANet
 from bench.methods.promptiqa.prompts import even_positions, interval_positions, perturb, select
 from bench.methods.promptiqa.settings import PromptIQASettings
-from bench.methods.promptiqa.steps import GroupLoss, Member
+from bench.methods.promptiqa.steps import GroupLoss, GroupMember
 from tools.promptiqa_cost import plain_attention_block, plain_forward
 
 SMALL = ModelSize(
@@ -218,7 +218,7 @@ def test_separate_prompts_hold_none_of_the_queries() -> None:
 def test_leave_one_out_prompts() -> None:
     options = settings(recipe="official", scaling="none", flipping_probability=0)
     labels = np.array([0.0, 0.1, 0.2, 0.3])
-    group = Group(0, np.array([3, 1, 0]), np.array([], dtype=np.intp))
+    group = PromptGroup(0, np.array([3, 1, 0]), np.array([], dtype=np.intp))
     found = prompted(group, labels, options, np.random.default_rng(0))
     assert found.gather.tolist() == [[1, 2], [0, 2], [0, 1]]
     assert found.target.tolist() == [0.3, 0.1, 0.0]
@@ -228,7 +228,7 @@ def test_leave_one_out_prompts() -> None:
 def test_separate_prompts_are_scaled_with_their_query() -> None:
     options = settings(recipe="paper", scaling_probability=1, flipping_probability=0)
     labels = np.array([0.1, 0.4, 0.8])
-    group = Group(0, np.array([2, 0]), np.array([1]))
+    group = PromptGroup(0, np.array([2, 0]), np.array([1]))
     found = prompted(group, labels, options, np.random.default_rng(0))
     assert found.image.tolist() == [2, 2]
     assert np.allclose(found.score, [0.5, 1.0])
@@ -249,8 +249,10 @@ def gradients(groups: Sequence[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
     net = small_net(replace(SMALL, dropout=0)).requires_grad_(True).train()
     options = settings(recipe="official", scaling="none", flipping_probability=0)
     rows = np.arange(5)
-    prompt = prompted(Group(0, rows, rows[:0]), rows / 5, options, Random(0))
-    members = [Member(partial(net.features, random_images(5, seed)), prompt) for seed in groups]
+    prompt = prompted(PromptGroup(0, rows, rows[:0]), rows / 5, options, Random(0))
+    members = [
+        GroupMember(partial(net.features, random_images(5, seed)), prompt) for seed in groups
+    ]
     GroupLoss(net)(members, At(0, 0)).backward()
     found = [torch.zeros_like(p) if p.grad is None else p.grad for p in net.parameters()]
     return found, net.cnn[1].running_mean  # type: ignore[return-value]

@@ -15,8 +15,8 @@ from bench.api import Context, LabelledSet
 from bench.methods.kit import losses
 from bench.methods.kit.regression import Regression
 from bench.methods.kit.training_settings import TrainingSettings
-from bench.methods.pyiqa_trained.architectures import ARCHITECTURES
 from bench.methods.pyiqa_trained.losses import ranking, tres
+from bench.methods.pyiqa_trained.networks import ARCHITECTURES
 from bench.model.images import ArrayImages
 
 COUNT = 8

@@ -12,7 +12,7 @@ import torch
 from bench import pyiqa_library, registry
 from bench.api import Context
 from bench.data import datasets
-from bench.methods.kit import contamination
+from bench.methods.kit import training_data
 from bench.methods.pyiqa import BATCHED, PyiqaMetric, PyiqaSettings
 from bench.model.images import ArrayImages
 from bench.protocol import Protocol
@@ -274,7 +274,7 @@ def test_an_image_that_cannot_be_scored_is_named() -> None:
 
 
 def test_what_each_metric_was_trained_on_has_a_source() -> None:
-    table = contamination.table()
+    table = training_data.table()
     assert set(pyiqa_library.metric_names()) <= set(table)
     known = set(datasets.names())
     for name, entry in table.items():
@@ -286,7 +286,7 @@ def test_what_each_metric_was_trained_on_has_a_source() -> None:
     assert method("liqe_mix").trained_on() == tuple(f"{name}#liqe/1" for name in six)
     for name in ("qrealign", "qrealign-mini", "qrealign-lite", "qrealign-pro"):
         assert method(name).trained_on() == ("koniq10k", "spaq", "kadid10k")
-        assert contamination.pyiqa_known(name)
+        assert training_data.pyiqa_known(name)
     assert method("afine_nr").trained_on() == ("kadid10k", "pipal", "tid2013")
     assert method("niqe").trained_on() == ()
     assert method("brisque").trained_on() == ("live",)

@@ -12,8 +12,8 @@ import torch
 
 from bench import backbones, pyiqa_library, registry
 from bench.api import Context, Epoch, LabelledSet
-from bench.methods.pyiqa_trained.architectures import ARCHITECTURES
 from bench.methods.pyiqa_trained.method import local_contrast
+from bench.methods.pyiqa_trained.networks import ARCHITECTURES
 from bench.methods.pyiqa_trained.refused import NOT_TRAINED, why_not
 from bench.model.images import ArrayImages
 from bench.util.errors import BenchError, UsageError

@@ -16,11 +16,11 @@ from bench.model.jobs import Event, Job
 from bench.runs import dispatch
 from bench.runs.dispatch import Executor, Session, stopping_on_signals
 from bench.runs.dispatch.executors.remote import EventLog, RemoteMonitor
-from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, Outcome
+from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, JobOutcome
 from bench.util.errors import StoreError
 
 JOBS = [Job(title=name, group=name, results=Path()) for name in ("a", "b", "c")]
-Script = Callable[[Job], Outcome]
+Script = Callable[[Job], JobOutcome]
 
 
 class Scripted(Executor):
@@ -36,9 +36,9 @@ class Scripted(Executor):
         yield
         self.scripts.pop(0)
 
-    def submit(self, job: Job) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[JobOutcome]:
         self.batches[-1].append(job.group)
-        future: Future[Outcome] = Future()
+        future: Future[JobOutcome] = Future()
         try:
             future.set_result(self.scripts[0](job))
         except ConnectionError as error:
@@ -48,11 +48,11 @@ class Scripted(Executor):
     def close(self) -> None: ...
 
 
-def well(job: Job) -> Outcome:
-    return Outcome()
+def well(job: Job) -> JobOutcome:
+    return JobOutcome()
 
 
-def b_is_lost(job: Job) -> Outcome:
+def b_is_lost(job: Job) -> JobOutcome:
     if job.group == "b":
         raise ConnectionError("no answer")
     return well(job)
@@ -67,7 +67,7 @@ class Heard(list[tuple[str, Event]]):
 
 def run(
     executor: Executor, session: Session | None = None, jobs: Sequence[Job] = JOBS
-) -> dict[str, Outcome]:
+) -> dict[str, JobOutcome]:
     return dispatch.run(jobs, executor, session or Session(Path(), Heard()))
 
 
@@ -75,7 +75,7 @@ def test_a_job_whose_supervisor_was_lost_is_submitted_once_more() -> None:
     executor, heard = Scripted(b_is_lost, well), Heard()
     outcomes = run(executor, Session(Path(), heard))
     assert executor.batches == [["a", "b", "c"], ["b"]]
-    assert outcomes == dict.fromkeys("abc", Outcome())
+    assert outcomes == dict.fromkeys("abc", JobOutcome())
     assert [(group, event.kind, event.title) for group, event in heard] == [
         ("b", "ended", ""),  # its line in the display goes
         ("b", "note", "its supervisor was lost; trying once more"),
@@ -88,27 +88,27 @@ def test_a_job_that_is_lost_twice_is_an_error_and_costs_no_other() -> None:
     assert executor.batches == [["a", "b", "c"], ["b"]]
     assert outcomes["b"].lost
     assert outcomes["b"].errors == ["b: its supervisor was lost: no answer"]
-    assert outcomes["a"] == Outcome()
+    assert outcomes["a"] == JobOutcome()
 
 
 def test_nothing_is_submitted_once_the_user_wants_an_end() -> None:
     session = Session(Path(), Heard())
 
-    def stop(job: Job) -> Outcome:
+    def stop(job: Job) -> JobOutcome:
         session.level = AFTER_EPOCH
         return b_is_lost(job)
 
     executor = Scripted(stop)
     outcomes = run(executor, session)
     assert executor.batches == [["a", "b", "c"]]
-    assert outcomes["b"] == Outcome(interrupted=True)
+    assert outcomes["b"] == JobOutcome(interrupted=True)
     later = [Job(title="d", group="d", results=Path())]
-    assert run(executor, session, later) == {"d": Outcome(interrupted=True)}
+    assert run(executor, session, later) == {"d": JobOutcome(interrupted=True)}
     assert executor.batches == [["a", "b", "c"]]
 
 
 def test_an_error_of_the_executor_reaches_the_command() -> None:
-    def full(job: Job) -> Outcome:
+    def full(job: Job) -> JobOutcome:
         raise StoreError("cannot write: disk full")
 
     with pytest.raises(StoreError, match="disk full"):
@@ -117,7 +117,7 @@ def test_an_error_of_the_executor_reaches_the_command() -> None:
 
 def test_a_full_disk_ends_everything_and_is_said_once() -> None:
     session = Session(Path(), Heard())
-    executor = Scripted(lambda job: Outcome(fatal=StoreError("cannot write 'x': disk full")))
+    executor = Scripted(lambda job: JobOutcome(fatal=StoreError("cannot write 'x': disk full")))
     with pytest.raises(StoreError, match=r"^cannot write 'x': disk full$"):
         run(executor, session)
     assert executor.batches == [["a", "b", "c"]]

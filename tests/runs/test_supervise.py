@@ -14,7 +14,7 @@ import pytest
 from bench.model.jobs import Event, Job, RunJob
 from bench.model.records import Record
 from bench.runs.dispatch import supervise
-from bench.runs.dispatch.supervise import Outcome, Supervisor
+from bench.runs.dispatch.supervise import JobOutcome, Supervisor
 from bench.store import Store
 from tests.fake_results import FakeSweep
 from tests.runs.executors.processes import alive
@@ -31,7 +31,7 @@ class Stage:
     events: list[Event] = field(default_factory=list)
     level: int = 0
 
-    def run(self, *actions: str, time_limit: float | None = None) -> Outcome:
+    def run(self, *actions: str, time_limit: float | None = None) -> JobOutcome:
         factory = FakeSweep(self.folder / "results")
         self.specs = [factory.spec("m", "livec", repeat) for repeat in range(len(actions))]
         told = {
@@ -71,7 +71,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def test_a_job_without_trouble(stage: Stage) -> None:
-    assert stage.run("done", "done", "done") == Outcome()
+    assert stage.run("done", "done", "done") == JobOutcome()
     assert stage.begun == [0, 1, 2]
     assert [event.kind for event in stage.events] == [*["start", "done"] * 3, "ended"]
     assert stage.failed == {}

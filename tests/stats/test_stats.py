@@ -18,7 +18,7 @@ from bench import stats
 from bench.stats.cliques import maximal_cliques
 from bench.util.errors import UsageError
 from tools import simulate_training
-from tools.simulate_intervals import Setting, main, simulate
+from tools.simulate_intervals import Simulation, main, simulate
 
 Floats = npt.NDArray[np.float64]
 finite = st.floats(-1, 1, allow_subnormal=False)
@@ -305,7 +305,7 @@ class TestAcrossDatasets:
 
 
 class TestSimulation:
-    setting = Setting(trials=150, images=300, repeats=(20,), bootstrap_resamples=100)
+    setting = Simulation(trials=150, images=300, repeats=(20,), bootstrap_resamples=100)
 
     def test_wilcoxon_is_anti_conservative_and_nadeau_bengio_is_not(self) -> None:
         rates = simulate(self.setting).false_positive[20]
@@ -315,8 +315,10 @@ class TestSimulation:
         assert rates["paired t"] >= 0.2
 
     def test_splits_do_not_depend_on_other_trials(self) -> None:
-        one = simulate(Setting(trials=1, images=50, repeats=(3,), bootstrap_resamples=10))
-        assert one == simulate(Setting(trials=1, images=50, repeats=(3,), bootstrap_resamples=10))
+        one = simulate(Simulation(trials=1, images=50, repeats=(3,), bootstrap_resamples=10))
+        assert one == simulate(
+            Simulation(trials=1, images=50, repeats=(3,), bootstrap_resamples=10)
+        )
 
     def test_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         main(["--trials", "2", "--images", "60", "--repeats", "4"])
@@ -331,7 +333,7 @@ class TestSimulation:
 
 class TestSimulationWithTraining:
     def test_the_correction_holds_under_any_label_budget(self) -> None:
-        setting = simulate_training.Setting(trials=150, images=200, labels=(20, 160))
+        setting = simulate_training.TrainingSimulation(trials=150, images=200, labels=(20, 160))
         rates = simulate_training.simulate(setting)
         for labels in setting.labels:
             assert rates[labels]["n_train = all left"] <= 0.105

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.tiny.corpus import TRAIN_SEED, Picture, picture
+from tools.tiny.corpus import TRAIN_SEED, CorpusPicture, picture
 from tools.tiny.train import STAGES, Stage, save, train
 
 SHORT = (
@@ -20,7 +20,7 @@ SHORT = (
 
 
 @pytest.fixture(scope="module")
-def corpus() -> list[Picture]:
+def corpus() -> list[CorpusPicture]:
     return [picture(TRAIN_SEED + k) for k in range(32)]
 
 
@@ -29,7 +29,7 @@ def digest(path: Path) -> str:
 
 
 def test_training_twice_and_in_pieces_gives_the_same_bits(
-    corpus: list[Picture], tmp_path: Path
+    corpus: list[CorpusPicture], tmp_path: Path
 ) -> None:
     folders = [tmp_path / name for name in ("once", "again", "pieces")]
     for folder in folders:
@@ -41,14 +41,18 @@ def test_training_twice_and_in_pieces_gives_the_same_bits(
     assert len({digest(path) for path in folders[0].glob("stage-*")}) == 3
 
 
-def test_stages_of_another_recipe_are_not_taken(corpus: list[Picture], tmp_path: Path) -> None:
+def test_stages_of_another_recipe_are_not_taken(
+    corpus: list[CorpusPicture], tmp_path: Path
+) -> None:
     first = train(corpus, SHORT[:1], tmp_path).text_projection.clone()
     other = train(corpus, (replace(SHORT[0], rate=2e-3),), tmp_path).text_projection
     assert len(list(tmp_path.glob("stage-1-*"))) == 2
     assert not torch.equal(first, other)
 
 
-def test_words_alone_leave_the_image_tower_as_it_is(corpus: list[Picture], tmp_path: Path) -> None:
+def test_words_alone_leave_the_image_tower_as_it_is(
+    corpus: list[CorpusPicture], tmp_path: Path
+) -> None:
     before = {k: v.clone() for k, v in train(corpus, SHORT[:2], tmp_path).state_dict().items()}
     after = train(corpus, SHORT, tmp_path).state_dict()
     same = {name: torch.equal(before[name], after[name]) for name in before}

@@ -31,7 +31,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 @dataclass(frozen=True)
-class Picture:
+class CorpusPicture:
     """A rendered picture, uint8 (h, w, 3), and what a caption can say about it."""
 
     pixels: NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Picture:
     kinds: tuple[str, ...] = ()
 
 
-def picture(seed: int, size: int = IMAGE_SIZE) -> Picture:
+def picture(seed: int, size: int = IMAGE_SIZE) -> CorpusPicture:
     """The picture of a seed; its category goes round with the seed, one in three is pristine."""
     category = CATEGORIES[seed % len(CATEGORIES)]
     scene = render_scene(category, seed, size)
@@ -54,17 +54,17 @@ def picture(seed: int, size: int = IMAGE_SIZE) -> Picture:
         pixels = distort(pixels, kind, severity, rng)
     quality = latent_quality(applied, measure(scene.pixels), content_term=True)
     seen = tuple(kind for kind, severity in applied if severity > _SEEN_FROM)
-    return Picture(to_bytes(pixels), category, scene.words, quality, seen)
+    return CorpusPicture(to_bytes(pixels), category, scene.words, quality, seen)
 
 
-def pristine(seed: int, size: int = IMAGE_SIZE) -> Picture:
+def pristine(seed: int, size: int = IMAGE_SIZE) -> CorpusPicture:
     """The undistorted scene of a seed, its category as in `picture`."""
     category = CATEGORIES[seed % len(CATEGORIES)]
     scene = render_scene(category, seed, size)
-    return Picture(to_bytes(scene.pixels), category, scene.words, 5.0)
+    return CorpusPicture(to_bytes(scene.pixels), category, scene.words, 5.0)
 
 
-def render_corpus(count: int, workers: int, skip: int = 0) -> list[Picture]:
+def render_corpus(count: int, workers: int, skip: int = 0) -> list[CorpusPicture]:
     """`count` training pictures after the first `skip`, rendered by `workers` processes."""
     seeds = range(TRAIN_SEED + skip, TRAIN_SEED + skip + count)
     with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:

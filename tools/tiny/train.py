@@ -39,7 +39,7 @@ from bench.data.demo.distortions import DISTORTIONS
 from bench.data.demo.noise import generator
 from tools import command_line
 from tools.tiny.captions import DEFAULT, Opinions, caption, long_caption
-from tools.tiny.corpus import Picture, render_corpus
+from tools.tiny.corpus import CorpusPicture, render_corpus
 
 SEED = 0
 SCENES = 14_000
@@ -83,7 +83,7 @@ STAGES = (
 
 
 @dataclass(frozen=True)
-class Batch:
+class CaptionedBatch:
     """What one step is trained on."""
 
     images: Tensor
@@ -97,20 +97,24 @@ class Batch:
 class Batches:
     """Random crops and flips of a corpus, each with a fresh caption."""
 
-    def __init__(self, corpus: Sequence[Picture], size: int, stage: Stage, number: int) -> None:
+    def __init__(
+        self, corpus: Sequence[CorpusPicture], size: int, stage: Stage, number: int
+    ) -> None:
         self.corpus = corpus
         self.size = size
         self.stage = stage
         self.number = number
         self.tokenizer = tokenizer_for("tiny")
 
-    def draw(self, step: int) -> Batch:
+    def draw(self, step: int) -> CaptionedBatch:
         """The batch of a step; it depends on the seed, the stage and the step alone."""
         rng = generator("batch", SEED, self.number, step)
         items = [self.corpus[k] for k in self._chosen(step)]
         tokens = self._tokens(items, step, rng)
         crops = np.stack([self._crop(item.pixels, rng) for item in items])
-        return Batch(torch.from_numpy(crops), tokens, torch.stack([_looks(item) for item in items]))
+        return CaptionedBatch(
+            torch.from_numpy(crops), tokens, torch.stack([_looks(item) for item in items])
+        )
 
     def _chosen(self, step: int) -> NDArray[np.int64]:
         batch = self.stage.batch
@@ -123,7 +127,9 @@ class Batches:
         crop = picture[top : top + self.size, left : left + self.size].transpose(2, 0, 1)
         return crop[:, :, ::-1] if rng.random() < 0.5 else crop
 
-    def _tokens(self, items: Sequence[Picture], step: int, rng: np.random.Generator) -> Tensor:
+    def _tokens(
+        self, items: Sequence[CorpusPicture], step: int, rng: np.random.Generator
+    ) -> Tensor:
         long = step % _LONG_EVERY == _LONG_EVERY - 1
         write = long_caption if long else caption
         texts = [
@@ -140,7 +146,7 @@ class Batches:
         return self.tokenizer(texts, context_length=77 if long else _SHORT)
 
 
-def _looks(item: Picture) -> Tensor:
+def _looks(item: CorpusPicture) -> Tensor:
     looks = torch.zeros(len(_KINDS) + 1)
     looks[[_KINDS[kind] for kind in item.kinds]] = 1.0
     looks[-1] = (item.quality - 3.0) / 1.2
@@ -165,7 +171,7 @@ class Pupil(nn.Module):
         self.looks = nn.Linear(self.clip.text_projection.shape[1], len(_KINDS) + 1)
 
 
-class Trainer:
+class TinyTrainer:
     """One stage of training; changes the pupil in place."""
 
     def __init__(self, pupil: Pupil, batches: Batches) -> None:
@@ -208,7 +214,7 @@ class Trainer:
                 print(f"  {step + 1} steps: losses {mean}; {seconds:.0f} s", flush=True)
         self.clip.visual.patch_dropout = masking
 
-    def _update(self, batch: Batch) -> list[float]:
+    def _update(self, batch: CaptionedBatch) -> list[float]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             inputs = (batch.images.float() / 255.0 - self.mean) / self.deviation
             features = self.clip.encode_image(inputs)
@@ -271,7 +277,7 @@ def repeatable() -> Iterator[None]:
         torch.use_deterministic_algorithms(strict)
 
 
-def train(corpus: Sequence[Picture], stages: Sequence[Stage], keep: Path) -> CLIP:
+def train(corpus: Sequence[CorpusPicture], stages: Sequence[Stage], keep: Path) -> CLIP:
     """The CLIP after all stages; the file of each is left in `keep`, and taken if it is there."""
     with torch.random.fork_rng(devices=[]), repeatable():
         torch.manual_seed(SEED)
@@ -281,7 +287,7 @@ def train(corpus: Sequence[Picture], stages: Sequence[Stage], keep: Path) -> CLI
             path, began = keep / _kept_name(stages[:number]), time.perf_counter()
             if not path.exists():
                 torch.manual_seed(SEED + number)  # of the patches left out
-                Trainer(pupil, Batches(corpus, size, stage, number)).run()
+                TinyTrainer(pupil, Batches(corpus, size, stage, number)).run()
                 digest = save(pupil, path)
                 seconds = time.perf_counter() - began
                 print(f"stage {number}: {seconds:.0f} s, sha256 {digest}", flush=True)

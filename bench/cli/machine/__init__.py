@@ -16,14 +16,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.machine.timing import Effort, Measure
+from bench.cli.machine.timing import Effort, Timing
 from bench.util.environment import cores, environment
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def measure(effort: Effort, folder: Path) -> Iterator[Measure]:
+def measure(effort: Effort, folder: Path) -> Iterator[Timing]:
     """All lines, as they are measured; `folder` takes files of some 20 MB."""
     from bench.cli.machine import work
 
@@ -33,7 +33,7 @@ def measure(effort: Effort, folder: Path) -> Iterator[Measure]:
     yield work.report(effort, folder)
 
 
-def of_networks(effort: Effort) -> Iterator[Measure]:
+def of_networks(effort: Effort) -> Iterator[Timing]:
     """The networks, on a GPU after the ceiling and with their shares of it.
 
     A processor has none that torch could show: its convolutions and its matrix product come from
@@ -111,7 +111,7 @@ def run(chosen: Effort, as_json: bool, console: Console) -> int:
     return 0
 
 
-def text(line: Measure) -> str:
+def text(line: Timing) -> str:
     """One line for people."""
     share = "" if line.share is None else f"  {100 * line.share:5.1f} % of the ceiling"
     return f"{line.name:34} {_number(line.rate):>9} {line.unit:24}{share}".rstrip()

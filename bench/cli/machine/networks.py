@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.cli.machine.timing import Effort, Measure, timed
+from bench.cli.machine.timing import Effort, Timing, timed
 
 if TYPE_CHECKING:
     from bench.methods.promptiqa.encoder import EncoderInfo
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIDE = 224
 
 
-def ceiling(effort: Effort) -> Measure:
+def ceiling(effort: Effort) -> Timing:
     """The fastest product of two square bfloat16 matrices."""
     size, times = effort.matmul, 20
     left, right = (
@@ -33,10 +33,10 @@ def ceiling(effort: Effort) -> Measure:
 
     rate, seconds = timed(multiply, effort)
     name = f"matrix product {size:,} x {size:,}"
-    return Measure(name, rate * 2 * size**3 / 1e12, "TFLOP/s, the ceiling", seconds)
+    return Timing(name, rate * 2 * size**3 / 1e12, "TFLOP/s, the ceiling", seconds)
 
 
-def clip(effort: Effort) -> Iterator[Measure]:
+def clip(effort: Effort) -> Iterator[Timing]:
     """CLIP ViT-B/16's image tower: features of frozen weights, then a step that trains them all."""
     from bench.backbones import load
 
@@ -56,7 +56,7 @@ def clip(effort: Effort) -> Iterator[Measure]:
     yield _fine_tuning(tower, effort)
 
 
-def promptiqa(effort: Effort) -> Iterator[Measure]:
+def promptiqa(effort: Effort) -> Iterator[Timing]:
     """PromptIQA at full size (ViT-B/8, 785 tokens): images and pairs through the whole network."""
     from bench.methods.promptiqa.model import ModelSize
 
@@ -89,10 +89,10 @@ def random_network(size: ModelSize) -> tuple[PromptIQANet, EncoderInfo]:
     return net.eval().requires_grad_(False), EncoderInfo(pixels, size.grid, 768, HALF, HALF)
 
 
-TASKS: tuple[Callable[[Effort], Iterator[Measure]], ...] = (clip, promptiqa)
+TASKS: tuple[Callable[[Effort], Iterator[Timing]], ...] = (clip, promptiqa)
 
 
-def _fine_tuning(tower: nn.Module, effort: Effort) -> Measure:
+def _fine_tuning(tower: nn.Module, effort: Effort) -> Timing:
     tower.requires_grad_(True)
     optimizer = torch.optim.AdamW(tower.parameters(), lr=1e-6)
     pixels = _pixels(effort, effort.training)
@@ -114,7 +114,7 @@ def _measured(
     effort: Effort,
     items: int,
     count: Callable[[], int] | None = None,
-) -> Measure:
+) -> Timing:
     """`count` is what its arithmetic is counted of, where that is not the work itself."""
     counter = FlopCounterMode(display=False)
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -124,7 +124,7 @@ def _measured(
     torch.backends.mha.set_fastpath_enabled(fused)
     work()  # the graph, and the fused attention, for the first time
     rate, seconds = timed(work, effort, warm_up=False)
-    return Measure(name, rate, "images/s", seconds, counter.get_total_flops() / items / 1e9)
+    return Timing(name, rate, "images/s", seconds, counter.get_total_flops() / items / 1e9)
 
 
 def _pixels(effort: Effort, count: int) -> Tensor:

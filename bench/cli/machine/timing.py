@@ -40,7 +40,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Measure:
+class Timing:
     """One line."""
 
     name: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.cli.machine.timing import Effort, Measure, timed
+from bench.cli.machine.timing import Effort, Timing, timed
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -29,7 +29,7 @@ IMAGES = 232
 """Of the runs that are reported: of each, its test images."""
 
 
-def images(effort: Effort, folder: Path) -> Iterator[Measure]:
+def images(effort: Effort, folder: Path) -> Iterator[Timing]:
     """Decoding JPEG files under a size policy, and reading them back from the cache."""
     from bench.api import ImagePolicy
     from bench.data.images import open_images
@@ -48,7 +48,7 @@ def images(effort: Effort, folder: Path) -> Iterator[Measure]:
         return 16
 
     rate, seconds = timed(decode_all, effort)
-    yield Measure("decode JPEG 1024 x 768 to 512 x 384", rate, "images/s, one thread", seconds)
+    yield Timing("decode JPEG 1024 x 768 to 512 x 384", rate, "images/s, one thread", seconds)
     cached = open_images(root, names, policy, folder / "cache")
 
     def read_all() -> int:
@@ -57,10 +57,10 @@ def images(effort: Effort, folder: Path) -> Iterator[Measure]:
         return 8 * len(names)
 
     rate, seconds = timed(read_all, effort)
-    yield Measure("the same from the cache", rate, "images/s", seconds)
+    yield Timing("the same from the cache", rate, "images/s", seconds)
 
 
-def statistics(effort: Effort) -> Iterator[Measure]:
+def statistics(effort: Effort) -> Iterator[Timing]:
     """All metrics of one test set, and a bootstrap interval of its SRCC."""
     from bench.metrics import METRICS, compute
     from bench.stats import image_interval, side
@@ -79,12 +79,12 @@ def statistics(effort: Effort) -> Iterator[Measure]:
         return 1
 
     rate, seconds = timed(judge, effort)
-    yield Measure(f"all metrics of {TESTED:,} images", rate, "test sets/s", seconds)
+    yield Timing(f"all metrics of {TESTED:,} images", rate, "test sets/s", seconds)
     rate, seconds = timed(resample, effort)
-    yield Measure(f"interval by {RESAMPLES:,} resamples", rate, "intervals/s", seconds)
+    yield Timing(f"interval by {RESAMPLES:,} resamples", rate, "intervals/s", seconds)
 
 
-def report(effort: Effort, folder: Path) -> Measure:
+def report(effort: Effort, folder: Path) -> Timing:
     """Tables, figures and pages of 80 runs."""
     from bench.reports.render import render
 
@@ -95,7 +95,7 @@ def report(effort: Effort, folder: Path) -> Measure:
         return runs
 
     rate, seconds = timed(render_all, effort, warm_up=False)
-    return Measure(f"report of {runs} runs", rate, "runs/s", seconds)
+    return Timing(f"report of {runs} runs", rate, "runs/s", seconds)
 
 
 def _photograph(seed: int) -> PIL.Image.Image:

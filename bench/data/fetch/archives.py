@@ -22,7 +22,7 @@ DAMAGED = (EOFError, OSError, ValueError, KeyError, zlib.error)
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """One entry of an archive, as the archive describes it: nothing of it is to be trusted."""
 
     name: str
@@ -35,7 +35,7 @@ class Member:
 
 Sink = Callable[[bytes], None]
 """Takes the bytes of one file, piece by piece."""
-Visit = Callable[[Member], Sink | None]
+Visit = Callable[[ArchiveMember], Sink | None]
 """Says what to do with a member: a sink for the bytes of a file, None to go on without them."""
 
 
@@ -54,7 +54,7 @@ def _tar(path: Path) -> bool:
         return False
 
 
-def declared(path: Path) -> list[Member]:
+def declared(path: Path) -> list[ArchiveMember]:
     """All members where the archive has a list of them (zip, 7z); [] for tar, which has none."""
     try:
         if zipfile.is_zipfile(path):
@@ -118,7 +118,7 @@ def _visit_tar(path: Path, each: Visit) -> None:
                 _pour(archive.extractfile(info), sink)
 
 
-def _of_tar(info: tarfile.TarInfo) -> Member:
+def _of_tar(info: tarfile.TarInfo) -> ArchiveMember:
     kinds: tuple[tuple[bool, Kind], ...] = (
         (info.isfile(), "file"),
         (info.isdir(), "folder"),
@@ -126,7 +126,7 @@ def _of_tar(info: tarfile.TarInfo) -> Member:
         (info.islnk(), "hardlink"),
     )
     kind: Kind = next((kind for found, kind in kinds if found), "other")
-    return Member(info.name, kind, info.size, info.linkname)
+    return ArchiveMember(info.name, kind, info.size, info.linkname)
 
 
 def _visit_zip(path: Path, each: Visit) -> None:
@@ -138,12 +138,12 @@ def _visit_zip(path: Path, each: Visit) -> None:
                     _pour(stream, sink)
 
 
-def _of_zip(info: zipfile.ZipInfo) -> Member:
+def _of_zip(info: zipfile.ZipInfo) -> ArchiveMember:
     mode = info.external_attr >> 16
     kind: Kind = "folder" if info.is_dir() else "file"
     if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         kind = "symlink" if stat.S_ISLNK(mode) else "other"
-    return Member(info.filename, kind, info.file_size)
+    return ArchiveMember(info.filename, kind, info.file_size)
 
 
 def _visit_7z(path: Path, each: Visit) -> None:
@@ -158,13 +158,13 @@ def _visit_7z(path: Path, each: Visit) -> None:
         archive.extract(targets=list(sinks), factory=_sinks(sinks))
 
 
-def _of_7z(entry: Any) -> Member:
+def _of_7z(entry: Any) -> ArchiveMember:
     kind: Kind = "folder" if entry.is_directory else "file"
     if entry.is_symlink:
         kind = "symlink"
     elif entry.is_junction or entry.is_socket:
         kind = "other"
-    return Member(entry.filename, kind, int(entry.uncompressed or 0))
+    return ArchiveMember(entry.filename, kind, int(entry.uncompressed or 0))
 
 
 def _sinks(sinks: dict[str, Sink]) -> Any:

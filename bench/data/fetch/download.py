@@ -13,19 +13,19 @@ from pathlib import Path
 
 import httpx
 
-from bench.data.fetch.partial import Partial, part_of
-from bench.data.fetch.remote import (
-    Answer,
-    Pace,
+from bench.data.fetch.http import (
     Patience,
     Refused,
     Remote,
+    RemoteFile,
+    StallWatch,
     Unwell,
     ask,
     check_status,
     client,
     retried,
 )
+from bench.data.fetch.partial import Partial, part_of
 from bench.data.fetch.sources import readable
 from bench.util import atomic
 from bench.util.errors import DataError, StoreError
@@ -104,7 +104,7 @@ def recorded(path: Path, url: str, sha256: str = "") -> Arrived:
     return Arrived(path, url, path.stat().st_size, found, checked, own=True)
 
 
-def _checked(path: Path, remote: Remote, answer: Answer, progress: Progress) -> Arrived:
+def _checked(path: Path, remote: Remote, answer: RemoteFile, progress: Progress) -> Arrived:
     """The file as it arrived. Raises `DataError`, and removes it, where it is not what it is to be.
 
     What it is compared with: the published digest, else the server's, else the size.
@@ -168,7 +168,7 @@ class _Transfer:
 
     http: httpx.Client
     remote: Remote
-    answer: Answer
+    answer: RemoteFile
     partial: Partial
     patience: Patience
     stop: threading.Event
@@ -230,7 +230,7 @@ class _Transfer:
             if response.status_code != HTTPStatus.PARTIAL_CONTENT:
                 raise NoRanges
             self._refuse_another(response, place)
-            pace, left = Pace(self.patience), end - place
+            pace, left = StallWatch(self.patience), end - place
             # As it comes: what a buffer held would be lost with the connection.
             for data in response.iter_raw():
                 if self.stop.is_set():
@@ -260,7 +260,7 @@ class _Transfer:
         self._received, size = 0, self.answer.size
         with self.http.stream("GET", self.remote.url, headers=self.remote.headers) as response:
             check_status(response, self.remote)
-            pace, place = Pace(self.patience), 0
+            pace, place = StallWatch(self.patience), 0
             # As it comes: what a buffer held would be lost with the connection.
             for data in response.iter_raw():
                 pace.count(len(data))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.data.fetch.remote import Remote
+from bench.data.fetch.http import Remote
 from bench.data.fetch.sources import SourceFile
 from bench.util.errors import DataError
 

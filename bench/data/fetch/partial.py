@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from bench.data.fetch.remote import Answer
+from bench.data.fetch.http import RemoteFile
 from bench.util import atomic
 
 
@@ -25,7 +25,7 @@ class Partial:
     at any moment leaves nothing that the next one could take for more than it is.
     """
 
-    def __init__(self, target: Path, url: str, answer: Answer, chunk: int) -> None:
+    def __init__(self, target: Path, url: str, answer: RemoteFile, chunk: int) -> None:
         self.path = part_of(target)
         self._target = target
         self._about = target.with_name(f"{target.name}.part.json")

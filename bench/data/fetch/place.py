@@ -12,9 +12,9 @@ from pathlib import Path
 from bench.data import datasets, tools
 from bench.data.fetch import archives, sources
 from bench.data.fetch.download import Arrived, Progress, download, quiet, recorded
-from bench.data.fetch.remote import Patience, Remote, remote_of
+from bench.data.fetch.http import Patience, Remote, remote_of
 from bench.data.fetch.sources import Source
-from bench.data.fetch.unpack import Limits, unpack
+from bench.data.fetch.unpack import UnpackLimits, unpack
 from bench.util import atomic
 from bench.util.errors import DataError, UsageError
 
@@ -139,7 +139,7 @@ def get(
     wanted: Order,
     progress: Progress = quiet,
     patience: Patience | None = None,
-    limits: Limits | None = None,
+    limits: UnpackLimits | None = None,
 ) -> Got:
     """Download or take, unpack, put in place and verify; one process a database and root at a time.
 
@@ -174,7 +174,7 @@ def tidy(name: str, root: Path) -> None:
 
 
 def _held(
-    wanted: Order, progress: Progress, patience: Patience | None, limits: Limits | None
+    wanted: Order, progress: Progress, patience: Patience | None, limits: UnpackLimits | None
 ) -> Got:
     """As `get`, while no other process is at it."""
     there = _there(wanted)
@@ -221,7 +221,7 @@ def _arrived(wanted: Order, progress: Progress, patience: Patience | None) -> tu
 
 
 def _put(
-    wanted: Order, arrived: Sequence[Arrived], progress: Progress, limits: Limits | None
+    wanted: Order, arrived: Sequence[Arrived], progress: Progress, limits: UnpackLimits | None
 ) -> int:
     """Unpack beside the place and rename: the place has nothing or all of it."""
     staged = wanted.work / "unpacked"
@@ -235,7 +235,7 @@ def _put(
     return count
 
 
-def _added(one: Arrived, staged: Path, progress: Progress, limits: Limits | None) -> int:
+def _added(one: Arrived, staged: Path, progress: Progress, limits: UnpackLimits | None) -> int:
     """Files of one archive, or the one file that is none."""
     name = one.path.name
     if archives.is_archive(one.path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.data.fetch import archives
-from bench.data.fetch.archives import Member, Sink
+from bench.data.fetch.archives import ArchiveMember, Sink
 from bench.data.fetch.download import need_room
 from bench.data.fetch.sources import readable
 from bench.util import atomic
@@ -17,7 +17,7 @@ from bench.util.errors import DataError
 
 
 @dataclass(frozen=True)
-class Limits:
+class UnpackLimits:
     """What no database's archive comes near. The largest has 100,000 images; pixels hardly pack."""
 
     members: int = 2_000_000
@@ -31,7 +31,7 @@ class Limits:
 def unpack(
     archive: Path,
     folder: Path,
-    limits: Limits | None = None,
+    limits: UnpackLimits | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Unpack a tar, zip or 7z into `folder`; returns how many files it holds.
@@ -43,7 +43,7 @@ def unpack(
     in a zip or 7z is refused wherever it leads. Raises `StoreError` where the disk is too small.
     The folder then holds a part and is to be thrown away. `progress` hears the bytes unpacked.
     """
-    unpacking = _Unpacking(archive, folder, limits or Limits(), progress)
+    unpacking = _Unpacking(archive, folder, limits or UnpackLimits(), progress)
     members = archives.declared(archive)
     for member in members:  # what can be refused is refused before anything is written
         unpacking.count(member)
@@ -58,7 +58,7 @@ def unpack(
 class _Unpacking:
     archive: Path
     folder: Path
-    limits: Limits
+    limits: UnpackLimits
     progress: Callable[[int], None]
     files: int = 0
     members: int = 0
@@ -73,7 +73,7 @@ class _Unpacking:
         with atomic.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def count(self, member: Member) -> Path:
+    def count(self, member: ArchiveMember) -> Path:
         """Where a member goes. Raises `DataError` for one that is refused."""
         self.members += 1
         self.announced += member.size
@@ -103,7 +103,7 @@ class _Unpacking:
             raise self._refused(f"'{name}' is {what} that leads out of the folder")
         return self.folder.joinpath(*parts)
 
-    def _destination(self, member: Member, target: Path) -> Path:
+    def _destination(self, member: ArchiveMember, target: Path) -> Path:
         """What a link points to. Raises `DataError` where that is not inside the folder."""
         # A hard link of a tar counts from the archive's top, a symbolic one from where it lies.
         name = member.link
@@ -114,7 +114,7 @@ class _Unpacking:
             raise self._refused(f"'{member.name}' is a link")
         return self._inside(name, f"the target of the link '{member.name}', one")
 
-    def take(self, member: Member) -> Sink | None:
+    def take(self, member: ArchiveMember) -> Sink | None:
         """Make room for a member, or the member itself; a file's bytes go into what is returned."""
         target = self.count(member)
         need_room(self.folder, member.size)
@@ -135,7 +135,7 @@ class _Unpacking:
         self.files += 1
         return self._sink(target)
 
-    def _same_file(self, member: Member, target: Path) -> None:
+    def _same_file(self, member: ArchiveMember, target: Path) -> None:
         earlier = self._destination(member, target)
         if not earlier.is_file():
             raise self._refused(f"'{member.name}' is a link to '{member.link}', which is not there")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bench.util.atomic import replacing
 from bench.util.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Rows = npt.NDArray[np.int64]
 SCHEMES = ("random", "all", "test", "official", "grmp", "promptiqa", "liqe", "arniqa", "file")
 """random: 80/20 by group. all: every sample is in the training pool (the source of a cross-dataset
 run). test: every sample is tested (its target). official: the authors' own split. grmp, promptiqa,
-liqe, arniqa: published splits (`bench.data.splits.sources`). file: one that `export` wrote."""
+liqe, arniqa: published splits (`published_splits`). file: one that `export` wrote."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,7 @@ def export(split: Split, dataset: Dataset, path: Path) -> str:
     """
     names = dataset.table["image"].to_numpy()
     digest = split.digest(dataset)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as out:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         out.write(f"# iqa-bench split of {dataset.info.name}, digest {digest}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["image", "part"])
@@ -215,7 +215,7 @@ def _pool(
     if scheme not in SCHEMES and folder is None:
         named = "a name under 'splits:' in iqa-data.yaml"
         raise unknown("split scheme", scheme, (*SCHEMES, named))
-    from bench.data.splits import sources as split_sources
+    from bench.data.splits import published_splits as split_sources
 
     return split_sources.read(dataset, scheme, draw.repeat, draw.seed, folder, labels)
 

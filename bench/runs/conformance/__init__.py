@@ -1,6 +1,7 @@
 """Does a method keep the contract of `bench.api.Method`? (`bench conform`, and the test suite)
 
-`rules.py` has the rules, `subject.py` the method that is asked, `pictures.py` what it is shown.
+`rules.py` has the rules, `subject.py` the method that is asked, `sample_images.py` what it is
+shown.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Verdict = Literal["holds", "broken", "inapplicable"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RuleResult:
     """What became of one rule."""
 
     rule: str
@@ -25,14 +26,14 @@ class Outcome:
     why: str = ""
 
 
-def conform(name: str, settings: Mapping[str, Any]) -> Iterator[Outcome]:
+def conform(name: str, settings: Mapping[str, Any]) -> Iterator[RuleResult]:
     """Ask a method (NAME or NAME:ARGUMENT) about every rule, in its smallest form.
 
     Raises `UsageError` for an unknown method or setting, and `BenchError` for weights that are not
     on this machine: without them there is nothing to ask.
     """
-    from bench.runs.conformance.pictures import draw
     from bench.runs.conformance.rules import RULES
+    from bench.runs.conformance.sample_images import draw
     from bench.runs.conformance.subject import Subject
 
     with tempfile.TemporaryDirectory(prefix="iqa-conform-") as folder:
@@ -41,18 +42,18 @@ def conform(name: str, settings: Mapping[str, Any]) -> Iterator[Outcome]:
             yield _asked(rule, subject)
 
 
-def _asked(rule: Any, subject: Any) -> Outcome:
+def _asked(rule: Any, subject: Any) -> RuleResult:
     from bench.runs.conformance.subject import Broken, Inapplicable, refused
 
     title = rule.__doc__
     try:
         rule(subject)
     except Inapplicable as reason:
-        return Outcome(title, "inapplicable", str(reason))
+        return RuleResult(title, "inapplicable", str(reason))
     except Broken as reason:
-        return Outcome(title, "broken", str(reason))
+        return RuleResult(title, "broken", str(reason))
     except Exception as error:  # whatever a method raises is the answer
         if isinstance(error, BenchError) and refused(error):
             raise
-        return Outcome(title, "broken", f"{type(error).__name__}: {error}")
-    return Outcome(title, "holds")
+        return RuleResult(title, "broken", f"{type(error).__name__}: {error}")
+    return RuleResult(title, "holds")

@@ -23,7 +23,7 @@ from bench.data.images.decode import decode
 from bench.data.selection import joined
 from bench.metrics import srcc
 from bench.model.images import ArrayImages
-from bench.runs.conformance.pictures import save_png, seen
+from bench.runs.conformance.sample_images import save_png, seen
 from bench.runs.conformance.subject import (
     HIGHEST,
     LOWEST,

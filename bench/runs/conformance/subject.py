@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench import registry
 from bench.api import BenchError, Context, LabelledSet, Method
-from bench.runs.conformance.pictures import COUNT, Pictures, seen
+from bench.runs.conformance.sample_images import COUNT, Pictures, seen
 
 Scores = npt.NDArray[np.float64]
 LOWEST, HIGHEST = 0.1, 0.9
@@ -28,7 +28,7 @@ class Inapplicable(Exception):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedMethod:
     """A method after `fit`, what it was trained on, and what it says of that."""
 
     method: Method
@@ -80,13 +80,13 @@ class Subject:
         )
 
     @cached_property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainedMethod:
         """Trained once for all rules, with predictions asked for between epochs."""
         method = self.build()
         train = self.labelled(method)
         for _ in method.fit(train):
             method.predict(train.images.subset([0]))
-        return Trained(method, train, np.asarray(method.predict(train.images)))
+        return TrainedMethod(method, train, np.asarray(method.predict(train.images)))
 
 
 def turned(train: LabelledSet) -> LabelledSet:

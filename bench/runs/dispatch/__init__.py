@@ -1,7 +1,7 @@
 """Many jobs on an executor: what happens to each of them, and how the user stops them all.
 
 A job is a group of runs. An executor sends it to a `Supervisor`, here or on another machine, which
-computes it in a worker process (`bench exec`); its `Outcome` is the result of the job's future.
+computes it in a worker process (`bench exec`); its `JobOutcome` is the result of the job's future.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from bench.model.jobs import Event, Job
-from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, Listen, Outcome
+from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, JobOutcome, Listen
 from bench.util.filenames import slug
 
 
@@ -47,7 +47,7 @@ class Executor(ABC):
     """Runs jobs on one or more machines; close it after use."""
 
     @abstractmethod
-    def submit(self, job: Job) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[JobOutcome]:
         """Have a job supervised. An exception in the future means that its supervisor was lost.
 
         When `Session.level` rises, all futures end, after the epoch or within seconds. Raises
@@ -63,7 +63,7 @@ class Executor(ABC):
         """Release what the executor holds, once all futures have ended."""
 
 
-def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, Outcome]:
+def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, JobOutcome]:
     """Run all jobs. Returns the outcome of each, by group, when every one has ended.
 
     Supervisors handle failed runs and dead workers. A job whose supervisor itself was lost (a node
@@ -71,7 +71,7 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
     that have a record are not computed again. Once all workers have ended, raises `StoreError`
     where results cannot be written and `OutOfBudgetError` where a budget is spent.
     """
-    outcomes = {job.group: Outcome(interrupted=True) for job in jobs}
+    outcomes = {job.group: JobOutcome(interrupted=True) for job in jobs}
     for retry in (False, True):
         if session.level or not jobs:
             break
@@ -92,15 +92,15 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
     return outcomes
 
 
-def _outcome(future: Future[Outcome], job: Job, session: Session) -> Outcome:
+def _outcome(future: Future[JobOutcome], job: Job, session: Session) -> JobOutcome:
     try:
         return future.result()
     except Exception as error:  # each library has its own for a task that was lost
         session.listen(job, Event(kind="ended"))
         if session.level:
-            return Outcome(interrupted=True)
+            return JobOutcome(interrupted=True)
         reason = f"{job.title}: its supervisor was lost: {str(error) or type(error).__name__}"
-        return Outcome(lost=True, errors=[reason])
+        return JobOutcome(lost=True, errors=[reason])
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """Supervises one job on this machine, whatever happens to the process that works on it.
 
 A `Supervisor` runs in a thread of `bench run` or on a node of a cluster. It starts `bench exec` in
-a process of its own, follows its events, and returns an `Outcome`. A worker that dies is replaced:
-the run it was at is tried once more, and recorded as failed when that kills a worker again.
+a process of its own, follows its events, and returns a `JobOutcome`. A worker that dies is
+replaced: the run it was at is tried once more, and recorded as failed when that kills a worker
+again.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from pathlib import Path
 
 from bench.model.jobs import Event, Job
 from bench.model.records import Record, RunSpec
-from bench.runs.worker import ATTENDED, INTERRUPTED
+from bench.runs.worker import ATTENDED
 from bench.store import Store
 from bench.store.claims import Claims
 from bench.util.atomic import write_text, writing
 from bench.util.durations import readable
-from bench.util.errors import OutOfBudgetError, StoreError
+from bench.util.errors import INTERRUPTED, OutOfBudgetError, StoreError
 from bench.util.filenames import slug
 
 AFTER_EPOCH, NOW = 1, 2
@@ -47,7 +48,7 @@ Listen = Callable[[Job, Event], None]
 
 
 @dataclass
-class Outcome:
+class JobOutcome:
     """How a job ended."""
 
     interrupted: bool = False
@@ -68,19 +69,19 @@ class Supervisor:
         self._job = job  # what is left of it
         self._listen = listen
         self._level = level
-        self._outcome = Outcome()
+        self._outcome = JobOutcome()
         self._log = job.results / "logs" / f"{slug(job.title)}-{job.group}.log"
         self._deaths: Counter[str] = Counter()
         self._current = ""  # what the worker is at: a run_id, or the key of a pre-training
         self._since = 0.0  # when it began with that
         self._overtime = False
 
-    def run(self) -> Outcome:
+    def run(self) -> JobOutcome:
         """Returns when every run has ended, or the user has stopped the work.
 
-        Where results cannot be written no run fails: the work ends with `Outcome.fatal`. Any other
-        error of the system (no new process, no temporary file) is an error of this job alone, and
-        its remaining runs stay to do.
+        Where results cannot be written no run fails: the work ends with `JobOutcome.fatal`. Any
+        other error of the system (no new process, no temporary file) is an error of this job
+        alone, and its remaining runs stay to do.
         """
         try:
             while self._attempt():

@@ -13,7 +13,7 @@ from bench.data import datasets
 from bench.metrics import USUAL
 from bench.model.jobs import Job, Pretraining, RunJob
 from bench.runs import dispatch
-from bench.runs.dispatch.supervise import Outcome
+from bench.runs.dispatch.supervise import JobOutcome
 from bench.store.claims import POLL, Claims
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Sweep:
     display: Display
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> list[JobOutcome]:
         """Compute the runs to do; wait for those of other processes, and compute what they leave.
 
         Returns when each run has a record or an error, or the user has stopped the work.
@@ -44,7 +44,7 @@ class Sweep:
         states = self.plan.states
         queue = {run_id for run_id, state in states.items() if state == "todo"}
         elsewhere = {run_id for run_id, state in states.items() if state == "elsewhere"}
-        outcomes: list[Outcome] = []
+        outcomes: list[JobOutcome] = []
         while (queue or elsewhere) and not self.session.level:
             for jobs in self._phases(queue):
                 for outcome in dispatch.run(jobs, self.executor, self.session).values():

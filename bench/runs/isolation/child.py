@@ -26,7 +26,7 @@ from bench.api import (
     computed_anew,
     ran_out,
 )
-from bench.runs.isolation.measuring import Measured, Trained, measure
+from bench.runs.isolation.measuring import Measured, TrainedParameters, measure
 from bench.runs.isolation.memory import advice, retry_smaller_batch
 from bench.runs.isolation.messages import Account, Facts, Failure, Start
 from bench.store import artifacts
@@ -42,6 +42,8 @@ def serve(pipe: Connection, lifeline: Connection, start: Start) -> None:
     A request is (name, arguments); an answer ('value', result), ('error', `Failure`), or, before
     either, any number of ('say', line). Ends when the harness closes the pipe or dies.
     """
+    # Ctrl-C reaches every process of the terminal; when to end this one is for the harness to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_traces()
     threading.Thread(target=_end_with_the_harness, args=(lifeline,), daemon=True).start()
     served = Served(pipe, start)
@@ -66,7 +68,7 @@ class Served:
         self._built: Method | None = None
         self._steps: Generator[Epoch, Any, None] | None = None
         self._begun = False
-        self._trained = Trained()
+        self._trained = TrainedParameters()
 
     def facts(self) -> Facts:
         """What the harness must know before anything else."""

@@ -34,7 +34,7 @@ class Measured:
     tokens: float | None = None
 
 
-class Trained:
+class TrainedParameters:
     """Which parameters optimisers move."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Trained:
         return sum(self._sizes.values())
 
 
-def measure(method: Method, images: Images, trained: Trained) -> Measured:
+def measure(method: Method, images: Images, trained: TrainedParameters) -> Measured:
     """Parameters, multiply-adds and time of a method that can predict, on images never seen.
 
     The images are shown as negatives, so that no cache knows them.

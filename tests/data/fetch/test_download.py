@@ -17,7 +17,7 @@ import pytest
 
 from bench.data.fetch import download as module
 from bench.data.fetch.download import Arrived, download
-from bench.data.fetch.remote import Patience, Remote
+from bench.data.fetch.http import Patience, Remote
 from bench.data.fetch.sources import RoughSize
 from bench.util.errors import BenchError, DataError, StoreError
 from tests.data.fetch.site import Page, Site
@@ -57,7 +57,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from bench.data.fetch.download import download
-from bench.data.fetch.remote import Patience, Remote
+from bench.data.fetch.http import Patience, Remote
 download(Remote(sys.argv[1], "a.bin"), Path(sys.argv[2]), Patience(connections=4, chunk=2**14))
 """
 

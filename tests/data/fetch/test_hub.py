@@ -10,8 +10,8 @@ from huggingface_hub import constants
 
 from bench.data.fetch import place
 from bench.data.fetch.download import download
+from bench.data.fetch.http import Patience
 from bench.data.fetch.hub import remote
-from bench.data.fetch.remote import Patience
 from bench.data.fetch.sources import SourceFile
 from bench.util.errors import DataError
 from tests.conftest import run_cli

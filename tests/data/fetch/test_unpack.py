@@ -12,7 +12,7 @@ import py7zr
 import pytest
 
 from bench.data.fetch.archives import is_archive
-from bench.data.fetch.unpack import Limits, unpack
+from bench.data.fetch.unpack import UnpackLimits, unpack
 from bench.util.errors import DataError, StoreError
 
 HONEST = {"db/scores.csv": b"image,score\na.png,1\n", "db/img/a.png": b"\x89PNG" * 50, "e.txt": b""}
@@ -197,7 +197,7 @@ def test_devices(tmp_path: Path, kind: bytes) -> None:
 @pytest.mark.parametrize("kind", ["tgz", "zip", "7z"])
 def test_a_bomb_by_ratio(tmp_path: Path, kind: str) -> None:
     archive = pack(tmp_path, kind, {"zeros": bytes(4_000_000)})
-    limits = Limits(harmless=100_000)
+    limits = UnpackLimits(harmless=100_000)
     with pytest.raises(DataError, match=r"unpacks to more than 100 times its .* a bomb"):
         unpack(archive, tmp_path / "out", limits)
     written = sum(map(len, tree(tmp_path / "out").values())) if (tmp_path / "out").exists() else 0
@@ -211,7 +211,7 @@ def test_a_bomb_that_lies_about_its_size(tmp_path: Path) -> None:
     data = archive.read_bytes().replace((4_000_000).to_bytes(4, "little"), b"\x0a\0\0\0")
     archive.write_bytes(data)
     with pytest.raises(DataError):
-        unpack(archive, tmp_path / "out", Limits(harmless=100_000))
+        unpack(archive, tmp_path / "out", UnpackLimits(harmless=100_000))
     assert sum(map(len, tree(tmp_path / "out").values())) < 100_000
 
 
@@ -219,7 +219,7 @@ def test_a_bomb_that_lies_about_its_size(tmp_path: Path) -> None:
 def test_a_bomb_by_count(tmp_path: Path, kind: str) -> None:
     archive = pack(tmp_path, kind, {f"{n}": b"" for n in range(30)})
     with pytest.raises(DataError, match="more than 20 files: a bomb"):
-        unpack(archive, tmp_path / "out", Limits(members=20))
+        unpack(archive, tmp_path / "out", UnpackLimits(members=20))
 
 
 def test_a_password_is_named(tmp_path: Path) -> None:

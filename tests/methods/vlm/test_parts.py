@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.methods.vlm import answers, scale
 from bench.methods.vlm.replies import Reply
-from bench.methods.vlm.settings import Number
+from bench.methods.vlm.settings import NumberAnswer
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from bench.methods.vlm.settings import Number
     ],
 )
 def test_a_number_is_found_by_the_rule_alone(find: str, text: str, value: float | None) -> None:
-    rule = Number.model_validate({"find": find})
+    rule = NumberAnswer.model_validate({"find": find})
     assert answers.number(Reply(model="m", text=text), rule) == value
 
 

@@ -14,7 +14,7 @@ import yaml
 from bench import registry
 from bench.api import ArrayImages, BenchError, Context, OutOfBudgetError
 from bench.methods.vlm.method import VisionLanguageModel
-from bench.methods.vlm.server import Asker, Pace
+from bench.methods.vlm.server import Asker, RateLimit
 from tests.methods.vlm.loopback import (
     LEVELS,
     MODEL,
@@ -246,7 +246,7 @@ def test_a_cost_is_what_the_users_prices_make_of_tokens(
 
 def test_a_rate_spaces_requests() -> None:
     waits: list[float] = []
-    pace = Pace(60.0, waits.append)
+    pace = RateLimit(60.0, waits.append)
     for _ in range(3):
         pace.take()
     assert waits == pytest.approx([0, 1, 2], abs=0.05)

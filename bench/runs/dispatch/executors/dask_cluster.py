@@ -12,7 +12,7 @@ import distributed
 from bench.model.jobs import Job
 from bench.runs.dispatch import Executor, Session
 from bench.runs.dispatch.executors import remote
-from bench.runs.dispatch.supervise import NOW, Outcome
+from bench.runs.dispatch.supervise import NOW, JobOutcome
 from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class DaskExecutor(Executor):
         self._dask = self._client.get_executor(pure=False)
         # One thread for each job under way, which only waits for Dask's answer.
         self._pool = ThreadPoolExecutor(options.jobs or MANY)
-        self._running: set[Future[Outcome]] = set()
+        self._running: set[Future[JobOutcome]] = set()
         self._monitor = remote.RemoteMonitor(session, self._cancel)
 
-    def submit(self, job: Job) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; a job is lost when Dask gives its task up (`KilledWorker`)."""
         return self._pool.submit(self._supervise, job)
 
@@ -47,14 +47,14 @@ class DaskExecutor(Executor):
         self._pool.shutdown()
         self._client.close()
 
-    def _supervise(self, job: Job) -> Outcome:
+    def _supervise(self, job: Job) -> JobOutcome:
         if self._session.level:
-            return Outcome(interrupted=True)
+            return JobOutcome(interrupted=True)
         job = self._monitor.follow(job, self._options.device)
         task = self._dask.submit(supervise, job, self._monitor.folder, self._options.threads)
         self._running.add(task)
         try:
-            outcome: Outcome = task.result()
+            outcome: JobOutcome = task.result()
             return outcome
         finally:
             self._running.discard(task)
@@ -65,7 +65,7 @@ class DaskExecutor(Executor):
             task.cancel()
 
 
-def supervise(job: Job, folder: Path, threads: int | None) -> Outcome:
+def supervise(job: Job, folder: Path, threads: int | None) -> JobOutcome:
     """Supervise a job on a Dask worker, whose threads share its cores."""
     return remote.supervise(job, folder, threads, distributed.get_worker().state.nthreads)
 

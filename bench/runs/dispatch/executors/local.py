@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.model.jobs import Job
 from bench.runs.dispatch import Executor, Session
 from bench.runs.dispatch.slots import Slot, slots
-from bench.runs.dispatch.supervise import Outcome, Supervisor
+from bench.runs.dispatch.supervise import JobOutcome, Supervisor
 from bench.util.environment import resolve_device
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class LocalExecutor(Executor):
         for slot in found:
             self._free.put(slot)
 
-    def submit(self, job: Job) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; supervisors in this process are never lost."""
         return self._pool.submit(self._supervise, job)
 
@@ -35,7 +35,7 @@ class LocalExecutor(Executor):
         """As `Executor.close`."""
         self._pool.shutdown()
 
-    def _supervise(self, job: Job) -> Outcome:
+    def _supervise(self, job: Job) -> JobOutcome:
         slot = self._free.get()  # there is one: the pool has as many threads as there are slots
         try:
             environment = {**job.environment, **slot.environment}

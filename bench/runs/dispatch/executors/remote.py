@@ -20,7 +20,7 @@ from bench.model.jobs import Event, Job
 from bench.registry import OWN_FOLDERS
 from bench.runs.dispatch import Session
 from bench.runs.dispatch.slots import thread_limits
-from bench.runs.dispatch.supervise import NOW, Outcome, Supervisor
+from bench.runs.dispatch.supervise import NOW, JobOutcome, Supervisor
 from bench.util.atomic import write_text, writing
 from bench.util.environment import cores
 from bench.util.errors import StoreError
@@ -31,7 +31,7 @@ FORGOTTEN = 7 * 86400.0
 """Seconds after which the folder of a command that was killed is removed."""
 
 
-def supervise(job: Job, folder: Path, threads: int | None, at_once: int = 1) -> Outcome:
+def supervise(job: Job, folder: Path, threads: int | None, at_once: int = 1) -> JobOutcome:
     """Supervise a job on a cluster's machine.
 
     A worker gets `threads` CPU threads; by default `at_once` jobs share the cores of this machine,

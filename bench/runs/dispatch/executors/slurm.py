@@ -22,7 +22,7 @@ from submitit.helpers import Checkpointable
 from bench.model.jobs import Job
 from bench.runs.dispatch import Executor, Session
 from bench.runs.dispatch.executors import remote
-from bench.runs.dispatch.supervise import NOW, Outcome
+from bench.runs.dispatch.supervise import NOW, JobOutcome
 from bench.util import durations
 from bench.util.errors import BenchError, UsageError, unknown
 
@@ -42,7 +42,7 @@ class Supervision(Checkpointable):
     ends with its supervisor, and runs that have a record are skipped.
     """
 
-    def __call__(self, job: Job, folder: Path, threads: int | None) -> Outcome:
+    def __call__(self, job: Job, folder: Path, threads: int | None) -> JobOutcome:
         """Supervise a job to its end."""
         return remote.supervise(job, folder, threads)
 
@@ -62,14 +62,14 @@ class SlurmExecutor(Executor):
                 "cluster"
             ) from None
         self._slurm.update_parameters(**parameters(options))
-        self._batch: dict[Future[Outcome], submitit.Job[Outcome]] = {}
-        self._submitted: dict[Future[Outcome], submitit.Job[Outcome]] = {}
+        self._batch: dict[Future[JobOutcome], submitit.Job[JobOutcome]] = {}
+        self._submitted: dict[Future[JobOutcome], submitit.Job[JobOutcome]] = {}
         self._monitor = remote.RemoteMonitor(session, self._look)
 
-    def submit(self, job: Job) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`, within `batch`; a job is lost when it ends without an answer."""
         job = self._monitor.follow(job, self._options.device)
-        future: Future[Outcome] = Future()
+        future: Future[JobOutcome] = Future()
         self._batch[future] = self._slurm.submit(
             Supervision(),  # type: ignore[no-untyped-call]  # its base class is submitit's
             job,
@@ -107,7 +107,7 @@ class SlurmExecutor(Executor):
             if future.done():
                 del self._submitted[future]
 
-    def _outcome(self, handle: submitit.Job[Outcome]) -> Outcome | None:
+    def _outcome(self, handle: submitit.Job[JobOutcome]) -> JobOutcome | None:
         """The outcome of a job that has ended or is not to start; None while it goes on."""
         level = self._session.level
         # Jobs that have begun hear of the wish to stop, and end after their epoch.
@@ -117,7 +117,7 @@ class SlurmExecutor(Executor):
         elif not handle.done():
             return None
         if level and not handle.paths.result_pickle.exists():
-            return Outcome(interrupted=True)
+            return JobOutcome(interrupted=True)
         try:
             return handle.result()
         except UncompletedJobError:  # a node that failed, a job that was cancelled or killed

@@ -63,7 +63,7 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RemoteFile:
     """What a server says of a file."""
 
     size: int | None
@@ -110,10 +110,12 @@ def client(patience: Patience) -> Iterator[httpx.Client]:
         yield found
 
 
-def ask(http: httpx.Client, remote: Remote, patience: Patience, stop: threading.Event) -> Answer:
+def ask(
+    http: httpx.Client, remote: Remote, patience: Patience, stop: threading.Event
+) -> RemoteFile:
     """What the server says of a file, by asking for its first byte. Raises `DataError`."""
 
-    def once() -> Answer:
+    def once() -> RemoteFile:
         headers = {**remote.headers, "Range": "bytes=0-0"}
         with http.stream("GET", remote.url, headers=headers) as response:
             check_status(response, remote)
@@ -128,7 +130,7 @@ def ask(http: httpx.Client, remote: Remote, patience: Patience, stop: threading.
     return found
 
 
-def _answer(response: httpx.Response) -> Answer:
+def _answer(response: httpx.Response) -> RemoteFile:
     tag = response.headers.get("etag") or response.headers.get("last-modified") or ""
     # The hub states digest and size of a large file where it redirects to its storage.
     stated = [one.headers.get("x-linked-etag", "") for one in (*response.history, response)]
@@ -137,10 +139,10 @@ def _answer(response: httpx.Response) -> Answer:
     if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         total = response.headers.get("content-range", "").rpartition("/")[2]
         if total.isdigit():
-            return Answer(int(total), True, tag, sha256)
+            return RemoteFile(int(total), True, tag, sha256)
     length = response.headers.get("content-length", "")
     whole = response.status_code == HTTPStatus.OK and length.isdigit()
-    return Answer(int(length) if whole else None, False, tag, sha256)
+    return RemoteFile(int(length) if whole else None, False, tag, sha256)
 
 
 def check_status(response: httpx.Response, remote: Remote) -> None:
@@ -205,7 +207,7 @@ def _given_up(remote: Remote, failure: Exception, tries: int, asked: float) -> D
     )
 
 
-class Pace:
+class StallWatch:
     """Notices a connection that is alive and brings next to nothing."""
 
     def __init__(self, patience: Patience) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.data import datasets
 from bench.data.fetch.download import Arrived, Progress, download, quiet
+from bench.data.fetch.http import Patience
 from bench.data.fetch.hub import remote
-from bench.data.fetch.remote import Patience
 from bench.data.fetch.sources import WeightsSource, known
 from bench.model.fitted import SeenNote
 from bench.util import atomic
@@ -17,7 +17,7 @@ from bench.util.errors import unknown
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class AuthorsCheckpoint:
     """A released checkpoint on this machine."""
 
     method: str
@@ -51,7 +51,7 @@ def get(
     folder: Path | None = None,
     progress: Progress = quiet,
     patience: Patience | None = None,
-) -> Checkpoint:
+) -> AuthorsCheckpoint:
     """A method's released checkpoint, downloaded unless it is there, with the note of what it saw.
 
     Raises as `download` does.
@@ -64,7 +64,7 @@ def get(
         path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if path.exists() and note.exists():
-            return Checkpoint(method, source, path)
+            return AuthorsCheckpoint(method, source, path)
         arrived = download(remote(source.source_file), path.parent, patience, progress, 0.0)
         if arrived.path != path:  # it lay in the hub's cache, which the note is not to enter
             with atomic.replacing(path) as temporary:
@@ -77,4 +77,4 @@ def get(
             seen=source.seen,
         )
         atomic.write_json(note, said.model_dump(mode="json"))
-    return Checkpoint(method, source, path, arrived)
+    return AuthorsCheckpoint(method, source, path, arrived)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import httpx
 
-from bench.data.fetch.remote import Patience, Remote, client, remote_of
+from bench.data.fetch.http import Patience, Remote, client, remote_of
 from bench.data.fetch.sources import SourceFile, Sources, known, readable
 
 ASKING = Patience(connections=8, silence=15.0)
 
 
 @dataclass(frozen=True)
-class Reply:
+class UrlStatus:
     """What one address answered to HEAD."""
 
     name: str
@@ -27,7 +27,7 @@ class Reply:
     """Whether it answered, and with a size that agrees with the published one."""
 
 
-def ask_all(names: Sequence[str] = (), patience: Patience = ASKING) -> list[Reply]:
+def ask_all(names: Sequence[str] = (), patience: Patience = ASKING) -> list[UrlStatus]:
     """Ask every listed address (of these databases and methods alone, where given) with HEAD."""
     listed = [
         (name, remote_of(file)) for name, file in _files(known()) if not names or name in names
@@ -47,17 +47,17 @@ def _files(sources: Sources) -> list[tuple[str, SourceFile]]:
     return [*databases, *weights]
 
 
-def _reply(http: httpx.Client, name: str, remote: Remote) -> Reply:
+def _reply(http: httpx.Client, name: str, remote: Remote) -> UrlStatus:
     try:
         response = http.head(remote.url, headers=dict(remote.headers))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Reply(name, remote.url, f"no answer: {error or type(error).__name__}", False)
+        return UrlStatus(name, remote.url, f"no answer: {error or type(error).__name__}", False)
     said = f"{response.status_code} {response.reason_phrase}".strip()
     if not response.is_success:
-        return Reply(name, remote.url, said, False)
+        return UrlStatus(name, remote.url, said, False)
     length = response.headers.get("content-length", "")
     if not length.isdigit():
-        return Reply(name, remote.url, f"{said}, no size", True)
+        return UrlStatus(name, remote.url, f"{said}, no size", True)
     fits = remote.rough is None or remote.rough.fits(int(length))
     published = f", published are {remote.rough.text}" if remote.rough else ""
-    return Reply(name, remote.url, f"{said}, {readable(int(length))}{published}", fits)
+    return UrlStatus(name, remote.url, f"{said}, {readable(int(length))}{published}", fits)

@@ -1,6 +1,6 @@
 """How long intervals over images take.
 
-    python -m tools.image_intervals --cells 100
+    python -m tools.image_interval_speed --cells 100
 
 Prints the seconds for one test set of 2,000 images, and for all cells of a report: ten splits of
 232 images each (LIVEC's size), with SRCC, PLCC and KRCC.

@@ -17,7 +17,7 @@ from bench.methods.kit.devices import autocast, send
 from bench.methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from bench.methods.promptiqa.features import stack_pixels
 from bench.methods.promptiqa.model import PromptIQANet
-from bench.methods.promptiqa.settings import TrainingSettings
+from bench.methods.promptiqa.settings import PromptiqaTrainingSettings
 
 Part = Literal["all", "head", "fusion"]
 Floats = npt.NDArray[np.float64]
@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
-class Source:
+class MixtureSource:
     """One dataset of the mixture: images and labels from 0 to 1 as the model sees them."""
 
     name: str
@@ -34,7 +34,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PromptTrainingPlan:
     """What is trained, and how long."""
 
     purpose: str
@@ -42,7 +42,7 @@ class Plan:
     part: Part
     epochs: int
     lr: float
-    settings: TrainingSettings
+    settings: PromptiqaTrainingSettings
 
 
 class Inputs:
@@ -56,8 +56,8 @@ class Inputs:
         self,
         net: PromptIQANet,
         info: EncoderInfo,
-        sources: Sequence[Source],
-        plan: Plan,
+        sources: Sequence[MixtureSource],
+        plan: PromptTrainingPlan,
         context: Context,
     ) -> None:
         self.net, self.info, self.sources = net, info, sources
