@@ -134,13 +134,13 @@ def test_a_database_without_spread_and_constant_predictions_have_stated_answers(
 ) -> None:
     """Correlations, intervals and ceilings of what has no order are undefined, and it is said."""
     table = bench.folder / "flat.csv"
-    rows = "".join(f"{index:03}.png,3.0\n" for index in range(60))
-    table.write_text(f"image,score\n{rows}")
+    rows = "".join(f"{index:03}.png,3.0,0.5,9\n" for index in range(60))
+    table.write_text(f"image,score,std,votes\n{rows}")
     config = bench.folder / "more.yaml"
     images = (bench.data / "toy").relative_to("/")
     config.write_text(
         f"databases:\n  flat:\n    root: /\n    table: {table.relative_to('/')}\n"
-        f"    images: {images}\n    range: [1, 5]\n"
+        f"    images: {images}\n    range: [1, 5]\n    spread: std\n    raters: votes\n"
     )
     own = {"IQA_DATA_CONFIG": str(config)}
     text = PROTOCOL.format(datasets="flat, toy", metrics="[srcc, plcc, rmse]")
