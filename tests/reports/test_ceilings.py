@@ -42,7 +42,7 @@ def _database(folder: Path, raters: int) -> Path:
 
 
 def _made(root: Path) -> FakeResults:
-    made = maker(root)
+    made = maker(root, metrics=("srcc", "plcc", "rmse"))
     for labels in (50, 100):
         made.cell("a", task("mine", labels=labels), [0.8, 0.7, 0.6, 0.7])
     made.cell("a", task("livec", labels=50), [0.8])
@@ -64,14 +64,14 @@ def test_summary_charts_and_words_have_the_same_ceiling(tmp_path: Path) -> None:
 
     sheet = lines.few_shot(FigureData(results, results.protocols[0], summary, None))
     axes = next(axes for axes in axes_of(sheet) if axes.get_title().startswith("mine"))
-    assert [value for value in xy(axes, 1)[1]] == [row["ceiling"]] * 2
+    assert list(xy(axes, 1)[1]) == [row["ceiling"]] * 2
     assert lines.CEILING in sheet.caption
 
     words = in_words(summary)
     assert any(
         f"(from spread and number of ratings): srcc {row['ceiling']:.3f}" in w for w in words
     )
-    assert any(w.startswith("no noise ceiling of livec: livec is not under") for w in words)
+    assert any(one.startswith("no noise ceiling of livec: livec is not under") for one in words)
 
 
 def test_one_rating_an_image_has_none(tmp_path: Path) -> None:
