@@ -1,4 +1,4 @@
-"""`bench data get` and `bench get`: what is to be had, its terms and sizes, and getting it."""
+"""`bench data get` and `bench get`: lists what can be downloaded, its terms and sizes, and downloads it."""
 
 from __future__ import annotations
 
