@@ -58,6 +58,7 @@ class RunExecutor:
     device: str = "cpu"
     batch_size: int = 64
     cuda_graphs: bool = False
+    exact: bool = True
     deterministic: bool = False
     keep: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -235,6 +236,7 @@ class RunExecutor:
             seed=spec.seed if seed is None else seed,
             batch_size=self.batch_size,
             cuda_graphs=self.cuda_graphs,
+            exact=self.exact,
             deterministic=self.deterministic,
             replies=self.store.root / "replies",
             pretrained=pretrained,
