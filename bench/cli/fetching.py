@@ -1,4 +1,4 @@
-"""`bench data get` and `bench get`: lists what can be downloaded, its terms and sizes, and downloads it."""
+"""`bench data get` and `bench get`: list downloads with terms and sizes, and make them."""
 
 from __future__ import annotations
 

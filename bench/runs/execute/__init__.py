@@ -110,7 +110,7 @@ class RunExecutor:
         return self._facts[key]
 
     def kept_all(self, work: RunJob) -> bool:
-        """Whether a finished run has stored every artefact that was asked for and its method offers."""
+        """Whether a finished run has stored all artefacts that are wanted and its method offers."""
         return artifacts.complete(self.store, work.spec, self._kept(work))
 
     def _kept(self, work: RunJob) -> frozenset[str]:
