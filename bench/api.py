@@ -153,6 +153,11 @@ class Context:
     """Images per inference batch."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
+    exact: bool = True
+    """Whether frozen networks stay in float32 on a GPU, where faster arithmetic might give the same
+    scores (`bench.methods.kit.forms`)."""
+    note: Callable[[str], None] = lambda text: None
+    """Notes a line for readers of the record."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
     features: Features = computed_anew

@@ -58,6 +58,7 @@ class RunExecutor:
     device: str = "cpu"
     batch_size: int = 64
     cuda_graphs: bool = False
+    exact: bool = True
     deterministic: bool = False
     keep: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ class RunExecutor:
         return self._facts[key]
 
     def kept_all(self, work: RunJob) -> bool:
-        """Whether a finished run has kept all that is asked for and its method can give."""
+        """Whether a finished run has stored all artefacts that are wanted and its method offers."""
         return artifacts.complete(self.store, work.spec, self._kept(work))
 
     def _kept(self, work: RunJob) -> frozenset[str]:
@@ -235,6 +236,7 @@ class RunExecutor:
             seed=spec.seed if seed is None else seed,
             batch_size=self.batch_size,
             cuda_graphs=self.cuda_graphs,
+            exact=self.exact,
             deterministic=self.deterministic,
             replies=self.store.root / "replies",
             pretrained=pretrained,
