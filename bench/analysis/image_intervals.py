@@ -84,7 +84,7 @@ def beside(
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellRuns:
     """The runs behind a row of a summary."""
 
     parts: Mapping[str, Sequence[str]]
@@ -96,20 +96,20 @@ class Cell:
 
 def _cell(
     key: tuple[str, ...], cells: Mapping[tuple[str, ...], list[str]], named: Mapping[str, Protocol]
-) -> Cell | None:
+) -> CellRuns | None:
     """The done runs of a row; None where there are none."""
     protocol, label, train, test, labels, selection = key
     if key in cells:
-        return Cell({test: cells[key]}, selection)
+        return CellRuns({test: cells[key]}, selection)
     tests, by_images = (
         means.averaged(test, named[protocol], train) if protocol in named else ([], False)
     )
     parts = {one: cells.get((protocol, label, train, one, labels, selection), []) for one in tests}
-    return Cell(parts, selection, by_images) if parts and all(parts.values()) else None
+    return CellRuns(parts, selection, by_images) if parts and all(parts.values()) else None
 
 
 def of_cell(
-    images: StoredPredictions, cell: Cell, metrics: Sequence[str]
+    images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]
 ) -> dict[str, ImageInterval]:
     """The interval of each metric over all runs of a cell, from the cache where they are there."""
     usual = [metric for metric in metrics if metric in RESAMPLED]
@@ -125,7 +125,7 @@ def of_cell(
 
 
 def _compute(
-    images: StoredPredictions, cell: Cell, metrics: Sequence[str]
+    images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]
 ) -> dict[str, ImageInterval]:
     try:
         sets = [images.sides(test, records, cell.selection) for test, records in cell.parts.items()]
@@ -147,7 +147,7 @@ def _none(note: str) -> ImageInterval:
     return ImageInterval(math.nan, math.nan, 0, note)
 
 
-def _name(images: StoredPredictions, cell: Cell, metrics: Sequence[str]) -> str:
+def _name(images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]) -> str:
     """What the intervals follow from: predictions, groups of images, metrics, and how."""
     parts = []
     for test, records in cell.parts.items():
