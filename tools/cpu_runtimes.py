@@ -1,6 +1,6 @@
 """Frozen CLIP on one CPU thread: torch as the project uses it against ONNX Runtime and OpenVINO.
 
-`python -m tools.cpu_runtimes` exports the image towers of ViT-B/16 (random weights) and of `tiny` to
+`python -m tools.cpu_runtimes` exports the image towers of ViT-B/16 (random weights) and `tiny` to
 ONNX, runs all three on the same batches in turns in one process, and prints the best round of each,
 the ratio of torch to the fastest, and the largest difference of a feature. It needs `onnx`,
 `onnxruntime` and `openvino`, which nothing else here does.

@@ -110,7 +110,7 @@ class RunExecutor:
         return self._facts[key]
 
     def kept_all(self, work: RunJob) -> bool:
-        """Whether a finished run has kept all that is asked for and its method can give."""
+        """Whether a finished run has stored all artefacts that are wanted and its method offers."""
         return artifacts.complete(self.store, work.spec, self._kept(work))
 
     def _kept(self, work: RunJob) -> frozenset[str]:
