@@ -240,7 +240,7 @@ def _refuse_missing(
         return
     lines = [
         *needs.explain(lacking, cells),
-        f"Get what is to be had: {_get_command(options)} (--dry-run lists sizes only).",
+        f"Download what is available: {_get_command(options)} (--dry-run lists sizes only).",
         "Run what does without: --available.",
         f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
         "--set backbone=tiny",
