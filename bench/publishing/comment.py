@@ -11,7 +11,7 @@ from bench.analysis.check import CellCheck, judge, pair
 from bench.analysis.check.writers import WORDS, markdown
 from bench.analysis.grid import GridCell, grid, metric_title, number
 from bench.analysis.summary import summarise
-from bench.model.records import budget_title
+from bench.model.titles import budget_title
 from bench.publishing.board import Board
 from bench.publishing.submission import Submission
 from bench.store import Store

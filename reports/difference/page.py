@@ -15,7 +15,7 @@ from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.analysis.summary import on_demo
 from bench.data.at_hand import AtHand
 from bench.metrics import metric as metric_of
-from bench.model.records import budget_title
+from bench.model.titles import budget_title
 from bench.reports.cleanup import new_folder, reuse, swap_in, tidy
 from bench.reports.html import site
 from bench.reports.worst import FOLDER as THUMBNAILS

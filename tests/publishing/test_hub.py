@@ -53,7 +53,9 @@ class Hub:
         repo = "/".join(rest.split("/")[:2])
         if "/preupload/" in path:
             files = json.loads(body)["files"]
-            return 200, {"files": [{**one, "uploadMode": "regular"} for one in files]}
+            return 200, {
+                "files": [{**one, "uploadMode": "regular", "shouldIgnore": False} for one in files]
+            }
         if "/tree/" in path:
             return 200, [
                 {"type": "file", "path": one, "size": 1, "oid": "0" * 40} for one in self.there
