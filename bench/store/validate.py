@@ -13,8 +13,8 @@ from bench.data.at_hand import AtHand
 from bench.model import audits
 from bench.model.records import Record
 from bench.store import Store
+from bench.store.judging import judge, known_of
 from bench.store.manifest import Manifest, apart, read_all
-from bench.store.table import judge, known_of
 from bench.util.errors import BenchError, StoreError, UsageError
 from bench.util.listing import listed
 
