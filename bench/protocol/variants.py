@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from bench import registry
 from bench.model.resources import Resources
-from bench.protocol import MethodEntry, Protocol, override, parse_value
+from bench.protocol import MethodEntry, Protocol, override
 from bench.util.errors import DataError, UsageError, hint, unknown
 
 if TYPE_CHECKING:
@@ -89,6 +91,14 @@ def file_digest(path: Path) -> str:
         return _digest_of(path, state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def parse_value(text: str) -> Any:
+    """The value in `--set key=value`, read as YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"'{text}' is not a value: {error}") from error
 
 
 def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
