@@ -41,7 +41,9 @@ class Side:
     """One test side: predictions of its images, their quality, and the cluster of each."""
 
     prediction: FloatArray
+    """(n,), higher is better."""
     quality: FloatArray
+    """(n,), higher is better."""
     clusters: IntArray
     """(n,) numbers, the same for the same cluster on all sides of a call (`numbered`)."""
 
@@ -53,11 +55,15 @@ class BootstrapInterval:
     estimate: float
     """On the images as they are."""
     low: float
+    """Lower bound, at `confidence`."""
     high: float
+    """Upper bound."""
     p_value: float
     """Two-sided, for the true value being 0; at least 2 / (resamples + 1)."""
     confidence: float
+    """Of the interval, in (0, 1)."""
     resamples: int
+    """How many were drawn."""
     undefined: int
     """Resamples left out because a side of them was constant."""
     clusters: int
@@ -228,6 +234,7 @@ class Replicates:
     """A statistic on the images as they are, and in every resample."""
 
     estimate: float
+    """On the images as they are."""
     values: FloatArray
     """(resamples,); NaN where undefined."""
     clusters: int
