@@ -176,3 +176,12 @@ def test_one_class_name_means_one_thing() -> None:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places[node.name].append(path.relative_to(ROOT).as_posix())
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_module_fits_in_400_lines() -> None:
+    sizes = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for base in ("bench", "methods", "reports", "tools")
+        for path in (ROOT / base).rglob("*.py")
+    }
+    assert {name: size for name, size in sizes.items() if size > 400} == {}

@@ -17,7 +17,7 @@ from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.metrics import Known, fit_logistic4
 from bench.metrics.krasula import krasula_difference
 from bench.metrics.p1401 import epsilon_errors
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.stats.dependent import outlier_ratios, pitman_morgan, squared_errors
 from bench.store.table import SPLIT, known_of
 

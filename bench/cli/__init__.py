@@ -6,9 +6,10 @@ import io
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from bench.cli import audit as cli_audit
 from bench.cli import data as cli_data
@@ -16,15 +17,34 @@ from bench.cli import gmad as cli_gmad
 from bench.cli import options
 from bench.cli import results as cli_results
 from bench.cli import scoring as cli_scoring
+from bench.cli import sharing as cli_sharing
 from bench.cli.data import DataRoot, FutureDataRoot, existing_roots
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
-from bench.util.errors import BenchError, StoreError, UsageError
+from bench.util.errors import INTERRUPTED, BenchError, StoreError, UsageError
 
 INTERNAL = 70
 """Exit code of a fault of the program (EX_SOFTWARE of sysexits.h)."""
 
+
+class Commands(typer.core.TyperGroup):
+    """All commands; Ctrl-C ends each in the same way, whatever it was doing.
+
+    Files are written whole or not at all (`bench.util.atomic`), so there is nothing to undo. Left
+    to itself, typer says nothing, and ends a command that asked something with 1.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort):
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,6 +55,7 @@ cli_scoring.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
 cli_audit.register(app)
+cli_sharing.register(app)
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
 Assignments = Annotated[
@@ -78,11 +99,19 @@ def run(
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Compute alone; `bench report` reports.")
     ] = False,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also tell losses and results to tensorboard, wandb or mlflow; may be repeated."
+        ),
+    ] = None,
 ) -> int:
     """Run a protocol: compute what is not done yet, then report."""
     from bench.cli import commands
 
-    return commands.plan(asked) if dry_run else commands.run(asked, reports=not no_report)
+    if dry_run:
+        return commands.plan(asked)
+    return commands.run(asked, reports=not no_report, log=log or ())
 
 
 @app.command()

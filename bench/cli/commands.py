@@ -9,25 +9,25 @@ from rich.console import Console
 
 from bench.cli.options import Options
 from bench.store import Store
-from bench.util.errors import StoreError
+from bench.util.errors import INTERRUPTED, StoreError
 
 FAILED = 1
-INTERRUPTED = 130
 
 
-def run(options: Options, *, reports: bool = True) -> int:
+def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> int:
     """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
     user stopped it."""
     from bench.cli import session
 
     console = Console()
-    finished = session.run(options, console)
+    finished = session.run(options, console, log)
     for error in finished.errors:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
     if finished.interrupted:
         done = len(Store(options.results).states(finished.plan.runs))
         console.print(
-            f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
+            f"interrupted; {done} of {len(finished.plan.runs)} runs are done. "
+            "The same command goes on."
         )
         return INTERRUPTED
     code = 0

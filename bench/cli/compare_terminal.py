@@ -10,7 +10,7 @@ from bench.analysis.compare import AcrossDatasets, WithinDataset
 from bench.analysis.error_tests import ErrorTests
 from bench.analysis.over_images import Pair, SuiteComparison, at_least
 from bench.metrics import METRICS
-from bench.model.records import budget_title, task_title
+from bench.model.titles import budget_title, task_title
 from bench.stats import SplitComparison
 from bench.stats.resampled import RESAMPLED
 from bench.util.text_table import add_row, say, text_table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.supervise import JobOutcome
 from bench.runs.dispatch.sweep import Sweep
+from bench.runs.dispatch.trackers import Command, require, telling
 from bench.runs.plan import STATES, Plan, Planner, needs
 from bench.store import Store, manifest
 from bench.util.environment import resolve_device
@@ -27,6 +28,8 @@ from bench.util.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from bench.model.jobs import Event, Job
 
 
 @dataclass
@@ -74,8 +77,12 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     return plan, store, data_cache
 
 
-def run(options: Options, console: Console) -> Finished:
-    """Compute what is not done yet. Ctrl-C ends after the current epochs, a second one at once."""
+def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished:
+    """Compute what is not done yet, and tell it to the trackers `log`.
+
+    Ctrl-C ends after the current epochs, a second one at once.
+    """
+    require(log)
     if options.executor == "local":
         resolve_device(options.device)
     plan, store, _ = prepare(options)
@@ -90,7 +97,7 @@ def run(options: Options, console: Console) -> Finished:
     _announce(console, plan, store)
     left = [run_id for run_id, state in plan.states.items() if state in ("todo", "elsewhere")]
     if left:
-        outcomes = _compute(plan, store, options, console, len(left))
+        outcomes = _compute(plan, store, options, console, len(left), log)
         finished.interrupted = any(outcome.interrupted for outcome in outcomes)
         finished.errors = [error for outcome in outcomes for error in outcome.errors]
     finished.failed = _count_failed(plan, store)
@@ -98,18 +105,47 @@ def run(options: Options, console: Console) -> Finished:
 
 
 def _compute(
-    plan: Plan, store: Store, options: Options, console: Console, total: int
+    plan: Plan,
+    store: Store,
+    options: Options,
+    console: Console,
+    total: int,
+    log: Sequence[str],
 ) -> list[JobOutcome]:
     with Display(console, total) as display:
         session = dispatch.Session(store.root, display.show, display.say)
+        command = Command(store.root / "logs", session.name, _about(plan))
         with (
+            telling(log, command, display.say) as tell,
             closing(executors.make(options, session)) as executor,
             dispatch.stopping_on_signals(session),
         ):
+            if log:
+                session.listen = _both(display.show, tell)
             outcomes = Sweep(plan, store, options, session, executor, display).run()
         if session.level and not any(outcome.interrupted for outcome in outcomes):
             outcomes.append(JobOutcome(interrupted=_unfinished(plan, store)))
     return outcomes
+
+
+def _both(
+    first: Callable[[Job, Event], None], second: Callable[[Job, Event], None]
+) -> Callable[[Job, Event], None]:
+    def listen(job: Job, event: Event) -> None:
+        first(job, event)
+        second(job, event)
+
+    return listen
+
+
+def _about(plan: Plan) -> dict[str, str]:
+    """What trackers file a command under."""
+    return {
+        "protocol": plan.protocol.name,
+        "methods": ", ".join(dict.fromkeys(cell.variant.title for cell in plan.cells)),
+        "datasets": ", ".join(dict.fromkeys(cell.task.title for cell in plan.cells)),
+        "repeats": str(plan.protocol.repeats),
+    }
 
 
 def _unfinished(plan: Plan, store: Store) -> bool:
@@ -198,7 +234,7 @@ def _refuse_missing(
         return
     lines = [
         *needs.explain(lacking, cells),
-        f"Get what is to be had: {_get_command(options)} (--dry-run lists sizes only).",
+        f"Download what is available: {_get_command(options)} (--dry-run lists sizes only).",
         "Run what does without: --available.",
         f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
         "--set backbone=tiny",

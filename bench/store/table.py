@@ -394,8 +394,6 @@ def pool_size(record: Record) -> int | None:
 
 
 def _require_known(names: Sequence[str]) -> None:
-    if not names:
-        return
     from bench.metrics import metric
 
     for name in names:

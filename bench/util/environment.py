@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -42,24 +43,32 @@ class Environment(StrictModel):
 
 
 @cache
-def environment(device: str) -> Environment:
-    """The environment of this process on `device`."""
-    name = platform.processor() or platform.machine()
-    if device.startswith("cuda"):
-        import torch
+def machine() -> Environment:
+    """What all processes of this machine share: checkout, processor, versions of packages.
 
-        name = torch.cuda.get_device_name(torch.device(device))
+    It takes a tenth of a second (git is asked), so that a fork server calls it once for the
+    processes that it forks.
+    """
     commit, dirty = checkout()
     return Environment(
         commit=commit,
         dirty=dirty,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=name,
-        threads=_threads(),
-        deterministic=determinism.enabled(),
+        device=platform.processor() or platform.machine(),
         packages={package: version for package in PACKAGES if (version := _version(package))},
     )
+
+
+@cache
+def environment(device: str) -> Environment:
+    """The environment of this process on `device`."""
+    own: dict[str, Any] = {"threads": _threads(), "deterministic": determinism.enabled()}
+    if device.startswith("cuda"):
+        import torch
+
+        own["device"] = torch.cuda.get_device_name(torch.device(device))
+    return machine().model_copy(update=own)
 
 
 def on_gpu(where: Environment) -> bool:

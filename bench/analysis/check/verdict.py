@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bench.analysis.check.pairing import PairedRuns, pair
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.util.errors import UsageError, unknown

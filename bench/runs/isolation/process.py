@@ -23,7 +23,7 @@ from bench.runs.isolation.measuring import Measured
 from bench.runs.isolation.messages import Account, Facts, Failure, MethodFailed, Start
 from bench.runs.isolation.names import Neutral
 
-PRELOADED = ("bench.runs.isolation.child", "bench.data.images")
+PRELOADED = ("bench.runs.isolation.child", "bench.data.images", "bench.runs.isolation.known_once")
 HIDDEN = ("IQA_DATA",)
 """Environment variables that a method's process does not get: where the databases lie."""
 

@@ -62,7 +62,7 @@ class Plan:
     states: dict[str, str] = field(default_factory=dict)
     """run_id -> one of `STATES`."""
     without_weights: list[str] = field(default_factory=list)
-    """Rows that cannot run, each with the file that is missing and where it is to be had."""
+    """Rows that cannot run, each with the missing file and where to get it."""
     omitted: list[tuple[Variant, Task, str]] = field(default_factory=list)
     """Cells that were left out on purpose, and why."""
 
