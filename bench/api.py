@@ -18,15 +18,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
+from bench.model.feature_rows import ComputeRows, Features, Rows, computed_anew
 from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.model.settings import DatasetName, NamesDataset, Settings
 from bench.util.atomic import replacing
 from bench.util.errors import (
     BenchError,
@@ -57,6 +58,7 @@ __all__ = [
     "Images",
     "LabelledSet",
     "Method",
+    "NamesDataset",
     "OutOfBudgetError",
     "Pixels",
     "Rows",
@@ -65,6 +67,7 @@ __all__ = [
     "StoreError",
     "Table",
     "UsageError",
+    "computed_anew",
     "fitted_on",
     "fold",
     "listed",
@@ -84,58 +87,6 @@ BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LED
 file in which all processes of a command write down what they spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
-Rows = npt.NDArray[np.float32]
-"""Features, (n, d)."""
-ComputeRows = Callable[[list[int]], Rows]
-"""Positions of images -> their features, in that order."""
-
-
-class Features(Protocol):
-    """Features of images, computed where nobody has computed them before."""
-
-    def __call__(
-        self, owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
-    ) -> Rows:
-        """The row of every image, (n, d), by the digests of their pixels (`Images.digest`).
-
-        Rows have to follow from the pixels and from `what` alone: the network, the identity of its
-        frozen weights, what is pooled, as plain JSON. `owner` is the module whose code computes
-        them (`__name__`); a digest of that code is part of the key. Nothing that was learnt from
-        labels may be kept so.
-        """
-
-
-def computed_anew(
-    owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
-) -> Rows:
-    """`Features` that keep nothing."""
-    return compute(list(range(len(digests))))
-
-
-@dataclass(frozen=True)
-class NamesDataset:
-    """Marks a setting's text as the name of a dataset."""
-
-
-DatasetName = Annotated[str, NamesDataset()]
-"""The type of a setting that names a dataset, NAME or NAME@VERSION, with #SPLIT where its labels
-were seen in part: the harness checks it before anything runs."""
-
-
-class Settings(BaseModel):
-    """Settings of a method: plain, frozen, validated; an unknown key is an error.
-
-    Every field is part of a run's identity, so a setting that cannot change a prediction (batch
-    size for inference, say) belongs in `Context` instead.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-    )
 
 
 def load_settings_file(path: Path) -> dict[str, Any]:
@@ -202,6 +153,11 @@ class Context:
     """Images per inference batch."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
+    exact: bool = True
+    """Whether frozen networks stay in float32 on a GPU, where faster arithmetic might give the same
+    scores (`bench.methods.kit.forms`)."""
+    note: Callable[[str], None] = lambda text: None
+    """Notes a line for readers of the record."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
     features: Features = computed_anew

@@ -6,13 +6,15 @@ import io
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from bench.cli import audit as cli_audit
 from bench.cli import data as cli_data
 from bench.cli import gmad as cli_gmad
+from bench.cli import leaderboard as cli_leaderboard
 from bench.cli import options
 from bench.cli import results as cli_results
 from bench.cli import scoring as cli_scoring
@@ -20,12 +22,30 @@ from bench.cli import sharing as cli_sharing
 from bench.cli.data import DataRoot, FutureDataRoot, existing_roots
 from bench.cli.options import Options, Uncontaminated
 from bench.util import atomic
-from bench.util.errors import BenchError, StoreError, UsageError
+from bench.util.errors import INTERRUPTED, BenchError, StoreError, UsageError
 
 INTERNAL = 70
 """Exit code of a fault of the program (EX_SOFTWARE of sysexits.h)."""
 
+
+class Commands(typer.core.TyperGroup):
+    """All commands; Ctrl-C ends each in the same way, whatever it was doing.
+
+    Files are written whole or not at all (`bench.util.atomic`), so there is nothing to undo. Left
+    to itself, typer says nothing, and ends a command that asked something with 1.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort):
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,6 +56,7 @@ cli_scoring.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
 cli_audit.register(app)
+cli_leaderboard.register(app)
 cli_sharing.register(app)
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]

@@ -9,10 +9,9 @@ from rich.console import Console
 
 from bench.cli.options import Options
 from bench.store import Store
-from bench.util.errors import StoreError
+from bench.util.errors import INTERRUPTED, StoreError
 
 FAILED = 1
-INTERRUPTED = 130
 
 
 def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> int:
@@ -27,7 +26,8 @@ def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> i
     if finished.interrupted:
         done = len(Store(options.results).states(finished.plan.runs))
         console.print(
-            f"stopped; {done} of {len(finished.plan.runs)} runs are done. The same command goes on."
+            f"interrupted; {done} of {len(finished.plan.runs)} runs are done. "
+            "The same command goes on."
         )
         return INTERRUPTED
     code = 0

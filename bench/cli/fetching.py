@@ -1,4 +1,4 @@
-"""`bench data get` and `bench get`: what is to be had, its terms and sizes, and getting it."""
+"""`bench data get` and `bench get`: list downloads with terms and sizes, and make them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ def agree(yes: bool) -> None:
     typer.echo(f"{terms} redistribution.")
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to agree to the terms: give --yes in a script")
-    typer.confirm("Get them under these terms?", abort=True)
+    if not typer.confirm("Get them under these terms?"):
+        raise BenchError("nothing was got: its terms were not agreed to")
 
 
 def fulfil(orders: Sequence[Order], console: Console) -> dict[str, str]:

@@ -103,6 +103,13 @@ class Options:
             help="Replay inference of frozen encoders on a GPU as CUDA graphs: the same bits.",
         ),
     ] = False
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Keep frozen encoders in float32 on a GPU, though faster ones give the same.",
+        ),
+    ] = False
     time_limit: Annotated[
         Duration | None,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.data import DataRoot
-from bench.util.errors import DataError, UsageError, unknown
+from bench.util.errors import INTERRUPTED, DataError, UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bench.protocol import Protocol
     from bench.runs.execute.scoring import Scoring
 
-INTERRUPTED = 130
 BROKEN = 1
 
 Assignments = Annotated[
@@ -155,8 +154,8 @@ def predict(
             scoring.run()
     except KeyboardInterrupt:
         console.print(
-            f"stopped; {len(scoring.scores)} of {len(paths)} images are scored. The same command "
-            "goes on."
+            f"interrupted; {len(scoring.scores)} of {len(paths)} images are scored. "
+            "The same command goes on."
         )
         raise typer.Exit(INTERRUPTED) from None
     scoring.finish()

@@ -75,6 +75,8 @@ class Job(StrictModel):
     """Whether torch may use deterministic operations only."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs."""
+    exact: bool = False
+    """Whether frozen networks stay in float32 on a GPU."""
     keep: list[str] = Field(default_factory=list)
     """What runs store besides predictions (`Protocol.keep`)."""
     metrics: list[str] = Field(default_factory=list)

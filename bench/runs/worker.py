@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 from bench.model.jobs import Event, Job, Pretraining, RunJob
 from bench.util import determinism
 from bench.util.atomic import refusal
-from bench.util.errors import OutOfBudgetError, StoreError, UsageError
+from bench.util.errors import INTERRUPTED, OutOfBudgetError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from bench.runs.execute import RunExecutor
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ATTENDED = "--attended"
 """Option of `bench exec`: end when standard input ends."""
-INTERRUPTED = 130
 PRETRAINING_FAILED = 3
 
 
@@ -88,6 +87,7 @@ def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> 
         device=resolve_device(job.device),
         batch_size=job.batch_size,
         cuda_graphs=job.cuda_graphs,
+        exact=job.exact or job.deterministic,
         deterministic=job.deterministic,
         keep=tuple(job.keep),
         metrics=tuple(job.metrics),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
 
 class BenchError(Exception):
     """A problem of input or environment; the command line prints it without a traceback."""
@@ -66,7 +69,7 @@ def hint(name: str, known: Iterable[str]) -> str:
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> UsageError:
     """A `UsageError` for a name that does not exist; it suggests a similar name that does."""
-    options = sorted(known)
+    options = sorted(set(known))
     meant = hint(name, options) or f" Known: {', '.join(options) or 'none'}."
     place = f"{where}: " if where else ""
     return UsageError(f"{place}unknown {what} '{name}'.{meant}")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bench.util.atomic import replacing
 from bench.util.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -154,8 +155,7 @@ def export(split: Split, dataset: Dataset, path: Path) -> str:
     """
     names = dataset.table["image"].to_numpy()
     digest = split.digest(dataset)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as out:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         out.write(f"# iqa-bench split of {dataset.info.name}, digest {digest}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["image", "part"])

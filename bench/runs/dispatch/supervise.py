@@ -23,12 +23,12 @@ from pathlib import Path
 
 from bench.model.jobs import Event, Job
 from bench.model.records import Record, RunSpec
-from bench.runs.worker import ATTENDED, INTERRUPTED
+from bench.runs.worker import ATTENDED
 from bench.store import Store
 from bench.store.claims import Claims
 from bench.util.atomic import write_text, writing
 from bench.util.durations import readable
-from bench.util.errors import OutOfBudgetError, StoreError
+from bench.util.errors import INTERRUPTED, OutOfBudgetError, StoreError
 from bench.util.filenames import slug
 
 AFTER_EPOCH, NOW = 1, 2

@@ -42,6 +42,8 @@ def serve(pipe: Connection, lifeline: Connection, start: Start) -> None:
     A request is (name, arguments); an answer ('value', result), ('error', `Failure`), or, before
     either, any number of ('say', line). Ends when the harness closes the pipe or dies.
     """
+    # Ctrl-C reaches every process of the terminal; when to end this one is for the harness to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_traces()
     threading.Thread(target=_end_with_the_harness, args=(lifeline,), daemon=True).start()
     served = Served(pipe, start)
@@ -185,10 +187,12 @@ class Served:
             replies=start.replies,
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
+            exact=start.exact,
             say=lambda text: self._pipe.send(("say", text)),
             features=_features(start),
         )
         method = cls(settings, context)
+        context.note = method.notes.append
         if start.pretrained is not None:
             method.load_pretrained(start.pretrained)
         return method
