@@ -24,6 +24,7 @@ LAYERS = (
     ("store",),
     ("runs", "analysis"),
     ("reports",),
+    ("publishing",),
     ("cli",),
     ("__main__",),
 )
