@@ -34,8 +34,9 @@ SAME_TEST_NOTE = (
 
 
 P1401_NOTE = (
-    "Predictions mapped by a 4-parameter logistic fitted on the test images. Pitman–Morgan stands "
-    "in place of P.1401's F test, which takes errors on the same images for independent."
+    "Predictions mapped by a 4-parameter logistic fitted on the test images. Tests marked P.1401 "
+    "are the recommendation's own: they take errors on the same images for independent, which "
+    "finds too little. The others know of the dependence."
 )
 OVER_IMAGES_NOTE = (
     "Over images: how far a difference may lie from the truth for new images of the kind, with the "

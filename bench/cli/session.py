@@ -154,6 +154,14 @@ def _unfinished(plan: Plan, store: Store) -> bool:
 
 def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
     """The protocol as options change it, and its rows. Raises `UsageError`; reads no data."""
+    chosen, settings = changed(options, roots)
+    variants = choose(chosen, options.methods, settings)
+    checks.check_settings(variants, roots)
+    return chosen, variants
+
+
+def changed(options: Options, roots: list[Path]) -> tuple[Protocol, dict[str, Any]]:
+    """The protocol as options change it, and the assignments that are its methods'."""
     loaded = protocols.load(options.protocol)
     checks.check_file(options.protocol, roots)
     chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments or ()))
@@ -167,9 +175,7 @@ def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant
     if changes:
         chosen = protocols.override(chosen, changes)
     checks.check(chosen, roots)
-    variants = choose(chosen, options.methods, settings)
-    checks.check_settings(variants, roots)
-    return chosen, variants
+    return chosen, settings
 
 
 def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:

@@ -194,21 +194,26 @@ def compute(
     values = {}
     for one in [metric(name) for name in names]:
         if one.by:
-            values[one.name] = within(one, prediction, quality, groups.get(one.by, ()))
+            values[one.name] = within(one, prediction, quality, groups.get(one.by, ()), known)
         else:
             values[one.name] = one(prediction, quality, known)
     return values
 
 
 def within(
-    measure: Function, prediction: npt.ArrayLike, quality: npt.ArrayLike, groups: npt.ArrayLike
+    measure: Metric,
+    prediction: npt.ArrayLike,
+    quality: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    known: Known = NOTHING,
 ) -> float:
     """The median over groups of a metric of the images of each group.
 
     `groups` are (n,) texts; '' is no group, and 'a|b' is both. Groups of fewer than three images or
     of one quality have no order to predict and are left out; they are the same for all methods.
     NaN where no group is left, and where the metric is undefined in one of them: a median that
-    skipped the groups in which a method predicts a constant would favour it.
+    skipped the groups in which a method predicts a constant would favour it. What a metric needs is
+    `known` of all images; validation images are not grouped, so their curve is one for all groups.
 
     >>> within(METRICS["srcc"], [1, 2, 3, 3, 2, 1], [1, 2, 3, 1, 2, 3], list("aaabbb"))
     0.0
@@ -220,7 +225,7 @@ def within(
         for group in filter(None, name.split(SEVERAL)):
             members.setdefault(group, []).append(row)
     values = [
-        measure(first[rows], second[rows])
+        measure(first[rows], second[rows], known.of(rows) if measure.needs else NOTHING)
         for _, rows in sorted(members.items())
         if len(rows) >= SMALLEST and not is_constant(second[rows])
     ]

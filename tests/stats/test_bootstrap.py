@@ -12,7 +12,8 @@ from scipy import stats as scipy_stats
 
 from bench import stats
 from bench.metrics import METRICS
-from bench.stats.bootstrap import Replicates, draws
+from bench.stats.bootstrap import draws
+from bench.stats.replicates import Replicates
 from bench.stats.resampled import RESAMPLED
 from bench.util.errors import UsageError
 
@@ -169,3 +170,53 @@ def test_bad_input() -> None:
         stats.image_difference([one], [stats.side([1, 2, 3], [1, 3, 2])])
     with pytest.raises(ValueError, match="clusters has shape"):
         stats.side([1, 2, 3], [1, 2, 3], [0, 1])
+
+
+def test_splits_that_a_resample_misses_are_left_out_and_counted() -> None:
+    """Ten splits of five of 25 contents: one in 26 resamples draws no content of some split."""
+    x, y = _pair(600)
+    content = np.repeat(np.arange(25), 24)
+    rng = np.random.default_rng(3)
+    sides = []
+    for _ in range(10):
+        rows = np.flatnonzero(np.isin(content, rng.permutation(25)[:5]))
+        sides.append(stats.side(x[rows], y[rows], content[rows]))
+    found = stats.image_interval(sides, resamples=2000)
+    # Each of 25 draws misses a split of five with 0.8: (0.8)^25 = 0.0038 a split.
+    assert found.undefined / 2000 == pytest.approx(10 * 0.8**25, abs=0.02)
+    assert found.reason == ""
+    assert found.low < found.estimate < found.high
+    few = [stats.side(x[a : a + 24], y[a : a + 24], content[a : a + 24]) for a in (0, 24, 48, 72)]
+    assert "4 clusters of images are too few" in stats.image_interval(few).reason
+    more = [
+        stats.side(x[a : a + 24], y[a : a + 24], content[a : a + 24]) for a in range(0, 240, 24)
+    ]
+    assert "have no image of some split" in stats.image_interval(more).reason
+
+
+@pytest.mark.parametrize("by_images", [False, True])
+def test_interval_of_a_mean_over_sets_is_that_of_each_splits_mean(by_images: bool) -> None:
+    sets, weights = [], []
+    for number, n in enumerate((60, 90)):
+        x, y = _pair(2 * n, seed=number)
+        sets.append([stats.side(x[:n], y[:n]), stats.side(x[n:], y[n:], np.arange(n, 2 * n))])
+        weights.append(n if by_images else 1)
+    found = stats.mean_interval(sets, by_images=by_images, resamples=300, seed=5)
+    drawn, own = [], []
+    for number, sides in enumerate(sets):
+        ways = [stats.image_replicates([one], "srcc", resamples=300) for one in sides]
+        own.append([one.estimate for one in ways])
+        values = []
+        for weight in draws(len(sides[0].quality) * 2, 300, seed=5 + number, size=90):
+            parts = (weight[:, one.clusters] for one in sides)
+            measures = (RESAMPLED["srcc"](one.prediction, one.quality) for one in sides)
+            values.append([measure(part) for measure, part in zip(measures, parts, strict=True)])
+        drawn.append(np.concatenate(values, axis=1))
+    estimate = np.median(np.average(own, axis=0, weights=weights))
+    assert found.estimate == pytest.approx(estimate)
+    together = np.median(np.average(drawn, axis=0, weights=weights), axis=0)
+    expected = Replicates(estimate, together, 120).interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.clusters == 120
+    with pytest.raises(ValueError, match="different numbers of splits"):
+        stats.mean_interval([sets[0], sets[1][:1]])
