@@ -89,6 +89,7 @@ BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LED
 file in which all processes of a command write down what they spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
+"""Quality, (n,): predicted or labelled, higher is better."""
 
 
 def load_settings_file(path: Path) -> dict[str, Any]:
@@ -107,6 +108,7 @@ class LabelledSet:
     dataset: str
     """Name of the dataset, or names joined by '+' for a mixture."""
     images: Images
+    """The images, decoded as the method's `policy` says."""
     scores: Scores
     """(n,) float64, higher is better, normalised as the protocol says (0-1 by default)."""
     references: tuple[str | None, ...]
@@ -213,8 +215,10 @@ class Method(ABC):
 
     def __init__(self, settings: _Settings, context: Context) -> None:
         # Cheap: plans build methods to ask what they need. Weights are loaded at first use.
-        self.settings: Any = settings  # an instance of the class's own Settings
+        self.settings: Any = settings
+        """An instance of the class's own `Settings`."""
         self.context = context
+        """Device, seeds, and places for files."""
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
         self.learnt = False
