@@ -85,8 +85,8 @@ OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
 
 BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
-"""Environment variables in which `--max-tokens` and `--max-cost` reach a method's process, and the
-file in which all processes of a command write down what they spent."""
+"""Environment variables of a method's process: `--max-tokens`, `--max-cost`, and the file of what
+all processes of a command spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 """Quality, (n,): predicted or labelled, higher is better."""
@@ -158,8 +158,7 @@ class Context:
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     exact: bool = True
-    """Whether frozen networks stay in float32 on a GPU, where faster arithmetic might give the same
-    scores (`bench.methods.kit.forms`)."""
+    """Whether frozen networks stay in float32 on a GPU (`bench.methods.kit.forms`)."""
     note: Callable[[str], None] = lambda text: None
     """Notes a line for readers of the record."""
     say: Callable[[str], None] = lambda text: None
@@ -287,15 +286,14 @@ class Method(ABC):
         """What to raise where there is nothing to predict by."""
         pairs = type(self).set_prompt is not Method.set_prompt
         return UsageError(
-            f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
-            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a "
-            "protocol"
+            f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out FILE` "
+            f"writes them for --weights{', --prompt gives it pairs' * pairs}, or run a protocol"
         )
 
     def oracle_of(self) -> str | None:
-        """A database whose labels, those of test images included, come as `Context.labels`.
+        """A database whose labels, test images' too, come as `Context.labels` (sanity rows alone).
 
-        For sanity rows alone: a method that asks must name the database in `trained_on` too.
+        A method that asks must name the database in `trained_on` too.
         """
         return None
 
