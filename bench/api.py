@@ -85,8 +85,7 @@ OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
 
 BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
-"""Environment variables of a method's process: `--max-tokens`, `--max-cost`, and the file of what
-all processes of a command spent."""
+"""Variables of a method's process: `--max-tokens`, `--max-cost`, and the file of what is spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 """Quality, (n,): predicted or labelled, higher is better."""
@@ -286,8 +285,8 @@ class Method(ABC):
         """What to raise where there is nothing to predict by."""
         pairs = type(self).set_prompt is not Method.set_prompt
         return UsageError(
-            f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out FILE` "
-            f"writes them for --weights{', --prompt gives it pairs' * pairs}, or run a protocol"
+            f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
+            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a protocol"
         )
 
     def oracle_of(self) -> str | None:
