@@ -286,7 +286,7 @@ class Method(ABC):
         pairs = type(self).set_prompt is not Method.set_prompt
         return UsageError(
             f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
-            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a protocol"
+            f"FILE` gives them to --weights{', --prompt gives it pairs' * pairs}; or run a protocol"
         )
 
     def oracle_of(self) -> str | None:
