@@ -91,11 +91,10 @@ def image_interval(
 ) -> BootstrapInterval:
     """The median over splits of a metric, with its percentile interval over images.
 
-    Efron 1979; cluster bootstrap, Davison & Hinkley 1997, section 3.8. The percentiles are widened
-    for few clusters (Hesterberg, The American Statistician 69, 2015: "expanded percentile"), which
-    is what keeps the coverage with 25 references. A resample without an image of some split tells
-    nothing of that split and is left out. One `seed` gives one answer, and the same draws for any
-    two methods on the same sides. NaN with a `reason` for an undefined metric, fewer than
+    Efron 1979; cluster bootstrap, Davison & Hinkley 1997, section 3.8. Percentiles of one test set
+    are widened for few clusters (`bench.stats.replicates`). A resample without an image of some
+    split tells nothing of that split and is left out. One `seed` gives one answer, and the same
+    draws for any two methods on the same sides. NaN with a `reason` for an undefined metric, fewer than
     five clusters, so few in a split that more than 35 % of the resamples miss one, or more than 5 %
     of the others undefined.
 
@@ -155,6 +154,7 @@ def mean_interval(
         _middle(table, "median"),
         min(map(_count, sets)),
         np.any([empty for _, empty in parts], axis=0),
+        all(map(_whole, sets)),
     ).interval(confidence)
 
 
@@ -242,7 +242,8 @@ def image_replicates(
     _check(sides, metric, resamples)
     estimate = _middle(np.array([[_score(metric, one)] for one in sides]), middle)[0]
     values, empty = _replicates(sides, metric, resamples, seed)
-    return Replicates(float(estimate), _middle(values, middle), _count(sides), empty)
+    widened = middle == "mean" or _whole(sides)
+    return Replicates(float(estimate), _middle(values, middle), _count(sides), empty, widened)
 
 
 def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[FloatArray]:
@@ -294,6 +295,11 @@ def _score(metric: str, one: Side) -> float:
 
 def _count(sides: Sequence[Side]) -> int:
     return len(np.unique(np.concatenate([one.clusters for one in sides])))
+
+
+def _whole(sides: Sequence[Side]) -> bool:
+    """Whether every side has all clusters, as with one split, or one test set at every repeat."""
+    return all(len(np.unique(one.clusters)) == _count(sides) for one in sides)
 
 
 def _check(sides: Sequence[Side], metric: str, resamples: int) -> None:
