@@ -94,9 +94,9 @@ def image_interval(
     Efron 1979; cluster bootstrap, Davison & Hinkley 1997, section 3.8. Percentiles of one test set
     are widened for few clusters (`bench.stats.replicates`). A resample without an image of some
     split tells nothing of that split and is left out. One `seed` gives one answer, and the same
-    draws for any two methods on the same sides. NaN with a `reason` for an undefined metric, fewer than
-    five clusters, so few in a split that more than 35 % of the resamples miss one, or more than 5 %
-    of the others undefined.
+    draws for any two methods on the same sides. NaN with a `reason` for an undefined metric, fewer
+    than five clusters, so few in a split that more than 20 % of the resamples miss one, or more
+    than 5 % of the others undefined.
 
     Raises `UsageError` for a metric that has no such interval, `ValueError` for `resamples` < 1,
     `confidence` outside (0, 1) and no side.
