@@ -10,7 +10,7 @@ REPEATS ?= 3
 # Tests run in this many processes, each on one thread: threads that share cores wait for each other.
 WORKERS ?= 2
 
-.PHONY: demo test test-slow gpu-check lint format wheel clean help
+.PHONY: demo test test-slow gpu-check lint format wheel docs clean help
 
 help:
 	@echo "make demo       few-shot benchmark on rendered demo data, with a report in $(RESULTS)/report"
@@ -19,6 +19,7 @@ help:
 	@echo "make gpu-check  what only a GPU can show, in one report (8 minutes): gpu-check.md"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     ruff's formatter and fixes"
+	@echo "make docs       the documentation as pages in site/; fails on a broken link or silent name"
 	@echo "make wheel      sdist and wheel in dist/, tried in an environment of their own"
 
 $(STAMP): pyproject.toml
@@ -59,6 +60,9 @@ wheel: $(DEV_STAMP)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/release
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

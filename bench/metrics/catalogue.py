@@ -23,6 +23,7 @@ from bench.util.errors import unknown
 Function = Callable[..., float]
 """Of (n,) predictions, (n,) quality and, for a metric with a need, what is `Known`."""
 BY = "@"
+"""Between a metric and the column that it is taken within: `srcc@scene`."""
 GROUPS = ("scene", "reference", "distortion", "group")
 """Columns of a database that a metric can be taken within: METRIC@COLUMN."""
 SEVERAL = "|"
@@ -40,11 +41,15 @@ class Metric:
     """
 
     name: str
+    """What protocols and tables call it."""
     title: str
     """For the head of a table."""
     function: Function
+    """What computes it."""
     higher_is_better: bool
+    """False for errors."""
     lower: float
+    """Lower bound of the value."""
     upper: float
     """Bounds of the value; NaN (undefined) is always possible."""
     needs: tuple[Need, ...] = ()
@@ -146,6 +151,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         )
     }
 )
+"""Every metric by the name that protocols and tables call it."""
 
 
 USUAL = tuple(name for name, found in METRICS.items() if not found.needs)

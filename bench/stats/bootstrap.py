@@ -37,7 +37,9 @@ class Side:
     """One test side: predictions of its images, their quality, and the cluster of each."""
 
     prediction: FloatArray
+    """(n,), higher is better."""
     quality: FloatArray
+    """(n,), higher is better."""
     clusters: IntArray
     """(n,) numbers, the same for the same cluster on all sides of a call (`numbered`)."""
 

@@ -38,11 +38,15 @@ class BootstrapInterval:
     estimate: float
     """On the images as they are."""
     low: float
+    """Lower bound, at `confidence`."""
     high: float
+    """Upper bound."""
     p_value: float
     """Two-sided, for the true value being 0; at least 2 / (resamples + 1)."""
     confidence: float
+    """Of the interval, in (0, 1)."""
     resamples: int
+    """How many were drawn."""
     undefined: int
     """Resamples left out because a side of them was constant, or a split had no image in them."""
     clusters: int
@@ -56,6 +60,7 @@ class Replicates:
     """A statistic on the images as they are, and in every resample."""
 
     estimate: float
+    """On the images as they are."""
     values: FloatArray
     """(resamples,); NaN where undefined."""
     clusters: int
