@@ -27,6 +27,7 @@ from bench.model.feature_rows import ComputeRows, Features, Rows, computed_anew
 from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.model.resources import Resources
 from bench.model.settings import DatasetName, NamesDataset, Settings
 from bench.util.atomic import replacing
 from bench.util.errors import (
@@ -61,6 +62,7 @@ __all__ = [
     "NamesDataset",
     "OutOfBudgetError",
     "Pixels",
+    "Resources",
     "Rows",
     "Scores",
     "Settings",
@@ -83,8 +85,7 @@ OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
 
 BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
-"""Environment variables in which `--max-tokens` and `--max-cost` reach a method's process, and the
-file in which all processes of a command write down what they spent."""
+"""Variables of a method's process: `--max-tokens`, `--max-cost`, and the file of what is spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 """Quality, (n,): predicted or labelled, higher is better."""
@@ -156,8 +157,7 @@ class Context:
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     exact: bool = True
-    """Whether frozen networks stay in float32 on a GPU, where faster arithmetic might give the same
-    scores (`bench.methods.kit.forms`)."""
+    """Whether frozen networks stay in float32 on a GPU (`bench.methods.kit.forms`)."""
     note: Callable[[str], None] = lambda text: None
     """Notes a line for readers of the record."""
     say: Callable[[str], None] = lambda text: None
@@ -199,6 +199,8 @@ class Method(ABC):
     reads_images: ClassVar[bool] = True
     """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
     come as names: asking for the pixels of one is an error."""
+    resources: ClassVar[Resources] = Resources()
+    """What its runs need of a machine, where a protocol's row does not say otherwise."""
     pretrained_setting: ClassVar[str | None] = None
     """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
@@ -284,14 +286,13 @@ class Method(ABC):
         pairs = type(self).set_prompt is not Method.set_prompt
         return UsageError(
             f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
-            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a "
-            "protocol"
+            f"FILE` gives them to --weights{', --prompt gives it pairs' * pairs}; or run a protocol"
         )
 
     def oracle_of(self) -> str | None:
-        """A database whose labels, those of test images included, come as `Context.labels`.
+        """A database whose labels, test images' too, come as `Context.labels` (sanity rows alone).
 
-        For sanity rows alone: a method that asks must name the database in `trained_on` too.
+        A method that asks must name the database in `trained_on` too.
         """
         return None
 

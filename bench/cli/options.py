@@ -130,6 +130,17 @@ class Options:
             "--slurm", help="KEY=VALUE for sbatch: partition, time, gpus, cpus, mem, account, ..."
         ),
     ] = None
+    array_limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Longest array of jobs that Slurm takes.")
+    ] = 1000
+    bundle: Annotated[
+        Duration | None,
+        typer.Option(
+            parser=Duration.parse,
+            metavar="TIME",
+            help="Under Slurm, groups that are known to be short share a job of about this length.",
+        ),
+    ] = None
     accept_code: Annotated[
         list[str] | None,
         typer.Option(help="Take stored runs of a method's older code, by its digest."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +85,7 @@ def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished
     require(log)
     if options.executor == "local":
         resolve_device(options.device)
-    plan, store, _ = prepare(options)
+    plan, store, data_cache = prepare(options)
     for line in manifest.otherwise(store, plan.protocol):
         text = (
             f"warning: '{store.root}' holds {plan.protocol.name} with {line}; numbers of this "
@@ -95,9 +95,9 @@ def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished
     manifest.add(store, plan.protocol, plan.entries(store))
     finished = Finished(plan)
     _announce(console, plan, store)
-    left = [run_id for run_id, state in plan.states.items() if state in ("todo", "elsewhere")]
-    if left:
-        outcomes = _compute(plan, store, options, console, len(left), log)
+    if _left(plan):
+        seconds = _seconds(plan, store, data_cache) if options.bundle else {}
+        outcomes = _compute(plan, store, options, console, log, seconds)
         finished.interrupted = any(outcome.interrupted for outcome in outcomes)
         finished.errors = [error for outcome in outcomes for error in outcome.errors]
     finished.failed = _count_failed(plan, store)
@@ -109,10 +109,10 @@ def _compute(
     store: Store,
     options: Options,
     console: Console,
-    total: int,
     log: Sequence[str],
+    seconds: Mapping[str, float],
 ) -> list[JobOutcome]:
-    with Display(console, total) as display:
+    with Display(console, _left(plan)) as display:
         session = dispatch.Session(store.root, display.show, display.say)
         command = Command(store.root / "logs", session.name, _about(plan))
         with (
@@ -122,7 +122,7 @@ def _compute(
         ):
             if log:
                 session.listen = _both(display.show, tell)
-            outcomes = Sweep(plan, store, options, session, executor, display).run()
+            outcomes = Sweep(plan, store, options, session, executor, display, seconds).run()
         if session.level and not any(outcome.interrupted for outcome in outcomes):
             outcomes.append(JobOutcome(interrupted=_unfinished(plan, store)))
     return outcomes
@@ -146,6 +146,18 @@ def _about(plan: Plan) -> dict[str, str]:
         "datasets": ", ".join(dict.fromkeys(cell.task.title for cell in plan.cells)),
         "repeats": str(plan.protocol.repeats),
     }
+
+
+def _left(plan: Plan) -> int:
+    """How many runs have no record yet."""
+    return sum(state in ("todo", "elsewhere") for state in plan.states.values())
+
+
+def _seconds(plan: Plan, store: Store, data_cache: DataCache) -> dict[str, float]:
+    """How long runs may take, by id, as far as stored records say."""
+    from bench.runs.plan.estimate import by_run, estimate
+
+    return by_run(plan, estimate(plan, store, data_cache))
 
 
 def _unfinished(plan: Plan, store: Store) -> bool:

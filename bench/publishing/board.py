@@ -169,9 +169,11 @@ def _copied(root: Path, rules: Rules) -> Iterator[Path]:
     from importlib import metadata
 
     try:
-        version = f"=={metadata.version('iqa-bench')}"
+        installed = metadata.version("iqa-bench")
     except metadata.PackageNotFoundError:
-        version = ""
+        installed = ""
+    # A version between releases cannot be had from anywhere else.
+    version = f"=={installed}" if re.fullmatch(r"\d+(\.\d+)*", installed) else ""
     values = {"title": rules.title, "version": version, "rules": _rules_text(rules)}
     for source in sorted(_FILES.iterdir()):
         path = root / source.name.replace("dot-", ".").replace("__", "/")

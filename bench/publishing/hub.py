@@ -193,6 +193,8 @@ def _refused(upload: Upload, error: Exception) -> BenchError:
     from huggingface_hub import get_token
 
     said = (str(error).splitlines() or [type(error).__name__])[0]
+    if what := getattr(error, "server_message", None):
+        said = f"{said}: {what}"
     token = get_token()
     said = said.replace(token, "…") if token else said
     status = getattr(getattr(error, "response", None), "status_code", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -15,14 +14,16 @@ from typing import TYPE_CHECKING
 from bench import registry
 from bench.api import Context
 from bench.data.selection import scores_digest
-from bench.model import audits, cards, costs
+from bench.model import audits, cards
 from bench.model.cards import SubmissionCard
 from bench.model.contamination import saw_test_labels
 from bench.model.measure import Measure
 from bench.model.records import Record
 from bench.protocol import Protocol
 from bench.protocol.measures import measure_of
+from bench.publishing import files
 from bench.publishing.board import Board, SplitKey
+from bench.publishing.files import BASELINE, DIGESTS
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.store.manifest import CellEntry
@@ -31,15 +32,6 @@ from bench.util.errors import BenchError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BASELINE = "baseline.json"
-DIGESTS = "digests.json"
-"""Record -> SHA-256 of its predictions, where those are not there themselves."""
-_ALLOWED = re.compile(
-    rf"{re.escape(cards.FILE)}|{re.escape(BASELINE)}|{re.escape(DIGESTS)}"
-    rf"|(protocols|{audits.FOLDER}|{costs.FOLDER})/[^/]+\.json|records/[^/]+/[^/]+/[^/]+\.(json|parquet)"
-)
-"""The files of a submission, relative to its folder."""
 
 
 @dataclass
@@ -96,7 +88,7 @@ def check(board: Board, name: str) -> Submission:
     submission = Submission(board, name)
     if not submission.root.is_dir():
         raise StoreError(f"there is no submission '{name}' in '{board.root}'")
-    _check_files(submission)
+    submission.found.findings += files.findings(submission.root, board.rules.max_megabytes)
     if submission.found.findings:  # nothing of a folder that is not one is read
         return submission
     rules = board.rules
@@ -115,28 +107,13 @@ def check(board: Board, name: str) -> Submission:
     _check_labels(submission, card, cells)
     for protocol, cell in cells:
         _check_cell(submission, protocol, cell)
+    _check_audits(submission)
     _check_tasks(submission, cells)
     _check_tested(submission, kept)
     _check_declared(submission, card)
     _check_baseline(submission)
     _check_splits(submission)
     return submission
-
-
-def _check_files(submission: Submission) -> None:
-    """Only files that a submission has, no link, and not too large: before anything is read."""
-    size = 0
-    for path in sorted(submission.root.rglob("*")):
-        name = path.relative_to(submission.root).as_posix()
-        if path.is_symlink():
-            submission.wrong(name, "is a link; a submission holds files alone")
-        elif path.is_file():
-            size += path.stat().st_size
-            if not _ALLOWED.fullmatch(name):
-                submission.wrong(name, "is no file of a submission")
-    most = submission.board.rules.max_megabytes
-    if size > most * 1e6:
-        submission.wrong("", f"has {size / 1e6:,.1f} MB; the board takes {most:g}")
 
 
 def _digests(submission: Submission) -> set[str]:
@@ -156,12 +133,6 @@ def _digests(submission: Submission) -> set[str]:
     there = f"metrics of {len(names)} runs were not computed again: predictions by digest alone"
     submission.found.findings.append(Finding("note", DIGESTS, there))
     return names
-
-
-def digest_of(predictions: Path) -> str:
-    """SHA-256 of a file of predictions."""
-    with predictions.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_labels(
@@ -228,6 +199,17 @@ def _otherwise(record: Record, cell: CellEntry, measure: Measure, repeat: int) -
         return f"of repeat {spec.repeat}, not {repeat}"
     other = own.filled(measure.split.validation).difference(measure)
     return f"measured with {other}" if other else ""
+
+
+def _check_audits(submission: Submission) -> None:
+    """Methods that no audit makes sense for have no place where one is required."""
+    if submission.board.rules.audit != "required":
+        return
+    methods = dict.fromkeys(record.spec.method for record in submission.records.values())
+    for method in methods:
+        reason = audits.EXEMPT.get(method.partition(":")[0])
+        if reason:
+            submission.wrong(method, f"cannot be audited, which this board asks for: {reason}")
 
 
 def _check_tasks(submission: Submission, cells: list[tuple[Protocol, CellEntry]]) -> None:

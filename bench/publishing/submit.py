@@ -13,7 +13,8 @@ from bench.model import audits, cards, costs
 from bench.model.cards import SubmissionCard
 from bench.model.records import Record
 from bench.publishing.board import Board
-from bench.publishing.submission import BASELINE, DIGESTS, Submission, check, digest_of
+from bench.publishing.files import BASELINE, DIGESTS, digest_of
+from bench.publishing.submission import Submission, check
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.store.manifest import Manifest

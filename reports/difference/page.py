@@ -79,6 +79,9 @@ def _context(found: Difference) -> dict[str, Any]:
     report = found.report
     cells = report.cells
     demo = any(on_demo(cell.train, cell.test) for cell in cells)
+    store = Store(found.now)
+    shown = (store.read(pair.records[0][1], curve=False) for pair in found.pairs if pair.records)
+    tiny = any(run.spec.fit.weights.get("name") == "tiny" for run in shown if run)
     protocols = dict.fromkeys(cell.protocol for cell in cells)
     return {
         "title": f"{found.before.name} → {found.now.name}",
@@ -89,7 +92,7 @@ def _context(found: Difference) -> dict[str, Any]:
         "tolerance": f"{report.tolerance:g}",
         "confidence": f"{report.confidence:.0%}",
         "reference": report.reference,
-        "banner": site.banner(demo, tiny=False),
+        "banner": site.banner(demo, tiny),
         "problems": report.problems,
         "tables": [
             {

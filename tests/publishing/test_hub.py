@@ -10,17 +10,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pandas as pd
 import pytest
 import yaml
 
+from bench.publishing.hub import Upload, send
 from bench.store import Store
+from bench.util.errors import BenchError
 from tests.conftest import Bench, Ended, run_cli
-from tests.fake_results import FakeSweep, showcase
+from tests.fake_results import FakeSweep
 
 TOKEN = "hf_" + "notarealtoken" * 2
 
@@ -174,19 +178,26 @@ def test_predictions_and_report_arrive_in_one_commit_each(bench: Bench) -> None:
     assert deleted == ["old.html"]
 
 
-def test_a_refusal_names_the_way_out_and_never_the_token(bench: Bench) -> None:
-    store = FakeSweep(bench.folder / "r", datasets=("livec",), repeats=2).write()
+def test_a_refusal_names_the_way_out_and_never_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "index.html").write_text("a page")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     with serving(Hub(refuses=True)) as hub:
-        ended = publish(bench, hub, store.root)
-    assert ended.returncode == 1, ended.text
-    assert "datasets/ann/results on the hub" in ended.stderr
-    assert "HF_TOKEN" in ended.stderr
-    assert TOKEN not in ended.text
+        own = partial(huggingface_hub.HfApi, endpoint=f"http://127.0.0.1:{hub.port}")
+        monkeypatch.setattr("huggingface_hub.HfApi", own)
+        with pytest.raises(BenchError) as refused:
+            list(send([Upload("ann/results", "space", tmp_path)]))
+    assert "spaces/ann/results on the hub" in str(refused.value)
+    assert "401 Unauthorized" in str(refused.value)
+    assert "Invalid credentials: …" in str(refused.value)
+    assert "HF_TOKEN" in str(refused.value)
+    assert TOKEN not in str(refused.value)
 
 
 def test_a_dry_run_lists_what_would_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.publishing.hub.send", lambda *_: 1 / 0)
-    store = showcase(tmp_path / "r", repeats=2, trouble=False)
+    store = FakeSweep(tmp_path / "r", datasets=("livec",), repeats=2).write()
     ended = run_cli("publish", store.root, "--hub", "ann/results", "--dry-run", "--no-labels")
     assert ended.returncode == 0, ended.text
     listed = re.findall(r"^ +([\d,]+)  (\S+)$", ended.stdout, re.MULTILINE)
