@@ -96,6 +96,7 @@ SMALL = tuple(World(n, splits=0) for n in (50, 100, 200, 500, 2000))
 SPLIT = (World(586, splits=1), World(586), World(1162))
 GROUPED = (
     *(World(contents, 24) for contents in (15, 20, 25)),
+    World(25, 24, splits=3),
     *(World(30, 29, splits=splits) for splits in (0, 10)),
     World(60, 12),
     World(81, 12),

@@ -99,7 +99,7 @@ def _tests(
         usable = isinstance(known, Known) and known.has("ratings")
         if not usable:
             lacking = known if isinstance(known, str) else "spread or number of ratings not known"
-            note = f"RMSE alone: {lacking}"
+            note = f"without tests that need ratings: {lacking}"
         found = dict(_unrated([fit.mapped for fit in fits], quality))
         if usable and isinstance(known, Known):
             found |= dict(_rated(predicted, [fit.mapped for fit in fits], quality, known))

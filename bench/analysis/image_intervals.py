@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("image_low", "image_high", "image_clusters", "image_note")
 RESAMPLES = 1000
-VERSION = 2
+VERSION = 3
 """Raised when the same predictions would give another interval."""
 _KEY = ["protocol", "label", "train", "test", "labels", "selection"]
 _METRIC = "no interval over images is computed for this metric"

@@ -36,7 +36,8 @@ SAME_TEST_NOTE = (
 P1401_NOTE = (
     "Predictions mapped by a 4-parameter logistic fitted on the test images. Tests marked P.1401 "
     "are the recommendation's own: they take errors on the same images for independent, which "
-    "finds too little. The others know of the dependence."
+    "finds too little (F on RMSE* too much: most of its errors are 0). The others know of the "
+    "dependence."
 )
 OVER_IMAGES_NOTE = (
     "Over images: how far a difference may lie from the truth for new images of the kind, with the "

@@ -93,13 +93,12 @@ def image_interval(
 ) -> BootstrapInterval:
     """The median over splits of a metric, with its percentile interval over images.
 
-    Efron 1979; cluster bootstrap, Davison & Hinkley 1997, section 3.8. The percentiles are widened
-    for few clusters (Hesterberg, The American Statistician 69, 2015: "expanded percentile"), which
-    is what keeps the coverage with 25 references. A resample without an image of some split tells
-    nothing of that split and is left out. One `seed` gives one answer, and the same draws for any
-    two methods on the same sides. NaN with a `reason` for an undefined metric, fewer than
-    five clusters, so few in a split that more than 35 % of the resamples miss one, or more than 5 %
-    of the others undefined.
+    Efron 1979; cluster bootstrap, Davison & Hinkley 1997, section 3.8. Percentiles of one test set
+    are widened for few clusters (`bench.stats.replicates`). A resample without an image of some
+    split tells nothing of that split and is left out. One `seed` gives one answer, and the same
+    draws for any two methods on the same sides. NaN with a `reason` for an undefined metric, fewer
+    than five clusters, so few in a split that more than 20 % of the resamples miss one, or more
+    than 5 % of the others undefined.
 
     Raises `UsageError` for a metric that has no such interval, `ValueError` for `resamples` < 1,
     `confidence` outside (0, 1) and no side.
@@ -157,6 +156,7 @@ def mean_interval(
         _middle(table, "median"),
         min(map(_count, sets)),
         np.any([empty for _, empty in parts], axis=0),
+        all(map(_whole, sets)),
     ).interval(confidence)
 
 
@@ -244,7 +244,8 @@ def image_replicates(
     _check(sides, metric, resamples)
     estimate = _middle(np.array([[_score(metric, one)] for one in sides]), middle)[0]
     values, empty = _replicates(sides, metric, resamples, seed)
-    return Replicates(float(estimate), _middle(values, middle), _count(sides), empty)
+    widened = middle == "mean" or _whole(sides)
+    return Replicates(float(estimate), _middle(values, middle), _count(sides), empty, widened)
 
 
 def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[FloatArray]:
@@ -296,6 +297,11 @@ def _score(metric: str, one: Side) -> float:
 
 def _count(sides: Sequence[Side]) -> int:
     return len(np.unique(np.concatenate([one.clusters for one in sides])))
+
+
+def _whole(sides: Sequence[Side]) -> bool:
+    """Whether every side has all clusters, as with one split, or one test set at every repeat."""
+    return all(len(np.unique(one.clusters)) == _count(sides) for one in sides)
 
 
 def _check(sides: Sequence[Side], metric: str, resamples: int) -> None:

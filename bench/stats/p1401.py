@@ -2,7 +2,8 @@
 
 They take the models for independent, as if each had been tested on images of its own. Two models
 that judge the same images share the hard ones and the raters' noise, and these tests then find too
-little (`docs/statistics.md` measures it). They are here because the recommendation asks for them;
+little; that of RMSE* finds too much, since its errors are mostly 0 and far from normal
+(`docs/statistics.md` measures both). They are here because the recommendation asks for them;
 `bench.stats.dependent` has tests that know of the dependence, and `outlier_ratios` there both
 tests of outlier ratios (7.6.2).
 """

@@ -92,6 +92,8 @@ def test_what_some_tasks_cannot_have_is_said(bench: Bench, rated: dict[str, str]
     rows = {(row["test"], row["metric"]): row for row in _summary(bench)}
     assert rows["toy", "or"]["n"] == "0"
     assert rows["toy", "or"]["undefined"] == "1"
+    page = (bench.results / "report" / "index.html").read_text()
+    assert "no or on toy: it needs the spread and number" in page
     record = next(r for r in Store(bench.results).records() if r.spec.test == "rated")
     table = Store(bench.results).predictions(record.spec)
     index = table["image"].str[:3].astype(int).to_numpy()

@@ -79,11 +79,12 @@ def test_many_clusters_give_the_plain_percentiles() -> None:
     assert few.low == pytest.approx(np.quantile(values, tail))
 
 
-def test_p_value_and_interval_agree() -> None:
+@pytest.mark.parametrize("widened", [True, False])
+def test_p_value_and_interval_agree(widened: bool) -> None:
     for shift in (1.6, 1.9, 2.1, 2.4, 3.0):
         values = np.random.default_rng(1).normal(shift, 1, 20_000)
         for clusters in (6, 25, 10_000):
-            found = Replicates(shift, values, clusters).interval()
+            found = Replicates(shift, values, clusters, widened=widened).interval()
             assert (found.p_value < 0.05) == (found.low > 0)
 
 
@@ -215,8 +216,24 @@ def test_interval_of_a_mean_over_sets_is_that_of_each_splits_mean(by_images: boo
     estimate = np.median(np.average(own, axis=0, weights=weights))
     assert found.estimate == pytest.approx(estimate)
     together = np.median(np.average(drawn, axis=0, weights=weights), axis=0)
-    expected = Replicates(estimate, together, 120).interval()
+    expected = Replicates(estimate, together, 120, widened=False).interval()
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.clusters == 120
     with pytest.raises(ValueError, match="different numbers of splits"):
         stats.mean_interval([sets[0], sets[1][:1]])
+
+
+def test_only_the_median_over_parts_of_the_clusters_is_not_widened() -> None:
+    x, y = _pair(60)
+    clusters = np.arange(60) // 6
+    halves = [stats.side(x[part], y[part], clusters[part]) for part in (slice(36), slice(24, 60))]
+    whole = [stats.side(x, y, clusters)] * 2
+    for sides, middle, widened in (
+        (halves, "median", False),
+        (halves, "mean", True),
+        (whole, "median", True),
+    ):
+        found = stats.image_replicates(sides, "srcc", middle=middle, resamples=400)
+        tail = scipy_stats.norm.cdf(math.sqrt(10 / 9) * scipy_stats.t.ppf(0.025, 9))
+        low = np.nanquantile(found.values, tail if widened else 0.025)
+        assert found.interval().low == pytest.approx(low)
