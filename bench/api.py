@@ -18,15 +18,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
+from bench.model.feature_rows import ComputeRows, Features, Rows, computed_anew
 from bench.model.fitted import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
+from bench.model.resources import Resources
+from bench.model.settings import DatasetName, NamesDataset, Settings
 from bench.util.atomic import replacing
 from bench.util.errors import (
     BenchError,
@@ -57,14 +59,17 @@ __all__ = [
     "Images",
     "LabelledSet",
     "Method",
+    "NamesDataset",
     "OutOfBudgetError",
     "Pixels",
+    "Resources",
     "Rows",
     "Scores",
     "Settings",
     "StoreError",
     "Table",
     "UsageError",
+    "computed_anew",
     "fitted_on",
     "fold",
     "listed",
@@ -80,62 +85,10 @@ OWN = "own"
 """As one of `Method.corpora()`: the database that the run learns from."""
 
 BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
-"""Environment variables in which `--max-tokens` and `--max-cost` reach a method's process, and the
-file in which all processes of a command write down what they spent."""
+"""Variables of a method's process: `--max-tokens`, `--max-cost`, and the file of what is spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
-Rows = npt.NDArray[np.float32]
-"""Features, (n, d)."""
-ComputeRows = Callable[[list[int]], Rows]
-"""Positions of images -> their features, in that order."""
-
-
-class Features(Protocol):
-    """Features of images, computed where nobody has computed them before."""
-
-    def __call__(
-        self, owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
-    ) -> Rows:
-        """The row of every image, (n, d), by the digests of their pixels (`Images.digest`).
-
-        Rows have to follow from the pixels and from `what` alone: the network, the identity of its
-        frozen weights, what is pooled, as plain JSON. `owner` is the module whose code computes
-        them (`__name__`); a digest of that code is part of the key. Nothing that was learnt from
-        labels may be kept so.
-        """
-
-
-def computed_anew(
-    owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
-) -> Rows:
-    """`Features` that keep nothing."""
-    return compute(list(range(len(digests))))
-
-
-@dataclass(frozen=True)
-class NamesDataset:
-    """Marks a setting's text as the name of a dataset."""
-
-
-DatasetName = Annotated[str, NamesDataset()]
-"""The type of a setting that names a dataset, NAME or NAME@VERSION, with #SPLIT where its labels
-were seen in part: the harness checks it before anything runs."""
-
-
-class Settings(BaseModel):
-    """Settings of a method: plain, frozen, validated; an unknown key is an error.
-
-    Every field is part of a run's identity, so a setting that cannot change a prediction (batch
-    size for inference, say) belongs in `Context` instead.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-    )
+"""Quality, (n,): predicted or labelled, higher is better."""
 
 
 def load_settings_file(path: Path) -> dict[str, Any]:
@@ -154,6 +107,7 @@ class LabelledSet:
     dataset: str
     """Name of the dataset, or names joined by '+' for a mixture."""
     images: Images
+    """The images, decoded as the method's `policy` says."""
     scores: Scores
     """(n,) float64, higher is better, normalised as the protocol says (0-1 by default)."""
     references: tuple[str | None, ...]
@@ -202,6 +156,10 @@ class Context:
     """Images per inference batch."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
+    exact: bool = True
+    """Whether frozen networks stay in float32 on a GPU (`bench.methods.kit.forms`)."""
+    note: Callable[[str], None] = lambda text: None
+    """Notes a line for readers of the record."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
     features: Features = computed_anew
@@ -241,6 +199,8 @@ class Method(ABC):
     reads_images: ClassVar[bool] = True
     """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
     come as names: asking for the pixels of one is an error."""
+    resources: ClassVar[Resources] = Resources()
+    """What its runs need of a machine, where a protocol's row does not say otherwise."""
     pretrained_setting: ClassVar[str | None] = None
     """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
@@ -253,8 +213,10 @@ class Method(ABC):
 
     def __init__(self, settings: _Settings, context: Context) -> None:
         # Cheap: plans build methods to ask what they need. Weights are loaded at first use.
-        self.settings: Any = settings  # an instance of the class's own Settings
+        self.settings: Any = settings
+        """An instance of the class's own `Settings`."""
         self.context = context
+        """Device, seeds, and places for files."""
         self.notes: list[str] = []
         """What a reader of the record should know, e.g. a loss term left out for want of labels."""
         self.learnt = False
@@ -324,14 +286,13 @@ class Method(ABC):
         pairs = type(self).set_prompt is not Method.set_prompt
         return UsageError(
             f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
-            f"FILE` writes them for --weights{', --prompt gives it pairs' * pairs}, or run a "
-            "protocol"
+            f"FILE` gives them to --weights{', --prompt gives it pairs' * pairs}; or run a protocol"
         )
 
     def oracle_of(self) -> str | None:
-        """A database whose labels, those of test images included, come as `Context.labels`.
+        """A database whose labels, test images' too, come as `Context.labels` (sanity rows alone).
 
-        For sanity rows alone: a method that asks must name the database in `trained_on` too.
+        A method that asks must name the database in `trained_on` too.
         """
         return None
 

@@ -83,16 +83,15 @@ class ClipZeroShot(Method):
         import torch
 
         from bench.methods.kit.devices import upload
-        from bench.methods.kit.graphs import Replayed
+        from bench.methods.kit.forms import Frozen
 
         backbone, size, device = self._loaded(), self.context.batch_size, self.context.device
         mean, std = (
             torch.tensor(v, device=device)[:, None, None]
             for v in (backbone.info.mean, backbone.info.std)
         )
-        forward = Replayed(
-            lambda batch: backbone.model.encode_image(batch, normalize=True),
-            self.context.cuda_graphs,
+        forward = Frozen(
+            lambda batch: backbone.model.encode_image(batch, normalize=True), self.context
         )
         found = []
         for start in range(0, len(images), size):

@@ -17,6 +17,7 @@ from bench.api import (
     Images,
     LabelledSet,
     Method,
+    Resources,
     Scores,
     Settings,
 )
@@ -26,6 +27,7 @@ class Constant(Method):
     """The same score for every image: correlations are undefined."""
 
     name = "constant"
+    resources = Resources(device="cpu")
     judges_images = False
     reads_images = False
 
@@ -38,6 +40,7 @@ class Random(Method):
     """A random score for every image: correlations scatter around zero."""
 
     name = "random"
+    resources = Resources(device="cpu")
     judges_images = False
 
     def predict(self, images: Images) -> Scores:
@@ -50,6 +53,7 @@ class LabelMean(Method):
     """The mean of the training labels for every image: the RMSE to beat, no correlation."""
 
     name = "label_mean"
+    resources = Resources(device="cpu")
     judges_images = False
     reads_images = False
 
@@ -101,6 +105,7 @@ class Oracle(Method):
     """
 
     name = "oracle"
+    resources = Resources(device="cpu")
     judges_images = False
     reads_images = False
     argument = "dataset"

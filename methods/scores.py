@@ -19,6 +19,7 @@ from bench.api import (
     DatasetName,
     Images,
     Method,
+    Resources,
     Scores,
     Settings,
     Table,
@@ -103,6 +104,7 @@ class PrecomputedScores(Method):
     """
 
     name = "scores"
+    resources = Resources(device="cpu")
     judges_images = False
     reads_images = False
     argument = "name"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.metrics import BY, METRICS, NEEDS, metric
 from bench.stats.median import LEAST_SPLITS
 
 if TYPE_CHECKING:
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 def in_words(summary: pd.DataFrame) -> list[str]:
     """All that a reader must know of the small print of a table."""
-    return [*over_splits(summary), *over_images(summary), *ceilings(summary)]
+    return [
+        *over_splits(summary),
+        *lacking_needs(summary),
+        *over_images(summary),
+        *ceilings(summary),
+    ]
 
 
 def over_splits(summary: pd.DataFrame) -> list[str]:
@@ -29,6 +35,20 @@ def over_splits(summary: pd.DataFrame) -> list[str]:
             "one value": "one split: its value, and no interval worth the name",
         }
         sentences.append(texts[str(kind)])
+    return sentences
+
+
+def lacking_needs(summary: pd.DataFrame) -> list[str]:
+    """Why cells have no value of a metric that needs more than predictions and scores."""
+    sentences = []
+    empty = summary[(summary["n"] == 0) & (summary["undefined"] > 0)]
+    for name, cells in empty.groupby("metric", sort=False):
+        needs = metric(str(name)).needs if str(name).partition(BY)[0] in METRICS else ()
+        if needs:
+            where = _few(list(dict.fromkeys(map(str, cells["dataset"]))))
+            sentences.append(
+                f"no {name} on {where}: it needs {' and '.join(NEEDS[need] for need in needs)}"
+            )
     return sentences
 
 

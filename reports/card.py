@@ -14,7 +14,8 @@ from bench.analysis.summary import base_name
 from bench.model import audits
 from bench.model import costs as model_costs
 from bench.model.contamination import entry_title
-from bench.model.records import Record, budget_title
+from bench.model.records import Record
+from bench.model.titles import budget_title
 from bench.reports import bounds
 from bench.reports.html.site import banner_of
 from bench.util.errors import StoreError, unknown

@@ -74,7 +74,7 @@ def document(store: Store, choice: CustomTable) -> str:
     summary = _only(summary, "label", choice.methods)
     if choice.interval == "images":
         images = StoredPredictions(store, AtHand(choice.data_roots))
-        summary = image_intervals.beside(summary, results.runs, images)
+        summary = image_intervals.beside(summary, results.runs, images, results.protocols)
     return latex.document(
         summary,
         protocols,

@@ -116,7 +116,7 @@ def _render(
     summary = results.summary
     if with_images:
         images = StoredPredictions(store, at_hand)
-        summary = image_intervals.beside(summary, results.runs, images)
+        summary = image_intervals.beside(summary, results.runs, images, results.protocols)
         gains = {one.name: _gains(results, one, summary, images) for one in results.protocols}
     summary = Ceilings(at_hand).beside(summary)
     printed = NOTHING

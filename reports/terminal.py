@@ -23,7 +23,7 @@ from bench.analysis.grid import (
     table_notes,
 )
 from bench.analysis.published import NOTHING, Printed, mark
-from bench.model.records import budget_title
+from bench.model.titles import budget_title
 from bench.reports import bounds
 from bench.util.text_table import add_row, text_table
 

@@ -24,6 +24,7 @@ LAYERS = (
     ("store",),
     ("runs", "analysis"),
     ("reports",),
+    ("publishing",),
     ("cli",),
     ("__main__",),
 )
@@ -176,3 +177,62 @@ def test_one_class_name_means_one_thing() -> None:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places[node.name].append(path.relative_to(ROOT).as_posix())
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_module_fits_in_400_lines() -> None:
+    sizes = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for base in ("bench", "methods", "reports", "tools")
+        for path in (ROOT / base).rglob("*.py")
+    }
+    assert {name: size for name, size in sizes.items() if size > 400} == {}
+
+
+def test_no_modules_of_a_room_import_each_other_in_a_circle() -> None:
+    """Lazy imports count, those for types alone do not, nor does a package's own `__init__`."""
+    arrows = _module_imports()
+    circles = [sorted(found) for found in _circles(arrows) if len(found) > 1]
+    assert not circles, "\n" + "\n".join(" <-> ".join(names) for names in circles)
+
+
+def _module_imports() -> dict[str, set[str]]:
+    files = {}
+    for base in ("bench", "methods", "reports", "tools"):
+        for path in (ROOT / base).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = ("bench", *parts) if base in ("methods", "reports") else parts
+            files[".".join(part for part in parts if part != "__init__")] = path
+    arrows: dict[str, set[str]] = {}
+    for name, path in files.items():
+        found = arrows.setdefault(name, set())
+        for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names} & files.keys()
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    inside = f"{node.module}.{alias.name}"
+                    found |= {inside if inside in files else node.module} & files.keys()
+        # A package hands on what its modules define.
+        found -= {name, *(name.rpartition(".")[0],)}
+    return arrows
+
+
+def _circles(arrows: dict[str, set[str]]) -> Iterator[set[str]]:
+    """Sets of modules each of which reaches the others (strongly connected, by reachability)."""
+    reached = {name: _reached(name, arrows) for name in arrows}
+    seen: set[str] = set()
+    for name in sorted(arrows):
+        if name not in seen:
+            circle = {other for other in reached[name] if name in reached[other]} | {name}
+            seen |= circle
+            yield circle
+
+
+def _reached(start: str, arrows: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        new = arrows.get(todo.pop(), set()) - found
+        found |= new
+        todo += new
+    return found

@@ -52,7 +52,7 @@ def _cell(rng: np.random.Generator) -> list[Side]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the seconds."""
-    parser = command_line("image_intervals", __doc__)
+    parser = command_line("image_interval_speed", __doc__)
     parser.add_argument("--cells", type=int, default=100)
     parser.add_argument("--resamples", type=int, default=1000)
     given = parser.parse_args(arguments)

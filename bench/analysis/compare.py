@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis import over_images
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.protocol import learnt_from
 from bench.store.table import SPLIT
 from bench.util.errors import unknown

@@ -14,12 +14,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
-from bench.metrics import Known, fit_logistic4
+from bench.metrics import Known, fit_logistic4, plcc
+from bench.metrics.correlation import root_mean_square
 from bench.metrics.krasula import krasula_difference
-from bench.metrics.p1401 import epsilon_errors
-from bench.model.records import task_title
+from bench.metrics.p1401 import FREEDOM, epsilon_errors
+from bench.model.titles import task_title
 from bench.stats.dependent import outlier_ratios, pitman_morgan, squared_errors
-from bench.store.table import SPLIT, known_of
+from bench.stats.p1401 import correlations, rmse_ratio
+from bench.store.judging import known_of
+from bench.store.table import SPLIT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,18 +95,29 @@ def _tests(
         failed = next((fit.reason for fit in fits if not fit.converged), "")
         if failed:
             return {}, f"no mapping: {failed}"
-        residuals = [fit.mapped - quality for fit in fits]
         known = known_of(predictions.at_hand, test, tables[0])
         usable = isinstance(known, Known) and known.has("ratings")
         if not usable:
             lacking = known if isinstance(known, str) else "spread or number of ratings not known"
-            note = f"RMSE alone: {lacking}"
-        found = {"RMSE (Pitman–Morgan)": pitman_morgan(*residuals).p_value}
+            note = f"without tests that need ratings: {lacking}"
+        found = dict(_unrated([fit.mapped for fit in fits], quality))
         if usable and isinstance(known, Known):
             found |= dict(_rated(predicted, [fit.mapped for fit in fits], quality, known))
         for name, p in found.items():
             values.setdefault(name, []).append(p)
     return {name: statistics.median(found) for name, found in values.items()}, note
+
+
+def _unrated(
+    mapped: Sequence[npt.NDArray[np.float64]], quality: npt.NDArray[np.float64]
+) -> Iterator[tuple[str, float]]:
+    """Tests that need no ratings, the recommendation's own last."""
+    residuals = [one - quality for one in mapped]
+    yield "RMSE (Pitman–Morgan)", pitman_morgan(*residuals).p_value
+    first, second = map(root_mean_square, residuals)
+    yield "RMSE (P.1401, F)", rmse_ratio(first, second, quality.size, FREEDOM).p_value
+    first, second = (plcc(one, quality) for one in mapped)
+    yield "PLCC (P.1401, Fisher's z)", correlations(first, second, quality.size).p_value
 
 
 def _rated(
@@ -117,11 +131,13 @@ def _rated(
     assert known.raters is not None
     beyond = [epsilon_errors(one, quality, known.std, known.raters) for one in mapped]
     yield "RMSE* (squared errors)", squared_errors(*beyond).p_value
+    first, second = map(root_mean_square, beyond)
+    yield "RMSE* (P.1401, F)", rmse_ratio(first, second, quality.size, FREEDOM).p_value
     z, exact = outlier_ratios(*(errors > 0 for errors in beyond))
     yield "OR (P.1401, z)", z.p_value
     yield "OR (McNemar)", exact.p_value
     if quality.size <= MOST_IMAGES:
-        first, second = predicted
-        areas = krasula_difference(first, second, quality, known.std, known.raters)
+        one, other = predicted
+        areas = krasula_difference(one, other, quality, known.std, known.raters)
         yield "AUC different/similar", areas[0].p_value
         yield "AUC better/worse", areas[1].p_value

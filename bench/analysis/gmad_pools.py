@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.model.records import Selection, task_title
+from bench.model.records import Selection
+from bench.model.titles import task_title
 from bench.protocol import Protocol, learnt_from
 from bench.store import Store, read_parquet
 from bench.util.errors import StoreError, UsageError, nearest

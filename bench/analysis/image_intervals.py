@@ -1,7 +1,8 @@
 """Intervals over images beside a summary: how far may a cell's median lie from the truth?
 
 One resample weighs every cluster of images once, scores all splits of the cell with those weights
-and takes the median over them, as the table does (`bench.stats.bootstrap`). Reading predictions and
+and takes the median over them, as the table does (`bench.stats.bootstrap`); for a mean over test
+sets, the median of the splits' means. Reading predictions and
 resampling takes about as long as the rest of a report, so results are kept in the user's cache,
 named by what they were computed from.
 """
@@ -14,10 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis import means
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.data.datasets import cache_folder
 from bench.model.identity import digest
-from bench.stats import image_interval
+from bench.protocol import Protocol
+from bench.stats import image_interval, mean_interval
 from bench.stats.resampled import RESAMPLED
 from bench.util.atomic import write_text
 
@@ -26,11 +29,10 @@ if TYPE_CHECKING:
 
 COLUMNS = ("image_low", "image_high", "image_clusters", "image_note")
 RESAMPLES = 1000
-VERSION = 1
+VERSION = 3
 """Raised when the same predictions would give another interval."""
 _KEY = ["protocol", "label", "train", "test", "labels", "selection"]
 _METRIC = "no interval over images is computed for this metric"
-_MEAN = "a mean over test sets: `bench compare` has intervals over a suite's images"
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,29 @@ class ImageInterval:
         return dict(zip(COLUMNS, (self.low, self.high, clusters, self.note), strict=True))
 
 
-def beside(summary: pd.DataFrame, runs: pd.DataFrame, images: StoredPredictions) -> pd.DataFrame:
+def beside(
+    summary: pd.DataFrame,
+    runs: pd.DataFrame,
+    images: StoredPredictions,
+    protocols: Sequence[Protocol] = (),
+) -> pd.DataFrame:
     """The summary with its columns `COLUMNS` filled in.
 
-    `runs` is the table of runs that it was made of. Cells without an interval get NaN and a note.
+    `runs` is the table of runs that it was made of, `protocols` say what means are over. Cells
+    without an interval get NaN and a note.
     """
     done = runs[runs["status"] == "done"].rename(columns={"budget": "labels", "labels": "count"})
     cells = {
-        tuple(map(str, key)): part["record"].tolist()
+        tuple(map(str, key)): part.sort_values("repeat", kind="stable")["record"].tolist()
         for key, part in done.groupby(_KEY, sort=False)
     }
+    named = {one.name: one for one in protocols}
     found: list[dict[str, Any]] = []
     index = []
     for key, rows in summary.groupby(_KEY, sort=False):
         metrics = rows["metric"].tolist()
-        records = cells.get(tuple(map(str, key)), [])
-        got = of_cell(images, str(rows["test"].iloc[0]), records, str(key[-1]), metrics)
+        cell = _cell(tuple(map(str, key)), cells, named)
+        got = of_cell(images, cell, metrics) if cell else dict.fromkeys(metrics, _none(""))
         found += [got[metric].columns for metric in metrics]
         index += rows.index.tolist()
     import pandas as pd
@@ -74,42 +83,61 @@ def beside(summary: pd.DataFrame, runs: pd.DataFrame, images: StoredPredictions)
     return summary.assign(**{name: filled[name] for name in COLUMNS})
 
 
+@dataclass(frozen=True)
+class CellRuns:
+    """The runs behind a row of a summary."""
+
+    parts: Mapping[str, Sequence[str]]
+    """Test set -> records, split by split; several for a mean over test sets."""
+    selection: str
+    by_images: bool = False
+    """Whether a mean weighs its sets by their images."""
+
+
+def _cell(
+    key: tuple[str, ...], cells: Mapping[tuple[str, ...], list[str]], named: Mapping[str, Protocol]
+) -> CellRuns | None:
+    """The done runs of a row; None where there are none."""
+    protocol, label, train, test, labels, selection = key
+    if key in cells:
+        return CellRuns({test: cells[key]}, selection)
+    tests, by_images = (
+        means.averaged(test, named[protocol], train) if protocol in named else ([], False)
+    )
+    parts = {one: cells.get((protocol, label, train, one, labels, selection), []) for one in tests}
+    return CellRuns(parts, selection, by_images) if parts and all(parts.values()) else None
+
+
 def of_cell(
-    images: StoredPredictions,
-    test: str,
-    records: Sequence[str],
-    selection: str,
-    metrics: Sequence[str],
+    images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]
 ) -> dict[str, ImageInterval]:
     """The interval of each metric over all runs of a cell, from the cache where they are there."""
     usual = [metric for metric in metrics if metric in RESAMPLED]
     found = {metric: _none(_METRIC) for metric in metrics}
-    if not records:
-        return {metric: _none(_MEAN if test.startswith("mean") else "") for metric in metrics}
     if not usual:
         return found
-    path = cache_folder() / "intervals" / f"{_name(images, test, records, selection, usual)}.json"
+    path = cache_folder() / "intervals" / f"{_name(images, cell, usual)}.json"
     kept = _read(path)
     if kept is None:
-        kept = _compute(images, test, records, selection, usual)
+        kept = _compute(images, cell, usual)
         write_text(path, json.dumps({name: list(vars(one).values()) for name, one in kept.items()}))
     return {**found, **kept}
 
 
 def _compute(
-    images: StoredPredictions,
-    test: str,
-    records: Sequence[str],
-    selection: str,
-    metrics: Sequence[str],
+    images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]
 ) -> dict[str, ImageInterval]:
     try:
-        sides = images.sides(test, records, selection)
+        sets = [images.sides(test, records, cell.selection) for test, records in cell.parts.items()]
     except NoSides as reason:
         return {metric: _none(str(reason)) for metric in metrics}
     found = {}
     for metric in metrics:
-        result = image_interval(sides, metric, resamples=RESAMPLES)
+        result = (
+            mean_interval(sets, metric, by_images=cell.by_images, resamples=RESAMPLES)
+            if len(sets) > 1
+            else image_interval(sets[0], metric, resamples=RESAMPLES)
+        )
         clusters = 0 if result.reason else result.clusters
         found[metric] = ImageInterval(result.low, result.high, clusters, result.reason)
     return found
@@ -119,22 +147,20 @@ def _none(note: str) -> ImageInterval:
     return ImageInterval(math.nan, math.nan, 0, note)
 
 
-def _name(
-    images: StoredPredictions,
-    test: str,
-    records: Sequence[str],
-    selection: str,
-    metrics: Sequence[str],
-) -> str:
+def _name(images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]) -> str:
     """What the intervals follow from: predictions, groups of images, metrics, and how."""
-    groups = images.at_hand.groups(test)
-    known = groups if isinstance(groups, str) else digest(groups)
-    states = []
-    for record, file in zip(records, images.files(records), strict=True):
-        state = file.stat() if file.exists() else None
-        states.append([record, state.st_size, state.st_mtime_ns] if state else [record])
+    parts = []
+    for test, records in cell.parts.items():
+        groups = images.at_hand.groups(test)
+        known = groups if isinstance(groups, str) else digest(groups)
+        states = []
+        for record, file in zip(records, images.files(records), strict=True):
+            state = file.stat() if file.exists() else None
+            states.append([record, state.st_size, state.st_mtime_ns] if state else [record])
+        parts.append([test, known, states])
     root = str(images.store.root)
-    return digest([VERSION, RESAMPLES, root, states, test, known, selection, list(metrics)])
+    how = [VERSION, RESAMPLES, cell.selection, cell.by_images, list(metrics)]
+    return digest([how, root, parts])
 
 
 def _read(path: Any) -> dict[str, ImageInterval] | None:

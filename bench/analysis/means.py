@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIT = ["protocol", "label", "train", "budget", "selection"]
 """Columns that tell fits apart, whatever they are tested on."""
+KINDS = ("mean_by_images", "mean")
 TITLES = {"": "{n} unseen sets", "_own": "{n} own sets", "_all": "{n} sets, seen and unseen"}
 
 
@@ -44,12 +45,7 @@ def with_means(runs: pd.DataFrame, protocols: Mapping[str, Protocol]) -> pd.Data
 
 
 def _of_fit(part: pd.DataFrame, protocol: Protocol) -> Iterator[dict[str, Any]]:
-    train = str(part["train"].iloc[0])
-    own = [test for test in protocol.test if learnt_from(train, test)]
-    sets = {"": [test for test in protocol.test if test not in own], "_own": own}
-    if "all" in protocol.means:
-        sets["_all"] = list(protocol.test)
-    for suffix, tests in sets.items():
+    for suffix, tests in _sets(protocol, str(part["train"].iloc[0])).items():
         group = part[part["test"].isin(tests)]
         # Also where a cell was left out: a mean of fewer sets would stand beside those of all.
         whole = group["test"].nunique() == len(tests) and (group["status"] == "done").all()
@@ -59,6 +55,25 @@ def _of_fit(part: pd.DataFrame, protocol: Protocol) -> Iterator[dict[str, Any]]:
         plain = ["plain"] if {"plain", "all"} & set(protocol.means) else []
         for kind in [*plain, *weighted]:
             yield from _rows(group, suffix, kind)
+
+
+def _sets(protocol: Protocol, train: str) -> dict[str, list[str]]:
+    """Suffix of a mean's name -> the test sets that it averages for a fit."""
+    own = [test for test in protocol.test if learnt_from(train, test)]
+    sets = {"": [test for test in protocol.test if test not in own], "_own": own}
+    if "all" in protocol.means:
+        sets["_all"] = list(protocol.test)
+    return sets
+
+
+def averaged(test: str, protocol: Protocol, train: str) -> tuple[list[str], bool]:
+    """The test sets that a mean column averages for a fit, and whether by their images.
+
+    Nothing for a database.
+    """
+    kind = next((kind for kind in KINDS if test.startswith(kind)), "")
+    found = _sets(protocol, train).get(test.removeprefix(kind), []) if kind else []
+    return found, kind == "mean_by_images"
 
 
 def _rows(group: pd.DataFrame, suffix: str, kind: str) -> Iterator[dict[str, Any]]:
@@ -83,7 +98,7 @@ def title(test: str, n: int) -> str | None:
     >>> title("mean", 6), title("mean_by_images_own", 2), title("livec", 1)
     ('mean of 6 unseen sets', 'mean by images of 2 own sets', None)
     """
-    for kind in ("mean_by_images", "mean"):
+    for kind in KINDS:
         suffix = test.removeprefix(kind)
         if test.startswith(kind) and suffix in TITLES:
             return f"{kind.replace('_', ' ')} of {TITLES[suffix].format(n=n)}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.stats import BootstrapInterval, Replicates, holm, image_replicates, suite_difference
 from bench.stats.resampled import RESAMPLED
 from bench.store.table import SPLIT

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.protocol import Protocol, published
 from bench.util.errors import BenchError
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.grid import metric_title, number
 from bench.metrics import metric as metric_of
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.store.table import CELL
 
 if TYPE_CHECKING:

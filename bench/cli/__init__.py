@@ -14,6 +14,7 @@ import typer.core
 from bench.cli import audit as cli_audit
 from bench.cli import data as cli_data
 from bench.cli import gmad as cli_gmad
+from bench.cli import leaderboard as cli_leaderboard
 from bench.cli import options
 from bench.cli import results as cli_results
 from bench.cli import scoring as cli_scoring
@@ -55,6 +56,7 @@ cli_scoring.register(app)
 cli_results.register(app)
 cli_gmad.register(app)
 cli_audit.register(app)
+cli_leaderboard.register(app)
 cli_sharing.register(app)
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]

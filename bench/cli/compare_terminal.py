@@ -10,7 +10,7 @@ from bench.analysis.compare import AcrossDatasets, WithinDataset
 from bench.analysis.error_tests import ErrorTests
 from bench.analysis.over_images import Pair, SuiteComparison, at_least
 from bench.metrics import METRICS
-from bench.model.records import budget_title, task_title
+from bench.model.titles import budget_title, task_title
 from bench.stats import SplitComparison
 from bench.stats.resampled import RESAMPLED
 from bench.util.text_table import add_row, say, text_table
@@ -34,8 +34,10 @@ SAME_TEST_NOTE = (
 
 
 P1401_NOTE = (
-    "Predictions mapped by a 4-parameter logistic fitted on the test images. Pitman–Morgan stands "
-    "in place of P.1401's F test, which takes errors on the same images for independent."
+    "Predictions mapped by a 4-parameter logistic fitted on the test images. Tests marked P.1401 "
+    "are the recommendation's own: they take errors on the same images for independent, which "
+    "finds too little (F on RMSE* too much: most of its errors are 0). The others know of the "
+    "dependence."
 )
 OVER_IMAGES_NOTE = (
     "Over images: how far a difference may lie from the truth for new images of the kind, with the "

@@ -1,4 +1,4 @@
-"""`bench data get` and `bench get`: what is to be had, its terms and sizes, and getting it."""
+"""`bench data get` and `bench get`: list downloads with terms and sizes, and make them."""
 
 from __future__ import annotations
 

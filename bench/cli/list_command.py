@@ -11,7 +11,7 @@ from bench.util.errors import BenchError, unknown
 
 if TYPE_CHECKING:
     from bench.api import Method
-    from bench.backbones import ClipInfo
+    from bench.backbones import BackboneInfo, ClipInfo
 
 Rows = list[tuple[str, str]]
 
@@ -148,6 +148,7 @@ def _describe_backbone(name: str) -> str:
         lines += [
             f"  model     {info.model} of timm",
             f"  sees      {info.image_size} x {info.image_size} pixels, {size}",
+            *_normalisation(info),
             "  features  means and deviations of its inner levels and of its last features",
             "  not for   texts: regression on features alone (ridge, svr, linear_probe, ...)",
         ]
@@ -155,10 +156,29 @@ def _describe_backbone(name: str) -> str:
         lines += [
             f"  model     {info.model} of open_clip",
             f"  sees      {info.image_size} x {info.image_size} pixels",
+            *_normalisation(info),
             f"  features  {info.embed_dim}",
+            *_patches(info),
             *_lacks(info),
         ]
     return "\n".join(lines)
+
+
+def _normalisation(info: BackboneInfo) -> list[str]:
+    rows = (("mean", info.mean), ("std", info.std))
+    texts = [(name, " ".join(f"{value:.4g}" for value in values)) for name, values in rows]
+    return [f"  {name:9s} {text} (red, green and blue in 0-1)" for name, text in texts]
+
+
+def _patches(info: ClipInfo) -> list[str]:
+    """The sizes that visual prompts need; nothing of a tower that takes none."""
+    from bench.backbones import architectures, resolve_vit
+
+    if architectures.why_no_plain_vit(info.config):
+        return []
+    vit = resolve_vit(info.name)
+    side = f"{vit.patch_size} x {vit.patch_size}"
+    return [f"  patches   {side}, in {vit.layers} layers of width {vit.width}"]
 
 
 def _lacks(info: ClipInfo) -> list[str]:

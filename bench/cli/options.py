@@ -103,6 +103,13 @@ class Options:
             help="Replay inference of frozen encoders on a GPU as CUDA graphs: the same bits.",
         ),
     ] = False
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Keep frozen encoders in float32 on a GPU, though faster ones give the same.",
+        ),
+    ] = False
     time_limit: Annotated[
         Duration | None,
         typer.Option(
@@ -121,6 +128,17 @@ class Options:
         list[str] | None,
         typer.Option(
             "--slurm", help="KEY=VALUE for sbatch: partition, time, gpus, cpus, mem, account, ..."
+        ),
+    ] = None
+    array_limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Longest array of jobs that Slurm takes.")
+    ] = 1000
+    bundle: Annotated[
+        Duration | None,
+        typer.Option(
+            parser=Duration.parse,
+            metavar="TIME",
+            help="Under Slurm, groups that are known to be short share a job of about this length.",
         ),
     ] = None
     accept_code: Annotated[

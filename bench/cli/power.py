@@ -40,7 +40,7 @@ def power(
 
     from bench import protocol as protocols
     from bench.analysis.power import plan
-    from bench.model.records import budget_title
+    from bench.model.titles import budget_title
     from bench.store import table as runs_table
     from bench.util.text_table import add_row, say, text_table
 

@@ -107,6 +107,10 @@ def baseline_save(
 
 def compare(
     results: Results,
+    other: Annotated[
+        Path | None,
+        typer.Argument(help="Second results folder: compare each cell of the first with its own."),
+    ] = None,
     methods: Annotated[str, typer.Option(help="Labels, comma-separated; default: all.")] = "",
     reference: Annotated[
         str | None, typer.Option(help="Compare this method with every other one only.")
@@ -122,12 +126,18 @@ def compare(
     ] = False,
     data_root: Annotated[
         list[Path] | None,
-        typer.Option(help="Databases, for which images share a content; may be repeated."),
+        typer.Option(
+            help="Databases, for which images share a content, or thumbnails; may be repeated."
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="With two folders: write a page of the differences here.")
     ] = None,
 ) -> None:
     """Compare methods over the same splits, over images and across datasets.
 
-    Exit 3: nothing comparable.
+    With a second folder: each cell of the first with the same cell there. Exit 3: nothing
+    comparable.
     """
     from bench.analysis import compare as comparing
     from bench.analysis import error_tests, over_images
@@ -138,6 +148,13 @@ def compare(
     from bench.store import table as exporting
     from bench.util.atomic import write_text
 
+    if other is not None:
+        if methods or csv is not None or p1401:
+            raise UsageError("--methods, --csv and --p1401 compare within one results folder")
+        _differences(results, other, metric, reference, protocol, html, data_root)
+        return
+    if html is not None:
+        raise UsageError("--html compares two results folders; give both")
     store = Store(results)
     runs = exporting.load(store, metrics=[metric])
     several = manifest.apart(store) if protocol is None and runs["protocol"].any() else []
@@ -162,6 +179,35 @@ def compare(
         write_text(csv, comparing.table(inside, by_image).to_csv(index=False))
     if not inside and not over and not any(item.pairs for item in by_image):
         typer.echo("nothing comparable: two complete methods on two common splits are needed")
+        raise typer.Exit(INCOMPARABLE)
+
+
+def _differences(
+    before: Path,
+    now: Path,
+    metric: str,
+    reference: str | None,
+    protocol: str | None,
+    html: Path | None,
+    data_roots: list[Path] | None,
+) -> None:
+    """Two result sets cell by cell, by the rules and in the words of `bench check`."""
+    from bench.analysis import check as checking
+    from bench.analysis.check.terminal import show
+    from bench.reports import difference
+    from bench.store import baseline
+
+    against = baseline.find(str(before))
+    report, pairs = checking.check_with_pairs(
+        now, against, metric=metric, reference=reference, protocol=protocol
+    )
+    show(report, _console())
+    if html is not None:
+        found = difference.Difference(report, pairs, against, now, data_roots)
+        typer.echo(str(difference.write(found, html)[0]))
+        for note in found.notes:
+            typer.echo(f"left out: {note}", err=True)
+    if not any(cell.n for cell in report.cells):
         raise typer.Exit(INCOMPARABLE)
 
 

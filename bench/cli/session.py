@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +85,7 @@ def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished
     require(log)
     if options.executor == "local":
         resolve_device(options.device)
-    plan, store, _ = prepare(options)
+    plan, store, data_cache = prepare(options)
     for line in manifest.otherwise(store, plan.protocol):
         text = (
             f"warning: '{store.root}' holds {plan.protocol.name} with {line}; numbers of this "
@@ -95,9 +95,9 @@ def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished
     manifest.add(store, plan.protocol, plan.entries(store))
     finished = Finished(plan)
     _announce(console, plan, store)
-    left = [run_id for run_id, state in plan.states.items() if state in ("todo", "elsewhere")]
-    if left:
-        outcomes = _compute(plan, store, options, console, len(left), log)
+    if _left(plan):
+        seconds = _seconds(plan, store, data_cache) if options.bundle else {}
+        outcomes = _compute(plan, store, options, console, log, seconds)
         finished.interrupted = any(outcome.interrupted for outcome in outcomes)
         finished.errors = [error for outcome in outcomes for error in outcome.errors]
     finished.failed = _count_failed(plan, store)
@@ -109,10 +109,10 @@ def _compute(
     store: Store,
     options: Options,
     console: Console,
-    total: int,
     log: Sequence[str],
+    seconds: Mapping[str, float],
 ) -> list[JobOutcome]:
-    with Display(console, total) as display:
+    with Display(console, _left(plan)) as display:
         session = dispatch.Session(store.root, display.show, display.say)
         command = Command(store.root / "logs", session.name, _about(plan))
         with (
@@ -122,7 +122,7 @@ def _compute(
         ):
             if log:
                 session.listen = _both(display.show, tell)
-            outcomes = Sweep(plan, store, options, session, executor, display).run()
+            outcomes = Sweep(plan, store, options, session, executor, display, seconds).run()
         if session.level and not any(outcome.interrupted for outcome in outcomes):
             outcomes.append(JobOutcome(interrupted=_unfinished(plan, store)))
     return outcomes
@@ -148,12 +148,32 @@ def _about(plan: Plan) -> dict[str, str]:
     }
 
 
+def _left(plan: Plan) -> int:
+    """How many runs have no record yet."""
+    return sum(state in ("todo", "elsewhere") for state in plan.states.values())
+
+
+def _seconds(plan: Plan, store: Store, data_cache: DataCache) -> dict[str, float]:
+    """How long runs may take, by id, as far as stored records say."""
+    from bench.runs.plan.estimate import by_run, estimate
+
+    return by_run(plan, estimate(plan, store, data_cache))
+
+
 def _unfinished(plan: Plan, store: Store) -> bool:
     return len(store.states(plan.runs)) < len(plan.runs)
 
 
 def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
     """The protocol as options change it, and its rows. Raises `UsageError`; reads no data."""
+    chosen, settings = changed(options, roots)
+    variants = choose(chosen, options.methods, settings)
+    checks.check_settings(variants, roots)
+    return chosen, variants
+
+
+def changed(options: Options, roots: list[Path]) -> tuple[Protocol, dict[str, Any]]:
+    """The protocol as options change it, and the assignments that are its methods'."""
     loaded = protocols.load(options.protocol)
     checks.check_file(options.protocol, roots)
     chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments or ()))
@@ -167,9 +187,7 @@ def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant
     if changes:
         chosen = protocols.override(chosen, changes)
     checks.check(chosen, roots)
-    variants = choose(chosen, options.methods, settings)
-    checks.check_settings(variants, roots)
-    return chosen, variants
+    return chosen, settings
 
 
 def _datasets(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
@@ -234,7 +252,7 @@ def _refuse_missing(
         return
     lines = [
         *needs.explain(lacking, cells),
-        f"Get what is to be had: {_get_command(options)} (--dry-run lists sizes only).",
+        f"Download what is available: {_get_command(options)} (--dry-run lists sizes only).",
         "Run what does without: --available.",
         f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
         "--set backbone=tiny",

@@ -15,6 +15,7 @@ Results = Annotated[Path, typer.Argument(help="Results folder.")]
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(card)
+    app.command()(publish)
 
 
 def card(
@@ -47,3 +48,46 @@ def card(
     else:
         write_text(out, text)
         typer.echo(str(out))
+
+
+def publish(
+    results: Results,
+    hub: Annotated[str, typer.Option(help="Repository on the hub, OWNER/NAME.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Make new repositories private.")
+    ] = False,
+    labels: Annotated[
+        bool, typer.Option(help="Put the databases' labels beside the predictions.")
+    ] = True,
+    images: Annotated[
+        bool, typer.Option("--images", help="Show images of databases, whose licences permit it.")
+    ] = False,
+    data_root: DataRoot = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be sent, send nothing.")
+    ] = False,
+) -> None:
+    """Put results on the Hugging Face hub: predictions as a dataset, the report as a Space."""
+    import tempfile
+
+    from bench.publishing import hub as publishing
+    from bench.store import Store
+
+    with tempfile.TemporaryDirectory(prefix="iqa-bench-publish-") as folder:
+        roots = (data_root or []) if images else None
+        uploads, notes = publishing.prepare(
+            Store(results), hub, Path(folder), labels=labels, data_roots=roots
+        )
+        for note in notes:
+            typer.echo(f"left out: {note}", err=True)
+        for upload in uploads:
+            sizes = {name: path.stat().st_size for name, path in upload.files.items()}
+            total = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:,.2f} MB"
+            typer.echo(f"{upload.address}: {total}")
+            for name, size in sizes.items() if dry_run else ():
+                typer.echo(f"  {size:12,}  {name}")
+        if dry_run:
+            typer.echo("nothing was sent")
+            return
+        for address in publishing.send(uploads, private):
+            typer.echo(address)

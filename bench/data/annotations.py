@@ -16,17 +16,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.data.splits.published_splits import published_folder
+from bench.data.published_folders import published_folder
 from bench.util.errors import DataError
 from bench.util.listing import listed
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from bench.data.datasets.base import Dataset
-    from bench.data.selection import Rows
 
 DATABASES = ("live", "csiq", "bid", "livec", "koniq10k", "kadid10k")
 """The databases that LIQE labels."""
@@ -65,7 +66,7 @@ def completed(table: pd.DataFrame, database: str, folder: Path) -> pd.DataFrame:
     return filled
 
 
-def digest(dataset: Dataset, rows: Rows) -> str:
+def digest(dataset: Dataset, rows: npt.NDArray[np.integer[Any]]) -> str:
     """SHA-256 over names, scenes and distortions of some rows, in the order of their names."""
     part = dataset.table.iloc[rows][["image", "scene", "distortion"]].sort_values("image")
     payload = json.dumps(part.to_numpy(dtype=str).tolist(), separators=(",", ":"))

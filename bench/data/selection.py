@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bench.api import OWN
 from bench.data.datasets._requirements import people
+from bench.data.datasets.base import named_label
 from bench.model.records import JOINT, SplitRule, Task
 from bench.util.errors import UsageError
 
@@ -158,8 +159,17 @@ def corpus_rows(
 def rows_digest(dataset: Dataset, rows: Rows) -> str:
     """SHA-256 over the names and labels of some rows, in the order of their names."""
     place, texts = dataset.named_labels
-    pairs = ",".join(texts[np.sort(place[rows])])
-    payload = f"[{json.dumps(dataset.info.spec)},[{pairs}]]"
+    return _pairs_digest(dataset.info.spec, texts[np.sort(place[rows])])
+
+
+def scores_digest(spec: str, names: Sequence[str], scores: Sequence[float]) -> str:
+    """`rows_digest` of the rows with these names and scores, without the database."""
+    named = sorted(zip(names, scores, strict=True))
+    return _pairs_digest(spec, [named_label(name, score) for name, score in named])
+
+
+def _pairs_digest(spec: str, texts: Iterable[str]) -> str:
+    payload = f"[{json.dumps(spec)},[{','.join(texts)}]]"
     return hashlib.sha256(payload.encode()).hexdigest()
 
 

@@ -23,6 +23,7 @@ from bench.util.errors import unknown
 Function = Callable[..., float]
 """Of (n,) predictions, (n,) quality and, for a metric with a need, what is `Known`."""
 BY = "@"
+"""Between a metric and the column that it is taken within: `srcc@scene`."""
 GROUPS = ("scene", "reference", "distortion", "group")
 """Columns of a database that a metric can be taken within: METRIC@COLUMN."""
 SEVERAL = "|"
@@ -40,11 +41,15 @@ class Metric:
     """
 
     name: str
+    """What protocols and tables call it."""
     title: str
     """For the head of a table."""
     function: Function
+    """What computes it."""
     higher_is_better: bool
+    """False for errors."""
     lower: float
+    """Lower bound of the value."""
     upper: float
     """Bounds of the value; NaN (undefined) is always possible."""
     needs: tuple[Need, ...] = ()
@@ -146,6 +151,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         )
     }
 )
+"""Every metric by the name that protocols and tables call it."""
 
 
 USUAL = tuple(name for name, found in METRICS.items() if not found.needs)
@@ -188,21 +194,26 @@ def compute(
     values = {}
     for one in [metric(name) for name in names]:
         if one.by:
-            values[one.name] = within(one, prediction, quality, groups.get(one.by, ()))
+            values[one.name] = within(one, prediction, quality, groups.get(one.by, ()), known)
         else:
             values[one.name] = one(prediction, quality, known)
     return values
 
 
 def within(
-    measure: Function, prediction: npt.ArrayLike, quality: npt.ArrayLike, groups: npt.ArrayLike
+    measure: Metric,
+    prediction: npt.ArrayLike,
+    quality: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    known: Known = NOTHING,
 ) -> float:
     """The median over groups of a metric of the images of each group.
 
     `groups` are (n,) texts; '' is no group, and 'a|b' is both. Groups of fewer than three images or
     of one quality have no order to predict and are left out; they are the same for all methods.
     NaN where no group is left, and where the metric is undefined in one of them: a median that
-    skipped the groups in which a method predicts a constant would favour it.
+    skipped the groups in which a method predicts a constant would favour it. What a metric needs is
+    `known` of all images; validation images are not grouped, so their curve is one for all groups.
 
     >>> within(METRICS["srcc"], [1, 2, 3, 3, 2, 1], [1, 2, 3, 1, 2, 3], list("aaabbb"))
     0.0
@@ -214,7 +225,7 @@ def within(
         for group in filter(None, name.split(SEVERAL)):
             members.setdefault(group, []).append(row)
     values = [
-        measure(first[rows], second[rows])
+        measure(first[rows], second[rows], known.of(rows) if measure.needs else NOTHING)
         for _, rows in sorted(members.items())
         if len(rows) >= SMALLEST and not is_constant(second[rows])
     ]

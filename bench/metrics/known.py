@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +18,7 @@ NEEDS: dict[str, str] = {
     "five levels": "scores that are plain means on a scale of five levels, from 1 to 5",
     "validation": "validation images of the tested database (`selection: val`)",
 }
-"""The same in words, for what is said where a metric is undefined."""
+"""The same in words, for what is said where a metric cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Known:
     validation: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
     """Predictions and quality of validation images of the same database."""
 
-    def of(self, rows: npt.NDArray[np.bool_]) -> Known:
-        """The facts of some of the images."""
-        std = None if self.std is None else self.std[rows]
-        raters = None if self.raters is None else self.raters[rows]
+    def of(self, rows: npt.NDArray[np.bool_] | Sequence[int]) -> Known:
+        """The facts of some of the images, by a mask or by their places."""
+        chosen = np.asarray(rows)
+        std = None if self.std is None else self.std[chosen]
+        raters = None if self.raters is None else self.raters[chosen]
         return replace(self, std=std, raters=raters)
 
     def has(self, need: Need) -> bool:

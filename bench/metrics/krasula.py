@@ -29,7 +29,9 @@ class Krasula:
     correct_sign_rate: float
     """In [0, 1]: share of different pairs ordered as the observers did (C0); a tie counts half."""
     n_different: int
+    """Pairs that observers told apart."""
     n_similar: int
+    """Pairs that they did not."""
     threshold_z: float
     """Pairs with |z| above this count as different."""
 

@@ -28,6 +28,7 @@ class LogisticFit:
     mapped: FloatArray
     """(n,) predictions on the scale of quality; all NaN without a fit."""
     converged: bool
+    """Whether there is a fit."""
     reason: str
     """Why the fit failed; empty when it converged."""
     direction: int

@@ -28,22 +28,25 @@ from bench.metrics.logistic import (
 
 FREEDOM = 4
 """Degrees of freedom of the mapping fitted on test, taken off N in `rmse_eps` (P.1401, 7.5.1)."""
+NORMAL_FROM = 30
+"""Ratings of an image from which P.1401 takes the normal quantile in place of Student's."""
 Mapped = Callable[[npt.ArrayLike, npt.ArrayLike, Known], FloatArray | None]
 
 
 def confidence_half_width(std: npt.ArrayLike, raters: npt.ArrayLike) -> FloatArray:
     """(n,) half widths of the 95 % confidence intervals of mean opinion scores, P.1401, 7.4.
 
-    t(0.975, M - 1) std / sqrt(M) for M ratings; NaN for fewer than two.
+    q std / sqrt(M) for M ratings, with q = t(0.975, M - 1) below 30 ratings and the normal 1.96
+    from there on (Appendix III); NaN for fewer than two.
 
-    >>> confidence_half_width([1.0], [25.0]).round(4)
-    array([0.4128])
+    >>> confidence_half_width([1.0, 1.0], [25.0, 100.0]).round(4)
+    array([0.4128, 0.196 ])
     """
-    from scipy.special import stdtrit
+    from scipy.special import ndtri, stdtrit
 
     counts = np.asarray(raters, dtype=np.float64)
     usable = np.where(counts >= 2, counts, np.nan)
-    quantile = stdtrit(usable - 1, 0.975)
+    quantile = np.where(usable < NORMAL_FROM, stdtrit(usable - 1, 0.975), ndtri(0.975))
     return np.asarray(quantile * np.asarray(std, dtype=np.float64) / np.sqrt(usable))
 
 
@@ -63,7 +66,8 @@ def on_validation(
 def epsilon_errors(
     mapped: npt.ArrayLike, quality: npt.ArrayLike, std: npt.ArrayLike, raters: npt.ArrayLike
 ) -> FloatArray:
-    """(n,) errors beyond the confidence interval: max(0, |quality - mapped| - ci95), P.1401, 7.7.
+    """(n,) errors beyond the confidence interval: max(0, |quality - mapped| - ci95), P.1401, 7.7
+    (equation 7-27).
 
     >>> epsilon_errors([1.0, 3.0], [2.0, 3.1], [1.0, 1.0], [25.0, 25.0]).round(4)
     array([0.5872, 0.    ])
@@ -89,7 +93,8 @@ def rmse_epsilon(
     mapped: Mapped = on_test,
     freedom: int = FREEDOM,
 ) -> float:
-    """Epsilon-insensitive RMSE, P.1401, 7.7: sqrt(sum(epsilon_errors^2) / (n - freedom)).
+    """Epsilon-insensitive RMSE, P.1401, 7.7 (equation 7-29): sqrt(sum(epsilon_errors^2) / (n -
+    freedom)), `freedom` being the coefficients of the mapping.
 
     In the units of quality, in [0, inf), lower is better. NaN where the mapping has no fit or
     `freedom` leaves no image. Raises as `srcc`.

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from bench.util.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
+"""One image, (height, width, 3), RGB."""
 Indices = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
@@ -36,7 +37,9 @@ class ImagePolicy:
     """
 
     resize: Literal["none", "squash", "short_side"] = "none"
+    """What is done to the file's size."""
     size: int | tuple[int, int] | None = None
+    """Pixels; None for 'none'."""
     kernel: Kernel = "pillow"
     """Without effect, and set to 'pillow', where nothing is resized."""
     reduced: tuple[tuple[str, int], ...] = ()
@@ -104,6 +107,7 @@ class ImageSequence:
     """What packed and in-memory images share."""
 
     names: Sequence[str]
+    """The sample names, unique within one dataset."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from bench.model.records import PretrainSpec, RunSpec, SplitRule, Task, TestSide
+from bench.model.resources import Resources
 from bench.util.strict import StrictModel
 
 EventKind = Literal[
@@ -67,6 +68,10 @@ class Job(StrictModel):
     """Folders that are searched for databases."""
     device: str = "cpu"
     """'cpu', 'cuda' or 'cuda:N'; 'auto' is resolved where the job runs."""
+    needs: Resources = Resources()
+    """What its rows say that they need of a machine."""
+    estimate: float | None = None
+    """Seconds that it may take, where that was asked for and is known."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables of the worker process, e.g. which GPU it sees and how many threads it has."""
     batch_size: int = 64
@@ -75,6 +80,8 @@ class Job(StrictModel):
     """Whether torch may use deterministic operations only."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs."""
+    exact: bool = False
+    """Whether frozen networks stay in float32 on a GPU."""
     keep: list[str] = Field(default_factory=list)
     """What runs store besides predictions (`Protocol.keep`)."""
     metrics: list[str] = Field(default_factory=list)

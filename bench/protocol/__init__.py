@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from bench.model.records import JOINT, Selection, SplitRule, Task
+from bench.model.resources import Resources
 from bench.util import durations, yaml_files
 from bench.util.errors import UsageError, hint, unknown
 from bench.util.listing import listed
@@ -39,6 +39,9 @@ class MethodEntry(StrictModel):
     """Name of the row in tables; the method's name by default."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method."""
+    needs: Resources = Resources()
+    """What its runs need of a machine: {device: cpu|cuda, vram: 12G, cpus: 4}. No number depends
+    on it."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of the method when it is trained on one dataset: NAME, or NAME@VERSION for this
     version only -> settings. They take precedence over those of `set`."""
@@ -388,11 +391,3 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> Document:
     # An error in an inherited key names the file that the key comes from.
     places = {key: at for key, at in inherited.places.items() if key[0] not in own.values}
     return Document(path, {**inherited.values, **own.values}, {**places, **own.places})
-
-
-def parse_value(text: str) -> Any:
-    """The value in `--set key=value`, read as YAML."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"'{text}' is not a value: {error}") from error

@@ -9,8 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from bench import registry
-from bench.protocol import MethodEntry, Protocol, override, parse_value
+from bench.model.resources import Resources
+from bench.protocol import MethodEntry, Protocol, override
 from bench.util.errors import DataError, UsageError, hint, unknown
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ class Variant:
     """Full name, argument included."""
     cls: type[Method]
     settings: Settings
+    needs: Resources = field(default_factory=Resources)
+    """What its runs need of a machine."""
     settings_for: Mapping[str, Settings] = field(default_factory=dict)
     """Its settings on datasets that it learns from under others, by NAME or NAME@VERSION."""
 
@@ -86,6 +91,14 @@ def file_digest(path: Path) -> str:
         return _digest_of(path, state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def parse_value(text: str) -> Any:
+    """The value in `--set key=value`, read as YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"'{text}' is not a value: {error}") from error
 
 
 def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
@@ -169,6 +182,7 @@ def _variant(
         registry.full_name(entry.method),
         cls,
         validated(None),
+        entry.needs.over(cls.resources),
         {dataset: validated(dataset) for dataset in {**protocol.set_for, **entry.set_for}},
     )
 

@@ -87,6 +87,7 @@ def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> 
         device=resolve_device(job.device),
         batch_size=job.batch_size,
         cuda_graphs=job.cuda_graphs,
+        exact=job.exact or job.deterministic,
         deterministic=job.deterministic,
         keep=tuple(job.keep),
         metrics=tuple(job.metrics),

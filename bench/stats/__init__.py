@@ -5,13 +5,12 @@ Which test answers which question, and what each one's error rate is, is told in
 """
 
 from bench.stats.bootstrap import (
-    BootstrapInterval,
-    Replicates,
     Side,
     SuiteDifference,
     image_difference,
     image_interval,
     image_replicates,
+    mean_interval,
     numbered,
     side,
     suite_difference,
@@ -36,6 +35,7 @@ from bench.stats.paired import (
     paired_t,
     wilcoxon_signed_rank,
 )
+from bench.stats.replicates import BootstrapInterval, Replicates
 
 __all__ = [
     "LEAST_SPLITS",
@@ -60,6 +60,7 @@ __all__ = [
     "image_difference",
     "image_interval",
     "image_replicates",
+    "mean_interval",
     "median_interval",
     "nadeau_bengio",
     "numbered",

@@ -11,7 +11,6 @@ weight, so what splits share is not mistaken for more data. Trained methods are 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from bench.metrics import METRICS
 from bench.metrics.inputs import FloatArray, finite_pair
+from bench.stats.replicates import BoolArray, BootstrapInterval, Replicates
 from bench.stats.resampled import MOST_PAIRS, RESAMPLED
 from bench.util.errors import unknown
 
@@ -28,12 +28,8 @@ IntArray = npt.NDArray[np.intp]
 Middle = Literal["median", "mean"]
 # Weights held at once: large enough to vectorise, small enough to stay in the processor's cache.
 BATCH = 64_000
-LEAST_CLUSTERS = 5
-"""Fewer clusters than this say nothing of others: no interval."""
 LEAST_SETS = 6
 """Fewer test sets than this say nothing of other sets: no interval over sets."""
-MOST_UNDEFINED = 0.05
-"""Share of undefined resamples above which there is no interval."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +37,11 @@ class Side:
     """One test side: predictions of its images, their quality, and the cluster of each."""
 
     prediction: FloatArray
+    """(n,), higher is better."""
     quality: FloatArray
+    """(n,), higher is better."""
     clusters: IntArray
     """(n,) numbers, the same for the same cluster on all sides of a call (`numbered`)."""
-
-
-@dataclass(frozen=True)
-class BootstrapInterval:
-    """An estimate and its percentile interval over images."""
-
-    estimate: float
-    """On the images as they are."""
-    low: float
-    high: float
-    p_value: float
-    """Two-sided, for the true value being 0; at least 2 / (resamples + 1)."""
-    confidence: float
-    resamples: int
-    undefined: int
-    """Resamples left out because a side of them was constant."""
-    clusters: int
-    """What was drawn: images, or clusters of them."""
-    reason: str = ""
-    """Why there is no interval (bounds are NaN then); empty when there is one."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +93,12 @@ def image_interval(
 ) -> BootstrapInterval:
     """The median over splits of a metric, with its percentile interval over images.
 
-    Efron 1979; cluster bootstrap, Davison & Hinkley 1997, section 3.8. The percentiles are widened
-    for few clusters (Hesterberg, The American Statistician 69, 2015: "expanded percentile"), which
-    is what keeps the coverage with 25 references. One `seed` gives one answer, and the same draws
-    for any two methods on the same sides. NaN with a `reason` for an undefined metric, fewer than
-    five clusters, or more than 5 % undefined resamples.
+    Efron 1979; cluster bootstrap, Davison & Hinkley 1997, section 3.8. Percentiles of one test set
+    are widened for few clusters (`bench.stats.replicates`). A resample without an image of some
+    split tells nothing of that split and is left out. One `seed` gives one answer, and the same
+    draws for any two methods on the same sides. NaN with a `reason` for an undefined metric, fewer
+    than five clusters, so few in a split that more than 20 % of the resamples miss one, or more
+    than 5 % of the others undefined.
 
     Raises `UsageError` for a metric that has no such interval, `ValueError` for `resamples` < 1,
     `confidence` outside (0, 1) and no side.
@@ -135,6 +114,50 @@ def image_interval(
         reason = f"KRCC is not resampled for more than {MOST_PAIRS:,} images: it needs all pairs"
         return replace(result, reason=reason)
     return result
+
+
+def mean_interval(
+    sets: Sequence[Sequence[Side]],
+    metric: str = "srcc",
+    *,
+    by_images: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> BootstrapInterval:
+    """The median over splits of a metric's mean over test sets, with its interval over images.
+
+    `sets` holds each test set's sides, split by split; clusters are drawn within each set, with a
+    seed of its own. `by_images` weighs sets by their images in a split, else they count alike.
+    Degrees of freedom follow the set with the fewest clusters. Otherwise as `image_interval`; also
+    raises `ValueError` for sets of different numbers of splits.
+
+    >>> x = np.arange(100.0)
+    >>> sets = [[side(x, x + noise * np.sin(x))] for noise in (20, 40)]
+    >>> found = mean_interval(sets, resamples=100)
+    >>> found.low < found.estimate < found.high
+    True
+    """
+    if len({len(sides) for sides in sets}) > 1:
+        raise ValueError("sets: different numbers of splits")
+    weights = np.array([[one.quality.size if by_images else 1 for one in sides] for sides in sets])
+    parts = []
+    for number, sides in enumerate(sets):
+        _check(sides, metric, resamples)
+        parts.append(_replicates(sides, metric, resamples, seed + number))
+    own = np.array([[_score(metric, one) for one in sides] for sides in sets])
+    table = np.average(
+        [values for values, _ in parts],
+        axis=0,
+        weights=np.broadcast_to(weights[..., None], (*weights.shape, resamples)),
+    )
+    return Replicates(
+        float(np.median(np.average(own, axis=0, weights=weights))),
+        _middle(table, "median"),
+        min(map(_count, sets)),
+        np.any([empty for _, empty in parts], axis=0),
+        all(map(_whole, sets)),
+    ).interval(confidence)
 
 
 def image_difference(
@@ -176,20 +199,36 @@ def suite_difference(
     bootstrap, sets first), with at least six sets.
     """
     counts = [one.clusters for one in differences]
+    together = mean_over_sets(differences)
     table = np.array([one.values for one in differences])
-    estimate = float(np.mean([one.estimate for one in differences]))
-    # Degrees of freedom follow the set with the fewest clusters: none may be hidden by the others.
-    images = Replicates(estimate, table.mean(axis=0), min(counts)).interval(confidence)
     sets, resamples = table.shape
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, sets, (sets, resamples))
-    # A set that is drawn twice is resampled twice: another column each time.
-    within = rng.integers(0, resamples, drawn.shape)
-    over = Replicates(estimate, table[drawn, within].mean(axis=0), sets)
+    # A set that is drawn twice is resampled twice: another column each time, of those that are
+    # defined for it.
+    usable = [np.flatnonzero(~one.missed) for one in differences]
+    sizes = np.array([max(1, one.size) for one in usable])
+    padded = np.array([np.resize(one if one.size else [0], resamples) for one in usable])
+    within = padded[drawn, rng.integers(0, sizes[drawn])]
+    over = Replicates(together.estimate, table[drawn, within].mean(axis=0), sets)
     return SuiteDifference(
-        replace(images, clusters=sum(counts)),
+        replace(together.interval(confidence), clusters=sum(counts)),
         over.interval(confidence, LEAST_SETS, "test sets"),
         tuple(one.interval(confidence) for one in differences),
+    )
+
+
+def mean_over_sets(sets: Sequence[Replicates]) -> Replicates:
+    """The mean of a statistic over test sets that were drawn with seeds of their own.
+
+    Sets count alike, whatever their size. Its degrees of freedom follow the set with the fewest
+    clusters: none may be hidden by the others.
+    """
+    return Replicates(
+        float(np.mean([one.estimate for one in sets])),
+        np.mean([one.values for one in sets], axis=0),
+        min(one.clusters for one in sets),
+        np.any([one.missed for one in sets], axis=0),
     )
 
 
@@ -204,8 +243,9 @@ def image_replicates(
     """The statistic of `image_interval` in every resample; raises as it does."""
     _check(sides, metric, resamples)
     estimate = _middle(np.array([[_score(metric, one)] for one in sides]), middle)[0]
-    values = _replicates(sides, metric, resamples, seed, middle)
-    return Replicates(float(estimate), values, _count(sides))
+    values, empty = _replicates(sides, metric, resamples, seed)
+    widened = middle == "mean" or _whole(sides)
+    return Replicates(float(estimate), _middle(values, middle), _count(sides), empty, widened)
 
 
 def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[FloatArray]:
@@ -223,67 +263,26 @@ def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[Float
         yield counts.reshape(rows, clusters).astype(np.float64)
 
 
-@dataclass(frozen=True)
-class Replicates:
-    """A statistic on the images as they are, and in every resample."""
-
-    estimate: float
-    values: FloatArray
-    """(resamples,); NaN where undefined."""
-    clusters: int
-    """How many were drawn in a resample."""
-
-    def minus(self, other: Replicates) -> Replicates:
-        """The paired difference of two statistics that were drawn alike."""
-        values = self.values - other.values
-        return Replicates(self.estimate - other.estimate, values, self.clusters)
-
-    def interval(
-        self,
-        confidence: float = 0.95,
-        least: int = LEAST_CLUSTERS,
-        what: str = "clusters of images",
-    ) -> BootstrapInterval:
-        """The percentile interval, widened for few clusters; NaN with a reason where none is."""
-        if not 0 < confidence < 1:
-            raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
-        clusters = self.clusters
-        usable = self.values[~np.isnan(self.values)]
-        undefined = self.values.size - usable.size
-        facts = (confidence, self.values.size, undefined, clusters)
-        reason = self._no_interval(undefined, least, what)
-        if reason:
-            return BootstrapInterval(self.estimate, math.nan, math.nan, math.nan, *facts, reason)
-        tail = _tail((1 - confidence) / 2, clusters)
-        low, high = (float(bound) for bound in np.quantile(usable, [tail, 1 - tail]))
-        crossing = min(np.count_nonzero(usable <= 0), np.count_nonzero(usable >= 0))
-        p = 2 * _shrunk(min(0.5, float(crossing + 1) / (usable.size + 1)), clusters)
-        return BootstrapInterval(self.estimate, low, high, p, *facts)
-
-    def _no_interval(self, undefined: int, least: int, what: str) -> str:
-        if math.isnan(self.estimate):
-            return "the metric is undefined on the images as they are"
-        if self.clusters < least:
-            return f"{self.clusters} {what} are too few to tell of others (at least {least})"
-        if undefined > MOST_UNDEFINED * self.values.size:
-            return f"{undefined} of {self.values.size} resamples are undefined"
-        return ""
-
-
 def _replicates(
-    sides: Sequence[Side], metric: str, resamples: int, seed: int, middle: Middle
-) -> FloatArray:
-    """(resamples,) values of the statistic; NaN where it is undefined on a side."""
+    sides: Sequence[Side], metric: str, resamples: int, seed: int
+) -> tuple[FloatArray, BoolArray]:
+    """(sides, resamples) values, NaN where undefined, and (resamples,) whether a side is empty."""
     measures = [RESAMPLED[metric](one.prediction, one.quality) for one in sides]
     size = max(one.quality.size for one in sides)
     # Sides of one call share their draws: one weight a cluster, wherever it is tested.
     clusters = np.unique(np.concatenate([one.clusters for one in sides]))
     codes = [np.searchsorted(clusters, one.clusters) for one in sides]
     found: list[FloatArray] = []
+    empty: list[BoolArray] = []
     for weights in draws(clusters.size, resamples, seed, size):
-        values = [measure(weights[:, code]) for measure, code in zip(measures, codes, strict=True)]
-        found.append(_middle(np.array(values), middle))
-    return np.concatenate(found)
+        own = [weights[:, code] for code in codes]
+        values = np.array([measure(drawn) for measure, drawn in zip(measures, own, strict=True)])
+        found.append(values)
+        # A side without an image is undefined, so only rows with an undefined one are looked at.
+        none = np.isnan(values).any(axis=0)
+        none[none] = np.any([~drawn[none].any(axis=1) for drawn in own], axis=0)
+        empty.append(none)
+    return np.concatenate(found, axis=1), np.concatenate(empty)
 
 
 def _middle(values: npt.NDArray[Any], middle: Middle) -> FloatArray:
@@ -300,19 +299,9 @@ def _count(sides: Sequence[Side]) -> int:
     return len(np.unique(np.concatenate([one.clusters for one in sides])))
 
 
-def _tail(nominal: float, clusters: int) -> float:
-    """The percentile that stands for `nominal` with this many clusters (Hesterberg 2015)."""
-    from scipy.special import ndtr, stdtrit
-
-    quantile = float(stdtrit(clusters - 1, nominal))
-    return float(ndtr(math.sqrt(clusters / (clusters - 1)) * quantile))
-
-
-def _shrunk(tail: float, clusters: int) -> float:
-    """The inverse of `_tail`: the p-value of a percentile that 0 lies at."""
-    from scipy.special import ndtri, stdtr
-
-    return float(stdtr(clusters - 1, float(ndtri(tail)) / math.sqrt(clusters / (clusters - 1))))
+def _whole(sides: Sequence[Side]) -> bool:
+    """Whether every side has all clusters, as with one split, or one test set at every repeat."""
+    return all(len(np.unique(one.clusters)) == _count(sides) for one in sides)
 
 
 def _check(sides: Sequence[Side], metric: str, resamples: int) -> None:

@@ -19,7 +19,9 @@ class SplitComparison:
     """Two methods over the same splits; differences are `first` minus `second`."""
 
     first: str
+    """The method that is compared."""
     second: str
+    """The method that it is compared with."""
     median: float
     """Median of the differences."""
     higher: int
@@ -33,6 +35,7 @@ class SplitComparison:
     signed_rank: SignedRank
     """Wilcoxon: what the field reports; anti-conservative over overlapping splits."""
     signed_rank_holm: float
+    """Its p-value after Holm over all comparisons made."""
     smallest_signed_rank_holm: float
     """The least that `signed_rank_holm` can be if this is the most significant pair."""
 

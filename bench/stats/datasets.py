@@ -27,8 +27,11 @@ class Friedman:
     statistic: float
     """Chi-squared with `df` degrees of freedom."""
     p_value: float
+    """Of chi-squared, an approximation."""
     df: int
+    """Methods minus one."""
     n_datasets: int
+    """Datasets that were ranked within."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class PairwiseWilcoxon:
     """Every pair of m methods over the same datasets; (m, m) symmetric, 1 on the diagonal."""
 
     p_values: FloatArray
+    """Two-sided, pair by pair."""
     p_holm: FloatArray
+    """The same after Holm over all pairs."""
     smallest_holm: float
     """The least that any `p_holm` can be with this many datasets and methods."""
 
@@ -56,13 +61,17 @@ class CriticalDifference:
     """What a critical-difference diagram draws; everything in order of average rank, best first."""
 
     names: tuple[str, ...]
+    """Methods."""
     ranks: tuple[float, ...]
+    """Their average ranks; 1 is best."""
     friedman: Friedman | None
     """None for two methods, where Wilcoxon alone decides."""
     pairwise: PairwiseWilcoxon
+    """Which pairs differ."""
     groups: tuple[Clique, ...]
     """Largest groups of two or more, by their best member."""
     alpha: float
+    """Level of both tests."""
 
 
 def average_ranks(scores: npt.ArrayLike, higher_is_better: bool = True) -> FloatArray:

@@ -16,11 +16,15 @@ class MedianInterval:
     """A median between two of the observed values."""
 
     median: float
+    """Of the observed values."""
     low: float
+    """Lower end, an observed value."""
     high: float
+    """Upper end, an observed value."""
     coverage: float
     """Probability that [low, high] holds the median of what the values were drawn from."""
     n: int
+    """How many values were observed."""
 
     @property
     def bounds(self) -> str:

@@ -19,15 +19,21 @@ class PairedT:
     """A t-test of paired differences, with the interval of their mean."""
 
     mean: float
+    """Of the differences."""
     low: float
+    """Lower bound of the mean difference, at `confidence`."""
     high: float
-    """Interval of the mean difference, at `confidence`."""
+    """Upper bound of it."""
     statistic: float
+    """t, with `df` degrees of freedom."""
     p_value: float
     """Two-sided."""
     df: int
+    """Differences minus one."""
     confidence: float
+    """Of the interval, in (0, 1)."""
     n: int
+    """Number of differences."""
     reason: str
     """Why there is no test (then NaN); empty when there is one."""
 

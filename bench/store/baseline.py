@@ -83,7 +83,7 @@ def save(results: Path | Store, name: str, folder: Path = FOLDER) -> tuple[Path,
     if not any(cell.runs for cell in baseline.cells):
         raise StoreError(f"'{store.root}' holds no finished run to keep")
     path = folder / f"{slug(name)}.json"
-    write_text(path, _text(baseline))
+    write_text(path, text_of(baseline))
     return path, baseline
 
 
@@ -197,7 +197,7 @@ def _number(value: float | None) -> float | None:
     return round(float(value), DECIMALS)
 
 
-def _text(baseline: Baseline) -> str:
+def text_of(baseline: Baseline) -> str:
     """JSON with a line for each split and each cell: readable, and small in a diff."""
     value = baseline.model_dump(mode="json")
     lists = {key: value.pop(key) for key in ("splits", "cells")}

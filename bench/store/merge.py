@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.model import costs
+from bench.model import audits, costs
 from bench.model.records import Record
 from bench.store import Store
 from bench.store.artifacts import SUFFIXES, TITLES
@@ -31,8 +31,9 @@ _CIRCUMSTANCES: dict[str, Any] = {
     "curve": {"__all__": {"seconds"}},
 }
 
-_FIRST = (f"{costs.FOLDER}/", "replies/")
-"""Folders whose files may differ from one measurement or answer to the next: the first counts."""
+_FIRST = (f"{audits.FOLDER}/", f"{costs.FOLDER}/", "replies/")
+"""Folders whose files may differ from one look, measurement or answer to the next: the first
+counts."""
 
 _BESIDE = {".parquet": "predictions"} | {SUFFIXES[kind]: TITLES[kind] for kind in SUFFIXES}
 """Files beside a record, by suffix."""
@@ -67,7 +68,7 @@ class _Merge:
     def add(self, source: Store) -> None:
         for path, record in _records(source, self.result.problems):
             self._add_run(path, record, source)
-        for folder in ("pretrained", "scores", costs.FOLDER, "replies"):
+        for folder in ("pretrained", "scores", audits.FOLDER, costs.FOLDER, "replies"):
             for path in listed(source.root / folder, "**/*"):
                 if path.is_file():
                     self._add_file(path, path.relative_to(source.root).as_posix())

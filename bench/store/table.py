@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-
 from bench.data.at_hand import AtHand
 from bench.model.contamination import saw_test_labels
 from bench.model.identity import canonical
@@ -25,6 +23,7 @@ from bench.model.measure import Measure
 from bench.model.records import Record, Selection, Task
 from bench.protocol import Protocol
 from bench.store import Store
+from bench.store.judging import judge, judged, known_for
 from bench.store.manifest import CellEntry, tables
 from bench.util.atomic import replacing
 from bench.util.errors import StoreError, UsageError, unknown
@@ -33,8 +32,6 @@ from bench.util.listing import listed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from bench.metrics import Known
 
 FORMATS = ("csv", "parquet", "json")
 CELL = ("label", "train", "test", "budget", "selection")
@@ -88,9 +85,10 @@ def cells(store: Store) -> Iterator[CellRecords]:
 
     A record that several cells name is read once. Raises `StoreError` where there is no manifest.
     """
-    from bench.metrics import BY
+    from bench.metrics import BY, METRICS, USUAL
 
     found = tables(store)
+    at_hand = AtHand()
     mentions = Counter(run for _, entries in found for cell in entries for run in cell.runs)
     # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
     shared: dict[str, Record | None] = {}
@@ -104,29 +102,19 @@ def cells(store: Store) -> Iterator[CellRecords]:
         return record
 
     for protocol, entries in found:
-        grouped = [name for name in protocol.metrics if BY in name]
+        # What not every run records.
+        extra = [
+            name
+            for name in protocol.metrics
+            if name not in USUAL and name.partition(BY)[0] in METRICS
+        ]
         for cell in entries:
             records = tuple(map(read, cell.runs))
-            if grouped:
-                records = tuple(record and _judged(store, record, grouped) for record in records)
+            if extra:
+                records = tuple(
+                    record and judged(store, record, extra, at_hand) for record in records
+                )
             yield protocol, cell, records
-
-
-def _judged(store: Store, record: Record, names: Sequence[str]) -> Record:
-    """A record with these metrics, from its predictions where it was written without them."""
-    metrics = dict(record.metrics)
-    for selection, values in metrics.items() if record.judged else ():
-        absent = [name for name in names if name not in values]
-        try:
-            found = (
-                judge(store.predictions(record.spec), record, selection, absent) if absent else {}
-            )
-        except (StoreError, ValueError) as error:
-            store.problems.append(f"{record.run_id}: {error}")
-            continue
-        known = {name: None if math.isnan(value) else value for name, value in found.items()}
-        metrics[selection] = {**values, **known}
-    return record.model_copy(update={"metrics": metrics})
 
 
 @gc_paused()
@@ -216,62 +204,11 @@ class _RunRows:
             return values
         try:
             predictions = self.store.predictions(record.spec)
-            known = self._known(record, predictions, absent)
+            known = known_for(self.store, self.at_hand, record, predictions, absent)
             return {**values, **judge(predictions, record, selection, absent, known)}
         except (StoreError, ValueError) as error:
             self.store.problems.append(f"{record.run_id}: {error}")
             return values
-
-    def _known(self, record: Record, table: pd.DataFrame, names: Sequence[str]) -> Known:
-        """What metrics need of the test images besides predictions and quality."""
-        from bench.metrics import Known, metric
-
-        if not any(metric(name).needs for name in names):
-            return Known()
-        found = known_of(self.at_hand, record.spec.test, table)
-        if isinstance(found, Known):
-            return found
-        problem = f"{', '.join(names)} are not computed: {found}"
-        if problem not in self.store.problems:
-            self.store.problems.append(problem)
-        return Known()
-
-
-def known_of(at_hand: AtHand, test: str, table: pd.DataFrame) -> Known | str:
-    """What metrics may ask of the images of stored predictions, or why that is not known here."""
-    dataset = at_hand.dataset(test)
-    if isinstance(dataset, str):
-        return dataset
-    if dataset.info.spec != test:
-        return f"the labels of {test} come from a metric, not from people"
-    place = {name: row for row, name in enumerate(dataset.table["image"])}
-    rows = [place.get(name, -1) for name in table["image"]]
-    if min(rows) < 0:
-        return f"image '{table['image'].iloc[rows.index(-1)]}' is not in the table of {test}"
-    return dataset.known(np.array(rows, dtype=np.int64))
-
-
-def judge(
-    table: pd.DataFrame,
-    record: Record,
-    selection: str,
-    names: Sequence[str],
-    known: Known | None = None,
-) -> dict[str, float]:
-    """Metrics of a done run from its predictions; NaN where undefined, or where they need what is
-    not `known`.
-
-    Raises `StoreError` for predictions that hold none of this selection, `ValueError` for those
-    that no metric accepts.
-    """
-    from bench.metrics import GROUPS, Known, compute
-
-    own = "prediction" if selection == record.spec.selection else ""
-    column = next((c for c in (f"prediction_{selection}", own) if c in table.columns), None)
-    if column is None or "quality" not in table.columns:
-        raise StoreError(f"predictions of {record.run_id} hold none of selection '{selection}'")
-    groups = {name: table[name] for name in GROUPS if name in table}
-    return compute(names, table[column], table["quality"], groups, known or Known())
 
 
 def write(
@@ -394,8 +331,6 @@ def pool_size(record: Record) -> int | None:
 
 
 def _require_known(names: Sequence[str]) -> None:
-    if not names:
-        return
     from bench.metrics import metric
 
     for name in names:

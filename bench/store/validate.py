@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +13,8 @@ from bench.data.at_hand import AtHand
 from bench.model import audits
 from bench.model.records import Record
 from bench.store import Store
+from bench.store.judging import judge, known_of
 from bench.store.manifest import Manifest, apart, read_all
-from bench.store.table import judge, known_of
 from bench.util.errors import BenchError, StoreError, UsageError
 from bench.util.listing import listed
 
@@ -74,12 +74,17 @@ class _Seen:
 
 
 def validate(
-    results: Path, data_roots: Sequence[Path] = (), *, audited: bool = False
+    results: Path,
+    data_roots: Sequence[Path] = (),
+    *,
+    audited: bool = False,
+    kept_elsewhere: Collection[str] = (),
 ) -> Validation:
     """Check schema, names, digests, completeness, and metrics against stored predictions.
 
     With `data_roots`, splits and datasets are also checked against the databases found there.
-    Raises `UsageError` if there is no such folder.
+    `kept_elsewhere` are records whose predictions are not looked for. Raises `UsageError` if there
+    is no such folder.
     """
     if not results.is_dir():
         raise UsageError(f"no results folder '{results}'")
@@ -99,7 +104,7 @@ def validate(
         else:
             validation.done += 1
             done.add(name)
-        texts = _check_record(store, record, path, seen, data_cache)
+        texts = _check_record(store, record, path, seen, data_cache, name in kept_elsewhere)
         validation.findings += [Finding("wrong", name, text) for text in texts]
     _check_manifests(store, done, validation)
     if audited:
@@ -129,7 +134,12 @@ def _unaudited(store: Store) -> list[Finding]:
 
 
 def _check_record(
-    store: Store, record: Record, path: Path, seen: _Seen, data_cache: _Data | None
+    store: Store,
+    record: Record,
+    path: Path,
+    seen: _Seen,
+    data_cache: _Data | None,
+    kept_elsewhere: bool,
 ) -> Iterator[str]:
     name = path.relative_to(store.root).as_posix()
     if store.path(record.spec) != path:
@@ -141,6 +151,8 @@ def _check_record(
         return
     if record.spec.selection not in record.metrics:
         yield f"has no metrics of its selection '{record.spec.selection}'"
+    if kept_elsewhere:
+        return
     try:
         table = store.predictions(record.spec)
         yield from _check_predictions(table, record, seen, name)
@@ -178,6 +190,9 @@ def _check_predictions(
     if len(table) != record.sizes.get("test", -1) - unscored:
         but = f", {unscored} of which have no score" if unscored else ""
         yield f"{len(table)} predictions for {record.sizes.get('test')} test images{but}"
+    own = f"prediction_{record.spec.selection}"
+    if own in table and not table[own].equals(table["prediction"].rename(own)):
+        yield f"its columns 'prediction' and '{own}' differ"
     if table["image"].duplicated().any():
         yield "predictions name an image twice"
     # Without labels the column 'quality' is empty; it must not be partly empty.

@@ -13,30 +13,35 @@ class BenchError(Exception):
     """A problem of input or environment; the command line prints it without a traceback."""
 
     exit_code = 1
+    """Of a command that ends with it."""
 
 
 class UsageError(BenchError):
     """A wrong name, key or value in a command or a protocol file."""
 
     exit_code = 2
+    """Of a command that ends with it."""
 
 
 class DataError(BenchError):
     """A database that is missing, incomplete or not what it claims to be."""
 
     exit_code = 3
+    """Of a command that ends with it."""
 
 
 class StoreError(BenchError):
     """A results folder, or the cache, that cannot be read or written."""
 
     exit_code = 4
+    """Of a command that ends with it."""
 
 
 class OutOfBudgetError(BenchError):
     """Work that stopped at a limit of the user's; it fails no run, and goes on when asked again."""
 
     exit_code = 5
+    """Of a command that ends with it."""
 
 
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")

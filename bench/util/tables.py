@@ -57,6 +57,7 @@ class Table:
     """Rows of cells under names, which count without regard to case."""
 
     file: Path
+    """Where it was read from."""
     names: tuple[str, ...]
     """Headers as they stand in the file; '0', '1', ... where it has none."""
     rows: tuple[tuple[Any, ...], ...]

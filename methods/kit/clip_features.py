@@ -62,7 +62,7 @@ class Encoder:
         import torch
 
         from bench.methods.kit import cache
-        from bench.methods.kit.graphs import Replayed
+        from bench.methods.kit.forms import Frozen
 
         self.context = context
         self.backbone: Any = backbones.shared(settings.backbone, context.device)
@@ -72,7 +72,7 @@ class Encoder:
         self.mean = torch.tensor(info.mean, device=context.device)[:, None, None]
         self.std = torch.tensor(info.std, device=context.device)[:, None, None]
         self._kept = cache.shared(context.device).shelf()
-        self._forward = Replayed(self._features_of, context.cuda_graphs)
+        self._forward = Frozen(self._features_of, context)
 
     def features(self, images: Images) -> Tensor:
         """Features of the central crops, or of the whole images, (n, e)."""

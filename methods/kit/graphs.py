@@ -76,7 +76,8 @@ class Replayed:
         if not self._asked or batch.device.type != "cuda" or torch.is_grad_enabled():
             return self._forward(batch)
         # A graph holds the arithmetic and the strides it was captured with.
-        key = (batch.shape, batch.stride(), batch.dtype, torch.is_autocast_enabled("cuda"))
+        arithmetic = (torch.is_autocast_enabled("cuda"), torch.backends.cuda.matmul.allow_tf32)
+        key = (batch.shape, batch.stride(), batch.dtype, *arithmetic)
         if key not in self._captured:
             self._seen[key] += 1
             if self._seen[key] <= PLAIN or len(self._captured) == MOST:

@@ -136,11 +136,13 @@ class ImageFeatures:
         if self._what is None:
             own = self.settings
             timm = {"stages": own.stages, "pooling": own.pooling} if own.timm else {}
+            loose = not self.context.exact and self.context.device != "cpu"
             self._what = {
                 **backbones.identity(own.backbone),
                 "positions": own.positions,
                 "cut": own.resize_mode != "none",
                 **timm,
+                **({"arithmetic": "as it proves itself"} if loose else {}),
                 "device": self.context.device.partition(":")[0],
                 **{name: metadata.version(name) for name in LIBRARIES},
             }
@@ -177,7 +179,7 @@ class _Timm:
     def __init__(self, settings: FeatureSettings, context: Context) -> None:
         import torch
 
-        from bench.methods.kit.graphs import Replayed
+        from bench.methods.kit.forms import Frozen
 
         self.settings, self.context = settings, context
         loaded = backbones.shared(settings.backbone, context.device)
@@ -188,7 +190,7 @@ class _Timm:
             torch.tensor(value, device=context.device)[:, None, None]
             for value in (info.mean, info.std)
         )
-        self._forward = Replayed(self._pooled, context.cuda_graphs)
+        self._forward = Frozen(self._pooled, context)
 
     def rows(self, images: Images) -> Rows:
         """(n, d) float32. BenchError names an image that is too small."""

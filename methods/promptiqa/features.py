@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.api import Context, Images, Pixels
 from bench.methods.kit import cache
 from bench.methods.kit.devices import Precision, autocast, send
-from bench.methods.kit.graphs import Replayed
+from bench.methods.kit.forms import Frozen
 from bench.methods.promptiqa.encoder import EncoderInfo, pixels_to_input
 from bench.methods.promptiqa.model import PromptIQANet
 
@@ -70,7 +70,7 @@ class FeatureExtractor:
         self.reuse = True
         """False computes every feature anew, to measure what keeping them saves."""
         self._weights = WeightsDigest(net)
-        self._forward = Replayed(net.features, context.cuda_graphs)
+        self._forward = Frozen(net.features, context)
         self._shelf: tuple[bytes, cache.Shelf] | None = None
 
     def features(self, images: Images) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from bench.analysis.grid import metric_title
-from bench.model.records import budget_title
+from bench.model.titles import budget_title
 from bench.reports.drawing import draw_boxes, handle
 from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
 from bench.reports.sweeps import LEAST, interval

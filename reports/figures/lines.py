@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.analysis.curves import Line, Reading, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.grid import metric_title
-from bench.model.records import budget_title
+from bench.model.titles import budget_title
 from bench.reports.drawing import Axis, Numbered, draw_lines, handle
 from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, key, panel_title
 from bench.reports.sweeps import ParameterSweep, over_values, sweeps

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from bench.analysis.embedding import images_of
 from bench.analysis.results import CellResult
 from bench.metrics import fit_logistic4, logistic4
-from bench.model.records import Record, Task, budget_title
+from bench.model.records import Record, Task
+from bench.model.titles import budget_title
 from bench.reports.drawing import draw_image, draw_overlay
 from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, quality_title, together
 from bench.reports.pictures import Album, Pixels

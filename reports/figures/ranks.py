@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from bench.analysis.compare import of_protocol
-from bench.model.records import budget_title
+from bench.model.titles import budget_title
 from bench.reports import rank_diagram as diagrams
 from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from bench.analysis.grid import row_title
 from bench.analysis.results import CellResult, Results
 from bench.data import datasets
-from bench.model.records import Record, Task, budget_title
+from bench.model.records import Record, Task
+from bench.model.titles import budget_title
 from bench.protocol import Protocol
 from bench.util.errors import UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.reports.html import board, comparisons, pages
+from bench.reports.html import board, comparisons, pages, submissions
 from bench.reports.html.site import HERE, Site, copy_asset, templates
 from bench.util.atomic import write_text
 
@@ -22,6 +22,9 @@ def write(site: Site) -> list[Path]:
     if site.comparisons:
         values = comparisons.context(site)
         written.append(_page(site, "comparisons.html", "comparisons", values))
+    if site.cards:
+        values = submissions.context(site)
+        written.append(_page(site, "submissions.html", "submissions", values))
     # The index comes last: it lists what the other pages had to leave out.
     return [_page(site, "index.html", "index", board.context(site)), *written]
 

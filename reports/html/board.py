@@ -23,7 +23,8 @@ from bench.analysis.published import mark
 from bench.analysis.results import CellResult
 from bench.metrics import BY, METRICS
 from bench.metrics import metric as metric_of
-from bench.model.records import Record, budget_title
+from bench.model.records import Record
+from bench.model.titles import budget_title
 from bench.protocol import Protocol
 from bench.reports import bounds
 from bench.reports.drawing import Axis, series_marks

@@ -10,7 +10,7 @@ from bench.analysis import compare
 from bench.analysis.compare import SIGNIFICANT, Comparisons, Matrix, Versus, matrix
 from bench.analysis.grid import metric_title
 from bench.metrics import metric as metric_of
-from bench.model.records import budget_title, task_title
+from bench.model.titles import budget_title, task_title
 from bench.reports import rank_diagram as diagrams
 from bench.reports.html.board import SELECTIONS
 from bench.reports.html.charts import rank_diagram

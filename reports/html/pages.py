@@ -13,7 +13,8 @@ from bench.analysis.grid import MARKS, metric_title, number
 from bench.analysis.results import CellResult
 from bench.model.contamination import entry_title
 from bench.model.identity import digest
-from bench.model.records import Record, budget_title
+from bench.model.records import Record
+from bench.model.titles import budget_title
 from bench.reports.drawing import Axis
 from bench.reports.html.board import SELECTIONS
 from bench.reports.html.charts import line_chart, scatter

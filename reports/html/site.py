@@ -15,8 +15,9 @@ from bench.analysis.compare import Comparisons, compare_all
 from bench.analysis.grid import Grid, GridCell, grid, number, signed
 from bench.analysis.published import NOTHING, Printed
 from bench.analysis.results import CellResult, Results
-from bench.model import audits
+from bench.model import audits, cards
 from bench.model.audits import Audit
+from bench.model.cards import SubmissionCard
 from bench.model.records import FitSpec
 from bench.reports.figures.sheet import DrawnFigure
 from bench.reports.worst import Thumbnails
@@ -78,6 +79,11 @@ class Site:
     def costs(self) -> pd.DataFrame:
         """What each row costs (`bench.analysis.costs`)."""
         return costs.frame(self.results)
+
+    @cached_property
+    def cards(self) -> dict[str, SubmissionCard]:
+        """The cards of a leaderboard's submissions, by submission; {} for one's own results."""
+        return cards.read_all(self.results.store.root)
 
     @cached_property
     def _audits(self) -> dict[str, Audit]:

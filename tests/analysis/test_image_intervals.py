@@ -13,8 +13,9 @@ from bench.analysis import image_intervals
 from bench.analysis.results import load
 from bench.analysis.stored_predictions import StoredPredictions
 from bench.data.at_hand import AtHand
+from bench.model.records import Task
 from bench.reports.render import render
-from bench.stats import image_interval, numbered, side
+from bench.stats import image_interval, mean_interval, numbered, side
 from bench.store import Store
 from tests.fake_results import FakeSweep, maker, task
 
@@ -28,7 +29,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _filled(store: Store, *roots: Path) -> pd.DataFrame:
     results = load(store)
     images = StoredPredictions(store, AtHand(roots))
-    return image_intervals.beside(results.summary, results.runs, images)
+    return image_intervals.beside(results.summary, results.runs, images, results.protocols)
 
 
 def test_all_splits_of_a_cell_are_pooled_by_the_names_of_their_images(tmp_path: Path) -> None:
@@ -124,3 +125,27 @@ def test_constant_predictions_have_no_interval(tmp_path: Path) -> None:
     assert np.isnan(rows.loc[("good", "srcc"), "image_low"])
     assert "undefined" in rows.loc[("good", "srcc"), "image_note"]
     assert rows.loc[("fair", "srcc"), "image_low"] > 0
+
+
+def test_means_over_test_sets_have_intervals_too(tmp_path: Path) -> None:
+    made = maker(
+        tmp_path / "r", train=(), test=("livec", "bid"), means=("plain", "by_images"), repeats=2
+    )
+    for name in ("livec", "bid"):
+        made.cell("a", Task(train="", test=name, side="whole", zero_shot=True), [0.8, 0.7])
+    store = made.save()
+    rows = _filled(store).set_index(["test", "metric"])
+    images = StoredPredictions(store, AtHand([tmp_path]))
+    runs = load(store).runs
+    sets = [
+        images.sides(name, runs[runs["test"] == name]["record"].tolist(), "last")
+        for name in ("livec", "bid")
+    ]
+    for kind, by_images in (("mean", False), ("mean_by_images", True)):
+        row = rows.loc[(kind, "srcc")]
+        expected = mean_interval(sets, by_images=by_images)
+        assert (row["image_low"], row["image_high"]) == (expected.low, expected.high)
+        assert row["image_note"] == ""
+    # Two sets together say more than each of them.
+    width = rows["image_high"] - rows["image_low"]
+    assert width["mean", "srcc"] < min(width["livec", "srcc"], width["bid", "srcc"])

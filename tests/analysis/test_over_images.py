@@ -71,7 +71,9 @@ def test_the_command_gives_the_tests_of_errors(tmp_path: Path) -> None:
     store = _sweep(tmp_path / "r", good=0.3, fair=1.5)
     text = run_cli("compare", store.root, "--p1401", "--no-images").text
     assert "livec, 10 labels: good – fair, median p over 2 splits: RMSE (Pitman–Morgan) " in text
-    assert "RMSE alone: livec is not under the data roots" in text
+    assert "RMSE (P.1401, F) " in text
+    assert "PLCC (P.1401, Fisher's z) " in text
+    assert "without tests that need ratings: livec is not under the data roots" in text
     assert "fitted on the test images" in text
 
 

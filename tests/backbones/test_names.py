@@ -22,6 +22,7 @@ from bench.backbones import (
 )
 from bench.backbones.architectures import OPENAI_MODELS
 from bench.util.errors import BenchError, UsageError
+from tests.conftest import run_cli
 
 
 def test_names_and_identities_do_not_import_torch() -> None:
@@ -199,3 +200,14 @@ def test_missing_file_says_where_and_what_to_do(tmp_path: Path) -> None:
 
 def test_weights_are_small() -> None:
     assert backbones.TINY_WEIGHTS.stat().st_size <= 12_000_000
+
+
+def test_describe_says_what_open_clips_configuration_says() -> None:
+    large = run_cli("describe", "ViT-L-14-336:openai").text
+    assert "sees      336 x 336 pixels" in large
+    assert "mean      0.4815 0.4578 0.4082" in large
+    assert "patches   14 x 14, in 24 layers of width 1024" in large
+    siglip = run_cli("describe", "ViT-B-16-SigLIP:webli").text
+    assert "mean      0.5 0.5 0.5" in siglip
+    assert "not for   visual prompts: its image tower is timm's" in siglip
+    assert "patches" not in siglip

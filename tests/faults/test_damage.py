@@ -41,7 +41,13 @@ def test_damaged_scores_are_set_aside_and_computed_again(
     assert note.startswith(f"set aside: table '{scores}' cannot be read")
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 and no more"], ids=["empty", "truncated"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty", marks=pytest.mark.slow),
+        pytest.param(b"PAR1 and no more", id="truncated"),
+    ],
+)
 def test_cut_off_predictions_are_named_and_computed_again(content: bytes, bench: Bench) -> None:
     protocol = bench.protocol("title: T\ndatasets: [toy]\nlabels: [10]\nrepeats: 2\n")
     command = (protocol, "--methods", "label_mean")

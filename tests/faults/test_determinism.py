@@ -23,7 +23,7 @@ from tests.conftest import Bench
 TRAINED = {"coop": {"steps": 4, "epoch_steps": 2, "n_context": 2}, "linear_probe": {"epochs": 5}}
 
 
-@pytest.mark.parametrize("method", TRAINED)
+@pytest.mark.parametrize("method", ["coop", pytest.param("linear_probe", marks=pytest.mark.slow)])
 def test_a_training_repeats_bit_for_bit(
     method: str, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

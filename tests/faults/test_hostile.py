@@ -21,7 +21,7 @@ from bench.data import datasets
 from bench.data.images.decode import Unreadable, decode
 from bench.methods.kit import checkpoints
 from bench.methods.promptiqa.encoder import _load_imagenet
-from bench.protocol import published
+from bench.protocol import published, variants
 from bench.registry import settings_for
 from bench.runs.conformance.unsafe import Unsafe, unsafe_weights
 from bench.runs.execute.ready import load_weights
@@ -113,7 +113,7 @@ def test_yaml_with_tags_is_refused(
         lambda: protocols.load(str(path)),
         lambda: published.read(path),
         lambda: datasets.names(tmp_path),
-        lambda: protocols.parse_value(f"{tag} [{marker}]"),
+        lambda: variants.parse_value(f"{tag} [{marker}]"),
     ):
         with pytest.raises(UsageError, match=r"not valid YAML|is not a value"):
             read()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.store import Store
 from tests.conftest import Bench
-from tests.faults.sweeps import Command, Truth, kill_often
+from tests.faults.sweeps import Command, Truth, kill_often, workers
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="finds workers through /proc"
@@ -78,8 +82,11 @@ def truth(folder: Path, start: Callable[[Path], Command]) -> Truth:
     return Truth(folder)
 
 
-def test_six_kills(bench: Bench) -> None:
-    # A server that has imported everything forks the parents, which saves their start-up.
+def forked(bench: Bench, protocol: Path, **environment: str) -> Callable[[Path], Command]:
+    """Starts a session in a process of its own.
+
+    A server that has imported everything forks them, which saves their start-up.
+    """
     context = multiprocessing.get_context("forkserver")
     preloaded = [
         "bench.cli.session",
@@ -87,18 +94,53 @@ def test_six_kills(bench: Bench) -> None:
         "bench.data.datasets.base",
     ]
     context.set_forkserver_preload([*preloaded, "pandas", "rich.console", __name__])
-    protocol = bench.protocol(TOY)
 
     def start(results: Path) -> Command:
-        process = context.Process(
-            target=session, args=(str(protocol), str(results), bench.environment())
-        )
+        given = bench.environment(**environment)
+        process = context.Process(target=session, args=(str(protocol), str(results), given))
         process.start()
         return process
 
+    return start
+
+
+def test_four_kills(bench: Bench) -> None:
+    start = forked(bench, bench.protocol(TOY))
     known = truth(bench.folder / "undisturbed", start)
     assert len(known.records) == 8
-    assert kill_often(6, known, bench.folder / "killed", start, seed=6) >= 1
+    assert kill_often(4, known, bench.folder / "killed", start, seed=4) >= 1
+
+
+def test_eight_copies_share_a_folder_whoever_of_them_is_killed(bench: Bench) -> None:
+    """What any scheduler does that starts one command N times and starts again what has died."""
+    rng = np.random.default_rng(8)
+    begun = bench.folder / "begun"
+    path = bench.protocol(
+        TOY.replace("toy_linear", "toy_counted").replace("repeats: 4", "repeats: 12")
+    )
+    start = forked(bench, path, TOY_CALLS=str(begun))
+    copies = [start(bench.results) for _ in range(8)]
+    for number in range(6):
+        time.sleep(rng.uniform(0.1, 1.0))
+        victim = int(rng.integers(len(copies)))
+        worker = next(workers(copies[victim].pid or 0), None)
+        if number % 2 and worker is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        else:
+            copies[victim].kill()
+            copies[victim].join()
+            copies[victim] = start(bench.results)
+    for copy in copies:
+        copy.join()
+    found = list(Store(bench.results).records())
+    assert [record.status for record in found] == ["done"] * 24
+    assert len({record.run_id for record in found}) == 24
+    assert not list((bench.results / "claims").iterdir())
+    # Nothing was computed twice but what a kill had cut off.
+    seeds = [line.split()[0] for line in begun.read_text().splitlines()]
+    assert len(set(seeds)) == 24
+    assert len(seeds) <= 24 + 6
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def summary(bench: Bench) -> list[dict[str, str]]:
     ("options", "difference"),
     [
         (["--set", "test_fraction=0.5", "--seed", "7"], "seed=7, test_fraction=0.5"),
-        (["--set", "normalise=none"], "normalise=none"),
+        pytest.param(["--set", "normalise=none"], "normalise=none", marks=pytest.mark.slow),
     ],
 )
 def test_a_second_rule_has_tables_of_its_own(

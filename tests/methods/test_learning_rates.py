@@ -148,7 +148,7 @@ def learners() -> list[str]:
     """The project's own methods that learn by gradient."""
     found = []
     for name, entry in registry.entries().items():
-        if entry.stands_for or not entry.module.startswith("methods."):
+        if entry.stands_for or not entry.module.startswith("bench.methods."):
             continue
         cls = registry.load(name)
         learns = cls.learns() or cls.pretrain is not Method.pretrain

@@ -42,7 +42,9 @@ def test_outliers_and_epsilon_errors_by_hand() -> None:
 def test_table_values_are_those_after_the_mapping() -> None:
     prediction, quality, known = _data()
     mapped = fit_logistic4(prediction, quality).mapped
-    width = scipy_stats.t.ppf(0.975, known.raters - 1) * known.std / np.sqrt(known.raters)
+    student = scipy_stats.t.ppf(0.975, known.raters - 1)
+    quantile = np.where(known.raters < 30, student, scipy_stats.norm.ppf(0.975))
+    width = quantile * known.std / np.sqrt(known.raters)
     beyond = np.maximum(0, np.abs(mapped - quality) - width)
     found = compute(["or", "rmse_eps"], prediction, quality, known=known)
     assert found["or"] == pytest.approx(np.mean(np.abs(mapped - quality) > width))

@@ -33,10 +33,12 @@ def test_a_command_without_any_row_left_ends_with_3(bench: Bench) -> None:
 
 
 def test_weights_of_the_hub_fail_their_runs_alone(bench: Bench) -> None:
+    # A process of its own: the hub's library reads its environment when it is imported.
     settings = ("--set", "backbone=timm:test_resnet", "--set", "resize=64")
     arguments = ("--device", "cpu", "--results", bench.results, *settings)
     hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(bench.folder / "hub")}
-    ended = bench.process("run", bench.protocol(PROTOCOL), *arguments, **hub)
+    once = PROTOCOL.replace("repeats: 2", "repeats: 1")
+    ended = bench.process("run", bench.protocol(once), *arguments, "--no-report", **hub)
     assert ended.returncode == 1
     records = list(Store(bench.results).records())
     states = {record.spec.method: record.status for record in records}

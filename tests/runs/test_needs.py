@@ -42,7 +42,7 @@ def test_each_row_says_why_and_what_would_do_instead(bench: Bench) -> None:
         "  grmp: livec, csiq (learnt from and tested; or name others with --datasets)",
         "  promptiqa: livec, csiq (learnt from, tested and pre-training)",
         "  clip_zeroshot: livec, csiq (tested; or name others with --datasets)",
-        "Get what is to be had: bench get few_shot --methods grmp,promptiqa,clip_zeroshot "
+        "Download what is available: bench get few_shot --methods grmp,promptiqa,clip_zeroshot "
         "--datasets livec,csiq (--dry-run lists sizes only).",
         "Run what does without: --available.",
     ):

@@ -12,7 +12,8 @@ from scipy import stats as scipy_stats
 
 from bench import stats
 from bench.metrics import METRICS
-from bench.stats.bootstrap import Replicates, draws
+from bench.stats.bootstrap import draws
+from bench.stats.replicates import Replicates
 from bench.stats.resampled import RESAMPLED
 from bench.util.errors import UsageError
 
@@ -78,11 +79,12 @@ def test_many_clusters_give_the_plain_percentiles() -> None:
     assert few.low == pytest.approx(np.quantile(values, tail))
 
 
-def test_p_value_and_interval_agree() -> None:
+@pytest.mark.parametrize("widened", [True, False])
+def test_p_value_and_interval_agree(widened: bool) -> None:
     for shift in (1.6, 1.9, 2.1, 2.4, 3.0):
         values = np.random.default_rng(1).normal(shift, 1, 20_000)
         for clusters in (6, 25, 10_000):
-            found = Replicates(shift, values, clusters).interval()
+            found = Replicates(shift, values, clusters, widened=widened).interval()
             assert (found.p_value < 0.05) == (found.low > 0)
 
 
@@ -169,3 +171,69 @@ def test_bad_input() -> None:
         stats.image_difference([one], [stats.side([1, 2, 3], [1, 3, 2])])
     with pytest.raises(ValueError, match="clusters has shape"):
         stats.side([1, 2, 3], [1, 2, 3], [0, 1])
+
+
+def test_splits_that_a_resample_misses_are_left_out_and_counted() -> None:
+    """Ten splits of five of 25 contents: one in 26 resamples draws no content of some split."""
+    x, y = _pair(600)
+    content = np.repeat(np.arange(25), 24)
+    rng = np.random.default_rng(3)
+    sides = []
+    for _ in range(10):
+        rows = np.flatnonzero(np.isin(content, rng.permutation(25)[:5]))
+        sides.append(stats.side(x[rows], y[rows], content[rows]))
+    found = stats.image_interval(sides, resamples=2000)
+    # Each of 25 draws misses a split of five with 0.8: (0.8)^25 = 0.0038 a split.
+    assert found.undefined / 2000 == pytest.approx(10 * 0.8**25, abs=0.02)
+    assert found.reason == ""
+    assert found.low < found.estimate < found.high
+    few = [stats.side(x[a : a + 24], y[a : a + 24], content[a : a + 24]) for a in (0, 24, 48, 72)]
+    assert "4 clusters of images are too few" in stats.image_interval(few).reason
+    more = [
+        stats.side(x[a : a + 24], y[a : a + 24], content[a : a + 24]) for a in range(0, 240, 24)
+    ]
+    assert "have no image of some split" in stats.image_interval(more).reason
+
+
+@pytest.mark.parametrize("by_images", [False, True])
+def test_interval_of_a_mean_over_sets_is_that_of_each_splits_mean(by_images: bool) -> None:
+    sets, weights = [], []
+    for number, n in enumerate((60, 90)):
+        x, y = _pair(2 * n, seed=number)
+        sets.append([stats.side(x[:n], y[:n]), stats.side(x[n:], y[n:], np.arange(n, 2 * n))])
+        weights.append(n if by_images else 1)
+    found = stats.mean_interval(sets, by_images=by_images, resamples=300, seed=5)
+    drawn, own = [], []
+    for number, sides in enumerate(sets):
+        ways = [stats.image_replicates([one], "srcc", resamples=300) for one in sides]
+        own.append([one.estimate for one in ways])
+        values = []
+        for weight in draws(len(sides[0].quality) * 2, 300, seed=5 + number, size=90):
+            parts = (weight[:, one.clusters] for one in sides)
+            measures = (RESAMPLED["srcc"](one.prediction, one.quality) for one in sides)
+            values.append([measure(part) for measure, part in zip(measures, parts, strict=True)])
+        drawn.append(np.concatenate(values, axis=1))
+    estimate = np.median(np.average(own, axis=0, weights=weights))
+    assert found.estimate == pytest.approx(estimate)
+    together = np.median(np.average(drawn, axis=0, weights=weights), axis=0)
+    expected = Replicates(estimate, together, 120, widened=False).interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.clusters == 120
+    with pytest.raises(ValueError, match="different numbers of splits"):
+        stats.mean_interval([sets[0], sets[1][:1]])
+
+
+def test_only_the_median_over_parts_of_the_clusters_is_not_widened() -> None:
+    x, y = _pair(60)
+    clusters = np.arange(60) // 6
+    halves = [stats.side(x[part], y[part], clusters[part]) for part in (slice(36), slice(24, 60))]
+    whole = [stats.side(x, y, clusters)] * 2
+    for sides, middle, widened in (
+        (halves, "median", False),
+        (halves, "mean", True),
+        (whole, "median", True),
+    ):
+        found = stats.image_replicates(sides, "srcc", middle=middle, resamples=400)
+        tail = scipy_stats.norm.cdf(math.sqrt(10 / 9) * scipy_stats.t.ppf(0.025, 9))
+        low = np.nanquantile(found.values, tail if widened else 0.025)
+        assert found.interval().low == pytest.approx(low)

@@ -5,7 +5,22 @@ results folders or baseline files (`bench.store.baseline`); never runs a model.
 """
 
 from bench.analysis.check.pairing import PairedRuns, pair
-from bench.analysis.check.verdict import CellCheck, CheckReport, check, judge
+from bench.analysis.check.verdict import (
+    CellCheck,
+    CheckReport,
+    check,
+    check_with_pairs,
+    judge,
+)
 from bench.analysis.check.writers import write
 
-__all__ = ["CellCheck", "CheckReport", "PairedRuns", "check", "judge", "pair", "write"]
+__all__ = [
+    "CellCheck",
+    "CheckReport",
+    "PairedRuns",
+    "check",
+    "check_with_pairs",
+    "judge",
+    "pair",
+    "write",
+]

@@ -37,6 +37,8 @@ class PairedRuns:
     """Runs of the baseline without a value to compare with."""
     expected: int
     """Finished runs of the baseline."""
+    records: tuple[tuple[str, str], ...] = ()
+    """Records of both runs, the baseline's first, pair by pair; none of a baseline file."""
 
 
 def pair(
@@ -123,7 +125,7 @@ def _pairs(
     refused = "" if fresh is None else _otherwise(fresh, stored)
     runs = _by_split(fresh) if fresh is not None and not refused else {}
     base = {split: row for split, row in _by_split(stored).items() if row["status"] == "done"}
-    old, new, missing, undefined = [], [], [], 0
+    old, new, records, missing, undefined = [], [], list[tuple[str, str]](), [], 0
     for split, row in base.items():
         value = _value(row, metric)
         other = _value(runs.get(split, {}), metric)
@@ -134,13 +136,24 @@ def _pairs(
         else:
             old.append(value)
             new.append(other)
+            if row.get("record"):
+                records.append((str(row["record"]), str(runs[split]["record"])))
     if missing and fresh is None:
         missing = ["no run of this cell"]
     elif missing and refused:
         missing = [refused]
     pool, test = (_mean_size(base, column) for column in ("n_pool", "n_test"))
     return PairedRuns(
-        key, against, tuple(old), tuple(new), pool, test, tuple(missing), undefined, len(base)
+        key,
+        against,
+        tuple(old),
+        tuple(new),
+        pool,
+        test,
+        tuple(missing),
+        undefined,
+        len(base),
+        tuple(records),
     )
 
 

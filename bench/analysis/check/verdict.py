@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bench.analysis.check.pairing import PairedRuns, pair
-from bench.model.records import task_title
+from bench.model.titles import task_title
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.util.errors import UsageError, unknown
@@ -58,6 +58,11 @@ class CellCheck:
     def task(self) -> str:
         """The dataset, or 'A → B' across datasets."""
         return task_title(self.train, self.test)
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the interval of the change excludes zero, whatever the tolerance."""
+        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,28 @@ def check(
 
     Raises `UsageError` for unknown names, a folder that is not there, or a negative tolerance.
     """
+    return check_with_pairs(
+        new,
+        against,
+        metric=metric,
+        tolerance=tolerance,
+        reference=reference,
+        protocol=protocol,
+        confidence=confidence,
+    )[0]
+
+
+def check_with_pairs(
+    new: Path,
+    against: Path,
+    *,
+    metric: str = "srcc",
+    tolerance: float = TOLERANCE,
+    reference: str | None = None,
+    protocol: str | None = None,
+    confidence: float = 0.95,
+) -> tuple[CheckReport, list[PairedRuns]]:
+    """`check`, with the pairs of runs behind each of its cells, in their order."""
     if not 0 <= tolerance < math.inf:
         raise UsageError(f"tolerance is {tolerance:g}, must be a finite number of at least 0")
     stores = [Store(path) for path in (new, against)]
@@ -140,11 +167,13 @@ def check(
         fresh, stored = (_only(frame, protocol) for frame in (fresh, stored))
         if stored.empty:
             raise unknown(f"protocol of '{against}'", protocol, known)
-    cells = judge(pair(fresh, stored, metric, reference), metric, tolerance, confidence)
+    pairs = pair(fresh, stored, metric, reference)
+    cells = judge(pairs, metric, tolerance, confidence)
     problems = tuple(problem for store in stores for problem in store.problems)
-    return CheckReport(
+    report = CheckReport(
         str(new), str(against), metric, tolerance, confidence, reference, cells, problems
     )
+    return report, pairs
 
 
 def judge(

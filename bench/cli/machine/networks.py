@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.methods.promptiqa.encoder import EncoderInfo
     from bench.methods.promptiqa.model import ModelSize, PromptIQANet
 
-SIDE = 224
+BACKBONE, NAME = "ViT-B-16:random", "CLIP ViT-B/16"
 
 
 def ceiling(effort: Effort) -> Timing:
@@ -36,24 +36,66 @@ def ceiling(effort: Effort) -> Timing:
     return Timing(name, rate * 2 * size**3 / 1e12, "TFLOP/s, the ceiling", seconds)
 
 
-def clip(effort: Effort) -> Iterator[Timing]:
-    """CLIP ViT-B/16's image tower: features of frozen weights, then a step that trains them all."""
+def clip(effort: Effort, backbone: str = BACKBONE) -> Iterator[Timing]:
+    """CLIP ViT-B/16's image tower: features of frozen weights, then a step that trains them all.
+
+    On a GPU inference comes in every form of `forms`.
+    """
     from bench.backbones import load
 
+    loaded = load(backbone, "cpu")
     # The image tower alone: the text tower's memory is not needed.
-    tower = load("ViT-B-16:random", "cpu").model.visual.to(effort.device)
-    pixels = _pixels(effort, effort.inference)
+    tower, side = loaded.model.visual.to(effort.device), loaded.info.image_size
+    if effort.gpu:
+        yield from forms(tower, _pixels(effort, effort.inference, side), effort)
+    else:
+        infer = _inference(tower, _pixels(effort, effort.inference, side), effort)
+        yield _measured(f"{NAME} inference", infer, effort, effort.inference)
+    yield _fine_tuning(tower, _pixels(effort, effort.training, side), effort)
+
+
+def forms(
+    tower: nn.Module, pixels: Tensor, effort: Effort, compiler: str = "inductor"
+) -> Iterator[Timing]:
+    """Inference in float32 and in bfloat16: as it is, channels-last, compiled, as a CUDA graph.
+
+    A graph needs a GPU. A compiler that fails, on a machine without what it needs, is left out.
+    """
+    name = f"{NAME} inference"
+    plain = _inference(tower, pixels, effort, torch.float32)
+    yield _measured(f"{name}, fp32", plain, effort, len(pixels))
+    half = _inference(tower, pixels, effort, torch.bfloat16)
+    yield _measured(f"{name}, bf16", half, effort, len(pixels))
+    tower.to(memory_format=torch.channels_last)
+    yield _measured(f"{name}, bf16, channels-last", half, effort, len(pixels))
+    compiled = torch.compile(tower, backend=compiler)
+    fused = _inference(compiled, pixels, effort, torch.bfloat16)
+    with contextlib.suppress(torch._dynamo.exc.BackendCompilerFailed):
+        yield _measured(f"{name}, bf16, compiled", fused, effort, len(pixels), count=half)
+    if effort.gpu:
+        replay = _graph(tower, pixels, effort)
+        yield _measured(f"{name}, bf16, as a CUDA graph", replay, effort, len(pixels), count=half)
+
+
+def _inference(
+    tower: Callable[[Tensor], Tensor],
+    pixels: Tensor,
+    effort: Effort,
+    precision: torch.dtype | None = None,
+) -> Callable[[], int]:
+    """One batch, in the arithmetic that the device is measured in unless another is named."""
+    kind = torch.device(effort.device).type
 
     def infer() -> int:
-        with torch.no_grad(), _precision(effort):
+        arithmetic: contextlib.AbstractContextManager[Any] = _precision(effort)
+        if precision is not None:
+            half = precision == torch.bfloat16
+            arithmetic = torch.autocast(kind, torch.bfloat16, enabled=half)
+        with torch.no_grad(), arithmetic:
             tower(_normal(pixels, effort))
         return len(pixels)
 
-    yield _measured("CLIP ViT-B/16 inference", infer, effort, len(pixels))
-    if effort.gpu:
-        replay = _graph(tower, pixels, effort)
-        yield _measured("the same as a CUDA graph", replay, effort, len(pixels), count=infer)
-    yield _fine_tuning(tower, effort)
+    return infer
 
 
 def promptiqa(effort: Effort) -> Iterator[Timing]:
@@ -92,10 +134,9 @@ def random_network(size: ModelSize) -> tuple[PromptIQANet, EncoderInfo]:
 TASKS: tuple[Callable[[Effort], Iterator[Timing]], ...] = (clip, promptiqa)
 
 
-def _fine_tuning(tower: nn.Module, effort: Effort) -> Timing:
+def _fine_tuning(tower: nn.Module, pixels: Tensor, effort: Effort) -> Timing:
     tower.requires_grad_(True)
     optimizer = torch.optim.AdamW(tower.parameters(), lr=1e-6)
-    pixels = _pixels(effort, effort.training)
 
     def step() -> int:
         optimizer.zero_grad(set_to_none=True)
@@ -105,7 +146,7 @@ def _fine_tuning(tower: nn.Module, effort: Effort) -> Timing:
         optimizer.step()
         return len(pixels)
 
-    return _measured("CLIP ViT-B/16 fine-tuning", step, effort, len(pixels))
+    return _measured(f"{NAME} fine-tuning", step, effort, len(pixels))
 
 
 def _measured(
@@ -127,15 +168,15 @@ def _measured(
     return Timing(name, rate, "images/s", seconds, counter.get_total_flops() / items / 1e9)
 
 
-def _pixels(effort: Effort, count: int) -> Tensor:
-    """(count, SIDE, SIDE, 3) uint8 on the CPU, as images are kept; pinned for a GPU."""
+def _pixels(effort: Effort, count: int, side: int) -> Tensor:
+    """(count, side, side, 3) uint8 on the CPU, as images are kept; pinned for a GPU."""
     generator = torch.Generator().manual_seed(0)
-    found = torch.randint(0, 256, (count, SIDE, SIDE, 3), generator=generator, dtype=torch.uint8)
+    found = torch.randint(0, 256, (count, side, side, 3), generator=generator, dtype=torch.uint8)
     return found.pin_memory() if effort.gpu else found
 
 
 def _normal(pixels: Tensor, effort: Effort) -> Tensor:
-    """(B, 3, SIDE, SIDE) about -2 to 2 on the device; the copy is part of what is measured.
+    """(B, 3, side, side) about -2 to 2 on the device; the copy is part of what is measured.
 
     The permuted view is channels-last, which is how convolutions on a GPU like it.
     """

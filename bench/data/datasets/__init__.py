@@ -66,7 +66,7 @@ class Missing:
     spec: str
     title: str
     homepage: str
-    """Where it is to be had; "" for a database of the user's own."""
+    """Where to get it; "" for a database of the user's own."""
     folders: tuple[str, ...]
     """The folder names that would have been accepted, without regard to case."""
     looked: tuple[str, ...]

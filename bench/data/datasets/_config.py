@@ -64,6 +64,8 @@ class UserDatabase(StrictModel):
     """Column of groups that are never split apart, where that is not the reference."""
     spread: str | None = None
     """Column of standard deviations over raters."""
+    raters: str | None = None
+    """Column of the number of ratings of each image."""
     scene: str | None = None
     """Column of scene categories."""
     distortion: str | None = None

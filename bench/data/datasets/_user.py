@@ -13,7 +13,7 @@ from bench.data.images.files import image_files
 if TYPE_CHECKING:
     import pandas as pd
 
-_OPTIONAL = ("reference", "group", "spread", "scene", "distortion")
+_OPTIONAL = ("reference", "group", "spread", "raters", "scene", "distortion")
 
 
 class UserReader(DatasetReader):

@@ -300,8 +300,7 @@ class Dataset:
         order = np.argsort(names, kind="stable")
         place = np.empty(len(order), np.intp)
         place[order] = np.arange(len(order))
-        pairs = zip(map(json.dumps, names), scores, strict=True)
-        texts = [f'[{name},"{score:.10g}"]' for name, score in pairs]
+        texts = [named_label(name, score) for name, score in zip(names, scores, strict=True)]
         return place, np.array(texts, dtype=object)[order]
 
     @cached_property
@@ -313,6 +312,15 @@ class Dataset:
         ]
         payload = json.dumps([self.info.spec, sorted(rows)], separators=(",", ":"))
         return hashlib.sha256(payload.encode()).hexdigest()
+
+
+def named_label(name: str, score: float) -> str:
+    """A row as digests of splits hash it.
+
+    >>> named_label("a.png", 3.25)
+    '["a.png","3.25"]'
+    """
+    return f'[{json.dumps(name)},"{score:.10g}"]'
 
 
 def complete(table: pd.DataFrame, info: DatasetInfo) -> pd.DataFrame:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LISTS = ("pipal22_train.txt",)
+_CLASSES = {
+    "00": "traditional SR",
+    "01": "PSNR-oriented SR",
+    "02": "SR with kernel mismatch",
+    "03": "GAN-based SR",
+    "04": "denoising",
+}
 
 
 class Pipal(DatasetReader):
@@ -22,8 +29,9 @@ class Pipal(DatasetReader):
 
     Images are found in whichever of the `Distortion_*` folders they were unpacked to. In a name
     like A0001_03_12 the author calls 03 the class of distortion and 12 the type within it, and
-    points to Table 10 of arXiv 2011.15002 (HaomingCai/PIPAL-dataset, issue 13). Which number is
-    which class there is not evidenced, so that `distortion` is the number.
+    points to Table 10 of arXiv 2011.15002 (HaomingCai/PIPAL-dataset, issue 13). The names of
+    classes 00 to 04 are likely ones: a reader of the files lists them there, and asks the author to
+    confirm them. Of the other classes `distortion` is the number.
     """
 
     info = DatasetInfo(
@@ -60,5 +68,5 @@ class Pipal(DatasetReader):
         pattern = r"(\w+?)_(\d\d)_(\d\d)\.bmp"
         rows = [named_parts(files[0], name, pattern) for name in table["image"]]
         table["reference"] = [row[0] for row in rows]
-        table["distortion"] = [row[1] for row in rows]
+        table["distortion"] = [_CLASSES.get(row[1], row[1]) for row in rows]
         return table

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.data import datasets
 from bench.data.fetch.download import Arrived, Progress, download, quiet
 from bench.data.fetch.http import Patience
-from bench.data.fetch.hub import remote
+from bench.data.fetch.hub import remote_of
 from bench.data.fetch.sources import WeightsSource, known
 from bench.model.fitted import SeenNote
 from bench.util import atomic
@@ -65,7 +65,7 @@ def get(
     with FileLock(f"{path}.lock"):
         if path.exists() and note.exists():
             return AuthorsCheckpoint(method, source, path)
-        arrived = download(remote(source.source_file), path.parent, patience, progress, 0.0)
+        arrived = download(remote_of(source.source_file), path.parent, patience, progress, 0.0)
         if arrived.path != path:  # it lay in the hub's cache, which the note is not to enter
             with atomic.replacing(path) as temporary:
                 shutil.copyfile(arrived.path, temporary)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import httpx
 
-from bench.data.fetch.sources import RoughSize, SourceFile, readable
+from bench.data.fetch.sources import RoughSize, readable
 from bench.util.errors import DataError
 
 AGENT = "iqa-bench"
@@ -85,15 +85,6 @@ class Unwell(Exception):
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.wait = wait
-
-
-def remote_of(file: SourceFile, home: str = "") -> Remote:
-    """The file that a source names. Raises `DataError` where the hub may not be asked."""
-    if file.hub:
-        from bench.data.fetch import hub
-
-        return hub.remote(file, home)
-    return Remote(file.url, file.name, sha256=file.sha256, rough=file.rough_size, home=home)
 
 
 @contextmanager

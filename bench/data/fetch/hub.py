@@ -17,7 +17,14 @@ OF_DATA = "datasets/"
 """In front of the name of a repository that is of the kind 'dataset'."""
 
 
-def remote(file: SourceFile, home: str = "") -> Remote:
+def remote_of(file: SourceFile, home: str = "") -> Remote:
+    """The file that a source names. Raises `DataError` where the hub may not be asked."""
+    if file.hub:
+        return _on_hub(file, home)
+    return Remote(file.url, file.name, sha256=file.sha256, rough=file.rough_size, home=home)
+
+
+def _on_hub(file: SourceFile, home: str) -> Remote:
     """A file of the hub. Raises `DataError` where it is not here and HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants, get_token, hf_hub_url, try_to_load_from_cache
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from bench.data import datasets, tools
 from bench.data.fetch import archives, sources
 from bench.data.fetch.download import Arrived, Progress, download, quiet, recorded
-from bench.data.fetch.http import Patience, Remote, remote_of
+from bench.data.fetch.http import Patience, Remote
+from bench.data.fetch.hub import remote_of
 from bench.data.fetch.sources import Source
 from bench.data.fetch.unpack import UnpackLimits, unpack
 from bench.util import atomic

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from bench.data.fetch.http import Patience, Remote, client, remote_of
+from bench.data.fetch.http import Patience, Remote, client
+from bench.data.fetch.hub import remote_of
 from bench.data.fetch.sources import SourceFile, Sources, known, readable
 
 ASKING = Patience(connections=8, silence=15.0)

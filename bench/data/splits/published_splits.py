@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bench.data.datasets._places import plain, within
+from bench.data.published_folders import folder_names, published_folder
 from bench.data.splits import manifests
 from bench.data.splits.manifests import rows_of
 from bench.util.errors import DataError, UsageError
@@ -39,12 +39,6 @@ Parts = tuple[Rows, Rows, Rows]
 _PARTS = ("train", "val", "test")
 _PROMPTIQA_SEED = 570908
 """The default seed of its training script; repeat k uses the k-th number from there."""
-_FOLDERS = {
-    "livec": ("challengedbrelease", "clive", "livec"),
-    "live": ("databaserelease2", "live"),
-    "livefb": ("flive", "livefb"),
-}
-"""What the published folders are called where that is not the database's own name."""
 
 
 def read(
@@ -150,30 +144,13 @@ def export_name(spec: str, repeat: int) -> str:
     return f"{spec.replace('@', '-')}-{repeat:02d}.csv"
 
 
-def published_folder(name: str, folder: Path, inside: str) -> Path | None:
-    """`inside` in a database's folder among published ones: `folder` or one somewhere below it.
-
-    None where there is none; `DataError` where `folder` itself is not there.
-    """
-    wanted = _folder_names(name)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    places = [folder, *(path for path in listed(folder, "**/*") if path.is_dir())]
-    found = (within(place, inside) for place in places if plain(place.name) in wanted)
-    return next(filter(None, found), None)
-
-
 def _published(dataset: Dataset, folder: Path, inside: str) -> Path:
     name = dataset.info.name
     found = published_folder(name, folder, inside)
     if found is None:
-        wanted = " or ".join(_folder_names(name))
+        wanted = " or ".join(folder_names(name))
         raise DataError(f"{folder}: no folder {wanted} with '{inside}' below it")
     return found
-
-
-def _folder_names(name: str) -> tuple[str, ...]:
-    return _FOLDERS.get(name, (name,))
 
 
 def _checked(dataset: Dataset, scheme: str, parts: Parts) -> Parts:

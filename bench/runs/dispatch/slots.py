@@ -1,39 +1,130 @@
-"""The slots of a machine: one for each GPU, or a few cores each."""
+"""What a machine has, and which part of it each job at work has taken."""
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from bench.model.resources import Resources
 from bench.util.environment import cores
 
+ROUNDING = 1e-9
+"""Shares of a whole are added and taken away."""
 
-class Slot(NamedTuple):
-    """A share of the machine: one worker process at a time."""
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU that this process may use."""
+
+    name: str
+    """For CUDA_VISIBLE_DEVICES."""
+    memory: float
+    """GiB."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A part of the machine, taken by one worker process."""
 
     device: str
     environment: dict[str, str]
-    """Variables by which the worker learns its share."""
+    """Variables by which the worker learns its part."""
+    gpu: int | None = None
+    """Which GPU it is on."""
+    share: float = 0.0
+    """Of that GPU, or cores where it is on none."""
 
 
-def slots(device: str, jobs: int | None = None, threads: int | None = None) -> list[Slot]:
-    """The slots of this machine: by default one for each GPU; on the CPU they share the cores.
+class Machine:
+    """Gives jobs their places: on GPUs by memory, elsewhere by cores.
 
-    `device` is resolved ('cpu', 'cuda' for all GPUs, 'cuda:N' for one). `jobs` is the number of
-    workers at once (several may share a GPU), `threads` the CPU threads of each; by default what
-    OMP_NUM_THREADS says, and where it is not set, the slots divide the cores among them.
+    Without needs of their own, workers have a GPU each, or share the cores. Jobs that need no GPU
+    have places beside those that do, so that neither kind waits for the other.
     """
-    if device == "cpu":
+
+    def __init__(
+        self,
+        gpus: Sequence[Gpu] = (),
+        jobs: int | None = None,
+        threads: int | None = None,
+        n_cores: int | None = None,
+    ) -> None:
+        """`jobs` is the number of workers at once (several may share a GPU), `threads` the CPU
+        threads of each; by default what OMP_NUM_THREADS says, else the workers divide the cores."""
+        self.gpus = tuple(gpus)
+        self.cores = n_cores or cores()
+        self._most = jobs
         # Small steps gain little from many threads, so that several workers use cores better.
-        masks, count = [""], jobs or min(cores(), 2 + cores() // 8)
-    else:
-        masks = _gpus(device)
-        count = jobs or len(masks)
-    limits = thread_limits(threads or _said_threads() or cores() // count)
-    return [
-        Slot(device.partition(":")[0], {"CUDA_VISIBLE_DEVICES": masks[n % len(masks)], **limits})
-        for n in range(count)
-    ]
+        usual = min(self.cores, 2 + self.cores // 8)
+        beside = max(1, self.cores // 8)
+        self._cpu_places = beside if gpus else jobs or usual
+        self.places = jobs or len(gpus) or usual
+        """How many jobs without needs are at work at once."""
+        self._threads = threads or _said_threads() or self.cores // self.places
+        self._used = [0.0] * len(gpus)
+        self._on_gpus = 0
+        self._on_cpu: list[float] = []
+
+    @classmethod
+    def here(cls, device: str, jobs: int | None = None, threads: int | None = None) -> Machine:
+        """This machine; `device` is resolved: 'cpu', 'cuda' for all GPUs, 'cuda:N' for one."""
+        return cls(_gpus(device) if device != "cpu" else (), jobs, threads)
+
+    def refusal(self, needs: Resources) -> str:
+        """Why a job can never run here; '' where it can."""
+        if not self.on_gpu(needs):
+            return ""
+        most = max(gpu.memory for gpu in self.gpus)
+        if needs.vram is None or needs.vram <= most:
+            return ""
+        return f"needs {needs.vram:g} GiB of GPU memory, and the largest GPU here has {most:.1f}"
+
+    def on_gpu(self, needs: Resources) -> bool:
+        """Whether a job runs on a GPU here."""
+        return bool(self.gpus) and needs.device != "cpu"
+
+    def take(self, needs: Resources) -> Place | None:
+        """A place for a job; None while there is none."""
+        place = self._on_a_gpu(needs) if self.on_gpu(needs) else self._on_the_cpu(needs)
+        if place is None:
+            return None
+        if place.gpu is None:
+            self._on_cpu.append(place.share)
+        else:
+            self._used[place.gpu] += place.share
+            self._on_gpus += 1
+        return place
+
+    def give_back(self, place: Place) -> None:
+        """The job of a place has ended."""
+        if place.gpu is None:
+            self._on_cpu.remove(place.share)
+        else:
+            self._used[place.gpu] -= place.share
+            self._on_gpus -= 1
+
+    def _on_a_gpu(self, needs: Resources) -> Place | None:
+        if self._most is not None and self._on_gpus >= self._most:
+            return None
+        each = -(-self.places // len(self.gpus))
+        # The emptiest first: small jobs share a GPU once there is no free one.
+        for number in sorted(range(len(self.gpus)), key=lambda number: self._used[number]):
+            gpu = self.gpus[number]
+            share = 1 / each if needs.vram is None else needs.vram / gpu.memory
+            if self._used[number] + share <= 1 + ROUNDING:
+                return Place("cuda", self._variables(gpu.name, needs), number, share)
+        return None
+
+    def _on_the_cpu(self, needs: Resources) -> Place | None:
+        share = float(needs.cpus or self.cores / self._cpu_places)
+        full = sum(self._on_cpu) + share > self.cores + ROUNDING
+        if self._on_cpu and (full or len(self._on_cpu) >= self._cpu_places):
+            return None
+        return Place("cpu", self._variables("", needs), None, share)
+
+    def _variables(self, mask: str, needs: Resources) -> dict[str, str]:
+        return {"CUDA_VISIBLE_DEVICES": mask, **thread_limits(needs.cpus or self._threads)}
 
 
 def thread_limits(threads: int) -> dict[str, str]:
@@ -48,12 +139,14 @@ def _said_threads() -> int:
     return int(first) if first.isdecimal() else 0
 
 
-def _gpus(device: str) -> list[str]:
-    """The names of the GPUs for child processes, within the mask of this process."""
+def _gpus(device: str) -> list[Gpu]:
+    """The GPUs, by their names for child processes, within the mask of this process."""
     import torch
 
     mask = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
     names = [name.strip() for name in mask.split(",")] if mask else list(map(str, range(count)))
     _, _, index = device.partition(":")
-    return [names[int(index)]] if index else names[:count]
+    chosen = [int(index)] if index else range(count)
+    sizes = (torch.cuda.get_device_properties(number).total_memory for number in chosen)
+    return [Gpu(names[number], size / 2**30) for number, size in zip(chosen, sizes, strict=True)]

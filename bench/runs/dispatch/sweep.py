@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from bench.store.claims import POLL, Claims
 if TYPE_CHECKING:
     from bench.cli.options import Options
     from bench.model.records import RunSpec
+    from bench.protocol.variants import Variant
     from bench.runs.dispatch.progress import Display
     from bench.runs.plan import Plan
     from bench.store import Store
@@ -34,6 +35,8 @@ class Sweep:
     session: dispatch.Session
     executor: dispatch.Executor
     display: Display
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """run_id -> how long it may take, where that is known and asked for."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def run(self) -> list[JobOutcome]:
@@ -69,6 +72,7 @@ class Sweep:
         return [
             self._job(
                 f"{item.variant.title} pre-training",
+                item.variant,
                 pretraining=Pretraining(
                     spec=item.spec,
                     method=item.variant.method,
@@ -92,10 +96,12 @@ class Sweep:
         plan = self.plan
         variants = {run.run_id: cell.variant for cell in plan.cells for run in cell.runs}
         groups: dict[str, list[RunJob]] = {}
+        rows: dict[str, Variant] = {}
         shared: set[str] = set()
         for runs in plan.fits.values():
             variant = variants[runs[0].run_id]
             title = _title(variant.title, runs)
+            rows[title] = variant
             if any(plan.states[run.run_id] == "elsewhere" for run in runs):
                 shared.add(title)
             tests = [run.tested for run in runs]
@@ -105,7 +111,7 @@ class Sweep:
                 if run.run_id in queue
             )
         titles = sorted(filter(groups.get, groups), key=lambda title: title in shared)
-        return [self._job(title, runs=groups[title]) for title in titles]
+        return [self._job(title, rows[title], groups[title]) for title in titles]
 
     def _failed(self, spec: RunSpec) -> str:
         """When the run's failed record was written, '' where there is none."""
@@ -113,18 +119,26 @@ class Sweep:
         return record.created if record is not None and record.status == "failed" else ""
 
     def _job(
-        self, title: str, runs: Sequence[RunJob] = (), pretraining: Pretraining | None = None
+        self,
+        title: str,
+        row: Variant,
+        runs: Sequence[RunJob] = (),
+        pretraining: Pretraining | None = None,
     ) -> Job:
         options = self.options
+        known = [self.seconds.get(work.spec.run_id) for work in runs]
         return Job(
             title=title,
             group=f"{self.session.name}-{next(self._numbers)}",
+            needs=row.needs,
+            estimate=None if None in known or not known else sum(filter(None, known)),
             environment=self._budget(),
             results=self.store.root.absolute(),
             data_roots=[path.absolute() for path in datasets.data_roots(options.data_root)],
             batch_size=options.batch_size,
             deterministic=options.deterministic,
             cuda_graphs=options.cuda_graphs,
+            exact=options.exact,
             keep=list(self.plan.protocol.keep),
             metrics=[name for name in self.plan.protocol.metrics if name not in USUAL],
             time_limit=options.time_limit or self.plan.protocol.time_limit,

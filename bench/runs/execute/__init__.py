@@ -10,18 +10,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.data import features
 from bench.data.data_cache import DataCache
-from bench.model import costs
 from bench.model.identity import digest
 from bench.model.jobs import Event, RunJob
 from bench.model.records import Record, RunSpec
-from bench.runs.execute import keeping
+from bench.runs.execute import costing, keeping
+from bench.runs.execute.failed import failure, first_line
 from bench.runs.execute.fitted import FitNote, KeptState, LiveFit
 from bench.runs.execute.fitting import (
     EvaluatedEpoch,
@@ -34,7 +34,7 @@ from bench.runs.execute.sides import Sides
 from bench.runs.isolation import Account, Facts, MethodDied, MethodFailed, MethodProcess, Start
 from bench.store import Store, artifacts, read_parquet, set_aside, write_parquet
 from bench.store.claims import Claims, Holder
-from bench.util.environment import environment
+from bench.util.environment import Environment
 from bench.util.errors import BenchError, OutOfBudgetError, StoreError
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from bench.api import Epoch, Images
 
 PLAIN = ("srcc", "plcc", "krcc", "rmse")
-MEASURED = 9
-"""Images that a method's cost is measured on."""
 NO_RESULT = {kind.exit_code: kind for kind in (StoreError, OutOfBudgetError)}
 """Errors in a method's process that are no result of the run, by their exit codes."""
 
@@ -60,6 +58,7 @@ class RunExecutor:
     device: str = "cpu"
     batch_size: int = 64
     cuda_graphs: bool = False
+    exact: bool = True
     deterministic: bool = False
     keep: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -111,7 +110,7 @@ class RunExecutor:
         return self._facts[key]
 
     def kept_all(self, work: RunJob) -> bool:
-        """Whether a finished run has kept all that is asked for and its method can give."""
+        """Whether a finished run has stored all artefacts that are wanted and its method offers."""
         return artifacts.complete(self.store, work.spec, self._kept(work))
 
     def _kept(self, work: RunJob) -> frozenset[str]:
@@ -160,33 +159,18 @@ class RunExecutor:
         kept = self._kept(work)
         keeping.write(self.store, spec, live.method, test.images, sides.known(), kept)
         account = live.method.account()
-        self._measure(work, live.method, account, test.images)
+        self._measure(work, live.method, account.environment, test.images)
         if len(work.tests) == 1:
             self.close()
         return trajectory, account
 
     def _measure(
-        self, work: RunJob, method: MethodProcess, account: Account, images: Images
+        self, work: RunJob, method: MethodProcess, where: Environment, images: Images
     ) -> None:
-        """Write down what the method costs, where nobody has done so."""
-        fit, device = work.spec.fit, self.device.partition(":")[0]
-        key = costs.key_of(fit.method, fit.settings, fit.code, device)
-        if not method.facts.reads_images or costs.path_of(self.store.root, key).exists():
-            return
-        where = account.environment
         try:
-            found = asdict(method.measure(images.subset(range(min(len(images), MEASURED)))))
+            costing.measure_once(self.store, work.spec.fit, method, where, images)
         except MethodFailed as error:  # its results stand without
             self.emit(Event(kind="note", run=work.spec.run_id, title=f"cost not measured: {error}"))
-            return
-        costs.Cost(
-            method=fit.method,
-            settings=fit.settings,
-            code=fit.code,
-            device=device,
-            hardware=where.device,
-            **found,
-        ).write(self.store.root)
 
     def _fit_for(self, work: RunJob, sides: Sides) -> LiveFit:
         """The fit of this run: still at hand, read from disk, or learnt now."""
@@ -252,6 +236,7 @@ class RunExecutor:
             seed=spec.seed if seed is None else seed,
             batch_size=self.batch_size,
             cuda_graphs=self.cuda_graphs,
+            exact=self.exact,
             deterministic=self.deterministic,
             replies=self.store.root / "replies",
             pretrained=pretrained,
@@ -338,7 +323,7 @@ class RunExecutor:
                 scores = checked(method.name, images, found, method.facts.may_miss)
                 trajectory.predict_seconds = time.perf_counter() - start
                 self._accounts[key] = method.account()
-                self._measure(work, method, self._accounts[key], images)
+                self._measure(work, method, self._accounts[key].environment, images)
             table = pd.DataFrame({"image": images.names, "score": scores})
             # Whoever takes the scores another time must say the same of them.
             table.attrs["notes"] = list(self._accounts[key].notes)
@@ -386,28 +371,11 @@ class RunExecutor:
 
     def _failure(self, spec: RunSpec, error: Exception) -> Record:
         trace = error.trace if isinstance(error, MethodFailed) else traceback.format_exc()
-        return failure(spec, _first_line(error), trace)
+        return failure(spec, first_line(error), trace)
 
     def _progress(self, spec: RunSpec, number: int, epoch: Epoch) -> None:
         loss = epoch.loss if np.isfinite(epoch.loss) else None
         self.emit(Event(kind="epoch", run=spec.run_id, epoch=number, total=epoch.total, loss=loss))
-
-
-def failure(spec: RunSpec, error: str, trace: str) -> Record:
-    """The record of a run that failed."""
-    return Record(
-        run_id=spec.run_id,
-        status="failed",
-        spec=spec,
-        error=error,
-        traceback=trace,
-        environment=environment("cpu"),
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    text = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {text}" if not isinstance(error, BenchError) else text
 
 
 def _lacks(path: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from bench.api import Method
 from bench.data.images.files import find_files, image_files
 from bench.model.images import ArrayImages
 from bench.runs.execute.scoring import load_images
-from bench.util.atomic import write_text
 from bench.util.errors import DataError
 from bench.util.tables import read_table
 
@@ -53,17 +50,6 @@ def read_pairs(path: Path) -> tuple[list[Path], list[float]]:
     files = find_files(path.parent, names)
     pairs = zip(files, names, strict=True)
     return [file or path.parent / name for file, name in pairs], scores.tolist()
-
-
-def write_scores(path: Path, images: Sequence[Path], scores: Sequence[float]) -> None:
-    """A CSV with columns image and score, in the order given."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "score"])
-    writer.writerows(
-        [str(image), f"{value:.6f}"] for image, value in zip(images, scores, strict=True)
-    )
-    write_text(path, text.getvalue())
 
 
 def read_prompt(path: Path, method: Method) -> tuple[ArrayImages, Floats]:

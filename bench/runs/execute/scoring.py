@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -148,8 +150,6 @@ class Scoring:
 
     def finish(self) -> None:
         """Write the scores, in the order of the images, and drop the file of those so far."""
-        from bench.runs.execute.predicting import write_scores
-
         good = [path for path in self.paths if path in self.scores]
         write_scores(self.out, good, [self.scores[path] for path in good])
         self.partial.unlink(missing_ok=True)
@@ -168,6 +168,17 @@ def _reason(error: BaseException) -> str:
         return error.strerror or str(error)
     text = (str(error).splitlines() or [""])[0]
     return text or type(error).__name__
+
+
+def write_scores(path: Path, images: Sequence[Path], scores: Sequence[float]) -> None:
+    """A CSV with columns image and score, in the order given."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "score"])
+    writer.writerows(
+        [str(image), f"{value:.6f}"] for image, value in zip(images, scores, strict=True)
+    )
+    write_text(path, text.getvalue())
 
 
 def load_images(paths: Sequence[Path], policy: ImagePolicy) -> ArrayImages:

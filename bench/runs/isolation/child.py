@@ -187,10 +187,12 @@ class Served:
             replies=start.replies,
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
+            exact=start.exact,
             say=lambda text: self._pipe.send(("say", text)),
             features=_features(start),
         )
         method = cls(settings, context)
+        context.note = method.notes.append
         if start.pretrained is not None:
             method.load_pretrained(start.pretrained)
         return method

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from bench import source
 from bench.data.data_cache import DataCache
-from bench.metrics import BY
 from bench.model.contamination import saw_test_labels
 from bench.model.records import JOINT, FitSpec, PretrainSpec, RunSpec, SplitRule, Task
 from bench.protocol import Protocol
 from bench.protocol.measures import measure_of
 from bench.protocol.variants import Variant
+from bench.runs.plan import measurable
 from bench.runs.plan.pretraining import pretrain_spec
 from bench.store import Store, artifacts
 from bench.store.claims import Claims
@@ -62,9 +62,11 @@ class Plan:
     states: dict[str, str] = field(default_factory=dict)
     """run_id -> one of `STATES`."""
     without_weights: list[str] = field(default_factory=list)
-    """Rows that cannot run, each with the file that is missing and where it is to be had."""
+    """Rows that cannot run, each with the missing file and where to get it."""
     omitted: list[tuple[Variant, Task, str]] = field(default_factory=list)
     """Cells that were left out on purpose, and why."""
+    undefined: list[str] = field(default_factory=list)
+    """A line for each metric that a task cannot have."""
 
     @cached_property
     def runs(self) -> dict[str, RunSpec]:
@@ -116,12 +118,13 @@ class Plan:
         return found
 
     def left_out(self) -> list[str]:
-        """A line for each row and dataset that is left out on purpose."""
+        """A line for each row and dataset that is left out on purpose, and for each metric that a
+        task cannot have."""
         lines = (
             f"left out: {variant.title} on {task.title}: {why}"
             for variant, task, why in self.omitted
         )
-        return list(dict.fromkeys(lines))
+        return [*dict.fromkeys(lines), *self.undefined]
 
     def counts(self) -> Counter[str]:
         """How many runs are in each state."""
@@ -154,7 +157,7 @@ class Planner:
         `why_not` is why a cell is to be left out, "" for one that is to run.
         """
         self._store = store
-        self._refuse_groups()
+        undefined = measurable.check(self.protocol, self.data_cache.dataset)
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
         omitted: list[tuple[Variant, Task, str]] = []
@@ -178,7 +181,7 @@ class Planner:
                     for repeat in range(self.protocol.repeats)
                 ]
                 cells += [self._cell(row.variant, task, fits) for task in tasks]
-        plan = Plan(self.protocol, cells, pretrains, omitted=omitted)
+        plan = Plan(self.protocol, cells, pretrains, omitted=omitted, undefined=undefined)
         plan.states = run_states(plan, store, retry_failed)
         return plan
 
@@ -188,17 +191,6 @@ class Planner:
                 f"{variant.title} needs labels to learn from, and {self.protocol.name} gives none "
                 "(zero_shot, or an empty 'train'); leave it out with --methods"
             )
-
-    def _refuse_groups(self) -> None:
-        """Raise `UsageError` for a metric within groups that none of the test sets has."""
-        tests = list(dict.fromkeys(task.test for task in self.protocol.tasks()))
-        for name in self.protocol.metrics:
-            column = name.partition(BY)[2]
-            if column and not any(column in self.data_cache.dataset(t).groupings for t in tests):
-                raise UsageError(
-                    f"metrics: {name}: no test set names a {column} of several images "
-                    f"({', '.join(tests)})"
-                )
 
     def _cell(self, variant: Variant, task: Task, fits: Sequence[FitSpec]) -> Cell:
         runs = []

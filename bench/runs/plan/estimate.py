@@ -87,6 +87,15 @@ def makespan(jobs: Iterable[float], slots: int) -> float:
     return max(free)
 
 
+def by_run(plan: Plan, found: Estimate) -> dict[str, float]:
+    """Seconds of every run that is to do and has an estimate, its cell's in equal parts."""
+    seconds: dict[str, float] = {}
+    for cell, guess in zip(plan.cells, found.cells, strict=True):
+        todo = [run.run_id for run in cell.runs if plan.states[run.run_id] == "todo"]
+        seconds |= {run_id: guess.seconds / len(todo) for run_id in todo} if guess else {}
+    return seconds
+
+
 def estimate(plan: Plan, store: Store, data_cache: DataCache) -> Estimate:
     """Estimate everything that is to do; reads records, runs nothing."""
     return _Estimator(plan, store, data_cache).estimate()

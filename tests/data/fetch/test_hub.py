@@ -11,7 +11,7 @@ from huggingface_hub import constants
 from bench.data.fetch import place
 from bench.data.fetch.download import download
 from bench.data.fetch.http import Patience
-from bench.data.fetch.hub import remote
+from bench.data.fetch.hub import remote_of
 from bench.data.fetch.sources import SourceFile
 from bench.util.errors import DataError
 from tests.conftest import run_cli
@@ -36,7 +36,7 @@ def test_the_hub_says_where_and_what(
     site.pages[PLACE] = Page(redirect=site.url("cdn", host="localhost"), linked=digest)
     site.pages["cdn"] = Page(CONTENT)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    got = download(remote(FILE), tmp_path, QUICK)
+    got = download(remote_of(FILE), tmp_path, QUICK)
     assert (got.path.read_bytes(), got.checked) == (CONTENT, "sha256 as the server states it")
     assert {(one.path, one.authorization) for one in site.asked} == {
         (PLACE, "Bearer hf_secret"),
@@ -48,11 +48,11 @@ def test_a_digest_that_the_hub_states_is_held_to(site: Site, tmp_path: Path) -> 
     site.pages[PLACE] = Page(redirect=site.url("cdn"), linked="0" * 64)
     site.pages["cdn"] = Page(CONTENT)
     with pytest.raises(DataError, match=f"stated is {'0' * 64}"):
-        download(remote(FILE), tmp_path, QUICK)
+        download(remote_of(FILE), tmp_path, QUICK)
 
 
 def test_a_model_has_another_address(site: Site) -> None:
-    found = remote(SourceFile(hub="zzhowe/GRMP-IQA", file="a.pt"))
+    found = remote_of(SourceFile(hub="zzhowe/GRMP-IQA", file="a.pt"))
     assert found.url == site.url("zzhowe/GRMP-IQA/resolve/main/a.pt")
     assert found.headers == {}
     assert found.home == site.url("zzhowe/GRMP-IQA")
@@ -91,12 +91,12 @@ def test_a_file_in_the_hubs_cache_is_taken_and_left(
 def test_offline_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="HF_HUB_OFFLINE is set"):
-        remote(FILE)
+        remote_of(FILE)
 
 
 @pytest.mark.parametrize(("code", "says"), [(401, "HF_TOKEN"), (403, "HF_TOKEN"), (404, "--check")])
 def test_what_the_hub_does_not_give(site: Site, tmp_path: Path, code: int, says: str) -> None:
     site.pages[PLACE] = Page(always=(code, {}))
     with pytest.raises(DataError, match=says) as caught:
-        download(remote(FILE), tmp_path, QUICK)
+        download(remote_of(FILE), tmp_path, QUICK)
     assert site.url("datasets/someone/sets") in str(caught.value)

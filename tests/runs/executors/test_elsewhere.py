@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
-from bench.cli.options import Options
+from bench.cli.options import Duration, Options
+from bench.model.jobs import Job
+from bench.model.resources import Resources
+from bench.runs.dispatch import Session
 from bench.runs.dispatch.executors import check
-from bench.runs.dispatch.executors.slurm import parameters
+from bench.runs.dispatch.executors.slurm import SlurmExecutor, parameters
 from bench.util.errors import UsageError
 from tests.conftest import Bench
 from tests.runs.executors import stand_in
@@ -28,6 +31,8 @@ from tests.runs.executors.processes import (
     supervisors,
     until,
 )
+
+NONE, CPU = Resources(), Resources(device="cpu")
 
 
 @pytest.fixture
@@ -208,6 +213,42 @@ def test_slurm_parameters() -> None:
         "job_name": "iqa-bench",
     }
     assert parameters(Options("few_shot"))["time"] == 240
+
+
+def test_what_a_row_needs_comes_before_the_command_s_own() -> None:
+    options = Options("few_shot", slurm=["gpus=2", "cpus=8", "partition=gpu"], jobs=7)
+    found = parameters(options, Resources(device="cpu", cpus=4), arrays=2)
+    assert found == {
+        "cpus_per_task": 4,
+        "partition": "gpu",
+        "time": 240,
+        "array_parallelism": 3,
+        "job_name": "iqa-bench",
+    }
+
+
+def test_slurm_arrays_are_cut_by_kind_and_limit(
+    slurm: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    options = Options("few_shot", slurm=["gpus=1"], array_limit=2, bundle=Duration(100))
+    session = Session(tmp_path / "results", lambda job, event: None)
+    executor = SlurmExecutor(options, session)
+    sent: list[tuple[list[list[str]], dict[str, object]]] = []
+
+    def send(array: list[list[tuple[Job, object]]], values: dict[str, object]) -> None:
+        sent.append(([[job.title for job, _ in bundle] for bundle in array], values))
+
+    monkeypatch.setattr(executor, "_send", send)
+    with executor.batch():
+        for number, (seconds, needs) in enumerate(
+            [(60, NONE), (30, NONE), (None, NONE), (200, NONE), (1, CPU)]
+        ):
+            executor.submit(Job(title=str(number), results=tmp_path, needs=needs, estimate=seconds))
+    executor.close()
+    assert [array for array, _ in sent] == [[["0", "1"], ["2"]], [["3"]], [["4"]]]
+    assert ["gpus_per_node" in values for _, values in sent] == [True, True, False]
 
 
 def test_no_scheduler_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

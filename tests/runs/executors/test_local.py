@@ -6,17 +6,26 @@ import io
 import re
 import signal
 import sys
+import threading
 import types
 from collections import Counter
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from rich.console import Console
 
+from bench.cli.options import Options
 from bench.model.jobs import Event, Job
+from bench.model.resources import Resources
+from bench.runs.dispatch import Session
+from bench.runs.dispatch.executors import local
+from bench.runs.dispatch.executors.local import LocalExecutor
 from bench.runs.dispatch.progress import Display
-from bench.runs.dispatch.slots import slots
+from bench.runs.dispatch.slots import Gpu, Machine, Place
+from bench.runs.dispatch.supervise import JobOutcome, Supervisor
 from bench.util.environment import cores
+from bench.util.errors import UsageError
 from tests.conftest import Bench
 from tests.runs.executors.processes import (
     PROTOCOL,
@@ -144,10 +153,27 @@ def test_a_worker_is_told_its_device_and_threads(bench: Bench) -> None:
     assert record.notes == ["CUDA_VISIBLE_DEVICES=", "OMP_NUM_THREADS=3", "device=cpu"]
 
 
+NOTHING = Resources()
+SMALL, LARGE = Resources(vram=10), Resources(vram=20)
+CPU = Resources(device="cpu")
+
+
 def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """A machine with so many GPUs."""
-    torch = types.SimpleNamespace(cuda=types.SimpleNamespace(device_count=lambda: count))
+    cuda = types.SimpleNamespace(
+        device_count=lambda: count,
+        get_device_properties=lambda number: types.SimpleNamespace(total_memory=24 * 2**30),
+    )
+    torch = types.SimpleNamespace(cuda=cuda)
     monkeypatch.setitem(sys.modules, "torch", torch)  # type: ignore[arg-type]
+
+
+def places(machine: Machine, needs: Resources = NOTHING) -> list[Place]:
+    """All places that jobs with these needs find on an empty machine."""
+    found: list[Place] = []
+    while (place := machine.take(needs)) is not None:
+        found.append(place)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -172,7 +198,7 @@ def test_each_slot_sees_its_gpu(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if mask is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
-    found = slots(device, jobs)
+    found = places(Machine.here(device, jobs))
     assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in found] == expected
     assert {slot.device for slot in found} == {"cuda"}  # each worker sees one, as its first
     threads = {int(slot.environment["OMP_NUM_THREADS"]) for slot in found}
@@ -202,10 +228,107 @@ def test_threads_are_those_said_or_a_share_of_the_cores(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if said is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", said)
-    found = slots("cpu", jobs, threads)
+    found = places(Machine.here("cpu", jobs, threads))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     assert {slot.environment[name] for slot in found for name in names} == {str(expected)}
     assert len(found) == jobs
+
+
+def machine(count: int = 2, jobs: int | None = None) -> Machine:
+    return Machine([Gpu(str(number), 24.0) for number in range(count)], jobs, n_cores=16)
+
+
+def on(found: list[Place]) -> list[int | None]:
+    return [place.gpu for place in found]
+
+
+def test_small_jobs_share_a_gpu_once_there_is_no_free_one() -> None:
+    assert on(places(machine(), SMALL)) == [0, 1, 0, 1]
+    assert on(places(machine(), LARGE)) == [0, 1]
+    assert on(places(machine(jobs=3), SMALL)) == [0, 1, 0]
+
+
+def test_a_job_without_needs_has_a_gpu_to_itself() -> None:
+    own = machine()
+    first = own.take(NOTHING)
+    assert first is not None
+    assert on(places(own, SMALL)) == [1, 1]
+    own.give_back(first)
+    assert on(places(own, NOTHING)) == [0]
+
+
+def test_rows_of_the_cpu_take_no_gpu_and_wait_for_none() -> None:
+    own = machine()
+    places(own, NOTHING)
+    found = places(own, CPU)
+    assert on(found) == [None, None]
+    assert {(place.device, place.environment["CUDA_VISIBLE_DEVICES"]) for place in found} == {
+        ("cpu", "")
+    }
+
+
+def test_cpus_are_threads_and_their_sum_is_that_of_the_cores() -> None:
+    found = places(Machine(n_cores=16), Resources(cpus=6))
+    assert [place.environment["OMP_NUM_THREADS"] for place in found] == ["6", "6"]
+    assert len(places(Machine(n_cores=2), Resources(cpus=6))) == 1  # more than there are: alone
+    assert len(places(Machine(n_cores=16, jobs=3), Resources(cpus=1))) == 3
+
+
+def test_a_job_that_no_gpu_can_hold_is_refused() -> None:
+    assert "needs 80 GiB of GPU memory" in machine().refusal(Resources(vram=80))
+    assert machine().refusal(LARGE) == ""
+    assert machine().refusal(Resources(vram=80, device="cpu")) == ""
+
+
+class Held(Supervisor):
+    """Says that it has begun, and ends when it is told."""
+
+    begun: SimpleQueue[Job]
+    end: dict[str, threading.Event]
+
+    def __init__(self, job: Job, *_: object) -> None:
+        self.job = job
+
+    def run(self) -> JobOutcome:
+        Held.begun.put(self.job)
+        Held.end[self.job.title].wait(60)
+        return JobOutcome()
+
+
+def test_jobs_start_in_order_of_their_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(local, "Supervisor", Held)
+    rows = {"a": SMALL, "whole": NOTHING, "b": SMALL, "table": CPU}
+    Held.begun, Held.end = SimpleQueue(), {title: threading.Event() for title in rows}
+    session = Session(tmp_path, lambda job, event: None)
+    executor = LocalExecutor(Options("few_shot"), session, machine(1))
+    futures = {
+        title: executor.submit(Job(title=title, results=tmp_path, needs=needs))
+        for title, needs in rows.items()
+    }
+
+    def begun(count: int) -> dict[str, str]:
+        found = [Held.begun.get(timeout=60) for _ in range(count)]
+        return {job.title: job.device for job in found}
+
+    # The row that needs all of the GPU waits, and the small one behind it does not overtake it.
+    assert begun(2) == {"a": "cuda", "table": "cpu"}
+    for title in ("a", "whole"):
+        Held.end[title].set()
+        assert futures[title].result(60) == JobOutcome()
+        assert begun(1) == {{"a": "whole", "whole": "b"}[title]: "cuda"}
+    for event in Held.end.values():
+        event.set()
+    executor.close()
+    assert all(future.done() for future in futures.values())
+
+
+def test_a_row_for_gpus_alone_says_so_where_there_is_none(tmp_path: Path) -> None:
+    session = Session(tmp_path, lambda job, event: None)
+    job = Job(title="large on livec", results=tmp_path, needs=Resources(device="cuda"))
+    executor = LocalExecutor(Options("few_shot"), session, Machine(n_cores=2))
+    with pytest.raises(UsageError, match="large on livec: needs a GPU"):
+        executor.submit(job)
+    executor.close()
 
 
 def shown(terminal: bool) -> str:

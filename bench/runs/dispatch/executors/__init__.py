@@ -23,6 +23,8 @@ def check(options: Options) -> None:
         raise UsageError(f"--scheduler belongs to --executor dask, not to '{name}'")
     if options.slurm and name != "slurm":
         raise UsageError(f"--slurm belongs to --executor slurm, not to '{name}'")
+    if options.bundle and name != "slurm":
+        raise UsageError(f"--bundle belongs to --executor slurm, not to '{name}'")
     if name == "dask":
         _require("distributed", name)
     if name == "slurm":

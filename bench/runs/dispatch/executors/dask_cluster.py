@@ -50,7 +50,8 @@ class DaskExecutor(Executor):
     def _supervise(self, job: Job) -> JobOutcome:
         if self._session.level:
             return JobOutcome(interrupted=True)
-        job = self._monitor.follow(job, self._options.device)
+        device = "cpu" if job.needs.device == "cpu" else self._options.device
+        job = self._monitor.follow(job, device)
         task = self._dask.submit(supervise, job, self._monitor.folder, self._options.threads)
         self._running.add(task)
         try:
@@ -67,7 +68,8 @@ class DaskExecutor(Executor):
 
 def supervise(job: Job, folder: Path, threads: int | None) -> JobOutcome:
     """Supervise a job on a Dask worker, whose threads share its cores."""
-    return remote.supervise(job, folder, threads, distributed.get_worker().state.nthreads)
+    own = job.needs.cpus or threads
+    return remote.supervise(job, folder, own, distributed.get_worker().state.nthreads)
 
 
 def connect(scheduler: str) -> distributed.Client:

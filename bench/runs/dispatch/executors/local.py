@@ -1,45 +1,81 @@
-"""This machine: a thread for each slot supervises the worker process of one job at a time."""
+"""This machine: a thread for each job at work supervises its worker process."""
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from bench.model.jobs import Job
 from bench.runs.dispatch import Executor, Session
-from bench.runs.dispatch.slots import Slot, slots
+from bench.runs.dispatch.slots import Machine, Place
 from bench.runs.dispatch.supervise import JobOutcome, Supervisor
 from bench.util.environment import resolve_device
+from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.cli.options import Options
 
+MOST = 4096
+"""Threads at most; there are as many as jobs at work."""
+
 
 class LocalExecutor(Executor):
-    """Jobs on a fixed set of slots."""
+    """Jobs on the places of this machine, in order among those on GPUs and among the others."""
 
-    def __init__(self, options: Options, session: Session) -> None:
-        found = slots(resolve_device(options.device), options.jobs, options.threads)
+    def __init__(self, options: Options, session: Session, machine: Machine | None = None) -> None:
+        device = resolve_device(options.device)
+        self._machine = machine or Machine.here(device, options.jobs, options.threads)
+        self._chosen = options.device == "cpu"
         self._session = session
-        self._pool = ThreadPoolExecutor(len(found))
-        self._free: SimpleQueue[Slot] = SimpleQueue()
-        for slot in found:
-            self._free.put(slot)
+        self._pool = ThreadPoolExecutor(MOST)
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Job, Future[JobOutcome]]] = []
 
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; supervisors in this process are never lost."""
-        return self._pool.submit(self._supervise, job)
+        reason = self._machine.refusal(job.needs)
+        if job.needs.device == "cuda" and not (self._machine.gpus or self._chosen):
+            reason = "needs a GPU (device: cuda), and there is none here; --device cpu does without"
+        if reason:
+            raise UsageError(f"{job.title}: {reason}")
+        future: Future[JobOutcome] = Future()
+        with self._lock:
+            self._waiting.append((job, future))
+        self._start()
+        return future
 
     def close(self) -> None:
         """As `Executor.close`."""
         self._pool.shutdown()
 
-    def _supervise(self, job: Job) -> JobOutcome:
-        slot = self._free.get()  # there is one: the pool has as many threads as there are slots
+    def _start(self) -> None:
+        """Give waiting jobs the places that are free.
+
+        The first on GPUs, and the first of the others, is never overtaken by its own kind: small
+        jobs would keep one that needs a whole GPU waiting for ever.
+        """
+        with self._lock:
+            full: set[bool] = set()
+            for job, future in list(self._waiting):
+                kind = self._machine.on_gpu(job.needs)
+                place = None if kind in full else self._machine.take(job.needs)
+                if place is None:
+                    full.add(kind)
+                    continue
+                self._waiting.remove((job, future))
+                self._pool.submit(self._supervise, job, future, place)
+
+    def _supervise(self, job: Job, future: Future[JobOutcome], place: Place) -> None:
+        environment = {**job.environment, **place.environment}
+        job = job.model_copy(update={"device": place.device, "environment": environment})
         try:
-            environment = {**job.environment, **slot.environment}
-            job = job.model_copy(update={"device": slot.device, "environment": environment})
-            return Supervisor(job, self._session.listen, lambda: self._session.level).run()
+            outcome = Supervisor(job, self._session.listen, lambda: self._session.level).run()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(outcome)
         finally:
-            self._free.put(slot)
+            with self._lock:
+                self._machine.give_back(place)
+            self._start()

@@ -10,16 +10,17 @@ import contextlib
 import math
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import submitit
 from submitit.core.utils import UncompletedJobError
 from submitit.helpers import Checkpointable
 
 from bench.model.jobs import Job
+from bench.model.resources import Resources
 from bench.runs.dispatch import Executor, Session
 from bench.runs.dispatch.executors import remote
 from bench.runs.dispatch.supervise import NOW, JobOutcome
@@ -29,22 +30,25 @@ from bench.util.errors import BenchError, UsageError, unknown
 if TYPE_CHECKING:
     from bench.cli.options import Options
 
+T = TypeVar("T")
+Waiting = tuple[Job, Future[JobOutcome]]
 RENAMED = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 DEFAULT_MINUTES = 240
+GPU_KEYS = ("gpus_per_node", "gpus_per_task", "gres")
 TIMEOUTS = 20
 """How often a group may reach the job's time and be put into the queue again."""
 
 
 class Supervision(Checkpointable):
-    """What submitit calls on a node.
+    """What submitit calls on a node: a bundle of groups, one after the other.
 
     On preemption, or when the job's time is up, it is put into the queue again as it is: the worker
     ends with its supervisor, and runs that have a record are skipped.
     """
 
-    def __call__(self, job: Job, folder: Path, threads: int | None) -> JobOutcome:
-        """Supervise a job to its end."""
-        return remote.supervise(job, folder, threads)
+    def __call__(self, jobs: Sequence[Job], folder: Path, threads: int | None) -> list[JobOutcome]:
+        """Supervise each to its end."""
+        return [remote.supervise(job, folder, job.needs.cpus or threads) for job in jobs]
 
 
 class SlurmExecutor(Executor):
@@ -53,41 +57,63 @@ class SlurmExecutor(Executor):
     def __init__(self, options: Options, session: Session) -> None:
         self._options = options
         self._session = session
-        folder = session.results.absolute() / "logs" / "slurm"
+        self._slurm()  # raises where there is none
+        self._batch: list[Waiting] = []
+        self._submitted: list[tuple[submitit.Job[list[JobOutcome]], list[Future[JobOutcome]]]] = []
+        self._monitor = remote.RemoteMonitor(session, self._look)
+
+    def submit(self, job: Job) -> Future[JobOutcome]:
+        """As `Executor.submit`, within `batch`; a job is lost when it ends without an answer."""
+        device = "cpu" if job.needs.device == "cpu" else self._options.device
+        future: Future[JobOutcome] = Future()
+        self._batch.append((self._monitor.follow(job, device), future))
+        return future
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """As `Executor.batch`: an array for all that need the same, cut at `--array-limit`.
+
+        Raises `BenchError` where Slurm refuses one.
+        """
+        self._batch = []
+        yield
+        kinds: dict[Resources, list[Waiting]] = {}
+        for job, future in self._batch:
+            kinds.setdefault(job.needs, []).append((job, future))
+        for needs, waiting in kinds.items():
+            bundles = bundled(waiting, lambda pair: pair[0].estimate, self._options.bundle)
+            limit = self._options.array_limit
+            arrays = [bundles[at : at + limit] for at in range(0, len(bundles), limit)]
+            for array in arrays:
+                self._send(array, parameters(self._options, needs, len(arrays)))
+
+    def _send(self, array: Sequence[Sequence[Waiting]], values: dict[str, Any]) -> None:
+        slurm = self._slurm()
+        slurm.update_parameters(**values)
+        sent: list[submitit.Job[list[JobOutcome]]] = []
         try:
-            self._slurm = submitit.SlurmExecutor(folder, max_num_timeout=TIMEOUTS)
+            with slurm.batch():
+                for bundle in array:
+                    work = Supervision()  # type: ignore[no-untyped-call]  # its base is submitit's
+                    jobs = [job for job, _ in bundle]
+                    sent.append(
+                        slurm.submit(work, jobs, self._monitor.folder, self._options.threads)
+                    )
+        except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+            raise BenchError(f"sbatch refused the jobs: {error}") from error
+        for handle, bundle in zip(sent, array, strict=True):
+            self._submitted.append((handle, [future for _, future in bundle]))
+
+    def _slurm(self) -> submitit.SlurmExecutor:
+        """A new one for each array: parameters stay with it."""
+        folder = self._session.results.absolute() / "logs" / "slurm"
+        try:
+            return submitit.SlurmExecutor(folder, max_num_timeout=TIMEOUTS)
         except RuntimeError:
             raise UsageError(
                 "--executor slurm: 'srun' is not on the PATH; run this on a login node of a Slurm "
                 "cluster"
             ) from None
-        self._slurm.update_parameters(**parameters(options))
-        self._batch: dict[Future[JobOutcome], submitit.Job[JobOutcome]] = {}
-        self._submitted: dict[Future[JobOutcome], submitit.Job[JobOutcome]] = {}
-        self._monitor = remote.RemoteMonitor(session, self._look)
-
-    def submit(self, job: Job) -> Future[JobOutcome]:
-        """As `Executor.submit`, within `batch`; a job is lost when it ends without an answer."""
-        job = self._monitor.follow(job, self._options.device)
-        future: Future[JobOutcome] = Future()
-        self._batch[future] = self._slurm.submit(
-            Supervision(),  # type: ignore[no-untyped-call]  # its base class is submitit's
-            job,
-            self._monitor.folder,
-            self._options.threads,
-        )
-        return future
-
-    @contextlib.contextmanager
-    def batch(self) -> Iterator[None]:
-        """As `Executor.batch`: one array. Raises `BenchError` where Slurm refuses it."""
-        self._batch = {}
-        try:
-            with self._slurm.batch():
-                yield
-        except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
-            raise BenchError(f"sbatch refused the jobs: {error}") from error
-        self._submitted |= self._batch
 
     def close(self) -> None:
         """As `Executor.close`."""
@@ -98,17 +124,24 @@ class SlurmExecutor(Executor):
 
         submitit looks for a job's result; it asks `sacct` for its state ever more rarely.
         """
-        for future, handle in list(self._submitted.items()):
+        for entry in list(self._submitted):
+            handle, futures = entry
             try:
-                if outcome := self._outcome(handle):
-                    future.set_result(outcome)
+                outcomes = self._outcomes(handle, len(futures))
             except Exception as error:  # nobody else sees errors of this thread
-                future.set_exception(error)
-            if future.done():
-                del self._submitted[future]
+                for future in futures:
+                    future.set_exception(error)
+            else:
+                if outcomes is None:
+                    continue
+                for future, outcome in zip(futures, outcomes, strict=True):
+                    future.set_result(outcome)
+            self._submitted.remove(entry)
 
-    def _outcome(self, handle: submitit.Job[JobOutcome]) -> JobOutcome | None:
-        """The outcome of a job that has ended or is not to start; None while it goes on."""
+    def _outcomes(
+        self, handle: submitit.Job[list[JobOutcome]], count: int
+    ) -> list[JobOutcome] | None:
+        """The outcomes of a job that has ended or is not to start; None while it goes on."""
         level = self._session.level
         # Jobs that have begun hear of the wish to stop, and end after their epoch.
         unwanted = level >= NOW or (level > 0 and handle.state == "PENDING")
@@ -117,7 +150,7 @@ class SlurmExecutor(Executor):
         elif not handle.done():
             return None
         if level and not handle.paths.result_pickle.exists():
-            return JobOutcome(interrupted=True)
+            return [JobOutcome(interrupted=True) for _ in range(count)]
         try:
             return handle.result()
         except UncompletedJobError:  # a node that failed, a job that was cancelled or killed
@@ -127,11 +160,33 @@ class SlurmExecutor(Executor):
             ) from None
 
 
-def parameters(options: Options) -> dict[str, Any]:
-    """submitit's parameters of `--slurm KEY=VALUE` and `--jobs`, which limits the array.
+def bundled(
+    waiting: Sequence[T], seconds: Callable[[T], float | None], most: float | None
+) -> list[list[T]]:
+    """Neighbours whose seconds together are at most `most`; what is not known stays alone.
+
+    >>> bundled([5, 4, 3, 9], float, 8), bundled([5, 4], float, None)
+    ([[5], [4, 3], [9]], [[5], [4]])
+    """
+    bundles: list[list[T]] = []
+    room = 0.0
+    for one in waiting:
+        known = None if most is None else seconds(one)
+        if known is not None and bundles and known <= room:
+            bundles[-1].append(one)
+            room -= known
+            continue
+        bundles.append([one])
+        room = 0.0 if most is None or known is None else most - known
+    return bundles
+
+
+def parameters(options: Options, needs: Resources | None = None, arrays: int = 1) -> dict[str, Any]:
+    """submitit's parameters of `--slurm KEY=VALUE`, of what a row needs, and of `--jobs`.
 
     Keys are sbatch's (partition, account, qos, constraint, gres, mem, ...), with `gpus` and `cpus`
-    for those of the one node. Raises `UsageError` for a key that sbatch does not have.
+    for those of the one node; a row's `cpus` and its `device: cpu` come before them. `--jobs` is
+    the limit of all `arrays` together. Raises `UsageError` for a key that sbatch does not have.
     """
     known = {*submitit.SlurmExecutor._valid_parameters(), *RENAMED} - {"array_parallelism"}
     values: dict[str, Any] = {"time": DEFAULT_MINUTES, "job_name": "iqa-bench"}
@@ -143,8 +198,12 @@ def parameters(options: Options) -> dict[str, Any]:
             raise unknown("key", key, known, "--slurm")
         plain = int(value) if value.isdecimal() else value
         values[RENAMED.get(key, key)] = minutes(value) if key == "time" else plain
+    if needs is not None and needs.cpus:
+        values["cpus_per_task"] = needs.cpus
+    if needs is not None and needs.device == "cpu":
+        values = {key: value for key, value in values.items() if key not in GPU_KEYS}
     if options.jobs:
-        values["array_parallelism"] = options.jobs
+        values["array_parallelism"] = max(1, options.jobs // arrays)
     return values
 
 

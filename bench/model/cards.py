@@ -1,0 +1,83 @@
+"""What a submission to a leaderboard says of itself: a YAML file beside its records."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from bench.util.errors import BenchError
+from bench.util.listing import listed
+from bench.util.strict import StrictModel
+from bench.util.yaml_files import load_yaml
+
+FILE = "card.yaml"
+FOLDER = "cards"
+"""Folder of a results folder that holds the cards of a leaderboard's submissions."""
+
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+"""A text on one line."""
+Said = Annotated[Line, StringConstraints(min_length=1)]
+"""A text that must not be left empty."""
+SeenLabels = Annotated[
+    str, StringConstraints(pattern=r"^[^\s,:+#/\\]+(@[^\s,:+#/\\]+)?(#[^\s#/]+(/\d+)?)?$")
+]
+"""A database, or the training side of a published split of it (`bench.model.contamination`)."""
+
+
+class SubmissionCard(StrictModel):
+    """What readers of a leaderboard must know of a method that its records do not say."""
+
+    method: Annotated[Said, StringConstraints(max_length=80)]
+    """What the leaderboard calls it; no other submission's name."""
+    authors: list[Said] = Field(min_length=1)
+    """Who made the method."""
+    submitter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}$")]
+    """The account that may change this submission."""
+    paper: Line = ""
+    """Address or citation; empty where there is none."""
+    code: Line = ""
+    """Address of the code that computed the results."""
+    weights: Line = ""
+    """Address of the weights, or what became of them."""
+    training_data: list[SeenLabels]
+    """Databases whose labels the weights had seen before any fit here, by iqa-bench's names
+    (`koniq10k`, or `koniq10k#official` for the training side of a published split); [] for none."""
+    other_training_data: Line = ""
+    """What else the weights were trained on."""
+    hardware: Said
+    """What it was computed on."""
+    description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=3000)] = ""
+    """What is new about it, in a few sentences."""
+
+    def calls(self, label: str) -> bool:
+        """Whether a row of this name is the submission's: the method's name, and in brackets what
+        tells several rows apart.
+
+        >>> card = SubmissionCard.model_construct(method="Mine")
+        >>> card.calls("Mine"), card.calls("Mine (large)"), card.calls("Minerva")
+        (True, True, False)
+        """
+        return label == self.method or bool(
+            re.fullmatch(re.escape(self.method) + r" \([^()].*\)", label)
+        )
+
+
+def read(path: Path) -> SubmissionCard:
+    """A card. Raises `UsageError` that names file, line, key and reason."""
+    return load_yaml(path, SubmissionCard)
+
+
+def read_all(results: Path) -> dict[str, SubmissionCard]:
+    """The readable cards that a leaderboard put into a results folder, by submission."""
+    found = {}
+    for path in listed(results / FOLDER, "*.yaml"):
+        try:
+            found[path.stem] = read(path)
+        except BenchError:
+            continue
+    return found

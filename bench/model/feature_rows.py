@@ -1,0 +1,36 @@
+"""Features of images as methods ask for them: computed, or found where they were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float32]
+"""Features, (n, d)."""
+ComputeRows = Callable[[list[int]], Rows]
+"""Positions of images -> their features, in that order."""
+
+
+class Features(Protocol):
+    """Features of images, computed where nobody has computed them before."""
+
+    def __call__(
+        self, owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+    ) -> Rows:
+        """The row of every image, (n, d), by the digests of their pixels (`Images.digest`).
+
+        Rows have to follow from the pixels and from `what` alone: the network, the identity of its
+        frozen weights, what is pooled, as plain JSON. `owner` is the module whose code computes
+        them (`__name__`); a digest of that code is part of the key. Nothing that was learnt from
+        labels may be kept so.
+        """
+
+
+def computed_anew(
+    owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
+) -> Rows:
+    """`Features` that keep nothing."""
+    return compute(list(range(len(digests))))

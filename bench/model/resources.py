@@ -1,0 +1,47 @@
+"""What a row of a table needs of a machine. No part of a run's identity: it changes no number."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from bench.util.strict import StrictModel
+
+_UNITS = {"M": 1 / 1024, "G": 1.0, "T": 1024.0}
+
+
+class Resources(StrictModel):
+    """What one worker needs; what is not said is the executor's choice."""
+
+    device: Literal["cpu", "cuda"] | None = None
+    """'cpu' leaves the GPUs to others; 'cuda' waits for one."""
+    vram: float | None = Field(default=None, gt=0)
+    """GPU memory, such as '12G' (GiB): workers share a GPU as long as they fit into it together.
+    Without it a worker has a GPU to itself."""
+    cpus: int | None = Field(default=None, ge=1)
+    """CPU threads."""
+
+    @field_validator("vram", mode="before")
+    @classmethod
+    def _gibibytes(cls, value: Any) -> Any:
+        return gibibytes(value) if isinstance(value, str) else value
+
+    def over(self, other: Resources) -> Resources:
+        """These, and what they do not say as `other` has it."""
+        return other.model_copy(update=self.model_dump(exclude_none=True))
+
+
+def gibibytes(text: str) -> float:
+    """GiB of a text with its unit.
+
+    >>> gibibytes("12G"), gibibytes("512M"), gibibytes("1.5 GiB")
+    (12.0, 0.5, 1.5)
+
+    Raises ValueError for anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT])(?:i?B)?", text.strip())
+    if found is None:
+        raise ValueError(f"'{text}' is no amount of memory; expected e.g. 12G or 512M")
+    return float(found[1]) * _UNITS[found[2]]

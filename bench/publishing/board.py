@@ -1,0 +1,259 @@
+"""A leaderboard: a folder, usually a git repository, with one results folder for each submission.
+
+- `leaderboard.yaml`: its rules
+- `protocols/NAME.yaml`: the protocols that count, which `bench run` takes
+- `splits.json`: digests of their splits, where the databases were at hand
+- `submissions/NAME/`: a results folder with `card.yaml` and `baseline.json`
+- `README.md`, `card.example.yaml`, `.github/workflows/`: how to submit, and what checks it
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from string import Template
+from typing import Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bench.data.data_cache import DataCache
+from bench.model.records import RunSpec, Task
+from bench.protocol import Protocol, load
+from bench.util.atomic import write_text
+from bench.util.errors import BenchError, UsageError
+from bench.util.filenames import slug
+from bench.util.listing import hidden, listed
+from bench.util.strict import StrictModel
+from bench.util.yaml_files import load_yaml
+
+RULES = "leaderboard.yaml"
+SPLITS = "splits.json"
+PROTOCOLS = "protocols"
+SUBMISSIONS = "submissions"
+_FILES = Path(__file__).parent / "board_files"
+"""What `init` copies: name under the leaderboard, with `__` for a folder and `dot-` for a dot."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+SplitKey = tuple[str, str, str, str, int]
+"""Protocol, train, test, budget and repeat."""
+
+
+class Rules(StrictModel):
+    """What a submission must have."""
+
+    title: str = Field(min_length=1, max_length=200)
+    """Name of the leaderboard."""
+    audit: Literal["required", "shown"] = "required"
+    """Whether every method must have passed `bench audit`, or is marked where it has."""
+    predictions: Literal["required", "digests"] = "required"
+    """Whether predictions must be there, or their digests will do: then nobody can compute the
+    metrics again, and the list of submissions says so."""
+    tasks: Literal["all", "any"] = "all"
+    """Whether a submission must have every task of a protocol that it enters."""
+    max_megabytes: float = Field(default=50, gt=0, le=10_000)
+    """Largest size of a submission."""
+
+
+class BoardSplit(StrictModel):
+    """One split of a task, known by its content."""
+
+    protocol: str
+    """Name of the protocol."""
+    train: str
+    """Databases that are trained on, joined by '+'."""
+    test: str
+    """Database that is tested on."""
+    budget: str
+    """Label budget, as tables write it."""
+    repeat: int = Field(ge=0)
+    """Number of the split, from 0."""
+    split_digest: str
+    """`RunSpec.split_digest`."""
+
+    @property
+    def key(self) -> SplitKey:
+        """What it is the split of."""
+        return self.protocol, self.train, self.test, self.budget, self.repeat
+
+
+@dataclass(frozen=True)
+class Board:
+    """A leaderboard that was read."""
+
+    root: Path
+    rules: Rules
+    protocols: Mapping[str, Protocol]
+    """Protocols that count, by name."""
+    splits: Mapping[SplitKey, str]
+    """Digests of the splits that `init` saw."""
+
+    @classmethod
+    def read(cls, root: Path) -> Board:
+        """The leaderboard in a folder. Raises `UsageError` where it is none or cannot be read."""
+        if not (root / RULES).is_file():
+            raise UsageError(
+                f"'{root}' is no leaderboard: it has no {RULES}; `bench leaderboard init` makes one"
+            )
+        found = [load(str(path)) for path in listed(root / PROTOCOLS, "*.yaml")]
+        protocols = {protocol.name: protocol for protocol in found}
+        splits = {one.key: one.split_digest for one in _listed_splits(root / SPLITS)}
+        return cls(root, load_yaml(root / RULES, Rules), protocols, splits)
+
+    @cached_property
+    def submissions(self) -> list[str]:
+        """Names of all submissions, sorted."""
+        folder = self.root / SUBMISSIONS
+        there = folder.iterdir() if folder.is_dir() else ()
+        return sorted(path.name for path in there if path.is_dir() and not hidden(path.name))
+
+    def folder(self, name: str) -> Path:
+        """The folder of a submission. Raises `UsageError` for a name that none can have."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"'{name}' cannot name a submission: expected up to 63 lower-case letters, digits "
+                "and hyphens"
+            )
+        return self.root / SUBMISSIONS / name
+
+
+def init(
+    root: Path, protocols: Sequence[Protocol], rules: Rules, data_roots: Sequence[Path] = ()
+) -> tuple[list[Path], list[str]]:
+    """Make a leaderboard of these protocols, or add them to the one that is there.
+
+    Files that are there stay as they are, except a protocol of the same name and `splits.json`.
+    Returns the files written, and why splits of some protocols are not known: then the first
+    submission that is accepted says what they are. Raises `UsageError` where a protocol that
+    already has submissions would be changed.
+    """
+    for protocol in protocols:
+        _refuse_to_change(root, protocol)
+    known, notes = _splits_of(protocols, DataCache(list(data_roots)) if data_roots else None)
+    written = list(_copied(root, rules))
+    for protocol in protocols:
+        written.append(root / PROTOCOLS / f"{slug(protocol.name)}.yaml")
+        write_text(written[-1], as_yaml(protocol))
+    (root / SUBMISSIONS).mkdir(parents=True, exist_ok=True)
+    written += _kept(root / SUBMISSIONS / ".gitkeep")
+    names = {protocol.name for protocol in protocols}
+    others = [one for one in _listed_splits(root / SPLITS) if one.protocol not in names]
+    rows = [one.model_dump() for one in (*others, *known)]
+    lines = ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    write_text(root / SPLITS, f"[\n {lines}\n]\n" if rows else "[]\n")
+    return [*written, root / SPLITS], notes
+
+
+def _refuse_to_change(root: Path, protocol: Protocol) -> None:
+    if not (root / RULES).is_file():
+        return
+    board = Board.read(root)
+    known = board.protocols.get(protocol.name, protocol)
+    if board.submissions and known != protocol:
+        raise UsageError(
+            f"'{root}' has submissions to {protocol.name} as it is; give the changed protocol "
+            "another name"
+        )
+
+
+def as_yaml(protocol: Protocol) -> str:
+    """A protocol as a file of its own, with all that it inherits; defaults are left out."""
+    values = protocol.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return f"# Run it unchanged: bench run FILE --methods NAME\n{text}"
+
+
+def _copied(root: Path, rules: Rules) -> Iterator[Path]:
+    """The files that every leaderboard has, where they are not there yet."""
+    from importlib import metadata
+
+    try:
+        installed = metadata.version("iqa-bench")
+    except metadata.PackageNotFoundError:
+        installed = ""
+    # A version between releases cannot be had from anywhere else.
+    version = f"=={installed}" if re.fullmatch(r"\d+(\.\d+)*", installed) else ""
+    values = {"title": rules.title, "version": version, "rules": _rules_text(rules)}
+    for source in sorted(_FILES.iterdir()):
+        path = root / source.name.replace("dot-", ".").replace("__", "/")
+        if not path.exists():
+            text = source.read_text(encoding="utf-8")
+            write_text(path, Template(text).safe_substitute(values))
+            yield path
+
+
+def _rules_text(rules: Rules) -> str:
+    """The rules as YAML, each with what it means."""
+    lines = []
+    for name, field in Rules.model_fields.items():
+        lines += [f"# {line}" for line in (field.description or "").splitlines()]
+        lines.append(f"{name}: {json.dumps(getattr(rules, name), ensure_ascii=False)}")
+    return "\n".join(lines)
+
+
+def _kept(path: Path) -> list[Path]:
+    """A file that makes git keep an empty folder."""
+    if path.exists():
+        return []
+    write_text(path, "")
+    return [path]
+
+
+def _splits_of(
+    protocols: Sequence[Protocol], data_cache: DataCache | None
+) -> tuple[list[BoardSplit], list[str]]:
+    """Every split of the protocols' tasks, and why some are not known."""
+    found, notes = list[BoardSplit](), list[str]()
+    for protocol in protocols:
+        if data_cache is None:
+            notes.append(f"{protocol.name}: no databases were given (--data-root)")
+            continue
+        for training in protocol.trainings_of_tasks():
+            try:
+                found += _of_training(protocol, training, data_cache)
+            except BenchError as error:
+                first = str(error).splitlines()[0]
+                notes.append(f"{protocol.name}, {training[0].title}: {first}")
+    return found, notes
+
+
+def _of_training(
+    protocol: Protocol, training: Sequence[Task], data_cache: DataCache
+) -> Iterator[BoardSplit]:
+    rule = protocol.split_rule(training)
+    for task in training:
+        for repeat in range(protocol.repeats):
+            _, learnt = data_cache.sources(task, rule, repeat)
+            _, tested = data_cache.tested(task, rule, repeat)
+            spec = RunSpec.of(
+                task,
+                test_digest=tested,
+                split=rule,
+                split_digests=learnt,
+                repeat=repeat,
+                method="",
+                method_version="",
+                code="",
+                settings={},
+            )
+            yield BoardSplit(
+                protocol=protocol.name,
+                train=task.train,
+                test=task.test,
+                budget=task.budget,
+                repeat=repeat,
+                split_digest=spec.split_digest,
+            )
+
+
+def _listed_splits(path: Path) -> list[BoardSplit]:
+    if not path.exists():
+        return []
+    try:
+        return TypeAdapter(list[BoardSplit]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UsageError(f"'{path}' cannot be read: {str(error).splitlines()[0]}") from None

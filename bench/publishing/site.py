@@ -1,0 +1,38 @@
+"""A leaderboard as a static site: the report of all submissions together, and a list of them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from bench.model import cards
+from bench.publishing.board import Board
+from bench.reports.render import Rendered, render
+from bench.store import Store
+from bench.store.merge import merge
+from bench.util.atomic import write_text
+from bench.util.errors import StoreError
+
+
+def build(board: Board, out: Path) -> Rendered:
+    """Render all submissions to `out`, without any image of a database.
+
+    Of two records of one run with other numbers the first submission's counts, and a note says so.
+    Raises `StoreError` where there is no submission.
+    """
+    names = board.submissions
+    if not names:
+        raise StoreError(f"'{board.root}' has no submissions yet")
+    with tempfile.TemporaryDirectory(prefix="iqa-bench-site-") as folder:
+        together = Path(folder) / "results"
+        merged = merge([board.folder(name) for name in names], together, keep_first=True)
+        for name in names:
+            card = board.folder(name) / cards.FILE
+            if card.is_file():
+                text = card.read_text(encoding="utf-8")
+                write_text(together / cards.FOLDER / f"{name}.yaml", text)
+        rendered = render(Store(together), out)
+    root = f"{board.root}/"
+    texts = [*merged.problems, *(f"two records of one run: {text}" for text in merged.conflicts)]
+    rendered.notes += [text.replace(root, "") for text in texts]
+    return rendered

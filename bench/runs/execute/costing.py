@@ -1,0 +1,40 @@
+"""What a method costs, measured once for each kind of device and written into the store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from bench.model import costs
+from bench.model.records import FitSpec
+from bench.runs.isolation import MethodProcess
+from bench.store import Store
+from bench.util.environment import Environment
+
+if TYPE_CHECKING:
+    from bench.api import Images
+
+MEASURED = 9
+"""Images that a method's cost is measured on."""
+
+
+def measure_once(
+    store: Store, fit: FitSpec, method: MethodProcess, where: Environment, images: Images
+) -> None:
+    """Write down the cost of a fit's method on the device of `where`, unless it is there.
+
+    A method that reads no images has none. Raises `MethodFailed` where it raises on the images.
+    """
+    device = method.start.device.partition(":")[0]
+    key = costs.key_of(fit.method, fit.settings, fit.code, device)
+    if not method.facts.reads_images or costs.path_of(store.root, key).exists():
+        return
+    found = asdict(method.measure(images.subset(range(min(len(images), MEASURED)))))
+    costs.Cost(
+        method=fit.method,
+        settings=fit.settings,
+        code=fit.code,
+        device=device,
+        hardware=where.device,
+        **found,
+    ).write(store.root)

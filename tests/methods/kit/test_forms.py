@@ -1,0 +1,131 @@
+"""When a frozen network leaves float32, with a stand-in for a GPU's arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bench.api import Context
+from bench.methods.kit import forms
+from bench.methods.kit.forms import Form, Frozen, agreement
+from bench.metrics import srcc
+from tests.methods.test_graphs import OnGpu
+
+EXACT = 0.0
+
+
+@dataclass
+class Gpu:
+    """What a form does to the numbers, and which form is at work."""
+
+    errors: dict[Form, float] = field(default_factory=dict)
+    form: Form | None = None
+    calls: list[Form | None] = field(default_factory=list)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        self.calls.append(self.form)
+        if self.form not in (None, *self.errors):
+            raise RuntimeError("no such kernel")
+        plain = batch.as_subclass(torch.Tensor)
+        error = self.errors.get(self.form, EXACT) if self.form else EXACT
+        return plain + error * torch.sin(37 * plain)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    made = Gpu()
+
+    @contextlib.contextmanager
+    def arithmetic(form: Form, device: object) -> Iterator[None]:
+        made.form = form
+        try:
+            yield
+        finally:
+            made.form = None
+
+    monkeypatch.setattr(forms, "arithmetic", arithmetic)
+    return made
+
+
+def batches(count: int, size: int = 32) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(size, 5, generator=generator) for _ in range(count)]
+    return [batch.as_subclass(OnGpu) for batch in drawn]
+
+
+def run(gpu: Gpu, context: Context, count: int = 4) -> None:
+    frozen = Frozen(gpu.forward, context)
+    with torch.no_grad():
+        for batch in batches(count):
+            frozen(batch)
+
+
+@pytest.mark.parametrize(
+    ("errors", "chosen"),
+    [
+        ({"bf16": 1e-2, "tf32": 1e-6}, "tf32"),
+        ({"bf16": 1e-6, "tf32": 1e-7}, "bf16"),
+        ({"bf16": 1e-2, "tf32": 1e-2}, None),
+        ({"bf16": 1e-2}, None),
+    ],
+)
+def test_the_fastest_form_that_gives_the_same_scores_is_taken(
+    errors: dict[Form, float], chosen: Form | None, gpu: Gpu
+) -> None:
+    gpu.errors, notes = errors, []
+    run(gpu, Context(exact=False, note=notes.append))
+    # 64 images are two batches; without its kernel a form is not tried again.
+    second = [None, *errors]
+    assert gpu.calls == [None, "bf16", "tf32", *second, chosen, chosen]
+    (note,) = notes
+    assert note.startswith(f"frozen network in {chosen or 'fp32'}; against fp32 on 64 images")
+    assert "bf16" in note
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_nothing_is_tried_where_float32_is_asked_for_or_images_are_few(
+    count: int, gpu: Gpu
+) -> None:
+    gpu.errors, notes = {"bf16": 0.0, "tf32": 0.0}, []
+    run(gpu, Context(exact=count == 4, note=notes.append), count)
+    assert not notes
+    assert gpu.calls[:1] == [None]
+    assert count == 1 or set(gpu.calls) == {None}
+
+
+def test_on_a_cpu_it_is_the_forward_pass(gpu: Gpu) -> None:
+    frozen = Frozen(gpu.forward, Context(exact=False))
+    with torch.no_grad():
+        for batch in batches(4):
+            frozen(batch.as_subclass(torch.Tensor))
+    assert gpu.calls == [None] * 4
+
+
+def test_agreement_is_that_of_linear_scores() -> None:
+    rng = np.random.default_rng(1)
+    exact = rng.normal(size=(64, 1))
+    other = exact + 0.01 * rng.normal(size=(64, 1))
+    found = agreement(torch.tensor(exact), torch.tensor(other))
+    # Of one column every head is a multiple, which leaves shares and ranks as they are.
+    centred = np.abs(exact - other).max() / np.ptp(exact)
+    assert found.worst == pytest.approx(centred)
+    assert found.srcc == pytest.approx(srcc(exact[:, 0], other[:, 0]))
+    assert not found.holds
+    assert agreement(torch.tensor(exact), torch.tensor(exact)).holds
+
+
+@pytest.mark.parametrize("form", forms.FORMS)
+def test_arithmetic_is_as_before_after_it(form: Form) -> None:
+    def state() -> tuple[bool, bool]:
+        return torch.is_autocast_enabled("cpu"), torch.backends.cuda.matmul.allow_tf32
+
+    before = state()
+    with forms.arithmetic(form, "cpu"):
+        assert state() == ((True, before[1]) if form == "bf16" else (before[0], True))
+    assert state() == before

@@ -1,0 +1,102 @@
+"""Checks of submissions that take no run: made results, looked at by the board's rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench import protocol as protocols
+from bench.protocol import Protocol
+from bench.publishing.board import Board, Rules, as_yaml, init
+from bench.publishing.submission import check, findings_in_words
+from bench.util.errors import UsageError
+from tests.fake_results import FakeResults, task
+
+CARD: dict[str, Any] = {
+    "method": "Made",
+    "authors": ["A. Author"],
+    "submitter": "ann",
+    "training_data": [],
+    "hardware": "a CPU",
+}
+
+
+def board_of(folder: Path, **rules: Any) -> tuple[Board, Protocol]:
+    """A board that knows no splits, without running anything."""
+    protocol = Protocol(name="few_shot", datasets=("livec",), labels=(50,), repeats=2)
+    init(folder, [protocol], Rules(title="Made", **rules))
+    return Board.read(folder), protocol
+
+
+def findings(board: Board, protocol: Protocol, name: str = "made", **cell: Any) -> list[str]:
+    """What the check says of one made cell."""
+    made = FakeResults(board.folder(name), protocol)
+    made.cell("Made", task("livec", 50), [0.5, 0.6], **cell)
+    made.save()
+    (board.folder(name) / "card.yaml").write_text(yaml.safe_dump(CARD))
+    return list(findings_in_words(check(board, name).found))
+
+
+def test_scores_computed_elsewhere_pass_no_audit(tmp_path: Path) -> None:
+    found = findings(*board_of(tmp_path / "a"), method="scores:mine")
+    assert any("scores:mine: cannot be audited" in text for text in found)
+    found = findings(*board_of(tmp_path / "b", audit="shown"), method="scores:mine")
+    assert not any("audit" in text for text in found)
+
+
+def test_what_a_known_method_declares_cannot_be_left_out(tmp_path: Path) -> None:
+    """pyiqa's MUSIQ of that name was trained on SPAQ, whatever a record says."""
+    protocol = Protocol(name="few_shot", datasets=("spaq",), labels=(50,), repeats=2)
+    init(tmp_path, [protocol], Rules(title="Made"))
+    board = Board.read(tmp_path)
+    settings = {"metric": "musiq-spaq"}
+    made = FakeResults(board.folder("made"), protocol)
+    for run in made.cell("Made", task("spaq", 50), [0.5, 0.6], method="pyiqa:musiq-spaq"):
+        spec = run.spec.learning(settings=settings)
+        made.store.write(
+            run.model_copy(update={"spec": spec, "run_id": spec.run_id}),
+            made.store.predictions(run.spec),
+        )
+    made.save()
+    (board.folder("made") / "card.yaml").write_text(yaml.safe_dump(CARD))
+    found = list(findings_in_words(check(board, "made").found))
+    assert any("pyiqa:musiq-spaq declares spaq as seen by its weights" in text for text in found)
+
+
+def test_a_table_that_unpacks_to_gigabytes_is_not_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    board, protocol = board_of(tmp_path, max_megabytes=1)
+    findings(board, protocol)
+    path = next(board.folder("made").rglob("*.parquet"))
+    many = pa.table({"quality": pa.repeat(1.0, 3_000_000)})
+    parquet.write_table(many, path)
+    assert path.stat().st_size < 100_000
+    (text,) = findings_in_words(check(board, "made").found)
+    assert text == "wrong: unpacks to 24 MB; the board takes 20"
+
+
+def test_a_protocol_with_submissions_stays_as_it_is(tmp_path: Path) -> None:
+    board, protocol = board_of(tmp_path)
+    init(tmp_path, [protocol.model_copy(update={"repeats": 3})], board.rules)  # none yet
+    assert Board.read(tmp_path).protocols["few_shot"].repeats == 3
+    board.folder("mine").mkdir(parents=True)
+    with pytest.raises(UsageError, match="give the changed protocol another name"):
+        init(tmp_path, [protocol], board.rules)
+    other = protocol.model_copy(update={"name": "other"})
+    init(tmp_path, [other], board.rules)
+    assert set(Board.read(tmp_path).protocols) == {"few_shot", "other"}
+
+
+@pytest.mark.parametrize("name", sorted(protocols.available()))
+def test_a_protocol_written_to_a_board_is_the_same_when_it_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    loaded = protocols.load(name)
+    path = tmp_path / "protocol.yaml"
+    path.write_text(as_yaml(loaded), encoding="utf-8")
+    assert protocols.load(str(path)) == loaded

@@ -1,0 +1,112 @@
+"""Frozen CLIP on one CPU thread: torch as the project uses it against ONNX Runtime and OpenVINO.
+
+`python -m tools.cpu_runtimes` exports the image towers of ViT-B/16 (random weights) and `tiny` to
+ONNX, runs all three on the same batches in turns in one process, and prints the best round of each,
+the ratio of torch to the fastest, and the largest difference of a feature. It needs `onnx`,
+`onnxruntime` and `openvino`, which nothing else here does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bench import backbones
+from tools import command_line
+
+Pixels = npt.NDArray[np.float32]
+Infer = Callable[[Pixels], npt.NDArray[np.float32]]
+TARGET = 1.15
+"""How much longer than the fastest torch may take."""
+
+
+def main() -> int:
+    """Print a line for each runtime and network; 1 where torch takes longer than `TARGET`."""
+    parser = command_line("cpu_runtimes", __doc__)
+    parser.add_argument("--backbones", nargs="+", default=["ViT-B-16:random", "tiny"])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    slow = False
+    for name in options.backbones:
+        slow |= _of(name, options.batch, options.rounds) > TARGET
+    return int(slow)
+
+
+def _of(name: str, batch: int, rounds: int) -> float:
+    """Measure one network; torch's seconds over those of the fastest runtime."""
+    info = backbones.resolve(name)
+    tower = backbones.load(name, "cpu").model.visual
+    side = info.image_size
+    pixels = np.random.default_rng(0).normal(size=(batch, 3, side, side)).astype(np.float32)
+    with tempfile.TemporaryDirectory(prefix="iqa-bench-onnx-") as folder:
+        path = Path(folder) / "tower.onnx"
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # ONNX has no such operator
+        with torch.no_grad():
+            torch.onnx.export(tower, (torch.from_numpy(pixels),), path, dynamo=False)
+        torch.backends.mha.set_fastpath_enabled(fused)
+        runtimes = {"torch": _torch(tower), "onnxruntime": _onnx(path), "openvino": _openvino(path)}
+    found = {title: infer(pixels) for title, infer in runtimes.items()}
+    times: dict[str, list[float]] = {title: [] for title in runtimes}
+    for _ in range(rounds):
+        for title, infer in runtimes.items():
+            # Of the processor, since the machine may be busy; each of them has one thread.
+            start = time.process_time()
+            infer(pixels)
+            times[title].append(time.process_time() - start)
+    best = {title: min(values) for title, values in times.items()}
+    fastest = min(best, key=lambda title: best[title])
+    print(f"{name}, batches of {batch}, one thread")
+    for title, seconds in best.items():
+        gap = float(np.abs(found[title] - found["torch"]).max())
+        print(
+            f"  {title:12} {batch / seconds:8.2f} images/s   {seconds / best[fastest]:5.2f} times "
+            f"the fastest   largest difference {gap:.1e}",
+            flush=True,
+        )
+    return best["torch"] / best[fastest]
+
+
+def _torch(tower: Any) -> Infer:
+    def infer(pixels: Pixels) -> npt.NDArray[np.float32]:
+        with torch.no_grad():
+            return np.asarray(tower(torch.from_numpy(pixels)).numpy())
+
+    return infer
+
+
+def _onnx(path: Path) -> Infer:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        path.read_bytes(), options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda pixels: np.asarray(session.run(None, {name: pixels})[0])
+
+
+def _openvino(path: Path) -> Infer:
+    import openvino
+
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    model = core.compile_model(core.read_model(path), "CPU", settings)
+    return lambda pixels: np.asarray(model([pixels])[0])
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
