@@ -9,8 +9,11 @@ RESULTS ?= results
 REPEATS ?= 3
 # Tests run in this many processes, each on one thread: threads that share cores wait for each other.
 WORKERS ?= 2
+# sysmon is quicker, from Python 3.12 on.
+COVERAGE_CORE ?= ctrace
 
-.PHONY: demo test test-slow gpu-check lint format wheel docs clean help
+.PHONY: demo test test-slow gpu-check lint format wheel docs \
+  ci-regression ci-coverage ci-lowest baseline clean help
 
 help:
 	@echo "make demo       few-shot benchmark on rendered demo data, with a report in $(RESULTS)/report"
@@ -20,6 +23,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make format     ruff's formatter and fixes"
 	@echo "make docs       the documentation as pages in site/; fails on a broken link or silent name"
+	@echo "make baseline   the demo's numbers into baselines/demo.json, which make ci-regression holds on to"
 	@echo "make wheel      sdist and wheel in dist/, tried in an environment of their own"
 
 $(STAMP): pyproject.toml
@@ -61,8 +65,43 @@ wheel: $(DEV_STAMP)
 	$(BIN)/python -m build --no-isolation
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/release
 
-docs: $(STAMP)
+docs: $(DEV_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+# What .github/workflows/ci.yml runs besides lint, test, docs and wheel.
+
+REGRESSION := few_shot --datasets demo_authentic --methods ridge,knn,clip_zeroshot,clipiqa,pyiqa:piqe \
+  --set backbone=tiny --repeats 10 --results build/regression --no-report
+
+ci-regression: $(STAMP)
+	$(BIN)/bench run $(REGRESSION)
+	$(BIN)/bench check build/regression --against baselines/demo.json --out build/check
+
+# After a change that is meant to change the demo's numbers.
+baseline: $(STAMP)
+	$(BIN)/bench run $(REGRESSION)
+	$(BIN)/bench baseline save demo --results build/regression
+
+# The rooms whose tests run in the process that is measured; runs compute in processes of their own.
+COVERED := metrics stats util model protocol store
+
+ci-coverage: $(DEV_STAMP)
+	OMP_NUM_THREADS=1 COVERAGE_CORE=$(COVERAGE_CORE) $(BIN)/python -m pytest -m "not slow" \
+	  -n $(WORKERS) --dist loadfile $(COVERED:%=--cov=bench.%) $(COVERED:%=tests/%)
+
+# The lowest version of every declared dependency, in an environment of its own.
+LOWEST := build/lowest
+LOWEST_TESTS := tests/metrics tests/model tests/util tests/backbones tests/data/fetch tests/store \
+  tests/reports/test_latex.py tests/reports/test_charts.py tests/reports/test_html.py \
+  tests/runs/test_run.py tests/methods/test_regression.py tests/methods/test_grmp_golden.py \
+  tests/methods/test_promptiqa_golden.py
+
+ci-lowest: $(DEV_STAMP)
+	rm -rf $(LOWEST)
+	$(BIN)/uv venv --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -e .
+	$(BIN)/uv pip install --python $(LOWEST)/bin/python pytest hypothesis
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -m "not slow" $(LOWEST_TESTS)
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from bench.api import ImagePolicy, Pixels
+from bench.data.images import jpeg
 from bench.model.images import Kernel
 from bench.util.errors import BenchError, DataError
 
@@ -71,8 +72,8 @@ def decode(path: Path, policy: ImagePolicy) -> Pixels:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(path.name, f"too large ({image.width} x {image.height} pixels)")
-            image.load()
-            pixels = resize(to_rgb(upright(image), path.name), policy)
+            whole = jpeg.loaded(image, path)
+            pixels = resize(to_rgb(upright(whole), path.name), policy)
     except FileNotFoundError:
         raise Unreadable(path.name, "missing") from None
     except Image.DecompressionBombError:
