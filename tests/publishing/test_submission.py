@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bench import protocol as protocols
 from bench.protocol import Protocol
-from bench.publishing.board import Board, Rules, init
+from bench.publishing.board import Board, Rules, as_yaml, init
 from bench.publishing.submission import check, findings_in_words
 from bench.util.errors import UsageError
 from tests.fake_results import FakeResults, task
@@ -89,3 +90,13 @@ def test_a_protocol_with_submissions_stays_as_it_is(tmp_path: Path) -> None:
     other = protocol.model_copy(update={"name": "other"})
     init(tmp_path, [other], board.rules)
     assert set(Board.read(tmp_path).protocols) == {"few_shot", "other"}
+
+
+@pytest.mark.parametrize("name", sorted(protocols.available()))
+def test_a_protocol_written_to_a_board_is_the_same_when_it_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    loaded = protocols.load(name)
+    path = tmp_path / "protocol.yaml"
+    path.write_text(as_yaml(loaded), encoding="utf-8")
+    assert protocols.load(str(path)) == loaded
