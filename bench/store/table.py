@@ -84,7 +84,8 @@ def cells(store: Store, at_hand: AtHand | None = None) -> Iterator[CellRecords]:
     """Every cell of every manifest with the records of its runs, without their curves.
 
     A record that several cells name is read once; metrics that it lacks are computed from
-    predictions and the databases `at_hand` (by default those of `IQA_DATA`). Raises `StoreError` where there is no manifest.
+    predictions and the databases `at_hand` (by default those of `IQA_DATA`). Raises
+    `StoreError` where there is no manifest.
     """
     from bench.metrics import BY, METRICS, USUAL
 
