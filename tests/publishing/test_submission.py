@@ -11,6 +11,7 @@ import yaml
 from bench import protocol as protocols
 from bench.protocol import Protocol
 from bench.publishing.board import Board, Rules, as_yaml, init
+from bench.publishing.comment import MOST, comment
 from bench.publishing.submission import check, findings_in_words
 from bench.util.errors import UsageError
 from tests.fake_results import FakeResults, task
@@ -38,6 +39,16 @@ def findings(board: Board, protocol: Protocol, name: str = "made", **cell: Any) 
     made.save()
     (board.folder(name) / "card.yaml").write_text(yaml.safe_dump(CARD))
     return list(findings_in_words(check(board, name).found))
+
+
+def test_a_comment_stays_short(tmp_path: Path) -> None:
+    board, protocol = board_of(tmp_path)
+    findings(board, protocol)
+    for number in range(60):
+        (board.folder("made") / f"extra-{number}.py").write_text("")
+    text = comment(check(board, "made"))
+    assert text.count("is no file of a submission") == MOST
+    assert "- and 20 more" in text
 
 
 def test_scores_computed_elsewhere_pass_no_audit(tmp_path: Path) -> None:
