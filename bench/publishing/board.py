@@ -1,7 +1,7 @@
 """A leaderboard: a folder, usually a git repository, with one results folder for each submission.
 
 - `leaderboard.yaml`: its rules
-- `protocols/NAME.json`: the protocols that count, as manifests without cells
+- `protocols/NAME.yaml`: the protocols that count, which `bench run` takes
 - `splits.json`: digests of their splits, where the databases were at hand
 - `submissions/NAME/`: a results folder with `card.yaml` and `baseline.json`
 - `README.md`, `card.example.yaml`, `.github/workflows/`: how to submit, and what checks it
@@ -18,21 +18,22 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
+import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bench.data.data_cache import DataCache
 from bench.model.records import RunSpec, Task
-from bench.protocol import Protocol
-from bench.store import Store, manifest
-from bench.store.manifest import Manifest
+from bench.protocol import Protocol, load
 from bench.util.atomic import write_text
 from bench.util.errors import BenchError, UsageError
-from bench.util.listing import hidden
+from bench.util.filenames import slug
+from bench.util.listing import hidden, listed
 from bench.util.strict import StrictModel
 from bench.util.yaml_files import load_yaml
 
 RULES = "leaderboard.yaml"
 SPLITS = "splits.json"
+PROTOCOLS = "protocols"
 SUBMISSIONS = "submissions"
 _FILES = Path(__file__).parent / "board_files"
 """What `init` copies: name under the leaderboard, with `__` for a folder and `dot-` for a dot."""
@@ -98,11 +99,8 @@ class Board:
             raise UsageError(
                 f"'{root}' is no leaderboard: it has no {RULES}; `bench leaderboard init` makes one"
             )
-        store = Store(root)
-        found = manifest.read_all(store)
-        if store.problems:
-            raise UsageError(store.problems[0])
-        protocols = {one.protocol.name: one.protocol for one in found}
+        found = [load(str(path)) for path in listed(root / PROTOCOLS, "*.yaml")]
+        protocols = {protocol.name: protocol for protocol in found}
         splits = {one.key: one.split_digest for one in _listed_splits(root / SPLITS)}
         return cls(root, load_yaml(root / RULES, Rules), protocols, splits)
 
@@ -138,10 +136,8 @@ def init(
     known, notes = _splits_of(protocols, DataCache(list(data_roots)) if data_roots else None)
     written = list(_copied(root, rules))
     for protocol in protocols:
-        path = manifest.path_of(Store(root), protocol.name)
-        empty = Manifest(protocol=protocol)
-        write_text(path, empty.model_dump_json(indent=1) + "\n")
-        written.append(path)
+        written.append(root / PROTOCOLS / f"{slug(protocol.name)}.yaml")
+        write_text(written[-1], as_yaml(protocol))
     (root / SUBMISSIONS).mkdir(parents=True, exist_ok=True)
     written += _kept(root / SUBMISSIONS / ".gitkeep")
     names = {protocol.name for protocol in protocols}
@@ -153,15 +149,22 @@ def init(
 
 
 def _refuse_to_change(root: Path, protocol: Protocol) -> None:
-    path = manifest.path_of(Store(root), protocol.name)
-    if not path.exists():
+    if not (root / RULES).is_file():
         return
     board = Board.read(root)
-    if board.submissions and board.protocols.get(protocol.name) != protocol:
+    known = board.protocols.get(protocol.name, protocol)
+    if board.submissions and known != protocol:
         raise UsageError(
             f"'{root}' has submissions to {protocol.name} as it is; give the changed protocol "
             "another name"
         )
+
+
+def as_yaml(protocol: Protocol) -> str:
+    """A protocol as a file of its own, with all that it inherits; defaults are left out."""
+    values = protocol.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return f"# Run it unchanged: bench run FILE --methods NAME\n{text}"
 
 
 def _copied(root: Path, rules: Rules) -> Iterator[Path]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from bench.protocol import Protocol
 
+MOST = 40
+"""Findings in a comment: a host refuses comments that are too long."""
 VERDICTS = {0: "accepted by the checks", 1: "refused", 3: "incomplete"}
 _HEADS = ("task", "labels", "this", "rank", "best other", "its value", "change", "interval", "")
 
@@ -41,9 +43,11 @@ def comment(
     lines += [f"{counts.done} runs done, {counts.expected} expected.", ""]
     said = [("wrong", "", text) for text in refused]
     said += [(one.kind, one.where, one.what) for one in counts.findings]
-    for kind, where, what in said:
+    for kind, where, what in said[:MOST]:
         place = f"{markdown(where)}: " if where else ""
         lines.append(f"- **{kind}**: {place}{markdown(what)}")
+    if len(said) > MOST:
+        lines.append(f"- and {len(said) - MOST} more; `bench leaderboard check` lists them all")
     if said:
         lines.append("")
     if code != 1:

@@ -138,7 +138,7 @@ def test_init_writes_what_a_repository_needs(place: Place) -> None:
         "README.md",
         "card.example.yaml",
         "splits.json",
-        "protocols/toys.json",
+        "protocols/toys.yaml",
         ".github/workflows/check.yml",
         ".github/workflows/site.yml",
     } <= there

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from bench import protocol as protocols
 from bench.protocol import Protocol
-from bench.publishing.board import Board, Rules, init
+from bench.publishing.board import Board, Rules, as_yaml, init
+from bench.publishing.comment import MOST, comment
 from bench.publishing.submission import check, findings_in_words
 from bench.util.errors import UsageError
 from tests.fake_results import FakeResults, task
@@ -37,6 +39,16 @@ def findings(board: Board, protocol: Protocol, name: str = "made", **cell: Any) 
     made.save()
     (board.folder(name) / "card.yaml").write_text(yaml.safe_dump(CARD))
     return list(findings_in_words(check(board, name).found))
+
+
+def test_a_comment_stays_short(tmp_path: Path) -> None:
+    board, protocol = board_of(tmp_path)
+    findings(board, protocol)
+    for number in range(60):
+        (board.folder("made") / f"extra-{number}.py").write_text("")
+    text = comment(check(board, "made"))
+    assert text.count("is no file of a submission") == MOST
+    assert "- and 20 more" in text
 
 
 def test_scores_computed_elsewhere_pass_no_audit(tmp_path: Path) -> None:
@@ -89,3 +101,13 @@ def test_a_protocol_with_submissions_stays_as_it_is(tmp_path: Path) -> None:
     other = protocol.model_copy(update={"name": "other"})
     init(tmp_path, [other], board.rules)
     assert set(Board.read(tmp_path).protocols) == {"few_shot", "other"}
+
+
+@pytest.mark.parametrize("name", sorted(protocols.available()))
+def test_a_protocol_written_to_a_board_is_the_same_when_it_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    loaded = protocols.load(name)
+    path = tmp_path / "protocol.yaml"
+    path.write_text(as_yaml(loaded), encoding="utf-8")
+    assert protocols.load(str(path)) == loaded
