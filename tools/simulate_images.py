@@ -4,7 +4,9 @@
 
 First table: each trial draws a new database, with or without groups of images of one content, and
 the predictions of one method; the interval of the median over random 80/20 splits should hold the
-SRCC of the population in 95 % of trials. "No interval" are trials without one, which count neither
+SRCC of the population in 95 % of trials. "Expected" is what a test set of that size has on average,
+which for few images is less (Moran 1948): that is what a table shows, and what small test sets can
+be compared by. "No interval" are trials without one, which count neither
 way; "as single images" is what ignoring the groups would give. Second table: two equally good
 methods whose errors correlate; the share of trials in which a test calls them different at 0.05.
 """
@@ -63,6 +65,15 @@ class World:
         """Of a bivariate normal with this Spearman's rho (Pearson 1907)."""
         return 2 * math.sin(math.pi * self.srcc / 6)
 
+    @property
+    def expected(self) -> float:
+        """The mean SRCC of test sets of this size (Moran, Biometrika 35, 1948); NaN with groups."""
+        if self.each > 1:
+            return math.nan
+        n = round(0.2 * self.contents) if self.splits else self.contents
+        r = self.pearson
+        return 6 / (math.pi * (n + 1)) * (math.asin(r) + (n - 2) * math.asin(r / 2))
+
     def draw(self, rng: np.random.Generator, methods: int = 1) -> FloatArray:
         """Quality and each method's predictions, (1 + methods, n), content by content."""
         shape = (1 + methods, self.contents)
@@ -89,8 +100,9 @@ class World:
 
 
 HEAD = (
-    "| database | SRCC | holds the truth | as single images | no interval | two methods differ |\n"
-    "| --- | ---: | ---: | ---: | ---: | ---: |"
+    "| database | SRCC | holds the truth | expected | as single images | no interval "
+    "| two methods differ |\n"
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 SMALL = tuple(World(n, splits=0) for n in (50, 100, 200, 500, 2000))
 SPLIT = (World(586, splits=1), World(586), World(1162))
@@ -114,6 +126,8 @@ class Coverage:
 
     held: float
     """In which an interval holds the truth, of those with one."""
+    expected: float
+    """In which it holds the mean SRCC of test sets of that size; NaN with groups."""
     without: float
     """That have no interval."""
     single: float
@@ -153,12 +167,16 @@ def coverage(world: World, trials: int, resamples: int, seed: int) -> Coverage:
             single.append(image_interval(alone, resamples=resamples, seed=trial))
     without = sum(bool(one.reason) for one in intervals) / trials
     return Coverage(
-        _held(intervals, world.srcc), without, _held(single, world.srcc), 1 - _held(differences, 0)
+        held=_held(intervals, world.srcc),
+        expected=_held(intervals, world.expected),
+        without=without,
+        single=_held(single, world.srcc),
+        different=1 - _held(differences, 0),
     )
 
 
 def _held(intervals: Sequence[BootstrapInterval], truth: float) -> float:
-    there = [one for one in intervals if not one.reason]
+    there = [one for one in intervals if not one.reason and not math.isnan(truth)]
     return sum(one.low <= truth <= one.high for one in there) / len(there) if there else math.nan
 
 
@@ -249,9 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(HEAD)
     for world in WORLDS if not given.tests else ():
         found = coverage(world, given.trials, given.resamples, given.seed)
-        alone = "" if math.isnan(found.single) else f"{found.single:.3f}"
-        cells = (world.title, f"{world.srcc:g}", f"{found.held:.3f}", alone)
-        print(f"| {' | '.join(cells)} | {found.without:.3f} | {found.different:.3f} |", flush=True)
+        shares = (found.held, found.expected, found.single, found.without, found.different)
+        cells = ("" if math.isnan(share) else f"{share:.3f}" for share in shares)
+        print(f"| {world.title} | {world.srcc:g} | {' | '.join(cells)} |", flush=True)
     print("\n| test | false positives, 232 images |\n| --- | ---: |")
     for name, rate in false_positives(given.trials * 2, 232, given.seed).items():
         print(f"| {name} | {rate:.3f} |")

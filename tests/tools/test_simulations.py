@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from bench.metrics import srcc
 from tools import simulate_datasets, simulate_images, simulate_intervals, simulate_training
 from tools.simulate_images import World, coverage, false_positives, suite
 
@@ -16,6 +18,15 @@ def test_intervals_by_content_hold_more_often_than_by_single_image() -> None:
     assert found.single < found.held
     assert found.without == 0
     assert found.different <= 0.2
+
+
+def test_expected_srcc_is_the_mean_over_test_sets_of_that_size() -> None:
+    world = World(100, splits=1, srcc=0.9)
+    rng = np.random.default_rng(0)
+    scores = [srcc(*world.draw(rng)[:, :20]) for _ in range(1500)]
+    assert np.mean(scores) == pytest.approx(world.expected, abs=0.004)
+    assert world.expected < 0.88
+    assert math.isnan(World(10, 4).expected)
 
 
 def test_so_few_contents_that_splits_are_missed_have_no_interval() -> None:
