@@ -28,8 +28,8 @@ _GENERATORS = ("Controlnet", "DALLE", "Glide", "Lafite", "stable-diffusion", "Un
 _LABELS = {"": 1, "authenticity": 2, "correspondence": 3}
 _COMMUNITY = "AIGCIQA2023.csv"
 _HUB = "AIGIQA2023.json"
-"""Of the hub's copy: a list with one object for each question about an image, several times the same
-scores for each; `img`, and `moz1` to `moz3` as the authors' files count."""
+"""Of the hub's copy: a list with one object for each question about an image, scores repeated;
+`img`, and `moz1` to `moz3` as the authors' files count."""
 
 
 class Aigciqa2023(DatasetReader):
