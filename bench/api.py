@@ -299,8 +299,8 @@ class Method(ABC):
     def downloads(self) -> tuple[str, ...]:
         """Weights that it fetches by itself where they are not on the machine.
 
-        'backbone:NAME' (`bench.backbones`), 'pyiqa:METRIC' or 'hub:OWNER/MODEL@REVISION';
-        `bench get` gets them beforehand.
+        'backbone:NAME', 'pyiqa:METRIC', 'pyiqa_network:CLASS {OPTIONS}' (JSON; from ImageNet) or
+        'hub:OWNER/MODEL@REVISION'; `bench get` gets them beforehand.
         """
         backbone = getattr(self.settings, "backbone", None)
         return (f"backbone:{backbone}",) if backbone else ()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+from bench.pyiqa_stand_ins import stand_ins
 from bench.util.errors import BenchError, UsageError, unknown
 
 WEIGHTS_PAGE = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
@@ -28,6 +29,8 @@ WHOLE_CHECKPOINTS = frozenset(
 )
 """Architectures whose checkpoint holds every tensor: ImageNet weights loaded before it are
 overwritten, so they need not be on the machine."""
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
+"""In the order in which timm asks for them."""
 TORCHVISION_BACKBONES = ("resnet18", "resnet34", "resnet50", "vgg16")
 
 
@@ -39,6 +42,13 @@ class Attempt(NamedTuple):
     """Where the file belongs; for the Hugging Face hub, the folder of its repository."""
     repository: str = ""
     """On the Hugging Face hub."""
+    sure: bool = True
+    """Whether it is needed; of what a library asks the hub for, some files are optional."""
+
+    @property
+    def here(self) -> bool:
+        """Whether it is on this machine, or perhaps not needed."""
+        return self.path.exists() or not self.sure
 
 
 def metric_names() -> list[str]:
@@ -81,22 +91,55 @@ def create(name: str, device: str, **changes: Any) -> Any:
     return _created(name, f"pyiqa:{name}", device, without_backbone=whole, **changes)
 
 
-def missing_weights(name: str) -> Attempt | None:
-    """The first file that a metric lacks on this machine; None where it lacks none.
+def create_on_cpu(name: str) -> Any:
+    """As `create`, to fetch its weights."""
+    return create(name, "cpu")
+
+
+def missing_weights(name: str) -> tuple[Attempt, ...]:
+    """The files that a metric, of whatever mode, lacks on this machine; () where it lacks none.
 
     Downloads nothing. Raises `UsageError` for a wrong name, and `BenchError` for a metric that
     fails for another reason.
     """
-    whole = str(options(name)["metric_opts"]["type"]) in WHOLE_CHECKPOINTS
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+
+    found = options(name) if name not in DEFAULT_CONFIGS else DEFAULT_CONFIGS[name]
+    whole = str(found["metric_opts"]["type"]) in WHOLE_CHECKPOINTS
+
+    def build(attempts: list[Attempt]) -> None:
+        _build(name, "cpu", attempts, without_backbone=whole, listing=True)
+
+    return _missing_of(f"pyiqa:{name}", build)
+
+
+def missing_imagenet_weights(kind: str, **settings: Any) -> tuple[Attempt, ...]:
+    """The ImageNet weights that `architecture` would fetch; as `missing_weights` otherwise."""
+    from pyiqa.archs import build_network
+
+    def build(attempts: list[Attempt]) -> None:
+        with _downloads_into(attempts, listing=True):
+            build_network({"type": kind, **settings})
+
+    return _missing_of(f"pyiqa's {kind}", build)
+
+
+def _missing_of(title: str, build: Callable[[list[Attempt]], None]) -> tuple[Attempt, ...]:
+    """What is missing where `build` builds a network without reading weights.
+
+    Some read what no stand-in can be given for; then what follows is not known yet.
+    """
     attempts: list[Attempt] = []
     try:
-        _build(name, "cpu", attempts, without_backbone=whole, offline=True)
+        build(attempts)
     except Exception as error:
         lost = _lost(attempts)
         if not lost:
-            raise _missing(f"pyiqa:{name}", attempts, error) from error
-        return lost[-1]
-    return None
+            raise _missing(title, attempts, error) from error
+    else:
+        # The hub's files that nobody missed are here, or are optional.
+        lost = [attempt for attempt in attempts if not attempt.here]
+    return tuple({attempt.url: attempt for attempt in lost}.values())
 
 
 def _created(
@@ -114,14 +157,14 @@ def _build(
     device: str,
     attempts: list[Attempt],
     without_backbone: bool = False,
-    offline: bool = False,
+    listing: bool = False,
     **changes: Any,
 ) -> Any:
     import pyiqa
     import torch
 
     with ExitStack() as stack:
-        stack.enter_context(_downloads_into(attempts, offline))
+        stack.enter_context(_downloads_into(attempts, listing))
         if without_backbone:
             stack.enter_context(without_backbone_weights())
         return pyiqa.create_metric(name, device=torch.device(device), as_loss=False, **changes)
@@ -190,8 +233,11 @@ def _not_scnn(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _downloads_into(attempts: list[Attempt], offline: bool = False) -> Iterator[None]:
-    """Notes every download that is tried, the failing one last; `offline` lets none begin."""
+def _downloads_into(attempts: list[Attempt], listing: bool = False) -> Iterator[None]:
+    """Notes every download that is tried, the failing one last.
+
+    `listing` lets none begin: networks are built without the weights that are not here.
+    """
     import torch.hub
     from huggingface_hub import constants, file_download
     from pyiqa.utils import download_util
@@ -199,8 +245,7 @@ def _downloads_into(attempts: list[Attempt], offline: bool = False) -> Iterator[
     def noted(download: Callable[..., Any]) -> Callable[..., Any]:
         def run(url: str, target: str, *args: Any, **settings: Any) -> Any:
             attempts.append(Attempt(url, Path(target)))
-            _refuse(offline, url)
-            return download(url, target, *args, **settings)
+            return None if listing else download(url, target, *args, **settings)
 
         return run
 
@@ -208,8 +253,7 @@ def _downloads_into(attempts: list[Attempt], offline: bool = False) -> Iterator[
 
     def noted_hub(repo_id: str, filename: str, **settings: Any) -> str:
         url = str(address(repo_id, filename, **settings))
-        folder = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
-        attempts.append(Attempt(url, folder, repo_id))
+        attempts.append(Attempt(url, _hub_folder(repo_id), repo_id, sure=False))
         return url
 
     with ExitStack() as stack:
@@ -218,12 +262,38 @@ def _downloads_into(attempts: list[Attempt], offline: bool = False) -> Iterator[
             stack.enter_context(mock.patch.object(module, "download_url_to_file", download))
         stack.enter_context(mock.patch.object(file_download, "hf_hub_url", noted_hub))
         for module in _clip_modules():
-            stack.enter_context(
-                mock.patch.object(module, "_download", _noted_clip(module, attempts, offline))
-            )
-        if offline:
+            download = _noted_clip(module._download, attempts, listing)
+            stack.enter_context(mock.patch.object(module, "_download", download))
+        if listing:
             stack.enter_context(mock.patch.object(constants, "HF_HUB_OFFLINE", True))
+            stack.enter_context(stand_ins(_clip_modules(), _timm_into(attempts)))
         yield
+
+
+def _hub_folder(repository: str) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+
+
+def _timm_into(attempts: list[Attempt]) -> Callable[..., Any]:
+    """timm's `create_model`, which notes pretrained weights that are not here and goes on."""
+    import timm
+    from huggingface_hub import hf_hub_url, try_to_load_from_cache
+
+    create_model = timm.create_model
+
+    def build(name: str, *args: Any, pretrained: bool = False, **settings: Any) -> Any:
+        config = timm.get_pretrained_cfg(name) if pretrained else None
+        repository = (config and config.hf_hub_id) or ""
+        found = [try_to_load_from_cache(repository, file) for file in TIMM_FILES if repository]
+        if repository and not any(isinstance(path, str) for path in found):
+            url = hf_hub_url(repository, TIMM_FILES[0])
+            attempts.append(Attempt(url, _hub_folder(repository) / TIMM_FILES[0], repository))
+            pretrained = False
+        return create_model(name, *args, **{**settings, "pretrained": pretrained})
+
+    return build
 
 
 def _clip_modules() -> list[Any]:
@@ -235,19 +305,13 @@ def _clip_modules() -> list[Any]:
     return found
 
 
-def _refuse(offline: bool, url: str) -> None:
-    if offline:
-        raise FileNotFoundError(f"{url} is not on this machine")
-
-
-def _noted_clip(module: Any, attempts: list[Attempt], offline: bool) -> Callable[..., Any]:
-    download = module._download
-
+def _noted_clip(
+    download: Callable[..., Any], attempts: list[Attempt], listing: bool
+) -> Callable[..., Any]:
     def run(url: str, root: str) -> Any:
         path = Path(root) / url.rpartition("/")[2]
         attempts.append(Attempt(url, path))
-        _refuse(offline and not path.exists(), url)
-        return download(url, root)
+        return str(path) if listing else download(url, root)
 
     return run
 
@@ -267,7 +331,7 @@ def _missing(what: str, attempts: list[Attempt], error: Exception) -> BenchError
             f"{what} could not be built ({reason}). Its weights stand at {WEIGHTS_PAGE} or on the "
             "Hugging Face hub, and are looked for under TORCH_HOME and HF_HOME"
         )
-    url, path, repository = lost[-1]
+    url, path, repository, _ = lost[-1]
     home = "HF_HOME" if repository else "TORCH_HOME" if "hub" in path.parts else ""
     by_hand = (
         f"`hf download {repository}` on a machine with network, and copy that folder from there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from bench.api import ImagePolicy, Images, Method, Scores, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from bench.methods.kit.forms import Frozen
 
 
 class ZeroShotSettings(Settings):
@@ -65,6 +68,14 @@ class ClipZeroShot(Method):
     def _loaded(self) -> Any:
         return backbones.shared(self.settings.backbone, self.context.device)
 
+    @cached_property
+    def _forward(self) -> Frozen:
+        """The image tower; one for all predictions, since it proves its arithmetic once."""
+        from bench.methods.kit.forms import Frozen
+
+        model = self._loaded().model
+        return Frozen(lambda batch: model.encode_image(batch, normalize=True), self.context)
+
     def _texts(self) -> Tensor:
         """Features (2, e) of the two ends, the good one first."""
         import torch
@@ -83,15 +94,11 @@ class ClipZeroShot(Method):
         import torch
 
         from bench.methods.kit.devices import upload
-        from bench.methods.kit.forms import Frozen
 
         backbone, size, device = self._loaded(), self.context.batch_size, self.context.device
         mean, std = (
             torch.tensor(v, device=device)[:, None, None]
             for v in (backbone.info.mean, backbone.info.std)
-        )
-        forward = Frozen(
-            lambda batch: backbone.model.encode_image(batch, normalize=True), self.context
         )
         found = []
         for start in range(0, len(images), size):
@@ -99,7 +106,7 @@ class ClipZeroShot(Method):
             square = np.stack([_centre(images[place]) for place in places])
             batch = (upload(square, device) - mean) / std
             with torch.no_grad():
-                found.append(forward(batch))
+                found.append(self._forward(batch))
         return found
 
 

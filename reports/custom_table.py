@@ -62,7 +62,7 @@ def document(store: Store, choice: CustomTable) -> str:
     Raises `StoreError` where the folder holds no results, `UsageError` for a protocol, metric,
     label or key that it does not have, and for a caption or label of several protocols.
     """
-    results = load(store)
+    results = load(store, choice.data_roots)
     if choice.exclude_contaminated:
         results = results.uncontaminated()
     protocols = _protocols(results.protocols, choice)

@@ -109,7 +109,7 @@ def _render(
     with_images: bool,
 ) -> Rendered:
     """The whole report in a folder of its own."""
-    results, unsound = reportable(_read(store, exclude_contaminated))
+    results, unsound = reportable(_read(store, data_roots, exclude_contaminated))
     results, above = _within(results, limits)
     at_hand = AtHand(data_roots)
     gains: dict[str, list[str]] = {}
@@ -191,8 +191,8 @@ def _within(results: Results, limits: Limits) -> tuple[Results, list[str]]:
     return replace(results, cells=kept), notes
 
 
-def _read(store: Store, exclude_contaminated: bool) -> Results:
-    results = load(store)
+def _read(store: Store, data_roots: Sequence[Path], exclude_contaminated: bool) -> Results:
+    results = load(store, data_roots)
     if not exclude_contaminated:
         return results
     kept = results.uncontaminated()

@@ -16,6 +16,7 @@ LAYERS = (
     ("metrics",),
     ("model", "stats"),
     ("api",),
+    ("pyiqa_stand_ins",),
     ("backbones", "pyiqa_library", "registry"),
     ("source",),
     ("methods",),

@@ -184,6 +184,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is False or value is True:
         return f"`{str(value).lower()}`"
+    if isinstance(value, BaseModel):
+        return "none" if value == type(value)() else f"`{value}`"
     return f"`{_plain(value)}`" if value or value == 0 else ""
 
 

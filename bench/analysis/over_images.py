@@ -69,7 +69,7 @@ def compare(
     runs are left out and named, and so are tasks whose images are not known. A metric without
     intervals over images gives nothing.
     """
-    if metric not in RESAMPLED:
+    if metric not in RESAMPLED or metric not in runs:  # without a record there is no such column
         return []
     wanted = {*methods, *([reference] if reference and methods else [])}
     chosen = runs[runs["label"].isin(list(wanted))] if wanted else runs

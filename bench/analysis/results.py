@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.analysis import embedding
 from bench.analysis.summary import base_name, column_title, on_demo, summarise
+from bench.data.at_hand import AtHand
 from bench.metrics import METRICS
 from bench.model.contamination import saw_test_labels
 from bench.model.records import Record
@@ -118,6 +119,8 @@ class Results:
     """What pages and figures share, computed once: (kind, run or protocol) -> value."""
     excluded: list[CellResult] = field(default_factory=list)
     """Contaminated cells that `uncontaminated` left out."""
+    at_hand: AtHand = field(default_factory=AtHand)
+    """Databases on this machine, for metrics that records lack."""
 
     @cached_property
     def protocols(self) -> list[Protocol]:
@@ -132,7 +135,7 @@ class Results:
         # Recorded at once by newer runs; computed here for runs of before a protocol named them.
         named = dict.fromkeys(name for one in self.protocols for name in one.metrics)
         extra = [name for name in named if name in METRICS and METRICS[name].needs]
-        table = runs_table.tabulate(self.store, found, metrics=extra)
+        table = runs_table.tabulate(self.store, found, metrics=extra, at_hand=self.at_hand)
         counts = (
             # Looking for a file of every run would take most of the time on large stores.
             embedding.noise_counts(self, cell)
@@ -189,12 +192,16 @@ class Results:
 
 
 @gc_paused()
-def load(results: str | Path | Store) -> Results:
+def load(results: str | Path | Store, data_roots: Sequence[Path] = ()) -> Results:
     """Read every manifest and the records they name, each once and without its curve.
+
+    Metrics that records lack are computed from predictions where the database is under
+    `data_roots` or `IQA_DATA`.
 
     Raises `StoreError` where the folder holds no results.
     """
     store = results if isinstance(results, Store) else Store(Path(results))
     before = len(store.problems)
-    cells = [CellResult(*found) for found in runs_table.cells(store)]
-    return Results(store, cells, store.problems[before:])
+    at_hand = AtHand(data_roots)
+    cells = [CellResult(*found) for found in runs_table.cells(store, at_hand)]
+    return Results(store, cells, store.problems[before:], at_hand=at_hand)

@@ -17,6 +17,11 @@ TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 """In the order in which the libraries ask for them."""
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".jinja")
 """What transformers reads of a repository; nothing that could be run."""
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"),
+)
+"""What transformers reads of a tokenizer's repository."""
 PATIENCE = 10.0
 """Seconds to wait for the hub to say how large a file is."""
 
@@ -79,8 +84,8 @@ class HubRepository:
             return any(Path(folder).glob("*.safetensors"))
         return False
 
-    def size(self) -> int | None:
-        """Bytes of the files, as the hub says; None where it does not answer."""
+    def size(self, endings: tuple[str, ...] = MODEL_FILES) -> int | None:
+        """Bytes of the files that end so, as the hub says; None where it does not answer."""
         from huggingface_hub import HfApi
 
         with suppress(Exception):  # offline, no such model, no network: errors of many kinds
@@ -88,7 +93,7 @@ class HubRepository:
                 self.repository, revision=self.revision, files_metadata=True, timeout=PATIENCE
             )
             files = found.siblings or ()
-            wanted = [file for file in files if file.rfilename.endswith(MODEL_FILES)]
+            wanted = [file for file in files if file.rfilename.endswith(endings)]
             return sum(file.size or 0 for file in wanted)
         return None
 
@@ -122,3 +127,14 @@ def hub_file(name: str) -> HubFile | None:
 
     config = timm.get_pretrained_cfg(f"{info.model}.{info.pretrained}")
     return HubFile(config.hf_hub_id, TIMM_FILES) if config and config.hf_hub_id else None
+
+
+def tokenizer_repository(name: str) -> str:
+    """The hub's repository of a CLIP backbone's tokenizer; '' where open_clip has that itself.
+
+    Raises UnknownBackboneError for a wrong name.
+    """
+    info = resolve(name)
+    if not isinstance(info, ClipInfo):
+        return ""
+    return str(info.config.get("text_cfg", {}).get("hf_tokenizer_name", ""))

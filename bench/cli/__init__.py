@@ -141,7 +141,7 @@ def get(
     if bool(weights) == bool(protocol):
         raise UsageError("give a protocol, or --weights METHOD")
     if weights:
-        raise typer.Exit(fetching_all.weights(weights, to, Console()))
+        raise typer.Exit(fetching_all.weights(weights, to, dry_run, Console()))
     # The folder that databases are put into may be made by this command.
     there = [root for root in data_root or () if root != to or root.is_dir()]
     roots = existing_roots(there)

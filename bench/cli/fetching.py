@@ -95,7 +95,7 @@ def agree(yes: bool) -> None:
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to agree to the terms: give --yes in a script")
     if not typer.confirm("Get them under these terms?"):
-        raise BenchError("nothing was got: its terms were not agreed to")
+        raise BenchError("nothing was downloaded: you did not agree to the terms")
 
 
 def fulfil(orders: Sequence[Order], console: Console) -> dict[str, str]:

@@ -24,7 +24,6 @@ from bench.util.text_table import add_row, say, text_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.protocol import Protocol
     from bench.protocol.variants import Variant
 
 
@@ -46,11 +45,13 @@ class Item:
     """Why it cannot be had."""
 
 
-def weights(methods: Sequence[str], to: Path | None, console: Console) -> int:
+def weights(methods: Sequence[str], to: Path | None, dry_run: bool, console: Console) -> int:
     """Get methods' released checkpoints, and say how to use them."""
     for method in methods:
         source = authors_checkpoints.source_of(method)
         say(console, f"{method}: {source.hub}, {source.file}: {source.what}")
+        if dry_run:
+            continue
         with fetching.progress(console) as hears:
             got = authors_checkpoints.get(method, to, hears)
         say_checkpoint(got, console)
@@ -75,7 +76,8 @@ def protocol(options: Options, to: Path | None, yes: bool, dry_run: bool, consol
 
     roots = list(datasets.data_roots(options.data_root))
     chosen, variants = session.resolve(options, roots)
-    items = [*_databases(chosen, variants, DataCache(roots), to), *_weights(variants)]
+    cells = needs(chosen, variants)
+    items = [*_databases(cells, DataCache(roots), to), *_weights(variants, cells)]
     _list(items, console)
     for line in _instead(variants, items):
         say(console, line)
@@ -95,10 +97,7 @@ def protocol(options: Options, to: Path | None, yes: bool, dry_run: bool, consol
     return fetching.UNAVAILABLE if failures else 0
 
 
-def _databases(
-    chosen: Protocol, variants: Sequence[Variant], data_cache: DataCache, to: Path | None
-) -> list[Item]:
-    cells = needs(chosen, variants)
+def _databases(cells: Sequence[CellNeeds], data_cache: DataCache, to: Path | None) -> list[Item]:
     lacking = lacks(cells, data_cache)
     specs = [missing.spec for missing in lacking.absent] + list(lacking.imageless)
     names = dict.fromkeys(spec.partition("@")[0] for spec in specs)
@@ -133,9 +132,9 @@ def _database(name: str, root: Path, why: str) -> Item:
     return Item(name, why, size, f"{order.source.origin}: {where}", order=order)
 
 
-def _weights(variants: Sequence[Variant]) -> list[Item]:
+def _weights(variants: Sequence[Variant], cells: Sequence[CellNeeds]) -> list[Item]:
     items = []
-    for title, (found, rows) in weights_of(variants).items():
+    for title, (found, rows) in weights_of(variants, cells).items():
         if not found.here:
             why = f"{', '.join(rows)}: weights"
             items.append(Item(title, why, found.size(), found.where, fetch=found.fetch))

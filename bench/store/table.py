@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -80,15 +80,17 @@ def load(
     return tabulate(store, found, selection, metrics, others=True)
 
 
-def cells(store: Store) -> Iterator[CellRecords]:
+def cells(store: Store, at_hand: AtHand | None = None) -> Iterator[CellRecords]:
     """Every cell of every manifest with the records of its runs, without their curves.
 
-    A record that several cells name is read once. Raises `StoreError` where there is no manifest.
+    A record that several cells name is read once; metrics that it lacks are computed from
+    predictions and the databases `at_hand` (by default those of `IQA_DATA`). Raises
+    `StoreError` where there is no manifest.
     """
     from bench.metrics import BY, METRICS, USUAL
 
     found = tables(store)
-    at_hand = AtHand()
+    at_hand = at_hand or AtHand()
     mentions = Counter(run for _, entries in found for cell in entries for run in cell.runs)
     # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
     shared: dict[str, Record | None] = {}
@@ -124,11 +126,12 @@ def tabulate(
     selection: str | None = None,
     metrics: Sequence[str] = (),
     others: bool = False,
+    at_hand: AtHand | None = None,
 ) -> pd.DataFrame:
     """`load` for cells that were read already; with `others` also records that are in none."""
     import pandas as pd
 
-    rows = _RunRows(store, selection, metrics).of_all(found, others)
+    rows = _RunRows(store, selection, metrics, at_hand or AtHand()).of_all(found, others)
     # Column by column: as a list of rows, a large table would take several times its memory.
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for count, row in enumerate(rows):
@@ -158,7 +161,7 @@ class _RunRows:
     store: Store
     selection: str | None
     metrics: Sequence[str]
-    at_hand: AtHand = field(default_factory=AtHand)
+    at_hand: AtHand
 
     def of_all(self, found: Iterable[CellRecords], others: bool) -> Iterator[dict[str, Any]]:
         """A row for each run of the cells, with `others` also for each other record."""

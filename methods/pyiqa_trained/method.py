@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -92,16 +93,26 @@ class PyiqaTrained(Regression):
         """The pixels around a crop that local contrast looks at."""
         return LOCAL_REACH if self.settings.local_contrast else 0
 
+    def downloads(self) -> tuple[str, ...]:
+        """The backbone's ImageNet weights, where training starts from them."""
+        if self.settings.initial != "imagenet":
+            return ()
+        return (f"pyiqa_network:{self.architecture.kind} {json.dumps(self._options)}",)
+
     def build(self) -> nn.Module:
         """pyiqa's network. BenchError where ImageNet weights cannot be had."""
         from bench.pyiqa_library import architecture
 
+        imagenet = self.settings.initial == "imagenet"
+        network: nn.Module = architecture(self.architecture.kind, imagenet, **self._options)
+        return network
+
+    @property
+    def _options(self) -> dict[str, Any]:
         options = dict(self.architecture.options)
         if self.architecture.own_crops:
             options[self.architecture.own_crops] = self.settings.test_crops
-        imagenet = self.settings.initial == "imagenet"
-        network: nn.Module = architecture(self.architecture.kind, imagenet, **options)
-        return network
+        return options
 
     def loss(self, network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
         """The settings' loss; TReS has one of its own."""

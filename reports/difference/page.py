@@ -14,6 +14,7 @@ from bench.analysis.movers import Mover, movers
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.analysis.summary import on_demo
 from bench.data.at_hand import AtHand
+from bench.data.datasets import data_roots
 from bench.metrics import metric as metric_of
 from bench.model.titles import budget_title
 from bench.reports.cleanup import new_folder, reuse, swap_in, tidy
@@ -131,7 +132,8 @@ def _moved(found: Difference, thumbnails: Thumbnails) -> list[dict[str, Any]]:
     if not found.before.is_dir():
         found.notes.append(f"no images: {found.before} is a baseline file without predictions")
         return []
-    before, now = (StoredPredictions(Store(path), AtHand()) for path in (found.before, found.now))
+    at_hand = AtHand(data_roots(found.roots))
+    before, now = (StoredPredictions(Store(path), at_hand) for path in (found.before, found.now))
     compared = [
         (cell, pair)
         for cell, pair in zip(found.report.cells, found.pairs, strict=True)

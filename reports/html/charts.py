@@ -117,9 +117,14 @@ def _chart(
     text = io.StringIO()
     with mpl.rc_context(PAGE_STYLE):
         axes = _axes(size, margins)
-        draw(axes)
-        FigureCanvasSVG(axes.get_figure(root=True)).print_svg(text)
-        _clear(axes)
+        try:
+            draw(axes)
+            FigureCanvasSVG(axes.get_figure(root=True)).print_svg(text)
+        except (ValueError, ArithmeticError) as error:
+            # Finite values whose ticks are not: the rest of the page is whole.
+            return Markup("<p>{}: no chart ({})</p>").format(name, error)
+        finally:
+            _clear(axes)  # other charts take the same axes
     return Markup(
         f'<svg class="{kind}" role="img" viewBox="0 0 {size[0]} {size[1]}">'
         f"<title>{escape(name)}</title>{slim(text.getvalue(), VARIABLES)}</svg>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ CHECKPOINT = "zzhowe/GRMP-IQA/resolve/main/clive_50_prompt_lda_5.0.pt"
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
     """A stand-in for the hub and for everything else."""
+    for name in ("cnniqa", "hypernet", "liqe", "lpips", "qualiclip"):
+        # pyiqa makes addresses at import: they are to be the hub's own for all tests.
+        importlib.import_module(f"pyiqa.archs.{name}_arch")
     with serving() as found:
         world.stand_in_for_the_hub(monkeypatch, found.url(""), tmp_path)
         monkeypatch.setenv("NO_PROXY", "*")
@@ -94,8 +98,43 @@ def test_a_metrics_weights_are_named_and_not_fetched_by_a_dry_run(
     path = bench.protocol("datasets: [toy]\nlabels: [4]\nmethods: [pyiqa:cnniqa]\n")
     done = bench("get", path, "--dry-run", TORCH_HOME=str(tmp_path / "torch"))
     assert done.returncode == 0, done.text
-    (row,) = (line for line in done.stdout.splitlines() if line.split()[:1] == ["pyiqa:cnniqa"])
-    assert "CNNIQA_koniq10k" in row
+    (row,) = (line for line in done.stdout.splitlines() if "pyiqa:cnniqa: weights" in line)
+    assert row.split()[0].startswith("CNNIQA_koniq10k")
+    assert row.split()[-1] in ("unknown", "MB")
+
+
+def test_every_file_of_every_network_is_listed(
+    bench: Bench, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CLIP and a metric's own, ImageNet's, those of labels by a metric, and tokenizers."""
+    from pyiqa.utils import download_util
+
+    monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(tmp_path / "pyiqa"))
+    site.pages["timm/resnet50.a1_in1k/resolve/main/model.safetensors"] = Page(bytes(2_500))
+    path = bench.protocol(
+        "datasets: ['csiq@lpips']\nlabels: [10]\nmethods: ['pyiqa:qualiclip', 'pyiqa:liqe', "
+        "'pyiqa_trained:hyperiqa', "
+        "{method: clip_zeroshot, set: {backbone: 'ViT-B-16-SigLIP:webli'}}]\n"
+    )
+    done = bench("get", path, "--dry-run", TORCH_HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 0, done.text
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+    def row(start: str) -> str:
+        (found,) = (line for line in lines if line.startswith(start))
+        return found.removeprefix(start)
+
+    assert row("RN50.pt ").startswith("pyiqa:qualiclip: weights https://")
+    assert row("QualiCLIP.pth ").startswith("pyiqa:qualiclip: weights https://")
+    assert row("ViT-B-32.pt ").startswith("pyiqa:liqe: weights https://")
+    assert row("liqe_koniq.pt ").startswith("pyiqa:liqe: weights https://")
+    assert row("timm/resnet50.a1_in1k ").endswith("2.5 kB")
+    assert row("timm/resnet50.a1_in1k ").startswith("pyiqa_trained:hyperiqa: weights http://")
+    for name in ("alexnet-owt-7be5be79.pth ", "LPIPS_v0.1_alex-df73285e.pth "):
+        assert "pyiqa:qualiclip, pyiqa:liqe, pyiqa_trained:hyperiqa, clip_zeroshot" in row(name)
+    tokenizer = row("tokenizer of ViT-B-16-SigLIP:webli ")
+    assert tokenizer == "clip_zeroshot: weights timm/ViT-B-16-SigLIP unknown"
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
 
 
 def test_wrong_orders(bench: Bench, site: Site) -> None:
@@ -103,7 +142,10 @@ def test_wrong_orders(bench: Bench, site: Site) -> None:
         (("get",), "give a protocol, or --weights METHOD"),
         (("get", "few_shot", "--weights", "grmp"), "give a protocol, or --weights METHOD"),
         (("get", "few_shotx"), "unknown protocol 'few_shotx'"),
-        (("get", "--weights", "grmpp"), "unknown checkpoint 'grmpp'. Did you mean 'grmp'"),
+        (
+            ("get", "--weights", "grmpp", "--dry-run"),
+            "unknown checkpoint 'grmpp'. Did you mean 'grmp'",
+        ),
     ):
         done = bench(*arguments)
         assert (done.returncode, says in done.stderr) == (2, True), done.text
@@ -111,6 +153,9 @@ def test_wrong_orders(bench: Bench, site: Site) -> None:
 
 def test_a_checkpoint_comes_with_what_it_has_seen(bench: Bench, site: Site) -> None:
     site.pages[CHECKPOINT] = Page(b"weights " * 100)
+    listed = bench("get", "--weights", "grmp", "--dry-run")
+    assert (listed.returncode, site.asked) == (0, []), listed.text
+    assert "grmp: zzhowe/GRMP-IQA, clive_50_prompt_lda_5.0.pt: one of" in listed.stdout
     done = bench("get", "--weights", "grmp")
     assert done.returncode == 0, done.text
     path = bench.folder / "cache" / "weights" / "grmp" / "clive_50_prompt_lda_5.0.pt"

@@ -144,6 +144,24 @@ def test_a_protocol_without_a_record_takes_nothing_down(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "report" / "comparisons.html").exists()
 
 
+def test_values_that_have_no_axis_leave_one_chart_out(tmp_path: Path) -> None:
+    """Between -1e308 and 1e308 there is no finite distance, and so there are no ticks."""
+    extreme: list[float | str | None] = [1e308, 0.1, -1e308, 0.8]
+    Drawn("a", [("one", task(), extreme, 4, 79)], ("srcc",), False).write(tmp_path / "r")
+    FakeSweep(tmp_path / "r", repeats=3).write()
+    assert ended_as_documented("report", tmp_path / "r").returncode == 0
+    pages = [path.read_text() for path in (tmp_path / "r" / "report").rglob("*.html")]
+    assert any("no chart (" in page for page in pages)
+    assert any('<svg class="chart"' in page for page in pages)
+
+
+def test_protocols_that_were_never_run_are_not_comparable(tmp_path: Path) -> None:
+    Drawn("a", [("a", task(), [], 1, 1), ("b", task(), [], 1, 1)], ("srcc",), False).write(
+        tmp_path / "r"
+    )
+    assert ended_as_documented("compare", tmp_path / "r").returncode == 3
+
+
 def test_a_protocol_that_cannot_be_read_is_named_and_the_rest_is_whole(tmp_path: Path) -> None:
     FakeSweep(tmp_path / "r", repeats=3).write()
     Drawn("cut", [("a", task(), [0.5], 1, 10)], ("srcc",), True).write(tmp_path / "r")

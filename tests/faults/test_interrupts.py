@@ -190,5 +190,5 @@ def test_a_question(bench: Bench, answer: str, code: int, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     ended = bench("data", "get", "csiq", "--to", bench.folder / "root")
     assert ended.returncode == code, ended.text
-    assert ("nothing was got" if code == 1 else "interrupted") in ended.stderr
+    assert ("nothing was downloaded" if code == 1 else "interrupted") in ended.stderr
     assert not (bench.folder / "root" / "csiq").exists()

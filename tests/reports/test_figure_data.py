@@ -15,6 +15,7 @@ from PIL import Image
 from bench.analysis.results import load
 from bench.data.data_cache import DataCache
 from bench.metrics import fit_logistic4, logistic4
+from bench.model.records import CurvePoint
 from bench.reports.drawing import STYLE
 from bench.reports.figures import boxes, lines, overlays, points
 from bench.reports.figures.sheet import FigureData, LeftOut, Sheet, compose, quality_title
@@ -121,6 +122,32 @@ def test_srcc_over_epochs_and_gradient_angle(tmp_path: Path) -> None:
     assert xy(axes)[1] == pytest.approx(np.median(angles, axis=0))
     assert band(axes)[7] == pytest.approx((angles[:, 6].min(), angles[:, 6].max()))
     assert list(axes.get_lines()[1].get_ydata()) == [90, 90]
+
+
+def angled(start: float) -> list[CurvePoint]:
+    """A run whose angle grows by a degree an epoch."""
+    return [
+        CurvePoint(epoch=epoch, seconds=1.0, loss=1.0, diagnostics={"angle": start + epoch})
+        for epoch in range(1, 21)
+    ]
+
+
+def test_angle_panels_of_one_dataset_share_their_axis(tmp_path: Path) -> None:
+    """As GRMP-IQA's Fig. 4b: heights compare within a dataset, and datasets have scales of their
+    own."""
+    made = maker(tmp_path)
+    made.cell("a", task(labels=50), REPEATS)
+    made.cell("a", task(labels=200), REPEATS, curve=angled(20.0))
+    made.cell("a", task("koniq10k", labels=50), REPEATS, curve=angled(130.0))
+    panels = {axes.get_title(): axes for axes in axes_of(lines.angle(view(made.save())))}
+    livec = [axes.get_ylim() for title, axes in panels.items() if "koniq" not in title.lower()]
+    (koniq,) = (axes.get_ylim() for title, axes in panels.items() if "koniq" in title.lower())
+    assert len(livec) == 2
+    assert livec[0] == livec[1] != koniq
+    for axes in panels.values():
+        low, high = axes.get_ylim()
+        shown = [*xy(axes)[1], *(edge for pair in band(axes).values() for edge in pair), 90]
+        assert low < min(shown) <= max(shown) < high
 
 
 def sweep_cells(made: FakeResults, values: Sequence[Any], labels: int = 50, **fixed: Any) -> None:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _LISTS = ("pipal22_train.txt",)
 _CLASSES = {
-    "00": "traditional SR",
-    "01": "PSNR-oriented SR",
-    "02": "SR with kernel mismatch",
-    "03": "GAN-based SR",
-    "04": "denoising",
+    "00": "traditional SR (likely)",
+    "01": "PSNR-oriented SR (likely)",
+    "02": "SR with kernel mismatch (likely)",
+    "03": "GAN-based SR (likely)",
+    "04": "denoising (likely)",
 }
 
 

@@ -100,7 +100,7 @@ class Source(StrictModel):
 
 
 class DatabaseSources(StrictModel):
-    """Where one database is to be had."""
+    """Where to get one database."""
 
     asks: tuple[str, ...] = ()
     """What its terms ask for beside its licence's line."""
@@ -178,7 +178,7 @@ def how_to_apply(name: str) -> str:
 
 
 def in_a_line(name: str) -> str:
-    """How a database is to be had: the command, or how to apply."""
+    """How to get a database: the command, or how to apply."""
     listed = of_database(name)
     kinds = [f"{one.origin}, {published_size(one.files)}" for one in listed.sources]
     return f"bench data get {name} ({'; '.join(kinds)})" if kinds else how_to_apply(name)

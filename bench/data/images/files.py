@@ -114,14 +114,24 @@ class Tree:
 
     def why_not(self, name: str) -> str:
         """Why `find` found nothing, in a few words."""
+        if _leaves(name):
+            return "outside the folder"
         return "in several folders" if self._by_name.get(fold(name)) == "" else "missing"
 
     def _exact(self, name: str) -> Path | None:
+        if _leaves(name):
+            return None
         exact = self.root / name
         if exact.is_file():
             return exact
         path = self._paths.get(fold(name))
         return self.root / path if path else None
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name would lead out of the folder: names also come from other people's tables."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts
 
 
 def find_files(root: Path, names: Sequence[str]) -> list[Path | None]:

@@ -61,7 +61,7 @@ class Machine:
         self._cpu_places = beside if gpus else jobs or usual
         self.places = jobs or len(gpus) or usual
         """How many jobs without needs are at work at once."""
-        self._threads = threads or _said_threads() or self.cores // self.places
+        self._threads = threads or _said_threads()
         self._used = [0.0] * len(gpus)
         self._on_gpus = 0
         self._on_cpu: list[float] = []
@@ -113,7 +113,8 @@ class Machine:
             gpu = self.gpus[number]
             share = 1 / each if needs.vram is None else needs.vram / gpu.memory
             if self._used[number] + share <= 1 + ROUNDING:
-                return Place("cuda", self._variables(gpu.name, needs), number, share)
+                each_one = self.cores // self.places
+                return Place("cuda", self._variables(gpu.name, needs, each_one), number, share)
         return None
 
     def _on_the_cpu(self, needs: Resources) -> Place | None:
@@ -121,10 +122,11 @@ class Machine:
         full = sum(self._on_cpu) + share > self.cores + ROUNDING
         if self._on_cpu and (full or len(self._on_cpu) >= self._cpu_places):
             return None
-        return Place("cpu", self._variables("", needs), None, share)
+        return Place("cpu", self._variables("", needs, int(share)), None, share)
 
-    def _variables(self, mask: str, needs: Resources) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": mask, **thread_limits(needs.cpus or self._threads)}
+    def _variables(self, mask: str, needs: Resources, share: int) -> dict[str, str]:
+        threads = needs.cpus or self._threads or max(share, 1)
+        return {"CUDA_VISIBLE_DEVICES": mask, **thread_limits(threads)}
 
 
 def thread_limits(threads: int) -> dict[str, str]:

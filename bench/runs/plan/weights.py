@@ -5,13 +5,17 @@ Backbones and pyiqa's metrics alike, so that a machine is ready before it loses 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote
 
+from bench.data.datasets._requirements import REQUIREMENTS
 from bench.protocol.variants import Variant
+from bench.runs.plan.needs import CellNeeds
 from bench.util.errors import BenchError
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from bench.pyiqa_library import Attempt
 
 PYIQA = "pyiqa"
+NETWORK = "pyiqa_network"
 BACKBONE = "backbone"
 HUB = "hub"
 """The kinds that `Method.downloads` names, each in front of a colon."""
@@ -90,28 +95,57 @@ class BackboneWeights:
 
 
 @dataclass(frozen=True)
-class MetricWeights:
-    """A metric of pyiqa's. The first file that it lacks is known, and any others only then."""
+class TokenizerFiles:
+    """What turns texts into a CLIP backbone's tokens, where that comes from the hub too."""
 
-    metric: str
-
-    @cached_property
-    def _lacks(self) -> Attempt | None:
-        from bench.pyiqa_library import missing_weights
-
-        return missing_weights(self.metric)
+    backbone: str
+    repository: str
 
     @property
     def title(self) -> str:
-        return f"{PYIQA}:{self.metric}"
+        return f"tokenizer of {self.backbone}"
 
     @property
     def where(self) -> str:
-        return self._lacks.url if self._lacks else ""
+        return self.repository
 
     @property
     def here(self) -> bool:
-        return self._lacks is None
+        from huggingface_hub import try_to_load_from_cache
+
+        return isinstance(try_to_load_from_cache(self.repository, "tokenizer_config.json"), str)
+
+    def size(self) -> int | None:
+        from bench.backbones.hub_files import TOKENIZER_FILES, HubRepository
+
+        return HubRepository(self.repository, "main").size(TOKENIZER_FILES)
+
+    def fetch(self) -> None:
+        from bench.backbones._load import tokenizer_for
+
+        tokenizer_for(self.backbone)
+
+
+@dataclass(frozen=True)
+class PyiqaFile:
+    """One file that pyiqa fetches for a network of its own."""
+
+    attempt: Attempt
+    make: Callable[[], object]
+    """Builds the network, which fetches all that it lacks."""
+
+    @property
+    def title(self) -> str:
+        lacks = self.attempt
+        return lacks.repository or unquote(lacks.url.rpartition("/")[2])
+
+    @property
+    def where(self) -> str:
+        return self.attempt.url
+
+    @property
+    def here(self) -> bool:
+        return self.attempt.path.exists()
 
     def size(self) -> int | None:
         import httpx
@@ -123,9 +157,8 @@ class MetricWeights:
         return None
 
     def fetch(self) -> None:
-        from bench.pyiqa_library import create
-
-        create(self.metric, "cpu")
+        if not self.here:
+            self.make()
 
 
 @dataclass(frozen=True)
@@ -160,22 +193,64 @@ class ModelWeights:
         self._repository.fetch()
 
 
-KINDS: Mapping[str, Callable[[str], Weights]] = {
-    BACKBONE: BackboneWeights,
-    PYIQA: MetricWeights,
-    HUB: ModelWeights,
+def _backbone(name: str) -> list[Weights]:
+    from bench.backbones.hub_files import tokenizer_repository
+
+    tokenizer = tokenizer_repository(name)
+    found: list[Weights] = [BackboneWeights(name)]
+    return [*found, TokenizerFiles(name, tokenizer)] if tokenizer else found
+
+
+def _metric(name: str) -> list[Weights]:
+    from bench import pyiqa_library as library
+
+    make = partial(library.full_reference if name in REQUIREMENTS else library.create_on_cpu, name)
+    return [PyiqaFile(attempt, make) for attempt in library.missing_weights(name)]
+
+
+def _network(name: str) -> list[Weights]:
+    """'CLASS {OPTIONS}', as `Method.downloads` has it."""
+    from bench import pyiqa_library as library
+
+    kind, _, options = name.partition(" ")
+    settings = json.loads(options or "{}")
+    make = partial(library.architecture, kind, True, **settings)
+    return [
+        PyiqaFile(attempt, make) for attempt in library.missing_imagenet_weights(kind, **settings)
+    ]
+
+
+def _model(name: str) -> list[Weights]:
+    return [ModelWeights(name)]
+
+
+KINDS: Mapping[str, Callable[[str], list[Weights]]] = {
+    BACKBONE: _backbone,
+    PYIQA: _metric,
+    NETWORK: _network,
+    HUB: _model,
 }
 
 
-def weights_of(variants: Iterable[Variant]) -> dict[str, tuple[Weights, list[str]]]:
-    """What the rows fetch by themselves, by title: the weights, and the rows that need them."""
-    found: dict[str, tuple[Weights, list[str]]] = {}
+def weights_of(
+    variants: Iterable[Variant], cells: Iterable[CellNeeds] = ()
+) -> dict[str, tuple[Weights, list[str]]]:
+    """What the rows fetch by themselves, by title: the weights, and the rows that need them.
+
+    `cells` name the databases whose labels a metric gives (`tid2013@lpips`); it needs weights too.
+    """
+    wanted: dict[str, list[str]] = {}
     for variant in variants:
         every = [variant, *(variant.on(name) for name in variant.settings_for)]
         for text in dict.fromkeys(text for one in every for text in one.build().downloads()):
-            kind, _, name = text.partition(":")
-            item = KINDS[kind](name)
+            wanted.setdefault(text, []).append(variant.title)
+    for cell in cells:
+        for metric in {need.spec.partition("@")[2] for need in cell.needs} & REQUIREMENTS.keys():
+            wanted.setdefault(f"{PYIQA}:{metric}", []).append(cell.variant.title)
+    found: dict[str, tuple[Weights, list[str]]] = {}
+    for text, titles in wanted.items():
+        kind, _, name = text.partition(":")
+        for item in KINDS[kind](name):
             rows = found.setdefault(item.title, (item, []))[1]
-            if variant.title not in rows:
-                rows.append(variant.title)
+            rows += [title for title in dict.fromkeys(titles) if title not in rows]
     return found
