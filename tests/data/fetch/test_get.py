@@ -333,7 +333,7 @@ def test_the_list_is_sound() -> None:
     assert set(known.databases) <= set(datasets.names())
     assert "bench data get csiq (mirror, 379 MB)" in run_cli("describe", "csiq").stdout
     assert "get       no direct link is known" in run_cli("describe", "bid").stdout
-    for name in ("bid", "uwiqa", "waterloo"):
+    for name in ("bid", "uwiqa", "piq23"):
         with pytest.raises(DataError, match=f"bench data get {name} --from FILE"):
             place.order(name, Path("root"))
 
