@@ -62,9 +62,8 @@ class MetaLearner(Generic[B]):
     step: Callable[[B, torch.optim.Optimizer], float]
     """One step of an optimiser down Eq. 3 on a batch; the loss before it."""
     parameters: Sequence[nn.Parameter]
-    inner: Inner
-    inner_rate: float
-    """α of Eq. 4–5."""
+    new_optimiser: Callable[[], torch.optim.Optimizer]
+    """A fresh inner optimiser of the parameters, at the rate α of Eq. 4–5."""
     outer_rate: float
     """β of Eq. 6."""
     reset: bool = True
@@ -80,7 +79,7 @@ class MetaLearner(Generic[B]):
 
     def __post_init__(self) -> None:
         self.theta = snapshot(self.parameters)
-        self.optimiser = self._new_optimiser()
+        self.optimiser = self.new_optimiser()
 
     def update(self, visits: Sequence[Visit[B]]) -> list[list[tuple[float, float]]]:
         """One outer update; the losses before each pair of inner steps, task by task."""
@@ -90,7 +89,7 @@ class MetaLearner(Generic[B]):
             if self.reset:
                 restore(self.parameters, self.theta)
             if visit.corpus not in self.carried:
-                self.optimiser = self._new_optimiser()
+                self.optimiser = self.new_optimiser()
             losses.append([self.adapt(support, query) for support, query in visit.pairs])
             for distance, value, inner in zip(distances, self.theta, self.parameters, strict=True):
                 distance += value - inner.detach()
@@ -104,6 +103,3 @@ class MetaLearner(Generic[B]):
         # be Eq. 4 once more on other images.
         first = self.step(support, self.optimiser)  # Eq. 4
         return first, self.step(query, self.optimiser)  # Eq. 5
-
-    def _new_optimiser(self) -> torch.optim.Optimizer:
-        return inner_optimiser(self.parameters, self.inner, self.inner_rate)

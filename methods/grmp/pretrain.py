@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -183,8 +184,7 @@ class MetaTraining:
         self.learner = meta.MetaLearner(
             trainer.step,
             trainer.parameters,
-            own.inner_optimiser,
-            own.inner_lr,
+            partial(meta.inner_optimiser, trainer.parameters, own.inner_optimiser, own.inner_lr),
             own.outer_lr,
             own.reset_inner,
             frozenset(own.corpora[:1] if own.inner_state == "carried" else ()),

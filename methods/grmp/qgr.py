@@ -42,7 +42,7 @@ class Regulated:
     angle_after: float
     """Degrees between G_qgr and G_sem; NaN where one of them is zero."""
     clipped: float
-    """Share of the tensors whose gradient was changed, 0–1."""
+    """Share of the tensors where the two gradients agree, 0–1: what λ > 0 changes."""
 
 
 def regulate(
@@ -63,10 +63,9 @@ def regulate(
             "grmp: a gradient is not finite, so that Eq. 8 says nothing; a smaller lr, or "
             "autocast=off where training runs in half precision"
         )
-    if scope == "global":
-        factors = _factor(dots.sum(), squares.sum(), strength).expand(len(dots))
-    else:
-        factors = _factor(dots, squares, strength)
+    agreement = dots.sum().expand_as(dots) if scope == "global" else dots
+    sizes = squares.sum().expand_as(squares) if scope == "global" else squares
+    factors = _factor(agreement, sizes, strength)
     gradients = [
         a if b is None else _less(a, b, factor)
         for a, b, factor in zip(quality, semantic, factors.tolist(), strict=True)
@@ -77,7 +76,7 @@ def regulate(
         squares,
         (found.lengths - 2 * factors * dots + factors.square() * squares).clamp_min(0),
     )
-    changed = int(((factors != 0) & (squares > 0)).sum())
+    changed = int(((agreement > 0) & (squares > 0)).sum())
     return Regulated(gradients, found.angle(), left.angle(), changed / max(len(gradients), 1))
 
 

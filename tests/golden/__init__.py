@@ -33,8 +33,15 @@ class Comparison:
         return difference if difference == difference else float("inf")
 
     @property
+    def excess(self) -> float:
+        """The error in units of the tolerance; infinite where that says nothing."""
+        if not self.error:
+            return 0.0
+        return self.error / self.tolerance if self.tolerance > 0 else float("inf")
+
+    @property
     def ok(self) -> bool:
-        return self.error <= self.tolerance
+        return self.excess <= 1
 
 
 def state_dict_shapes(method: str) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ def lens(size: int = 224) -> Lens:
 
 def crops_of(images: Mapping[str, Any], size: int = 224) -> list[Crop]:
     """A case's images as a method's crops."""
-    inputs: Any = torch.from_numpy(recipe.images(**images, size=size))
+    inputs: Any = torch.from_numpy(recipe.images(**{"size": size, **images}))
     key = tuple(images.values())
     return [Crop(inputs, place, CENTRE, (key, place)) for place in range(len(inputs))]
 
@@ -62,3 +62,24 @@ def refuse(case: Mapping[str, Any], **wanted: Any) -> None:
     for key, value in wanted.items():
         if case.get(key, value) != value:
             raise ValueError(f"this case has {key} {case[key]!r}; only {value!r} can be checked")
+
+
+class Drawn:
+    """Hands out a case's random numbers in their order."""
+
+    def __init__(self, draws: Sequence[float]) -> None:
+        self._left = list(draws)
+        self.taken: list[float] = []
+        """Those that were asked for."""
+
+    def random(self) -> float:
+        """The next one; ValueError where the authors drew no more."""
+        if not self._left:
+            raise ValueError("ours asks for more random numbers than the case has in 'draws'")
+        self.taken.append(self._left.pop(0))
+        return self.taken[-1]
+
+    @property
+    def left(self) -> int:
+        """How many nobody has asked for."""
+        return len(self._left)

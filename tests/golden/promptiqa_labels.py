@@ -9,11 +9,12 @@ import numpy as np
 
 from bench.data import datasets
 from bench.methods.promptiqa.groups import augmented
-from bench.methods.promptiqa.labels import Draws, Floats, model_labels
+from bench.methods.promptiqa.labels import Floats, model_labels
 from bench.methods.promptiqa.prompts import interval_positions, select
 from bench.methods.promptiqa.settings import PromptIQASettings
 from tests.golden import Comparison
-from tests.golden.promptiqa_steps import Drawn, listed
+from tests.golden.inputs import Drawn
+from tests.golden.promptiqa_steps import listed
 
 FLOAT32 = 1e-6
 """The authors' arithmetic."""
@@ -61,13 +62,33 @@ def _augmentation(entry: str, item: Case) -> list[Comparison]:
             "flipping_probability": item["flipping_rate"],
         }
     )
-    seeded = "python_seed" in item
-    draws: Draws = random.Random(item["python_seed"]) if seeded else Drawn(item["draws"])
-    ours = augmented(np.array(item["labels"]), settings, draws)
+    draws = Drawn(_uniform(item["python_seed"]) if "python_seed" in item else item["draws"])
+    labels = np.array(item["labels"])
+    ours = augmented(labels, settings, draws)
     found = listed(entry, item["output"], ours.tolist(), FLOAT32)
-    if isinstance(draws, Drawn):
+    if "draws" in item:
         found.append(Comparison(f"{entry}/draws left", 0.0, float(draws.left), FLOAT32))
+    first, *between, last = draws.taken
+    found += [
+        Comparison(f"{entry}/scale_gate", item["scale_gate"], first, FLOAT32),
+        Comparison(f"{entry}/flip_gate", item["flip_gate"], last, FLOAT32),
+    ]
+    if between or item["divisor"] is not None:
+        found += _divisor(f"{entry}/divisor", item, ours, last < item["flipping_rate"])
     return found
+
+
+def _uniform(seed: int) -> list[float]:
+    """The first numbers of Python's generator, as many as a group can take."""
+    draws = random.Random(seed)
+    return [draws.random() for _ in range(3)]
+
+
+def _divisor(entry: str, item: Case, ours: Floats, flipped: bool) -> list[Comparison]:
+    """That labels are what they were divided by times what they have become."""
+    given = float("nan") if item["divisor"] is None else item["divisor"]
+    scaled = 1 - ours if flipped else ours
+    return listed(entry, item["labels"], (scaled * given).tolist(), FLOAT32)
 
 
 def _interval(entry: str, item: Case) -> list[Comparison]:

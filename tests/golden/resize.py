@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,25 @@ def check(content: dict[str, Any]) -> list[Comparison]:
                 Comparison(f"{number}/{row},{column}", level, int(value), LEVELS)
                 for level, value in zip(levels, ours[row, column], strict=True)
             ]
-        sums = ours.reshape(-1, 3).sum(axis=0, dtype=np.int64)
+        found += _sums(f"{number}/input_sum", case["input_sum"], _channels(image, 1), SUMS)
         for which in ("with_ipp", "without_ipp"):
-            found += [
-                Comparison(f"{number}/{which}", total, int(value), SUMS, relative=True)
-                for total, value in zip(case[which]["sum"], sums, strict=True)
-            ]
+            for power, name in ((1, "sum"), (2, "sum_of_squares")):
+                entry, sums = f"{number}/{which}/{name}", _channels(ours, power)
+                # A square is off by twice as much.
+                found += _sums(entry, case[which][name], sums, power * SUMS)
     return found
+
+
+def _channels(pixels: Pixels, power: int) -> list[int]:
+    """Sums over the channels of an image (height, width, 3), of its values or their squares."""
+    values = pixels.reshape(-1, 3).astype(np.int64) ** power
+    return [int(value) for value in values.sum(axis=0)]
+
+
+def _sums(
+    entry: str, expected: Sequence[int], actual: Sequence[int], tolerance: float
+) -> list[Comparison]:
+    return [
+        Comparison(f"{entry}/{channel}", total, value, tolerance, relative=True)
+        for channel, (total, value) in enumerate(zip(expected, actual, strict=True))
+    ]

@@ -160,7 +160,9 @@ def test_theta_follows_the_drifting_parameters() -> None:
         parameter.data[:] = target
         return 0.0
 
-    learner = meta.MetaLearner(step, [parameter], "sgd", 0.5, 0.01, False)
+    learner = meta.MetaLearner(
+        step, [parameter], lambda: torch.optim.SGD([parameter], 0.5), 0.01, False
+    )
     for _ in range(100):
         learner.update([meta.Visit("a", [(1.0, 1.0)])])
     assert parameter.item() == pytest.approx(1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.methods.grmp.meta import MetaLearner, Visit, moved
+from bench.methods.grmp.meta import MetaLearner, Visit, inner_optimiser, moved
 from bench.methods.grmp.qgr import Scope, quality_loss, regulate, semantic_loss
 from bench.util.errors import BenchError
 
@@ -116,7 +116,11 @@ def test_losses_by_hand() -> None:
 
 def learner(parameter: nn.Parameter, inner: Any, rate: float, outer: float, **how: Any) -> Any:
     """On (θ − target)² / 2, whose gradient is θ − target; a batch is a target."""
-    return MetaLearner(lambda *at: descend(parameter, *at), [parameter], inner, rate, outer, **how)
+
+    def new() -> torch.optim.Optimizer:
+        return inner_optimiser([parameter], inner, rate)
+
+    return MetaLearner(lambda *at: descend(parameter, *at), [parameter], new, outer, **how)
 
 
 def descend(parameter: nn.Parameter, target: float, optimiser: torch.optim.Optimizer) -> float:

@@ -83,6 +83,41 @@ def test_scores_and_sanity_rows_need_labels_alone(labels_only: Bench) -> None:
     assert compared.returncode == 0, compared.text
 
 
+def test_stored_predictions_are_judged_by_labels_alone(
+    labels_only: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check`, `compare`, `report`, `latex`, `validate` and `export` open no image."""
+    bench = labels_only
+    scores(bench, "perfect", "toy2")
+    path = bench.protocol(PROTOCOL)
+    scores(bench, "other", "toy2")
+    table = bench.folder / "scores" / "other" / "toy2.csv"
+    head, *rows = table.read_text().splitlines()
+    names, values = zip(*(row.split(",") for row in rows), strict=True)
+    rolled = [*values[9:], *values[:9]]
+    table.write_text("\n".join([head, *map(",".join, zip(names, rolled, strict=True))]) + "\n")
+    methods = ("--methods", "scores:perfect,scores:other", "--datasets", "toy2")
+    assert bench.run(path, *methods).returncode == 0
+
+    def opened(*given: object, **named: object) -> None:
+        raise AssertionError(f"an image is opened: {given}")
+
+    monkeypatch.setattr("bench.data.images.decode.Image.open", opened)
+    results, roots = bench.results, ("--data-root", bench.data)
+    for command in (
+        ("check", results, "--against", results),
+        ("compare", results, *roots),
+        ("report", results, *roots),
+        ("latex", results, "--interval", "images", *roots),
+        ("validate", results, *roots),
+        ("export", results, bench.folder / "runs.csv"),
+    ):
+        done = bench(*command)
+        assert done.returncode == 0, done.text
+        assert "image files are missing" not in done.text
+    assert "SRCC" in (results / "report" / "index.html").read_text()
+
+
 def test_a_row_that_looks_at_images_is_refused_with_its_reason(labels_only: Bench) -> None:
     scores(labels_only, "perfect", "toy2")
     path = labels_only.protocol(PROTOCOL)

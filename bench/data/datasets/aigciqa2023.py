@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,20 @@ from bench.data.datasets._files import (
 )
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader, Version
+from bench.util.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 _GENERATORS = ("Controlnet", "DALLE", "Glide", "Lafite", "stable-diffusion", "Unidiffuser")
 """In the order of pic-index.xlsx: 400 pictures each, four a prompt."""
 _LABELS = {"": 1, "authenticity": 2, "correspondence": 3}
 _COMMUNITY = "AIGCIQA2023.csv"
+_HUB = "AIGIQA2023.json"
+"""Of the hub's copy: a list with one object for each question about an image, scores repeated;
+`img`, and `moz1` to `moz3` as the authors' files count."""
 
 
 class Aigciqa2023(DatasetReader):
@@ -47,7 +54,7 @@ class Aigciqa2023(DatasetReader):
         },
         standard="quality",
     )
-    marks = ("DATA/MOS/mosz1.mat", "MOS/mosz1.mat", "mosz1.mat", _COMMUNITY)
+    marks = ("DATA/MOS/mosz1.mat", "MOS/mosz1.mat", "mosz1.mat", _COMMUNITY, _HUB)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """Rescaled z-scores (about 0 to 100); pictures of one prompt form a group.
@@ -60,12 +67,14 @@ class Aigciqa2023(DatasetReader):
 
         number = _LABELS[version]
         names = [mark.replace("mosz1", f"mosz{number}") for mark in self.marks[:3]]
-        if not any(within(root, name) for name in names) and within(root, _COMMUNITY):
+        if any(within(root, name) for name in names):
+            scores = read_mat(find_file(root, *names), "MOSz")["MOSz"].astype(float)
+        elif within(root, _COMMUNITY):
             file = find_file(root, _COMMUNITY)
             column = f"{version or 'quality'}_mos"
             scores = columns(read_table(file), {"score": column})["score"].to_numpy()
         else:
-            scores = read_mat(find_file(root, *names), "MOSz")["MOSz"].astype(float)
+            scores = _of_hub(find_file(root, *names, _HUB), f"moz{number}", self.info.size)
         same_length(root, score=scores, image=range(self.info.size))
         index = np.arange(self.info.size)
         return pd.DataFrame(
@@ -80,3 +89,21 @@ class Aigciqa2023(DatasetReader):
     def images(self, root: Path) -> Path:
         """`Image/allimg`."""
         return subfolder(root, "Image/allimg", "allimg")
+
+
+def _of_hub(file: Path, key: str, size: int) -> npt.NDArray[np.float64]:
+    """Scores (size,) in the order of the images' numbers. Raises `DataError` for anything else."""
+    import numpy as np
+
+    found: dict[str, float] = {}
+    try:
+        for item in json.loads(file.read_text(encoding="utf-8")):
+            name, score = str(item["img"]), float(item[key])
+            if found.setdefault(name, score) != score:
+                raise DataError(f"{file}: '{name}' has two values of '{key}'")
+        return np.array([found[f"{row}.png"] for row in range(size)])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{file}: expected a list of objects with 'img' (0.png to {size - 1}.png) and '{key}'; "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +257,30 @@ def test_aigciqa_groups_by_prompt(load):
     rows = [block * 400 + i for block in range(6) for i in range(4)]
     assert np.flatnonzero(same).tolist() == rows
     assert load("aigciqa2023@authenticity").table["score"].max() == 72
+
+
+def test_aigciqa2023_of_the_hub(load, tmp_path):
+    """`allimg.zip` and a JSON file with an object for each question about an image."""
+    folder = tmp_path / "AIGCIQA2023"
+    (folder / "allimg").mkdir(parents=True)
+    authors = load("aigciqa2023").table
+    items = [
+        {"img": f"{row}.png", "prompt": "a cat", "question": ask, "moz1": one, "moz2": 1, "moz3": 3}
+        for row, one in enumerate(authors["score"])
+        for ask in ("is it a cat?", "is it black?")
+    ]
+    (folder / "AIGIQA2023.json").write_text(json.dumps(items[::-1]))
+    assert datasets.load("aigciqa2023", tmp_path).table.equals(authors)
+    other = datasets.load("aigciqa2023@correspondence", tmp_path)
+    assert set(other.table["score"]) == {3.0}
+    for broken, says in (
+        (items[2:], "KeyError: '0.png'"),
+        ([*items, {**items[0], "moz1": 0.5}], "'0.png' has two values of 'moz1'"),
+        ([{"image": "0.png"}], "expected a list of objects with 'img'"),
+    ):
+        (folder / "AIGIQA2023.json").write_text(json.dumps(broken))
+        with pytest.raises(DataError, match=re.escape(says)):
+            datasets.load("aigciqa2023", tmp_path)
 
 
 def test_uwiqa_names(load):
