@@ -46,7 +46,7 @@ def init(
         "required"
     ),
     predictions: Annotated[
-        str, typer.Option(help="required, or digests: those will do in their place.")
+        str, typer.Option(help="required, or digests: those are enough.")
     ] = "required",
     tasks: Annotated[str, typer.Option(help="all of a protocol's, or any.")] = "all",
     data_root: DataRoot = None,
@@ -99,6 +99,10 @@ def check(
     from bench.publishing.board import Board
     from bench.util.atomic import write_text
 
+    if base and name:
+        raise UsageError("NAME and --base exclude each other: --base checks what a branch changes")
+    if author and not base:
+        raise UsageError("--author is for --base")
     if base:
         code, text = _of_branch(folder, base, author)
     else:
@@ -135,9 +139,10 @@ def _of_branch(folder: Path, base: str, author: str) -> tuple[int, str]:
         refused = list(refusals(found, before, author))
         # Rules, protocols and splits of the base: a branch cannot bring rules of its own.
         board = replace(before, root=folder)
-        there = [name for name in found.submissions if (board.folder(name)).is_dir()]
-        checked = [checking.check(board, name) for name in there]
-        for name in (one for one in found.submissions if one not in there):
+        named = [name for name in found.submissions if before.can_name(name)]
+        there = [name for name in named if board.folder(name).is_dir()]
+        checked = [checking.check(board, name, others=before) for name in there]
+        for name in (one for one in named if one not in there):
             typer.echo(f"note: withdraws '{name}'")
         for one in checked:
             if author and not refused and (other := _other_submitter(one, author)):

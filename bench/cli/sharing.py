@@ -60,7 +60,8 @@ def publish(
         bool, typer.Option(help="Put the databases' labels beside the predictions.")
     ] = True,
     images: Annotated[
-        bool, typer.Option("--images", help="Show images of databases, whose licences permit it.")
+        bool,
+        typer.Option("--images", help="Show images of databases, if their licences permit it."),
     ] = False,
     data_root: DataRoot = None,
     dry_run: Annotated[
@@ -69,6 +70,11 @@ def publish(
 ) -> None:
     """Put results on the Hugging Face hub: predictions as a dataset, the report as a Space."""
     import tempfile
+
+    from bench.util.errors import UsageError
+
+    if data_root and not images:
+        raise UsageError("--data-root is for --images: without, no image is shown")
 
     from bench.publishing import hub as publishing
     from bench.store import Store

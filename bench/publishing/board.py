@@ -38,6 +38,12 @@ SUBMISSIONS = "submissions"
 _FILES = Path(__file__).parent / "board_files"
 """What `init` copies: name under the leaderboard, with `__` for a folder and `dot-` for a dot."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+NAMES = "expected up to 63 lower-case letters, digits and hyphens"
+"""What names of submissions are, in words."""
+_FROM_GIT = (
+    "# This board was made by a version between releases. Write here which one the workflows\n"
+    "# install, by a commit of its repository: iqa-bench @ git+https://ADDRESS@COMMIT"
+)
 
 SplitKey = tuple[str, str, str, str, int]
 """Protocol, train, test, budget and repeat."""
@@ -51,7 +57,7 @@ class Rules(StrictModel):
     audit: Literal["required", "shown"] = "required"
     """Whether every method must have passed `bench audit`, or is marked where it has."""
     predictions: Literal["required", "digests"] = "required"
-    """Whether predictions must be there, or their digests will do: then nobody can compute the
+    """Whether predictions must be there, or their digests are enough: then nobody can compute the
     metrics again, and the list of submissions says so."""
     tasks: Literal["all", "any"] = "all"
     """Whether a submission must have every task of a protocol that it enters."""
@@ -97,7 +103,8 @@ class Board:
         """The leaderboard in a folder. Raises `UsageError` where it is none or cannot be read."""
         if not (root / RULES).is_file():
             raise UsageError(
-                f"'{root}' is no leaderboard: it has no {RULES}; `bench leaderboard init` makes one"
+                f"'{root}' is not a leaderboard: it has no {RULES} "
+                "(`bench leaderboard init` makes one)"
             )
         found = [load(str(path)) for path in listed(root / PROTOCOLS, "*.yaml")]
         protocols = {protocol.name: protocol for protocol in found}
@@ -113,12 +120,14 @@ class Board:
 
     def folder(self, name: str) -> Path:
         """The folder of a submission. Raises `UsageError` for a name that none can have."""
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"'{name}' cannot name a submission: expected up to 63 lower-case letters, digits "
-                "and hyphens"
-            )
+        if not self.can_name(name):
+            raise UsageError(f"'{name}' cannot name a submission: {NAMES}")
         return self.root / SUBMISSIONS / name
+
+    @staticmethod
+    def can_name(name: str) -> bool:
+        """Whether a submission may be called so."""
+        return bool(_NAME.fullmatch(name))
 
 
 def init(
@@ -133,7 +142,7 @@ def init(
     """
     for protocol in protocols:
         _refuse_to_change(root, protocol)
-    known, notes = _splits_of(protocols, DataCache(list(data_roots)) if data_roots else None)
+    known, notes = _splits_of(protocols, DataCache(list(data_roots)))
     written = list(_copied(root, rules))
     for protocol in protocols:
         written.append(root / PROTOCOLS / f"{slug(protocol.name)}.yaml")
@@ -175,9 +184,9 @@ def _copied(root: Path, rules: Rules) -> Iterator[Path]:
         installed = metadata.version("iqa-bench")
     except metadata.PackageNotFoundError:
         installed = ""
-    # A version between releases cannot be had from anywhere else.
-    version = f"=={installed}" if re.fullmatch(r"\d+(\.\d+)*", installed) else ""
-    values = {"title": rules.title, "version": version, "rules": _rules_text(rules)}
+    # A version between releases is in no package index, and its name there may be somebody else's.
+    version = f"iqa-bench=={installed}" if re.fullmatch(r"\d+(\.\d+)*", installed) else _FROM_GIT
+    values = {"title": rules.title, "requirement": version, "rules": _rules_text(rules)}
     for source in sorted(_FILES.iterdir()):
         path = root / source.name.replace("dot-", ".").replace("__", "/")
         if not path.exists():
@@ -204,14 +213,11 @@ def _kept(path: Path) -> list[Path]:
 
 
 def _splits_of(
-    protocols: Sequence[Protocol], data_cache: DataCache | None
+    protocols: Sequence[Protocol], data_cache: DataCache
 ) -> tuple[list[BoardSplit], list[str]]:
     """Every split of the protocols' tasks, and why some are not known."""
     found, notes = list[BoardSplit](), list[str]()
     for protocol in protocols:
-        if data_cache is None:
-            notes.append(f"{protocol.name}: no databases were given (--data-root)")
-            continue
         for training in protocol.trainings_of_tasks():
             try:
                 found += _of_training(protocol, training, data_cache)

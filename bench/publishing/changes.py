@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.model import cards
-from bench.publishing.board import SUBMISSIONS, Board
+from bench.publishing.board import NAMES, SUBMISSIONS, Board
 from bench.util.errors import BenchError, UsageError
 
 
@@ -72,6 +72,9 @@ def refusals(found: Changes, before: Board, author: str) -> Iterator[str]:
     if not names:
         yield "changes no submission; a maintainer has to look at it"
     for name in names:
+        if not before.can_name(name):
+            yield f"'{name}' cannot name a submission: {NAMES}"
+            continue
         owner = _owner(before, name)
         if owner is not None and owner != author:
             who = f"{author} does not" if author else "nobody was named (--author) who does"

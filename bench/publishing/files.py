@@ -17,6 +17,8 @@ _UNPACKED = 20
 """How many times a submission's size its tables may take in memory."""
 _VALUE = 8
 """Bytes that a value takes in memory at least."""
+_READABLE = 256 * 2**20
+"""A table that takes more than this is not looked into."""
 _ALLOWED = re.compile(
     rf"{re.escape(cards.FILE)}|{re.escape(BASELINE)}|{re.escape(DIGESTS)}"
     rf"|(protocols|{audits.FOLDER}|{costs.FOLDER})/[^/]+\.json"
@@ -36,7 +38,7 @@ def findings(root: Path, megabytes: float) -> Iterator[Finding]:
             size += path.stat().st_size
             unpacked += _unpacked(path)
             if not _ALLOWED.fullmatch(name):
-                yield Finding("wrong", name, "is no file of a submission")
+                yield Finding("wrong", name, "is not a file of a submission")
     if size > megabytes * 1e6:
         yield Finding("wrong", "", f"has {size / 1e6:,.1f} MB; the board takes {megabytes:g}")
     most = _UNPACKED * megabytes
@@ -62,6 +64,29 @@ def _unpacked(path: Path) -> int:
 
     try:
         about = parquet.read_metadata(path)
+        groups = (about.row_group(number) for number in range(about.num_row_groups))
+        stored = sum(group.total_byte_size for group in groups)
+        values = int(about.num_rows) * int(about.num_columns) * _VALUE
+        # Texts are longer than a number: they are measured, unless there is too much of them.
+        return max(int(stored), values + (_texts(path) if max(stored, values) < _READABLE else 0))
     except Exception:  # pyarrow has its own errors; `validate` names what cannot be read
         return 0
-    return int(about.num_rows) * int(about.num_columns) * _VALUE
+
+
+def _texts(path: Path) -> int:
+    """Bytes of a table's texts, each counted as often as it stands there."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+    import pyarrow.parquet as parquet
+
+    schema = parquet.read_schema(path)
+    kinds = (pa.types.is_string, pa.types.is_large_string)
+    names = [one.name for one in schema if any(kind(one.type) for kind in kinds)]
+    if not names:
+        return 0
+    table = parquet.read_table(path, columns=names, read_dictionary=names)
+    total = 0
+    for chunk in (chunk for column in table.columns for chunk in column.chunks):
+        lengths = compute.binary_length(chunk.dictionary)
+        total += compute.sum(lengths.take(chunk.indices)).as_py() or 0
+    return int(total)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.reports.render import render
@@ -81,7 +81,9 @@ def prepare(
     # A folder without databases: None would look where the environment says.
     nothing = folder / "no databases"
     nothing.mkdir()
-    render(store, space, [nothing] if data_roots is None else data_roots)
+    rendered = render(store, space, [nothing] if data_roots is None else data_roots)
+    if rendered.warnings:
+        raise BenchError(f"not to be published: {'; '.join(rendered.warnings)}")
     write_text(space / "README.md", _space_card(repo))
     uploads = [Upload(repo, "dataset", data), Upload(f"{repo}{SPACE}", "space", space)]
     return uploads, lost
@@ -161,7 +163,8 @@ The report of the results in the dataset [{repo}](../../datasets/{repo}), made w
 def send(uploads: Sequence[Upload], private: bool = False) -> Iterator[str]:
     """Make the repositories where they are not there, and send one commit to each.
 
-    Files of an earlier commit that are no longer among them are removed. Yields each repository's
+    Files of an earlier report that are no longer among them are removed; a repository that
+    holds others is refused. Yields each repository's
     address. Raises `BenchError` where the hub refuses or cannot be reached; no message holds the
     token.
     """
@@ -175,6 +178,11 @@ def send(uploads: Sequence[Upload], private: bool = False) -> Iterator[str]:
             api.create_repo(**asked, private=private, space_sdk=sdk, exist_ok=True)
             files = upload.files
             there = api.list_repo_files(**asked)
+            if foreign := _foreign(upload, there):
+                raise BenchError(
+                    f"{upload.address} holds files that this does not make, such as {foreign[0]}; "
+                    "publish to a repository of its own"
+                )
             gone = [name for name in there if name not in files and not name.startswith(".")]
             api.create_commit(
                 **asked,
@@ -184,9 +192,25 @@ def send(uploads: Sequence[Upload], private: bool = False) -> Iterator[str]:
                 ],
                 commit_message="Results by iqa-bench",
             )
+        except BenchError:
+            raise
         except Exception as error:  # the hub's errors, and those of two generations of transports
             raise _refused(upload, error) from None
         yield f"{api.endpoint}/{upload.address}"
+
+
+def _foreign(upload: Upload, there: Sequence[str]) -> list[str]:
+    """Files of a repository in no folder, and of no kind, of those that are sent."""
+    tops = {name.partition("/")[0] for name in upload.files if "/" in name}
+    kinds = {PurePosixPath(name).suffix for name in upload.files if "/" not in name}
+
+    def ours(name: str) -> bool:
+        top, slash, _ = name.partition("/")
+        return name.startswith(".") or (
+            top in tops if slash else PurePosixPath(name).suffix in kinds
+        )
+
+    return [name for name in there if not ours(name)]
 
 
 def _refused(upload: Upload, error: Exception) -> BenchError:

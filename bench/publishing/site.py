@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import html
 import tempfile
 from pathlib import Path
 
+import pandas as pd
+
+from bench.analysis.published import NOTHING
 from bench.model import cards
 from bench.publishing.board import Board
 from bench.reports.render import Rendered, render
 from bench.store import Store
 from bench.store.merge import merge
 from bench.util.atomic import write_text
-from bench.util.errors import StoreError
+
+_EMPTY = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title}</title></head>
+<body><main><h1>{title}</h1><p>There are no submissions yet.</p></main></body>
+</html>
+"""
 
 
 def build(board: Board, out: Path) -> Rendered:
     """Render all submissions to `out`, without any image of a database.
 
     Of two records of one run with other numbers the first submission's counts, and a note says so.
-    Raises `StoreError` where there is no submission.
+    A board without submissions gets a page that says so.
     """
     names = board.submissions
     if not names:
-        raise StoreError(f"'{board.root}' has no submissions yet")
+        write_text(out / "index.html", _EMPTY.format(title=html.escape(board.rules.title)))
+        return Rendered(out, pd.DataFrame(), NOTHING)
     with tempfile.TemporaryDirectory(prefix="iqa-bench-site-") as folder:
         together = Path(folder) / "results"
         merged = merge([board.folder(name) for name in names], together, keep_first=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +21,9 @@ from bench.model.records import Record
 from bench.protocol import Protocol
 from bench.protocol.measures import measure_of
 from bench.publishing import files
-from bench.publishing.board import Board, SplitKey
+from bench.publishing.board import Board
 from bench.publishing.files import BASELINE, DIGESTS
+from bench.publishing.others import check_others
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.store.manifest import CellEntry
@@ -40,6 +40,8 @@ class Submission:
 
     board: Board
     name: str
+    others: Board
+    """Where the other submissions are: the board, or that of the branch it is for."""
     found: Validation = field(default_factory=Validation)
 
     @cached_property
@@ -80,12 +82,13 @@ class Submission:
         self.found.findings.append(Finding("wrong", where, what))
 
 
-def check(board: Board, name: str) -> Submission:
+def check(board: Board, name: str, others: Board | None = None) -> Submission:
     """Everything that can be checked of a submission to a board, without its databases.
 
+    `others` is the board whose other submissions it is held against, by default the same.
     `Submission.found` says what is wrong. Raises `UsageError` where there is no such submission.
     """
-    submission = Submission(board, name)
+    submission = Submission(board, name, others or board)
     if not submission.root.is_dir():
         raise StoreError(f"there is no submission '{name}' in '{board.root}'")
     submission.found.findings += files.findings(submission.root, board.rules.max_megabytes)
@@ -105,6 +108,7 @@ def check(board: Board, name: str) -> Submission:
             submission.wrong("", line)
         return submission
     _check_labels(submission, card, cells)
+    check_others(submission, card, {cell.label for _, cell in cells})
     for protocol, cell in cells:
         _check_cell(submission, protocol, cell)
     _check_audits(submission)
@@ -112,7 +116,6 @@ def check(board: Board, name: str) -> Submission:
     _check_tested(submission, kept)
     _check_declared(submission, card)
     _check_baseline(submission)
-    _check_splits(submission)
     return submission
 
 
@@ -130,6 +133,11 @@ def _digests(submission: Submission) -> set[str]:
     except (OSError, ValueError, AttributeError, TypeError):
         submission.wrong(DIGESTS, "cannot be read: expected records with the SHA-256 of each")
         return set()
+    both = sorted(
+        name for name in names if (submission.root / name).with_suffix(".parquet").exists()
+    )
+    for name in both:
+        submission.wrong(name, f"has predictions, and a digest in {DIGESTS} that stands for them")
     there = f"metrics of {len(names)} runs were not computed again: predictions by digest alone"
     submission.found.findings.append(Finding("note", DIGESTS, there))
     return names
@@ -138,25 +146,13 @@ def _digests(submission: Submission) -> set[str]:
 def _check_labels(
     submission: Submission, card: SubmissionCard, cells: list[tuple[Protocol, CellEntry]]
 ) -> None:
-    labels = {cell.label for _, cell in cells}
-    for label in sorted(labels):
+    for label in sorted({cell.label for _, cell in cells}):
         if not card.calls(label):
             submission.wrong(
                 cards.FILE,
                 f"its row '{label}' is not called by its method, '{card.method}' (several rows: "
                 f"'{card.method} (…)')",
             )
-    for other in submission.board.submissions:
-        theirs = _other_card(submission.board, other) if other != submission.name else None
-        if theirs is not None and theirs.method == card.method:
-            submission.wrong(cards.FILE, f"the submission '{other}' is called {card.method} too")
-
-
-def _other_card(board: Board, name: str) -> SubmissionCard | None:
-    try:
-        return cards.read(board.folder(name) / cards.FILE)
-    except BenchError:  # of somebody else: no fault of this submission
-        return None
 
 
 def _check_cell(submission: Submission, protocol: Protocol, cell: CellEntry) -> None:
@@ -170,6 +166,8 @@ def _check_cell(submission: Submission, protocol: Protocol, cell: CellEntry) -> 
     if cell.task not in asked.tasks():
         submission.wrong(where, f"is no task of the board's {protocol.name}")
         return
+    if other := _says_otherwise(protocol, asked):
+        submission.wrong(where, f"its protocol has another {other} than the board's")
     if cell.selection != asked.selection:
         what = f"counts the epoch '{cell.selection}'; the board asks for '{asked.selection}'"
         submission.wrong(where, what)
@@ -184,6 +182,13 @@ def _check_cell(submission: Submission, protocol: Protocol, cell: CellEntry) -> 
         record = submission.records.get(run)
         if record is not None and (other := _otherwise(record, cell, own, repeat)):
             submission.wrong(where, f"its run {record.run_id} is {other}")
+
+
+def _says_otherwise(protocol: Protocol, asked: Protocol) -> str:
+    """What a copy of a board's protocol says otherwise of its tables; '' where nothing."""
+    shown = ("title", "metrics", "means", "notes", "published")
+    there = [name for name in shown if name in Protocol.model_fields]
+    return ", ".join(name for name in there if getattr(protocol, name) != getattr(asked, name))
 
 
 def _otherwise(record: Record, cell: CellEntry, measure: Measure, repeat: int) -> str:
@@ -233,7 +238,13 @@ def _check_tasks(submission: Submission, cells: list[tuple[Protocol, CellEntry]]
 def _check_tested(submission: Submission, kept_elsewhere: set[str]) -> None:
     """The images and labels beside predictions are those that the run's name was made of."""
     for name, record in submission.records.items():
-        if record.status != "done" or name in kept_elsewhere or record.sizes.get("unscored"):
+        if record.status != "done":
+            continue
+        if unscored := record.sizes.get("unscored"):
+            # Which ones, its predictions do not say, so that no label beside them can be checked.
+            submission.wrong(name, f"{unscored} of its test images have no score")
+            continue
+        if name in kept_elsewhere:
             continue
         try:
             table = submission.store.predictions(record.spec)
@@ -300,41 +311,6 @@ def _check_baseline(submission: Submission) -> None:
     own = baseline.text_of(baseline.of_runs(submission.runs, submission.name))
     if path.read_text(encoding="utf-8", errors="replace") != own:
         submission.wrong(BASELINE, "is not what the records give; `bench submit` writes it")
-
-
-def _check_splits(submission: Submission) -> None:
-    """Splits are those of the board, or else those of the submissions before."""
-    known = {key: (digest, "the board") for key, digest in submission.board.splits.items()}
-    for name in submission.board.submissions:
-        if name == submission.name:
-            continue
-        for key, digest in _baseline_splits(submission.board.folder(name)).items():
-            known.setdefault(key, (digest, f"the submission '{name}'"))
-    told: set[tuple[str, ...]] = set()
-    for key, digest in _splits(submission.runs).items():
-        theirs, whose = known.get(key, (digest, ""))
-        if theirs != digest and key[:4] not in told:
-            told.add(key[:4])
-            where = f"{key[0]}: {key[2]}, {key[3]}"
-            what = f"repeat {key[4]} is another split than that of {whose}, or has other labels"
-            submission.wrong(where, what)
-
-
-def _splits(runs: pd.DataFrame) -> Mapping[SplitKey, str]:
-    columns = ["protocol", "train", "test", "budget", "repeat", "split_digest"]
-    done = runs[(runs["status"] == "done") & (runs["protocol"] != "")]
-    return {
-        (str(protocol), str(train), str(test), str(budget), int(repeat)): str(digest)
-        for protocol, train, test, budget, repeat, digest in done[columns].itertuples(index=False)
-        if not (isinstance(digest, float) and math.isnan(digest))
-    }
-
-
-def _baseline_splits(folder: Path) -> Mapping[SplitKey, str]:
-    try:
-        return _splits(baseline.read(folder / BASELINE))
-    except (BenchError, OSError):  # of somebody else: no fault of this submission
-        return {}
 
 
 def findings_in_words(found: Validation) -> Iterator[str]:

@@ -41,16 +41,10 @@ def submit(
     said = cards.read(card)
     _refuse_theirs(target, said)
     with tempfile.TemporaryDirectory(prefix="iqa-bench-submit-") as folder:
-        # Beside copies of the other submissions' cards and baselines, so that all checks are made.
         draft = replace(board, root=Path(folder))
-        for other in (one for one in board.submissions if one != name):
-            for file in (cards.FILE, BASELINE):
-                source = board.folder(other) / file
-                if source.is_file():
-                    _copy(source, draft.folder(other) / file)
         made = draft.folder(name)
         _write(results, board, said, card, made, name, methods, digests)
-        submission = check(draft, name)
+        submission = check(draft, name, others=board)
         if submission.found.exit_code:
             return submission
         _swap(made, target)

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench.publishing.hub import Upload, send
+from bench.publishing.hub import Upload, _foreign, send
 from bench.store import Store
 from bench.util.errors import BenchError
 from tests.conftest import Bench, Ended, run_cli
@@ -143,7 +143,7 @@ def publish(bench: Bench, hub: Hub, results: Path, *more: str) -> Ended:
 
 def test_predictions_and_report_arrive_in_one_commit_each(bench: Bench) -> None:
     store = FakeSweep(bench.folder / "r", datasets=("livec",), repeats=3).write()
-    with serving(Hub(there=["old.html", ".gitattributes", "index.html"])) as hub:
+    with serving(Hub(there=["README.md", ".gitattributes"])) as hub:
         ended = publish(bench, hub, store.root, "--private")
     assert ended.returncode == 0, ended.text
     assert TOKEN not in ended.text
@@ -170,12 +170,25 @@ def test_predictions_and_report_arrive_in_one_commit_each(bench: Bench) -> None:
     space = hub.files("spaces/ann/results-report")
     assert b"few_shot" in space["index.html"]
     assert yaml.safe_load(space["README.md"].decode().split("---")[1])["sdk"] == "static"
-    deleted = [
-        line["value"]["path"]
-        for line in hub.commits["spaces/ann/results-report"]
-        if line["key"] == "deletedFile"
-    ]
-    assert deleted == ["old.html"]
+
+
+def test_what_an_earlier_report_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "a.html").write_text("a page")
+    (tmp_path / "index.html").write_text("a page")
+    upload = Upload("ann/results", "space", tmp_path)
+    there = ["methods/old.html", "old.html", ".gitattributes"]
+    assert _foreign(upload, there) == []
+    assert _foreign(upload, [*there, "a.bin", "src/a.html"]) == ["a.bin", "src/a.html"]
+
+
+def test_a_repository_of_other_files_is_left_alone(bench: Bench) -> None:
+    store = FakeSweep(bench.folder / "r", datasets=("livec",), repeats=3).write()
+    with serving(Hub(there=["model.safetensors", "README.md"])) as hub:
+        ended = publish(bench, hub, store.root)
+    assert ended.returncode == 1
+    assert "holds files that this does not make, such as model.safetensors" in ended.stderr
+    assert not hub.commits
 
 
 def test_a_refusal_names_the_way_out_and_never_the_token(

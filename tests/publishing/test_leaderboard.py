@@ -272,9 +272,26 @@ def lacking_card(place: Place) -> None:
     (place.folder() / "card.yaml").write_text("method: Linear\nauthor: me\n")
 
 
+def leave_out_an_image(place: Place) -> None:
+    path = place.first(".json")
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "sizes": {**found["sizes"], "unscored": 1}}))
+    table = pd.read_parquet(path.with_suffix(".parquet"))
+    table.iloc[1:].to_parquet(path.with_suffix(".parquet"))
+
+
+def own_title(place: Place) -> None:
+    path = place.folder() / "protocols" / "toys.json"
+    found = json.loads(path.read_text())
+    found["protocol"]["title"] = "The only table worth reading"
+    path.write_text(json.dumps(found))
+
+
 @pytest.mark.parametrize(
     ("change", "code", "reason"),
     [
+        (leave_out_an_image, 1, "1 of its test images have no score"),
+        (own_title, 1, "its protocol has another title than the board's"),
         (alter_predictions, 1, "its predictions give"),
         (alter_what_is_shown, 1, "its columns 'prediction' and 'prediction_last' differ"),
         (alter_predictions_and_metrics, 1, "baseline.json: is not what the records give"),
@@ -283,7 +300,7 @@ def lacking_card(place: Place) -> None:
         (declared_by_the_card_alone, 1, "card.yaml declares toy as seen by its weights"),
         (swap_runs, 1, "of repeat 0, not 1"),
         (drop_a_run, 1, "2 of 3 runs are done"),
-        (add_code, 1, "conftest.py: is no file of a submission"),
+        (add_code, 1, "conftest.py: is not a file of a submission"),
         (add_a_link, 1, "is a link"),
         (own_rules, 1, "changes files outside one's own submission: leaderboard.yaml"),
         (no_audit, 1, "has no passed audit"),
@@ -397,7 +414,7 @@ def test_predictions_by_digest_where_the_board_takes_them(place: Place, tmp_path
 
 def test_what_is_asked_for_wrongly_is_a_usage_error(place: Place, tmp_path: Path) -> None:
     for arguments, expected in [
-        (("leaderboard", "check", tmp_path), "is no leaderboard"),
+        (("leaderboard", "check", tmp_path), "is not a leaderboard"),
         (("leaderboard", "check", place.root, "--base", "nowhere"), "no such commit"),
         (("leaderboard", "check", place.root, "--base=--help"), "no such commit"),
         (("leaderboard", "check", place.root, "../x"), "cannot name a submission"),
@@ -405,4 +422,5 @@ def test_what_is_asked_for_wrongly_is_a_usage_error(place: Place, tmp_path: Path
         ended = run_cli(*arguments)
         assert (ended.returncode, expected in ended.stderr) == (2, True), ended.text
     assert run_cli("leaderboard", "check", place.root).returncode == 0  # empty is fine
-    assert run_cli("leaderboard", "site", place.root, "--out", tmp_path / "s").returncode == 4
+    assert run_cli("leaderboard", "site", place.root, "--out", tmp_path / "s").returncode == 0
+    assert "There are no submissions yet" in (tmp_path / "s" / "index.html").read_text()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from bench import protocol as protocols
 from bench.protocol import Protocol
+from bench.publishing import files
 from bench.publishing.board import Board, Rules, as_yaml, init
 from bench.publishing.comment import MOST, comment
 from bench.publishing.submission import check, findings_in_words
@@ -47,7 +49,7 @@ def test_a_comment_stays_short(tmp_path: Path) -> None:
     for number in range(60):
         (board.folder("made") / f"extra-{number}.py").write_text("")
     text = comment(check(board, "made"))
-    assert text.count("is no file of a submission") == MOST
+    assert text.count("is not a file of a submission") == MOST
     assert "- and 20 more" in text
 
 
@@ -111,3 +113,10 @@ def test_a_protocol_written_to_a_board_is_the_same_when_it_is_read(
     path = tmp_path / "protocol.yaml"
     path.write_text(as_yaml(loaded), encoding="utf-8")
     assert protocols.load(str(path)) == loaded
+
+
+def test_a_long_text_that_is_repeated_is_counted_as_often(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"image": ["x" * 100_000] * 5_000}).to_parquet(path)
+    assert path.stat().st_size < 1e6
+    assert files._unpacked(path) >= 5e8

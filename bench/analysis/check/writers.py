@@ -105,7 +105,9 @@ def markdown(text: str) -> str:
     >>> markdown("a|b <i>")
     'a\\\\|b \\\\<i\\\\>'
     """
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+    # A zero-width space after @: a label in a comment must not call somebody.
+    plain = " ".join(text.split()).replace("@", "@\u200b")
+    return _MARKDOWN.sub(r"\\\1", plain).replace("&", "&amp;")
 
 
 def _case(cell: CellCheck, report: CheckReport) -> ElementTree.Element:
