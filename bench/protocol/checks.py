@@ -11,6 +11,7 @@ from bench import registry
 from bench.api import NamesDataset
 from bench.data import datasets
 from bench.data.demo import DEMO_SETS
+from bench.model.records import JOINT
 from bench.protocol import DEMO_SUITE, Protocol, published
 from bench.util.errors import UsageError, hint, unknown
 
@@ -59,6 +60,9 @@ def check(protocol: Protocol, roots: Sequence[Path]) -> None:
     _published((name, "") for name in protocol.published)
     _once(protocol, lambda key, index: "")
     _datasets(((name, "") for name in protocol.specs()), roots)
+    for key, given in (("labels", protocol.labels), ("ratios", protocol.ratios)):
+        if isinstance(given, dict):  # a name that does not exist would mean all labels
+            _datasets([(part, key) for name in given for part in name.split(JOINT)], roots)
     _labels(protocol, roots)
 
 

@@ -63,3 +63,12 @@ def test_on_the_command_line(bench: Bench, options: list[str], expected: str) ->
 def test_right_names_pass(bench: Bench) -> None:
     lines = "labels: {toy: [10], demo_authentic: [50]}\nparts: {Real: [toy]}\n"
     assert bench("plan", bench.protocol(HEAD + lines)).returncode == 0
+
+
+@pytest.mark.parametrize("key", ["labels", "ratios"])
+def test_budgets_of_an_option_name_datasets_that_exist(bench: Bench, key: str) -> None:
+    """A misspelt name would mean all labels of the dataset that was meant."""
+    path = bench.protocol("datasets: [toy]\nmethods: [toy_linear]\n", "budgets")
+    budgets = "10" if key == "labels" else "0.5"
+    ended = bench("plan", path, "--datasets", "toy", "--set", f"{key}={{toyy: [{budgets}]}}")
+    assert (ended.returncode, "unknown dataset 'toyy'" in ended.stderr) == (2, True), ended.text
