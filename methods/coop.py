@@ -133,7 +133,7 @@ class Coop(Method):
     @classmethod
     def small(cls, argument: str | None) -> dict[str, Any]:
         """Few steps, and no crops that would have to be encoded."""
-        return {"steps": 300, "epoch_steps": 30, "augment": False, "n_context": 4}
+        return {"steps": 1000, "epoch_steps": 100, "augment": False, "n_context": 4}
 
     @property
     def policy(self) -> ImagePolicy:

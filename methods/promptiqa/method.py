@@ -64,7 +64,7 @@ class PromptIQA(Method):
     def small(cls, argument: str | None) -> dict[str, Any]:
         """A few epochs of fine-tuning, three pairs a prompt."""
         return {
-            "finetune_epochs": 6,
+            "finetune_epochs": 20,
             "finetune_part": "all",
             "finetune_lr": 1e-3,
             "ispp_size": 3,

@@ -29,7 +29,8 @@ def compared(folder: Path, *more: object) -> tuple[Ended, str]:
     return ended, page.read_text(encoding="utf-8") if page.exists() else ""
 
 
-def test_the_page_says_what_check_says(tmp_path: Path) -> None:
+def test_the_page_says_what_check_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IQA_DATA", raising=False)  # real images would have thumbnails
     FakeSweep(tmp_path / "a").write()
     FakeSweep(tmp_path / "b", noise={"good": 1.5, "fair": 1.0}).write()
     ended, page = compared(tmp_path)

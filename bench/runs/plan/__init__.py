@@ -157,7 +157,19 @@ class Planner:
         `why_not` is why a cell is to be left out, "" for one that is to run.
         """
         self._store = store
-        undefined = measurable.check(self.protocol, self.data_cache.dataset)
+
+        def asked(task: Task) -> bool:
+            """Whether a row is tested so: of others the database may be missing."""
+            for one in variants:
+                seen = exclude_contaminated and contaminated(
+                    one.on(task.train), task, self.protocol
+                )
+                if not (seen or why_not(one, task)):
+                    return True
+            return False
+
+        tasks = [task for task in self.protocol.tasks() if asked(task)]
+        undefined = measurable.check(self.protocol, tasks, self.data_cache.dataset)
         cells: list[Cell] = []
         pretrains: dict[str, PretrainJob] = {}
         omitted: list[tuple[Variant, Task, str]] = []
@@ -170,17 +182,17 @@ class Planner:
                 for task in training if exclude_contaminated else ():
                     if contaminated(row.variant, task, self.protocol):
                         reasons[task] = _contamination(task)
-                tasks = tuple(task for task in training if not reasons[task])
+                planned = tuple(task for task in training if not reasons[task])
                 omitted += [(row.variant, task, why) for task, why in reasons.items() if why]
-                if not tasks:
+                if not planned:
                     continue
                 # Also of tests that this row leaves out: rows of a table share their splits.
                 rule = self.protocol.split_rule(training)
                 fits = [
-                    self._fit(row, tasks, rule, repeat, pretrains)
+                    self._fit(row, planned, rule, repeat, pretrains)
                     for repeat in range(self.protocol.repeats)
                 ]
-                cells += [self._cell(row.variant, task, fits) for task in tasks]
+                cells += [self._cell(row.variant, task, fits) for task in planned]
         plan = Plan(self.protocol, cells, pretrains, omitted=omitted, undefined=undefined)
         plan.states = run_states(plan, store, retry_failed)
         return plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -23,12 +23,12 @@ WAYS_OUT: dict[str, str] = {
 Databases = Callable[[str], Dataset]
 
 
-def check(protocol: Protocol, dataset: Databases) -> list[str]:
-    """A line for each metric and test set that can have no value of it.
+def check(protocol: Protocol, planned: Sequence[Task], dataset: Databases) -> list[str]:
+    """A line for each metric and test set of the planned tasks that can have no value of it.
 
     Raises `UsageError`, naming the way out, for a metric that no task of the protocol can have.
     """
-    tasks = [task for task in protocol.tasks() if dataset(task.test).info.labelled]
+    tasks = [task for task in planned if dataset(task.test).info.labelled]
     lines: list[str] = []
     for name in protocol.metrics if tasks else ():
         _refuse_groups(name, tasks, dataset)
