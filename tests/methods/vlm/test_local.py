@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     import transformers as tr
     from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers.models.llama import modeling_llama
 
+    # pyiqa's Q-Align, once imported, replaces its classes for the whole process.
+    importlib.reload(modeling_llama)
     folder = tmp_path_factory.mktemp("model")
     texts = ["<pad>", "<unk>", "<image>", *WORDS, "how", "is", "it", ":"]
     words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(texts)}, unk_token="<unk>"))
