@@ -121,7 +121,8 @@ def _unpacked(path: Path) -> int:
 
 
 def _texts_of(schema: Any) -> list[str]:
-    """The columns of texts. Raises `ValueError` where there are others than texts and numbers."""
+    """The columns of texts. Raises `ValueError` where scores are no numbers, and for columns that
+    are neither texts nor numbers."""
     import pyarrow as pa
 
     def is_one(kind: Any, tests: tuple[Callable[[Any], bool], ...]) -> bool:
@@ -132,7 +133,8 @@ def _texts_of(schema: Any) -> list[str]:
     if len(set(schema.names)) < len(schema.names):
         raise ValueError("two columns have one name")
     for one in schema:
-        if not is_one(one.type, text + number):
+        a_score = one.name == "quality" or one.name.startswith("prediction")
+        if not is_one(one.type, number if a_score else text + number):
             raise ValueError(f"column '{one.name}' holds {one.type}")
     return [one.name for one in schema if is_one(one.type, text)]
 

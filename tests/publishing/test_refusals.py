@@ -232,8 +232,9 @@ def link_for_a_folder(place: Place) -> None:
 
 def link_for_all(place: Place) -> None:
     shutil.rmtree(place.folder().parent)
-    place.folder().parent.symlink_to("/")
+    place.folder().parent.symlink_to(".")
     (place.root / "linear").mkdir()
+    (place.root / "linear" / "own.txt").write_text("a file of the board")
 
 
 def another_repository(place: Place) -> None:
@@ -251,7 +252,7 @@ def another_repository(place: Place) -> None:
         (card_of("method: 2024-02-31"), "not valid YAML: day is out of range"),
         (card_of("a: &a [x]\nmethod: [*a, *a]"), "aliases (*name) are not allowed"),
         (card_of("method: x\n" + "#" * 50_000), "card.yaml: is larger than 50,000 bytes"),
-        (card_of('method: "a\\ud800"'), "U+D800, which readers would not see"),
+        (card_of('method: "a\\ud800"'), "unable to parse raw data as a unicode string"),
         (method_of("a\u202eb"), "U+202E, which readers would not see"),
         (method_of("a\n::error::b"), "expected a text on one line"),
         (deep("records/*/*/*.json"), "not valid JSON"),
@@ -262,13 +263,13 @@ def another_repository(place: Place) -> None:
         (file_called(b"audits/\xff\x1b[2J.json"), "is not a file of a submission"),
         (table_with(more=["a"]), "column 'more' holds list"),
         (table_with(more=b"a"), "column 'more' holds binary"),
-        (table_with(prediction_val="a"), "'<' not supported"),
+        (table_with(prediction_val="a"), "column 'prediction_val' holds"),
         (no_table, "is no table of predictions"),
         (a_prediction_that_is_none, "values that are not numbers"),
         (an_image_twice, "predictions name an image twice"),
         (run_elsewhere, "leaves the results folder"),
         (label_that_turns, "holds characters that readers would not see"),
-        (link_for_a_folder, "linear: is a link"),
+        (link_for_a_folder, "submissions/linear is a link or another repository"),
         (link_for_all, "is a link; a submission is a folder of files"),
         (another_repository, "records/theirs is a link or another repository"),
     ],
