@@ -262,7 +262,7 @@ def _complete(
     kept = part[part["label"].isin(complete)]
     # A matrix at once: a series for each of hundreds of methods takes most of the time.
     rows, splits = pd.MultiIndex.from_frame(kept[list(SPLIT)]).factorize()
-    columns = complete.get_indexer(kept["label"])
+    columns = complete.get_indexer(pd.Index(kept["label"]))
     values = np.full((len(splits), len(complete)), np.nan)
     values[rows, columns] = kept[metric].to_numpy(dtype=np.float64)
     wide = pd.DataFrame(values, index=splits, columns=[str(label) for label in complete])

@@ -256,9 +256,10 @@ def read_parquet(path: Path) -> pd.DataFrame:
     try:
         # `pandas.read_parquet` looks for folders and partitions first, which takes two thirds.
         with ParquetFile(path) as file:
-            return file.read(use_threads=False).to_pandas()
+            table: pd.DataFrame = file.read(use_threads=False).to_pandas()
     except Exception as error:  # pyarrow raises its own family for truncated files
         raise StoreError(f"table '{path}' cannot be read: {error}") from error
+    return table
 
 
 def cut_off(path: str) -> bool:

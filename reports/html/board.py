@@ -225,7 +225,8 @@ def _charts(protocol: Protocol, summary: pd.DataFrame) -> list[dict[str, Any]]:
     several = shown["selection"].nunique() > 1
     for dataset, of_dataset in shown.groupby("dataset", sort=False):
         drawn = []
-        for own, rows in of_dataset.groupby(["label", "selection"], sort=False):
+        for key, rows in of_dataset.groupby(["label", "selection"], sort=False):
+            own = (str(key[0]), str(key[1]))
             line = over_budgets(row_title(own, ("label", "selection"), several), rows)
             drawn += [(names.index(own), line)] if line is not None else []
         drawn.sort(key=lambda numbered: numbered[0])

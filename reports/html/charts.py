@@ -22,7 +22,7 @@ from bench.reports.drawing import (
     shortened,
 )
 from bench.reports.html.frame import Frame, at_values, linear
-from bench.reports.html.inline_svg import Point, dots, marker, path, shape, text
+from bench.reports.html.inline_svg import Anchor, Point, dots, marker, path, shape, text
 
 INK, SOFT, RULE = "var(--ink)", "var(--soft)", "var(--line)"
 """Colours of the style sheet, which differ by theme."""
@@ -116,7 +116,8 @@ def _ranks(diagram: diagrams.Diagram) -> str:
         thin.append([at(one.rank, 0), at(one.rank, down), at(end, down)])
         x, y = at(end, down)
         label = f"{shortened(one.text, LONGEST_NAME)} ({one.rank:.2f})"
-        anchor, away = ("y", -3) if one.left else ("", 3)
+        anchor: Anchor = "y" if one.left else ""
+        away = -3 if one.left else 3
         texts.append(text(label, x + away, y + 4, anchor, f' style="fill:{INK}"'))
     bars, members = [], []
     for bar in diagram.bars:

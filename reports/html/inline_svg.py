@@ -7,6 +7,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 from markupsafe import escape
 
 Point = tuple[float, float]
@@ -62,6 +63,6 @@ def marker(name: str, size: float) -> tuple[Point, ...]:
         return ()
     style = MarkerStyle(name)
     outline = style.get_path().transformed(style.get_transform())
-    (corners,) = outline.to_polygons()
+    corners = np.asarray(outline.to_polygons()[0], dtype=np.float64).tolist()
     # Upwards in matplotlib is downwards here; the last corner is the first again.
-    return tuple((size * float(x), -size * float(y)) for x, y in corners[:-1])
+    return tuple((size * x, -size * y) for x, y in corners[:-1])
