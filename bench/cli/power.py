@@ -40,18 +40,26 @@ def power(
 
     from bench import protocol as protocols
     from bench.analysis.power import plan
+    from bench.analysis.stored_predictions import StoredPredictions
+    from bench.data.at_hand import AtHand
     from bench.model.titles import budget_title
+    from bench.store import Store
     from bench.store import table as runs_table
     from bench.util.text_table import add_row, say, text_table
 
     if not difference > 0:
         raise UsageError(f"--difference is {difference:g}, must be above 0")
     loaded = protocols.load(protocol)
-    runs = None if results is None else runs_table.load(results, metrics=[metric])
+    runs = images = None
+    if results is not None:
+        store = Store(results)
+        runs = runs_table.load(store, metrics=[metric])
+        images = StoredPredictions(store, AtHand(data_root or []))
     try:
         rows = plan(
             loaded,
             runs=runs,
+            images=images,
             metric=metric,
             srcc=srcc,
             agreement=agreement,

@@ -59,6 +59,10 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Folder for check.json, .xml and .md; default: NEW/check.")
     ] = None,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Databases, for which images share a content; may be repeated."),
+    ] = None,
 ) -> None:
     """Compare with stored results. Exit 0: fine, 1: regression, 2: usage, 3: incomplete."""
     from bench.analysis import check as checking
@@ -74,6 +78,7 @@ def check(
             tolerance=tolerance,
             reference=reference,
             protocol=protocol,
+            data_roots=data_root or [],
         )
         paths = checking.write(report, out or new / "check")
     except StoreError as error:
@@ -167,9 +172,9 @@ def compare(
         if runs.empty:
             raise unknown(f"protocol of '{results}'", protocol, known)
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    inside = comparing.within(runs, metric, names, reference)
-    over = comparing.across(runs, metric, names)
     tested = StoredPredictions(store, AtHand(data_root or []))
+    inside = comparing.within(runs, metric, names, reference, tested)
+    over = comparing.across(runs, metric, names)
     by_image = over_images.compare(runs, tested, metric, names, reference) if images else []
     show(inside, over, by_image, metric, _console())
     if p1401:
@@ -199,7 +204,12 @@ def _differences(
 
     against = baseline.find(str(before))
     report, pairs = checking.check_with_pairs(
-        now, against, metric=metric, reference=reference, protocol=protocol
+        now,
+        against,
+        metric=metric,
+        reference=reference,
+        protocol=protocol,
+        data_roots=data_roots or [],
     )
     show(report, _console())
     if html is not None:

@@ -30,12 +30,19 @@ from bench.stats.median import LEAST_SPLITS, MedianInterval, bounds, median_inte
 from bench.stats.paired import (
     PairedT,
     SignedRank,
+    corrected_t,
     holm,
-    nadeau_bengio,
     paired_t,
     wilcoxon_signed_rank,
 )
 from bench.stats.replicates import BootstrapInterval, Replicates
+from bench.stats.split_covariance import (
+    Influence,
+    SplitSizes,
+    covariance_ratio,
+    image_influence,
+    influences,
+)
 
 __all__ = [
     "LEAST_SPLITS",
@@ -43,6 +50,7 @@ __all__ = [
     "Clique",
     "CriticalDifference",
     "Friedman",
+    "Influence",
     "MedianInterval",
     "PairedT",
     "PairwiseWilcoxon",
@@ -50,19 +58,23 @@ __all__ = [
     "Side",
     "SignedRank",
     "SplitComparison",
+    "SplitSizes",
     "SuiteDifference",
     "average_ranks",
     "bounds",
     "compare_over_splits",
+    "corrected_t",
+    "covariance_ratio",
     "critical_difference",
     "friedman",
     "holm",
     "image_difference",
+    "image_influence",
     "image_interval",
     "image_replicates",
+    "influences",
     "mean_interval",
     "median_interval",
-    "nadeau_bengio",
     "numbered",
     "paired_t",
     "side",
