@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.refusals import refuse
 from bench.util.errors import UsageError
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -137,8 +138,9 @@ def prepare(
         int | None, typer.Option(min=1, max=16_384, help="Pixels, with a resize.")
     ] = None,
     kernel: Annotated[
-        str, typer.Option(help="pillow, pillow_bilinear, cv2 or skimage.")
-    ] = "pillow",
+        str | None,
+        typer.Option(help="pillow (default), pillow_bilinear, cv2 or skimage, with a resize."),
+    ] = None,
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
     from bench.api import ImagePolicy
@@ -146,10 +148,12 @@ def prepare(
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
-    if kernel not in KERNELS:
+    if kernel is not None and kernel not in KERNELS:
         raise UsageError(f"--kernel {kernel}: expected one of {', '.join(KERNELS)}")
+    if resize == "none":
+        refuse("for --resize squash or short_side", size=size, kernel=kernel)
     try:
-        policy = ImagePolicy(resize, size, kernel)  # type: ignore[arg-type]  # checked above
+        policy = ImagePolicy(resize, size, kernel or "pillow")  # type: ignore[arg-type]  # checked above
     except ValueError as error:
         raise UsageError(str(error)) from None
     ready = tools.prepare(name, policy, _roots(data_root))
@@ -211,6 +215,7 @@ def get(
     from bench.cli import fetching
 
     if check:
+        refuse("not with --check, which gets nothing", to=to, **{"from": from_}, yes=yes)
         raise typer.Exit(fetching.answers(names or [], Console()))
     if not names:
         raise UsageError("name the datasets to get; `bench list datasets` lists them")

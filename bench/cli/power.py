@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.refusals import refuse
 from bench.util.errors import UsageError
 
 
@@ -20,10 +21,13 @@ def power(
         Path | None, typer.Option(help="Results of a pilot, for its variances; else simulated.")
     ] = None,
     metric: Annotated[str, typer.Option(help="Metric; only srcc without a pilot.")] = "srcc",
-    srcc: Annotated[float, typer.Option(help="Simulated: SRCC of both methods.")] = 0.85,
+    srcc: Annotated[
+        float | None, typer.Option(help="Simulated: SRCC of both methods; default 0.85.")
+    ] = None,
     agreement: Annotated[
-        float, typer.Option(help="Simulated: correlation of the two methods' errors.")
-    ] = 0.5,
+        float | None,
+        typer.Option(help="Simulated: correlation of the two methods' errors; default 0.5."),
+    ] = None,
     alpha: Annotated[float, typer.Option(help="Significance level of the comparison.")] = 0.05,
     probability: Annotated[
         float, typer.Option("--power", help="Probability with which it is to be seen.")
@@ -49,6 +53,8 @@ def power(
 
     if not difference > 0:
         raise UsageError(f"--difference is {difference:g}, must be above 0")
+    if results is not None:
+        refuse("for a simulation; --results is a pilot", srcc=srcc, agreement=agreement)
     loaded = protocols.load(protocol)
     runs = images = None
     if results is not None:
@@ -61,8 +67,8 @@ def power(
             runs=runs,
             images=images,
             metric=metric,
-            srcc=srcc,
-            agreement=agreement,
+            srcc=0.85 if srcc is None else srcc,
+            agreement=0.5 if agreement is None else agreement,
             alpha=alpha,
             power=probability,
             comparisons=comparisons,

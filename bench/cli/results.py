@@ -11,6 +11,7 @@ import typer
 
 from bench.cli.data import existing_roots
 from bench.cli.power import power
+from bench.cli.refusals import refuse
 from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -154,12 +155,16 @@ def compare(
     from bench.util.atomic import write_text
 
     if other is not None:
-        if methods or csv is not None or p1401:
-            raise UsageError("--methods, --csv and --p1401 compare within one results folder")
+        within = "within one results folder, not between two"
+        refuse(within, methods=methods, csv=csv, p1401=p1401, no_images=not images)
+        if html is None:
+            refuse("of two folders: for the thumbnails of --html", data_root=data_root)
         _differences(results, other, metric, reference, protocol, html, data_root)
         return
     if html is not None:
         raise UsageError("--html compares two results folders; give both")
+    if not images and not p1401:
+        refuse("for comparisons over images; leave out --no-images", data_root=data_root)
     store = Store(results)
     runs = exporting.load(store, metrics=[metric])
     several = manifest.apart(store) if protocol is None and runs["protocol"].any() else []
@@ -271,7 +276,10 @@ def export(
     from bench.store import table as exporting
 
     store = Store(results)
+    if form != "manifest":
+        refuse("for --format manifest", data_root=data_root)
     if form == "manifest":
+        refuse("splits are the same whichever epoch counts", selection=selection)
         _export_lists(store, out, data_root or [])
         return
     typer.echo(str(exporting.write(store, out, form, selection)))
@@ -352,6 +360,8 @@ def latex(
     from bench.store import Store
     from bench.util.atomic import write_text
 
+    if not published:
+        refuse("about published numbers; leave out --no-published", notes=notes)
     choice = CustomTable(
         protocol=protocol,
         metrics=_split(metrics),
