@@ -56,16 +56,16 @@ def power(
     if results is not None:
         refuse("for a simulation; --results is a pilot", srcc=srcc, agreement=agreement)
     loaded = protocols.load(protocol)
-    runs = images = None
+    runs = predictions = None
     if results is not None:
         store = Store(results)
         runs = runs_table.load(store, metrics=[metric])
-        images = StoredPredictions(store, AtHand(data_root or []))
+        predictions = StoredPredictions(store, AtHand(data_root or []))
     try:
         rows = plan(
             loaded,
             runs=runs,
-            images=images,
+            images=predictions,
             metric=metric,
             srcc=0.85 if srcc is None else srcc,
             agreement=0.5 if agreement is None else agreement,

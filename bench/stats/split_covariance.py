@@ -85,7 +85,7 @@ class SplitSizes:
         0.71
         """
         labelled = self.left if self.labelled is None else min(self.labelled, self.left)
-        touched = 1 - (1 - labelled / self.left) ** cluster_size
+        touched = 1 - math.pow(1 - labelled / self.left, cluster_size)
         return touched * (1 - self.test_share)
 
     def budgeted(self, cluster_size: float = 1.0) -> bool:
