@@ -33,6 +33,10 @@ class IntervalKind(StrEnum):
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
 Only = Annotated[str | None, typer.Option(help="Use this protocol only.")]
+Contents = Annotated[
+    list[Path] | None,
+    typer.Option(help="Databases, which tell what images share a content; may be repeated."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,10 +64,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Folder for check.json, .xml and .md; default: NEW/check.")
     ] = None,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(help="Databases, for which images share a content; may be repeated."),
-    ] = None,
+    data_root: Contents = None,
 ) -> None:
     """Compare with stored results. Exit 0: fine, 1: regression, 2: usage, 3: incomplete."""
     from bench.analysis import check as checking
@@ -130,12 +131,7 @@ def compare(
     p1401: Annotated[
         bool, typer.Option("--p1401", help="Add the tests of errors and pairs of ITU-T P.1401.")
     ] = False,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Databases, for which images share a content, or thumbnails; may be repeated."
-        ),
-    ] = None,
+    data_root: Contents = None,
     html: Annotated[
         Path | None, typer.Option(help="With two folders: write a page of the differences here.")
     ] = None,
@@ -157,14 +153,10 @@ def compare(
     if other is not None:
         within = "within one results folder, not between two"
         refuse(within, methods=methods, csv=csv, p1401=p1401, no_images=not images)
-        if html is None:
-            refuse("of two folders: for the thumbnails of --html", data_root=data_root)
         _differences(results, other, metric, reference, protocol, html, data_root)
         return
     if html is not None:
         raise UsageError("--html compares two results folders; give both")
-    if not images and not p1401:
-        refuse("for comparisons over images; leave out --no-images", data_root=data_root)
     store = Store(results)
     runs = exporting.load(store, metrics=[metric])
     several = manifest.apart(store) if protocol is None and runs["protocol"].any() else []
