@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.analysis import over_images, split_images
 from bench.analysis.stored_predictions import StoredPredictions
 from bench.model.titles import task_title
@@ -271,16 +273,20 @@ def _complete(
     """(splits, methods) values of the methods without a missing one, in the table's order."""
     import pandas as pd
 
-    columns: dict[str, pd.Series[float]] = {}
-    for label, cell in part.groupby("label", sort=False):
-        there = cell[metric].notna() & (cell["status"] == "done")
-        if there.all():
-            columns[str(label)] = cell.set_index(list(SPLIT))[metric]
-        else:
-            place = f" on {where}" if where else ""
-            text = f"{there.sum()} of {len(cell)} runs have a value{place}"
-            left_out.setdefault(str(label), text)
-    wide = pd.DataFrame(columns)
+    there = part[metric].notna() & (part["status"] == "done")
+    counts = there.groupby(part["label"], sort=False).agg(["sum", "size"])
+    place = f" on {where}" if where else ""
+    for label, done, expected in counts.itertuples():
+        if done < expected:
+            left_out.setdefault(str(label), f"{done} of {expected} runs have a value{place}")
+    complete = counts.index[counts["sum"] == counts["size"]]
+    kept = part[part["label"].isin(complete)]
+    # A matrix at once: a series for each of hundreds of methods takes most of the time.
+    rows, splits = pd.MultiIndex.from_frame(kept[list(SPLIT)]).factorize()
+    columns = complete.get_indexer(pd.Index(kept["label"]))
+    values = np.full((len(splits), len(complete)), np.nan)
+    values[rows, columns] = kept[metric].to_numpy(dtype=np.float64)
+    wide = pd.DataFrame(values, index=splits, columns=[str(label) for label in complete])
     return wide.dropna() if common else wide
 
 

@@ -33,9 +33,8 @@ class IntervalKind(StrEnum):
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
 Only = Annotated[str | None, typer.Option(help="Use this protocol only.")]
-Contents = Annotated[
-    list[Path] | None,
-    typer.Option(help="Databases, which tell what images share a content; may be repeated."),
+Roots = Annotated[
+    list[Path] | None, typer.Option(help="Databases, for images of one content; may be repeated.")
 ]
 
 
@@ -64,7 +63,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Folder for check.json, .xml and .md; default: NEW/check.")
     ] = None,
-    data_root: Contents = None,
+    data_root: Roots = None,
 ) -> None:
     """Compare with stored results. Exit 0: fine, 1: regression, 2: usage, 3: incomplete."""
     from bench.analysis import check as checking
@@ -131,7 +130,7 @@ def compare(
     p1401: Annotated[
         bool, typer.Option("--p1401", help="Add the tests of errors and pairs of ITU-T P.1401.")
     ] = False,
-    data_root: Contents = None,
+    data_root: Roots = None,
     html: Annotated[
         Path | None, typer.Option(help="With two folders: write a page of the differences here.")
     ] = None,
@@ -339,10 +338,7 @@ def latex(
     notes: Annotated[
         bool, typer.Option("--notes", help="Print notes on published numbers below the table.")
     ] = False,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(help="Databases whose groups --interval images needs; may be repeated."),
-    ] = None,
+    data_root: Roots = None,
     exclude_contaminated: Annotated[
         bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
     ] = False,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.inputs import FloatArray, finite_vector
-from bench.stats.paired import PairedT, SignedRank, corrected_t, holm, wilcoxon_signed_rank
+from bench.stats.paired import PairedT, SignedRank, corrected_t, holm, signed_ranks
 from bench.stats.split_covariance import Influence, SplitSizes
 from bench.util.errors import unknown
 
@@ -73,7 +73,7 @@ def compare_over_splits(
         pairs = [(reference, name) for name in columns if name != reference]
     else:
         raise unknown("method", reference, columns)
-    differences = [columns[first] - columns[second] for first, second in pairs]
+    differences = np.array([columns[first] - columns[second] for first, second in pairs])
     known = influences or {}
     corrected = [
         corrected_t(
@@ -84,16 +84,18 @@ def compare_over_splits(
         )
         for (first, second), d in zip(pairs, differences, strict=True)
     ]
-    ranked = [wilcoxon_signed_rank(d) for d in differences]
+    ranked = signed_ranks(differences)
     corrected_holm = holm([test.p_value for test in corrected])
     ranked_holm = holm([test.p_value for test in ranked])
+    medians = np.median(differences, axis=1)
+    higher, lower = (differences > 0).sum(axis=1), (differences < 0).sum(axis=1)
     return tuple(
         SplitComparison(
             first=first,
             second=second,
-            median=float(np.median(differences[i])),
-            higher=int((differences[i] > 0).sum()),
-            lower=int((differences[i] < 0).sum()),
+            median=float(medians[i]),
+            higher=int(higher[i]),
+            lower=int(lower[i]),
             corrected=corrected[i],
             corrected_holm=float(corrected_holm[i]),
             signed_rank=ranked[i],

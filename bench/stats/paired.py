@@ -153,6 +153,26 @@ def wilcoxon_signed_rank(differences: npt.ArrayLike) -> SignedRank:
     return SignedRank(float(statistic), float(p_value), d.size, 2.0 ** (1 - d.size))
 
 
+def signed_ranks(differences: FloatArray) -> list[SignedRank]:
+    """`wilcoxon_signed_rank` of each row of (m, k) differences.
+
+    Rows without zeros and ties, for which scipy has an exact distribution, go to it together: it
+    takes most of a millisecond however many there are.
+    """
+    sizes = np.sort(np.abs(differences), axis=1)
+    plain = (sizes[:, :1] > 0).all(axis=1) & (np.diff(sizes, axis=1) > 0).all(axis=1)
+    found = {int(row): wilcoxon_signed_rank(differences[row]) for row in np.flatnonzero(~plain)}
+    if plain.any():
+        from scipy import stats
+
+        count = differences.shape[1]
+        statistics, p_values = stats.wilcoxon(differences[plain], axis=1)
+        tests = zip(np.flatnonzero(plain), statistics, p_values, strict=True)
+        for row, statistic, p in tests:
+            found[int(row)] = SignedRank(float(statistic), float(p), count, 2.0 ** (1 - count))
+    return [found[row] for row in range(len(differences))]
+
+
 def holm(pvalues: npt.ArrayLike) -> FloatArray:
     """Holm's step-down adjusted p-values of (m,) p-values, in their order.
 

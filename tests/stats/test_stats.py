@@ -17,6 +17,7 @@ from scipy import stats as scipy_stats
 from bench import stats
 from bench.stats import SplitSizes
 from bench.stats.cliques import maximal_cliques
+from bench.stats.paired import signed_ranks
 from bench.util.errors import UsageError
 from tools import simulate_training
 from tools.simulate_intervals import Simulation, main, simulate
@@ -132,6 +133,12 @@ class TestSignedRank:
         d = np.random.default_rng(seed).normal(0.3, 1, k)
         ours, theirs = stats.wilcoxon_signed_rank(d), scipy_stats.wilcoxon(d)
         assert (ours.statistic, ours.p_value) == (theirs.statistic, theirs.pvalue)
+
+    @pytest.mark.parametrize("k", [1, 4, 8, 20, 60])
+    def test_of_many_rows_each_is_its_own(self, k: int) -> None:
+        table = np.random.default_rng(k).normal(0.3, 1, (6, k))
+        table[1, 0], table[2], table[3] = 0, 0, np.round(table[3])
+        assert signed_ranks(table) == [stats.wilcoxon_signed_rank(row) for row in table]
 
     @pytest.mark.parametrize(("n", "p"), [(5, 0.0625), (6, 0.03125), (10, 0.001953125)])
     def test_smallest_p(self, n: int, p: float) -> None:
