@@ -101,15 +101,31 @@ def status(data_root: DataRoot = None) -> None:
 
 
 @data.command()
-def verify(name: Name, data_root: DataRoot = None) -> None:
+def verify(
+    name: Name,
+    data_root: DataRoot = None,
+    write_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--write-duplicates",
+            help="List equal pictures in iqa-duplicates.yaml of the data root: random splits keep "
+            "them on one side.",
+        ),
+    ] = False,
+) -> None:
     """Check a database: every file there and decodable, counts, score range, duplicates."""
-    from bench.data import tools
+    from bench.data import datasets, tools
 
     found = tools.verify(name, _roots(data_root))
     for check in found.checks:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.detail}")
     if found.digest:
         typer.echo(f"digest {found.digest}")
+    if write_duplicates and found.torn:
+        path = datasets.list_duplicates(name, found.torn, _roots(data_root))
+        typer.echo(f"{path}: {len(found.torn)} more; splits that tore them apart are made anew")
+    elif write_duplicates:
+        typer.echo("no equal pictures that a random split could tear apart: nothing to write")
     raise typer.Exit(0 if found.good else 3)
 
 

@@ -44,7 +44,10 @@ def power(
 
     from bench import protocol as protocols
     from bench.analysis.power import plan
+    from bench.analysis.stored_predictions import StoredPredictions
+    from bench.data.at_hand import AtHand
     from bench.model.titles import budget_title
+    from bench.store import Store
     from bench.store import table as runs_table
     from bench.util.text_table import add_row, say, text_table
 
@@ -53,11 +56,16 @@ def power(
     if results is not None:
         refuse("for a simulation; --results is a pilot", srcc=srcc, agreement=agreement)
     loaded = protocols.load(protocol)
-    runs = None if results is None else runs_table.load(results, metrics=[metric])
+    runs = predictions = None
+    if results is not None:
+        store = Store(results)
+        runs = runs_table.load(store, metrics=[metric])
+        predictions = StoredPredictions(store, AtHand(data_root or []))
     try:
         rows = plan(
             loaded,
             runs=runs,
+            images=predictions,
             metric=metric,
             srcc=0.85 if srcc is None else srcc,
             agreement=0.5 if agreement is None else agreement,

@@ -33,6 +33,9 @@ class IntervalKind(StrEnum):
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
 Only = Annotated[str | None, typer.Option(help="Use this protocol only.")]
+Roots = Annotated[
+    list[Path] | None, typer.Option(help="Databases, for images of one content; may be repeated.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +63,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Folder for check.json, .xml and .md; default: NEW/check.")
     ] = None,
+    data_root: Roots = None,
 ) -> None:
     """Compare with stored results. Exit 0: fine, 1: regression, 2: usage, 3: incomplete."""
     from bench.analysis import check as checking
@@ -75,6 +79,7 @@ def check(
             tolerance=tolerance,
             reference=reference,
             protocol=protocol,
+            data_roots=data_root or [],
         )
         paths = checking.write(report, out or new / "check")
     except StoreError as error:
@@ -125,12 +130,7 @@ def compare(
     p1401: Annotated[
         bool, typer.Option("--p1401", help="Add the tests of errors and pairs of ITU-T P.1401.")
     ] = False,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Databases, for which images share a content, or thumbnails; may be repeated."
-        ),
-    ] = None,
+    data_root: Roots = None,
     html: Annotated[
         Path | None, typer.Option(help="With two folders: write a page of the differences here.")
     ] = None,
@@ -152,14 +152,10 @@ def compare(
     if other is not None:
         within = "within one results folder, not between two"
         refuse(within, methods=methods, csv=csv, p1401=p1401, no_images=not images)
-        if html is None:
-            refuse("of two folders: for the thumbnails of --html", data_root=data_root)
         _differences(results, other, metric, reference, protocol, html, data_root)
         return
     if html is not None:
         raise UsageError("--html compares two results folders; give both")
-    if not images and not p1401:
-        refuse("for comparisons over images; leave out --no-images", data_root=data_root)
     store = Store(results)
     runs = exporting.load(store, metrics=[metric])
     several = manifest.apart(store) if protocol is None and runs["protocol"].any() else []
@@ -172,9 +168,9 @@ def compare(
         if runs.empty:
             raise unknown(f"protocol of '{results}'", protocol, known)
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    inside = comparing.within(runs, metric, names, reference)
-    over = comparing.across(runs, metric, names)
     tested = StoredPredictions(store, AtHand(data_root or []))
+    inside = comparing.within(runs, metric, names, reference, tested)
+    over = comparing.across(runs, metric, names)
     by_image = over_images.compare(runs, tested, metric, names, reference) if images else []
     show(inside, over, by_image, metric, _console())
     if p1401:
@@ -204,7 +200,12 @@ def _differences(
 
     against = baseline.find(str(before))
     report, pairs = checking.check_with_pairs(
-        now, against, metric=metric, reference=reference, protocol=protocol
+        now,
+        against,
+        metric=metric,
+        reference=reference,
+        protocol=protocol,
+        data_roots=data_roots or [],
     )
     show(report, _console())
     if html is not None:
@@ -337,10 +338,7 @@ def latex(
     notes: Annotated[
         bool, typer.Option("--notes", help="Print notes on published numbers below the table.")
     ] = False,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(help="Databases whose groups --interval images needs; may be repeated."),
-    ] = None,
+    data_root: Roots = None,
     exclude_contaminated: Annotated[
         bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
     ] = False,

@@ -33,8 +33,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("gmad R --one-way", "--one-way: name who attacks"),
         ("compare R R --methods a --no-images", "--methods, --no-images: within one"),
         ("compare R R --p1401 --csv x.csv", "--csv, --p1401: within one"),
-        ("compare R R --data-root .", "--data-root: of two folders"),
-        ("compare R --no-images --data-root .", "--data-root: for comparisons over images"),
         ("compare R --html x", "--html compares two results folders"),
         ("export R x.csv --data-root .", "--data-root: for --format manifest"),
         ("export R x --format manifest --selection val", "--selection: splits are the same"),
