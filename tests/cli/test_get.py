@@ -57,7 +57,7 @@ def test_the_mission_command_is_listed_with_sizes(bench: Bench, site: Site) -> N
         "grmp pre-trains on tid2013, kadid10k; bench get --weights grmp and --set "
         "grmp.weights=FILE take the authors' checkpoint instead"
     ) in lines
-    refused = [line for line in lines if line.startswith("not to be had: ")]
+    refused = [line for line in lines if line.startswith("not available: ")]
     assert [line.split()[4].rstrip(":") for line in refused] == ["bid", "uwiqa"]
     assert not any("IQA-PyTorch-Datasets" in one.path for one in site.asked)
 
@@ -80,7 +80,7 @@ def test_what_can_be_had_is_got(
     assert done.returncode == 3, done.text
     assert "toy" not in [line.split()[0] for line in done.stdout.splitlines() if line.split()]
     assert tools.status_of("small", root).state == "complete"
-    assert "not to be had: livec: ask them: https://" in done.stdout
+    assert "not available: livec: ask them: https://" in done.stdout
     again = bench("get", path, "--datasets", "small", *roots, "--dry-run")
     assert (again.returncode, again.stdout.strip()) == (0, "Everything is there.")
 
