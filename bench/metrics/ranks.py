@@ -30,8 +30,8 @@ def tau_b(first: FloatArray, second: FloatArray) -> float:
 
     The same bits as `scipy.stats.kendalltau`.
 
-    >>> tau_b(np.array([1.0, 2.0, 2.0]), np.array([1.0, 2.0, 3.0])) == 2 / 6**0.5
-    True
+    >>> round(tau_b(np.array([1.0, 2.0, 2.0]), np.array([1.0, 2.0, 3.0])), 6)
+    0.816497
     """
     (x, x_counts), (y, y_counts) = _dense(first), _dense(second)
     both = np.unique(x * len(y_counts) + y, return_counts=True)[1]

@@ -39,7 +39,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
 
 def test_the_mission_command_is_listed_with_sizes(bench: Bench, site: Site) -> None:
     done = bench("get", "protocols/few_shot.yaml", "--methods", "grmp,promptiqa", "--dry-run")
-    assert done.returncode == 3, "bid and uwiqa are not to be had"
+    assert done.returncode == 3, "bid and uwiqa are not available"
     lines = done.stdout.splitlines()
 
     def row(name: str) -> str:
@@ -58,7 +58,7 @@ def test_the_mission_command_is_listed_with_sizes(bench: Bench, site: Site) -> N
         "grmp.weights=FILE take the authors' checkpoint instead"
     ) in lines
     refused = [line for line in lines if line.startswith("not available: ")]
-    assert [line.split()[4].rstrip(":") for line in refused] == ["bid", "uwiqa"]
+    assert [line.split()[2].rstrip(":") for line in refused] == ["bid", "uwiqa"]
     assert not any("IQA-PyTorch-Datasets" in one.path for one in site.asked)
 
 
