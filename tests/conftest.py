@@ -15,12 +15,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from bench import registry
 from bench.cli import main
 
 TOY_METHODS = Path(__file__).parent / "toy"
+# No property is about time: a machine that others use too may be slow at any moment.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
