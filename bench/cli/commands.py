@@ -50,7 +50,7 @@ def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> i
 
 
 def plan(options: Options, log: Sequence[str] = ()) -> int:
-    """Print what a run that tells the trackers `log` would do, and how long it would take."""
+    """Print what a run with the trackers `log` would do, and how long it would take."""
     from bench.cli import plan_terminal, session
     from bench.runs.trackers import require
 
