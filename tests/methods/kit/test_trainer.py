@@ -126,7 +126,8 @@ def test_a_comparison_of_answers_goes_on_with_the_same_numbers(dropout: float) -
             pairs = torch.stack([found, Y[batch]])
             return 1 - torch.corrcoef(pairs)[0, 1]
 
-        optimiser = optimisers.build("adamw", net.named_parameters(), LR, 0.1)
+        # No step of Adam's: it would make one of the rounding in the last bias's zero gradient.
+        optimiser = optimisers.build("sgd", net.named_parameters(), LR, 0.1)
         one = Trainer(net, optimiser, schedule(), batches, answers, Context(), compare=correlation)
         return [epoch.loss for epoch in one.run()]
 
