@@ -106,7 +106,8 @@ class Regression(Method):
 
     def answers(self, network: nn.Module, pixels: Tensor) -> Tensor:
         """The network's scores (B,) of prepared crops in training."""
-        return network(pixels).reshape(-1)
+        found: Tensor = network(pixels).reshape(-1)
+        return found
 
     def distance(self, found: Tensor, labels: Tensor) -> Tensor:
         """The settings' losses, of (B,) and (B,); of answers in bf16 too they are float32."""

@@ -120,7 +120,8 @@ def test_a_comparison_of_answers_goes_on_with_the_same_numbers(dropout: float) -
             if torch.is_grad_enabled() and len(batch) > most:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             seen.append((torch.is_grad_enabled(), len(batch)))
-            return net(X[batch])
+            found: Tensor = net(X[batch])
+            return found
 
         def correlation(found: Tensor, batch: Sequence[int]) -> Tensor:
             pairs = torch.stack([found, Y[batch]])
