@@ -21,6 +21,7 @@ from bench.cli import scoring as cli_scoring
 from bench.cli import sharing as cli_sharing
 from bench.cli.data import DataRoot, FutureDataRoot, existing_roots
 from bench.cli.options import Options, Uncontaminated
+from bench.cli.refusals import refuse
 from bench.util import atomic
 from bench.util.errors import INTERRUPTED, BenchError, StoreError, UsageError
 
@@ -112,7 +113,7 @@ def run(
     from bench.cli import commands
 
     if dry_run:
-        return commands.plan(asked)
+        return commands.plan(asked, log or ())
     return commands.run(asked, reports=not no_report, log=log or ())
 
 
@@ -141,6 +142,14 @@ def get(
     if bool(weights) == bool(protocol):
         raise UsageError("give a protocol, or --weights METHOD")
     if weights:
+        refuse(
+            "for a protocol; --weights takes --to and --dry-run alone",
+            methods=methods,
+            datasets=datasets,
+            set=assignments,
+            data_root=data_root,
+            yes=yes,
+        )
         raise typer.Exit(fetching_all.weights(weights, to, dry_run, Console()))
     # The folder that databases are put into may be made by this command.
     there = [root for root in data_root or () if root != to or root.is_dir()]
@@ -211,14 +220,19 @@ def list_(
     what: Annotated[
         str, typer.Argument(help="methods, datasets, protocols, backbones or results.")
     ],
-    results: Results = Path("results"),
+    results: Annotated[
+        Path | None, typer.Option(help="Results folder, for results; default: results.")
+    ] = None,
 ) -> None:
     """List what there is; of results, the runs of each method by the code that computed them."""
     from bench.cli import list_command
 
-    for name, summary in (
-        list_command.stored(results) if what == "results" else list_command.rows(what)
-    ):
+    if what == "results":
+        rows = list_command.stored(results or Path("results"))
+    else:
+        refuse(f"for `bench list results`, not for {what}", results=results)
+        rows = list_command.rows(what)
+    for name, summary in rows:
         typer.echo(f"{name:24} {summary}")
 
 

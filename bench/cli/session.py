@@ -69,6 +69,13 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
         lambda variant, task: unmet.get((variant.title, task), ""),
     )
     plan.without_weights = without_weights
+    codes = {run.fit.code for run in plan.runs.values()}
+    for code in options.accept_code or ():
+        if code not in codes:
+            raise UsageError(
+                f"--accept-code {code}: no stored run of these rows was computed by this code; "
+                f"`bench list results --results {store.root}` says by which"
+            )
     if plan.omitted and not plan.cells:
         raise UsageError(
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "

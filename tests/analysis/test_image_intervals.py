@@ -54,7 +54,7 @@ def test_they_are_kept_until_predictions_change(
     store = sweep.write()
     first = _filled(store)
     with monkeypatch.context() as patched:
-        patched.setattr(image_intervals, "image_interval", None)  # would fail if it were called
+        patched.setattr(image_intervals, "_together", None)  # would fail if it were called
         pd.testing.assert_frame_equal(_filled(store), first)
     record, table = sweep.record("good", "livec", 0)
     store.write(record, table.assign(prediction=np.arange(40.0), prediction_last=np.arange(40.0)))

@@ -1,7 +1,7 @@
 """The golden checks' command on other cases of the same formats, altered ones and broken ones.
 
-The files in `tests/golden/variations` come from plain PyTorch loops that were written from the
-formats' descriptions alone and give the authors' own numbers on the authors' cases.
+The files in `tests/golden/variations` come from plain PyTorch loops and NumPy that were written
+from the formats' descriptions alone and give the authors' own numbers on the authors' cases.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ def command(kind: str, path: Path) -> int:
     return __main__.main([kind, str(path)])
 
 
-@pytest.mark.parametrize("kind", ["grmp_meta", "promptiqa_two_sets"])
+@pytest.mark.parametrize("kind", ["grmp_meta", "promptiqa_labels", "promptiqa_two_sets", "resize"])
 def test_cases_of_other_sizes_seeds_and_rates_agree(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A visual tower of one block, Adam with moments of its own, unequal groups, no decay."""
+    """A visual tower of one block, Adam with moments of its own, unequal groups, no decay; groups
+    of one and of equal labels, gates on the rate; images one pixel wide, enlarged and shrunk by
+    factors that are not whole."""
     assert command(kind, VARIATIONS / f"{kind}.json") == 0, capsys.readouterr().out
 
 

@@ -109,3 +109,6 @@ def test_an_edited_method_has_new_runs_and_the_old_ones_can_be_accepted(bench: B
     assert "2 runs of an older version of edited stay stored" in text
     digest = text.partition("--accept-code ")[2].split()[0]
     assert "2 done, 0 failed, 0 to do" in planned("--accept-code", digest)
+    other = "0" * len(digest)
+    ended = bench("plan", path, "--results", bench.results, "--accept-code", other, **environment)
+    assert (ended.returncode, "no stored run of these rows" in ended.stderr) == (2, True)
