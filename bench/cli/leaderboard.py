@@ -46,10 +46,10 @@ def init(
         str | None, typer.Option(help="Name of a new leaderboard; default: Leaderboard.")
     ] = None,
     audit: Annotated[
-        str | None, typer.Option(help="required (default), or shown: marked where passed.")
+        str | None, typer.Option(help="required (default), or shown (rows that passed are marked).")
     ] = None,
     predictions: Annotated[
-        str | None, typer.Option(help="required (default), or digests: those are enough.")
+        str | None, typer.Option(help="required (default), or digests (they are enough).")
     ] = None,
     tasks: Annotated[
         str | None, typer.Option(help="all of a protocol's (default), or any.")
@@ -220,7 +220,10 @@ def submit(
     ],
     methods: Annotated[options.Names, options.METHODS] = options.NONE,
     digests: Annotated[
-        bool, typer.Option("--digests", help="Leave predictions where they are; give digests.")
+        bool,
+        typer.Option(
+            "--digests", help="Submit digests of the predictions instead of the predictions."
+        ),
     ] = False,
 ) -> None:
     """Put results into a leaderboard, if they pass its checks.

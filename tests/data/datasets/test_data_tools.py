@@ -118,7 +118,7 @@ def test_verify_writes_the_list_that_splits_honour(root):
     assert "livec:\n  - [11.bmp, 3.bmp]\n" in (root / "iqa-duplicates.yaml").read_text()
     assert (root / "iqa-data.yaml").read_text() == "folders: {}  # mine"
     after = [parts(repeat) for repeat in range(20)]
-    assert {tested for tested, _ in before} == {0, 1, 2}
+    assert 1 in {tested for tested, _ in before}
     assert {tested for tested, _ in after} == {0, 2}
     # A split that tore them apart has another name from then on, and so have its runs.
     torn = [repeat for repeat, (tested, _) in enumerate(before) if tested == 1]
