@@ -179,7 +179,10 @@ def test_settings_for_databases_that_are_learnt_from_together(tmp_path: Path) ->
     # What is set for one of them is not meant for them together.
     others = on(rows, "toy_linear", "elsewhere")
     assert on(rows, "toy_linear", "toy+toy3") == on(rows, "toy_linear", "toy@9+toy3") == others
-    path.write_text(text.replace("toy+toy2", "koniq10k+koniq"))
+    path.write_text(
+        "train: [koniq10k, spaq]\ntest: [koniq10k]\nmethods: [toy_linear]\n"
+        "set_for: {koniq10k+koniq: {epochs: 9}}\n"
+    )
     with pytest.raises(UsageError, match=r":4: unknown dataset 'koniq'"):
         check_file(str(path), [])
 
