@@ -68,13 +68,18 @@ def series_marks(number: int) -> tuple[int, int]:
     return number % len(COLOURS), (number + 3 * (number // len(COLOURS))) % len(MARKERS)
 
 
+def series_dash(number: int) -> str:
+    """Which of `DASHES` a series has."""
+    return DASHES[(number + number // len(COLOURS)) % len(DASHES)]
+
+
 def series_look(number: int) -> dict[str, Any]:
     """Colour, marker and dash of a series: among eight, any one of the first two tells it apart."""
     colour, marker = series_marks(number)
     return {
         "color": COLOURS[colour],
         "marker": MARKERS[marker],
-        "linestyle": DASHES[(number + number // len(COLOURS)) % len(DASHES)],
+        "linestyle": series_dash(number),
     }
 
 

@@ -15,7 +15,13 @@ from bench.reports.drawing import INK, shortened
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
+EDGE, REACH = 0.04, 0.012
+"""Room beside the axis, and how far a bar reaches beyond its ranks: shares of the axis."""
+ABOVE, TICK, NUMBER, BAR, ROW = 0.8, 0.12, 0.2, 0.3, 0.55
+"""Units of height: above the axis, of a tick, from the axis up to its number, from bar to bar, and
+from name to name."""
+LONGEST = 100
+"""Letters of a name in print."""
 WHAT = (
     "Average ranks across datasets, 1 is best; a bar joins methods that Wilcoxon with Holm cannot "
     "tell apart."
@@ -68,12 +74,12 @@ class Diagram:
     @property
     def first(self) -> float:
         """Depth of the first row of names below the axis."""
-        return 0.55 + 0.3 * self.bar_rows
+        return 0.55 + BAR * self.bar_rows
 
     @property
     def height(self) -> float:
         """From the top of the ticks' numbers to below the last name."""
-        return 0.8 + self.first + 0.55 * self.name_rows
+        return ABOVE + self.first + ROW * self.name_rows
 
 
 def diagram(found: AcrossDatasets) -> Diagram:
@@ -111,24 +117,24 @@ def caption(found: AcrossDatasets) -> str:
     return text
 
 
-def draw(axes: Axes, found: AcrossDatasets, longest: int = 100) -> None:
-    """Draw the diagram; names beyond `longest` letters are cut."""
+def draw(axes: Axes, found: AcrossDatasets) -> None:
+    """Draw the diagram; names beyond `LONGEST` letters are cut."""
     shape = diagram(found)
-    edge = 0.04 * (shape.last - 1)
+    edge = EDGE * (shape.last - 1)
     axes.set_axis_off()
     axes.set_xlim(1 - edge, shape.last + edge)
-    axes.set_ylim(shape.height - 0.8, -0.8)
+    axes.set_ylim(shape.height - ABOVE, -ABOVE)
     line: dict[str, Any] = {"color": INK, "lw": 0.8, "clip_on": False}
     axes.plot([1, shape.last], [0, 0], **line)
     for tick in range(1, shape.last + 1):
-        axes.plot([tick, tick], [0, -0.12], **line)
-        axes.text(tick, -0.2, str(tick), ha="center", va="bottom", color=INK)
+        axes.plot([tick, tick], [0, -TICK], **line)
+        axes.text(tick, -NUMBER, str(tick), ha="center", va="bottom", color=INK)
     for name in shape.names:
-        down = shape.first + 0.55 * name.row
+        down = shape.first + ROW * name.row
         end = 1 - edge if name.left else shape.last + edge
         axes.plot([name.rank, name.rank, end], [0, down, down], **line)
         axes.annotate(
-            f"{shortened(name.text, longest)} ({name.rank:.2f})",
+            f"{shortened(name.text, LONGEST)} ({name.rank:.2f})",
             (end, down),
             (-3 if name.left else 3, 0),
             textcoords="offset points",
@@ -137,7 +143,7 @@ def draw(axes: Axes, found: AcrossDatasets, longest: int = 100) -> None:
             color=INK,
         )
     for bar in shape.bars:
-        down = 0.3 + 0.3 * bar.row
-        reach = 0.012 * (shape.last - 1)
+        down = BAR * (1 + bar.row)
+        reach = REACH * (shape.last - 1)
         axes.plot([bar.low - reach, bar.high + reach], [down, down], color=INK, lw=2.6)
         axes.plot(bar.members, [down] * len(bar.members), "o", color=INK, ms=3.5)

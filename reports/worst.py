@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from bench.analysis.curves import cloud
 from bench.analysis.results import Results
 from bench.data.datasets import Roots
@@ -32,32 +30,21 @@ class Miss:
 
 
 def worst(results: Results, run: Record, count: int) -> list[Miss]:
-    """The `count` test images of a done run that it errs most on, the worst first.
+    """The `count` test images of a done run that it errs most on (six at most), the worst first.
 
     The error is the distance between label and mapped prediction; without a logistic, the distance
     of their ranks. Raises `StoreError` where predictions cannot be read.
     """
     points = cloud(results, run)
-    names = results.predictions(run)["image"].tolist()
-    if points.mapped is not None:
-        error = np.abs(points.quality - points.mapped)
-    else:
-        error = np.abs(_ranks(points.quality) - _ranks(points.prediction))
     return [
         Miss(
-            str(names[i]),
-            float(points.quality[i]),
-            float(points.prediction[i]),
-            None if points.mapped is None else float(points.mapped[i]),
+            name,
+            float(points.quality[place]),
+            float(points.prediction[place]),
+            None if points.mapped is None else float(points.mapped[place]),
         )
-        for i in np.argsort(-error, kind="stable")[:count]
+        for name, place in points.worst[:count]
     ]
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values))
 
 
 @dataclass

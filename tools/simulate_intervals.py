@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from bench.stats.bootstrap import image_difference, side
 from bench.stats.median import median_interval
-from bench.stats.paired import nadeau_bengio, paired_t, wilcoxon_signed_rank
+from bench.stats.paired import corrected_t, paired_t, wilcoxon_signed_rank
+from bench.stats.split_covariance import SplitSizes
 from tools import command_line
 
 FloatArray = npt.NDArray[np.float64]
@@ -87,7 +88,7 @@ def simulate(setting: Simulation) -> Rates:
 
 def _p_values(setting: Simulation, differences: FloatArray) -> dict[str, float]:
     n_train, n_test = _sizes(setting)
-    test = nadeau_bengio(differences, n_train, n_test)
+    test = corrected_t(differences, SplitSizes(n_train, n_test))
     return {
         "Nadeau-Bengio": test.p_value,
         "Wilcoxon": wilcoxon_signed_rank(differences).p_value,

@@ -5,10 +5,8 @@
 As `tools.simulate_intervals`, but both methods learn: each sees its own features of every image
 (the quality in an unknown direction, plus noise) and fits a ridge regression to the labelled images
 of each split. Both learn alike, so any "significant" difference is false. What it adds is training
-sets: small ones hardly overlap from split to split, full ones almost wholly.
-
-It also answers which number Nadeau and Bengio's n_train is under a label budget: all images that a
-split does not test, or those with labels.
+sets: small ones hardly overlap from split to split, full ones almost wholly. `--fixed` keeps the
+predictions fixed instead, as those of methods that training hardly moves, whatever the budget.
 """
 
 from __future__ import annotations
@@ -21,12 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.stats.paired import nadeau_bengio, paired_t, wilcoxon_signed_rank
+from bench.stats.paired import corrected_t, paired_t, wilcoxon_signed_rank
+from bench.stats.split_covariance import Influence, SplitSizes
 from tools import command_line
 
 FloatArray = npt.NDArray[np.float64]
-TESTS = ("n_train = all left", "n_train = labels", "Wilcoxon", "paired t")
-"""Nadeau-Bengio with either number of training images, and what it is compared with."""
+TESTS = ("corrected t", "Nadeau-Bengio", "Wilcoxon", "paired t")
+"""The first knows the influence of images, the second is the same without."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class TrainingSimulation:
     noise: float = 0.75
     """Deviation of the noise on every feature; the quality has deviation 1."""
     alpha: float = 0.05
+    fixed: bool = False
+    """Whether predictions are the features that hold the quality, whatever was labelled."""
 
     @property
     def tested(self) -> int:
@@ -59,8 +60,8 @@ def simulate(setting: TrainingSimulation) -> dict[int, dict[str, float]]:
     """
     rejected = {labels: dict.fromkeys(TESTS, 0) for labels in setting.labels}
     for trial in range(setting.trials):
-        for labels, differences in _trial(setting, trial).items():
-            for test, p in _p_values(setting, labels, differences).items():
+        for labels, (differences, influence) in _trial(setting, trial).items():
+            for test, p in _p_values(setting, labels, differences, influence).items():
                 rejected[labels][test] += p < setting.alpha
     return {
         labels: {test: count / setting.trials for test, count in row.items()}
@@ -68,44 +69,77 @@ def simulate(setting: TrainingSimulation) -> dict[int, dict[str, float]]:
     }
 
 
-def _trial(setting: TrainingSimulation, trial: int) -> dict[int, FloatArray]:
-    """Labels -> (repeats,) differences of SRCC on one new dataset."""
+def _trial(setting: TrainingSimulation, trial: int) -> dict[int, tuple[FloatArray, Influence]]:
+    """Labels -> (repeats,) differences of SRCC on one new dataset, and what images do to them."""
     rng = np.random.default_rng([setting.seed, trial])
     quality = rng.standard_normal(setting.images)
     # Features of both methods; the direction of quality is the same in effect (noise is round).
     shape = (2, setting.images, setting.features)
     features = setting.noise * rng.standard_normal(shape)
     features[:, :, 0] += quality
-    found: dict[int, list[float]] = {labels: [] for labels in setting.labels}
-    for _ in range(setting.repeats):
-        order = rng.permutation(setting.images)
-        test, pool = order[: setting.tested], order[setting.tested :]
-        for labels in setting.labels:
-            first, second = (_score(x, quality, pool[:labels], test) for x in features)
-            found[labels].append(first - second)
-    return {labels: np.array(values) for labels, values in found.items()}
+    order = np.array([rng.permutation(setting.images) for _ in range(setting.repeats)])
+    test, left = order[:, : setting.tested], order[:, setting.tested :]
+    found = {}
+    for labels in setting.labels:
+        first, second = (
+            own[test, 0] if setting.fixed else _predictions(own, quality, left[:, :labels], test)
+            for own in features
+        )
+        differences = _srcc(first, quality[test]) - _srcc(second, quality[test])
+        one, two = (_influence(p, quality[test], test, setting.images) for p in (first, second))
+        found[labels] = (differences, Influence(one - two, cluster_size=1.0))
+    return found
 
 
-def _score(
+def _predictions(
     features: FloatArray, quality: FloatArray, train: npt.NDArray[Any], test: npt.NDArray[Any]
-) -> float:
-    """SRCC on the test images of a ridge regression on the training images."""
-    x, y = features[train], quality[train]
-    weights = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ y)
-    ranks = [
-        v.argsort().argsort() - (len(test) - 1) / 2
-        for v in (features[test] @ weights, quality[test])
-    ]
-    return float(ranks[0] @ ranks[1] / math.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1])))
+) -> FloatArray:
+    """(repeats, tested) of ridge regressions, split by split, on (repeats, n) training images."""
+    x, y = features[train], quality[train][..., None]
+    gram = x.transpose(0, 2, 1) @ x + np.eye(x.shape[2])
+    weights = np.linalg.solve(gram, x.transpose(0, 2, 1) @ y)
+    return np.asarray((features[test] @ weights)[..., 0])
+
+
+def _srcc(prediction: FloatArray, quality: FloatArray) -> FloatArray:
+    """SRCC row by row, of values without ties."""
+    x, y = (v.argsort(axis=1).argsort(axis=1) - (v.shape[1] - 1) / 2 for v in (prediction, quality))
+    return np.asarray((x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1)))
+
+
+def _influence(
+    prediction: FloatArray, quality: FloatArray, test: npt.NDArray[Any], images: int
+) -> FloatArray:
+    """What `bench.stats.image_influence` finds of SRCC on values without ties, without resampling.
+
+    Rows are splits, `test` numbers their images among all `images`. SRCC is 12 times the covariance
+    of both values' distribution functions F and G at the images; its derivative by the weight of an
+    image has the image's own product, and what its weight does to F and G of all images above it.
+    """
+    n = prediction.shape[1]
+    order = [v.argsort(axis=1) for v in (prediction, quality)]
+    at = [(o.argsort(axis=1) + 0.5) / n - 0.5 for o in order]
+    own = at[0] * at[1]
+    for sorted_by, other in zip(order, reversed(at), strict=True):
+        along = np.take_along_axis(other, sorted_by, axis=1)
+        above = np.cumsum(along[:, ::-1], axis=1)[:, ::-1] - along / 2
+        own = own + np.take_along_axis(above / n, sorted_by.argsort(axis=1), axis=1)
+    found = np.zeros((len(test), images))
+    np.put_along_axis(found, test, 12 * (own - own.mean(axis=1, keepdims=True)) / n, axis=1)
+    return found
+
+
+def _sizes(setting: TrainingSimulation, labels: int) -> SplitSizes:
+    return SplitSizes(setting.images - setting.tested, setting.tested, labels)
 
 
 def _p_values(
-    setting: TrainingSimulation, labels: int, differences: FloatArray
+    setting: TrainingSimulation, labels: int, differences: FloatArray, influence: Influence
 ) -> dict[str, float]:
-    left, tested = setting.images - setting.tested, setting.tested
+    sizes = _sizes(setting, labels)
     return {
-        TESTS[0]: nadeau_bengio(differences, left, tested).p_value,
-        TESTS[1]: nadeau_bengio(differences, labels, tested).p_value,
+        TESTS[0]: corrected_t(differences, sizes, influence).p_value,
+        TESTS[1]: corrected_t(differences, sizes).p_value,
         TESTS[2]: wilcoxon_signed_rank(differences).p_value,
         TESTS[3]: paired_t(differences).p_value,
     }
@@ -138,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("trials", "seed", "images", "repeats"):
         parser.add_argument(f"--{name}", type=int, default=getattr(default, name))
     parser.add_argument("--labels", type=int, nargs="+", default=list(default.labels))
+    parser.add_argument("--fixed", action="store_true", help="predictions that do not learn")
     given = parser.parse_args(arguments)
     given.labels = tuple(given.labels)
     setting = TrainingSimulation(**vars(given))

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis import over_images
+import numpy as np
+
+from bench.analysis import over_images, split_images
+from bench.analysis.stored_predictions import StoredPredictions
 from bench.model.titles import task_title
 from bench.protocol import learnt_from
 from bench.store.table import SPLIT
@@ -62,21 +65,22 @@ def within(
     metric: str = "srcc",
     methods: Sequence[str] = (),
     reference: str | None = None,
+    images: StoredPredictions | None = None,
 ) -> list[WithinDataset]:
     """Every task's methods, pairwise or all against `reference`, over splits they share.
 
     `runs` is a table as `bench.store.table.load` gives it; `methods` are labels (all by default).
     A method with missing runs or undefined values is left out and named. Tasks with fewer than two
     methods or two splits, and datasets without labels, are not compared. Differences are first
-    minus second in units of the metric, Holm's correction is over the pairs of one task. Overlap
-    between splits is corrected for by the test and pool images of a split, since a label budget
-    changes neither (`bench.store.table.pool_size`).
+    minus second in units of the metric, Holm's correction is over the pairs of one task. What
+    splits have in common is corrected for by their sizes and, under a label budget, by the
+    stored predictions of `images` (`bench.stats.corrected_t`).
 
     Raises `UsageError` for an unknown method or metric.
     """
     chosen = _chosen(runs, metric, methods, reference)
     groups = chosen.groupby(_TASK, sort=False)
-    found = [_within(part, key, metric, reference) for key, part in groups]
+    found = [_within(part, key, metric, reference, images) for key, part in groups]
     return [item for item in found if item is not None]
 
 
@@ -123,7 +127,8 @@ def of_protocol(results: Results, protocol: Protocol) -> Comparisons | None:
 def _compare(results: Results, protocol: Protocol) -> Comparisons | None:
     metric = protocol.metrics[0]
     runs = results.runs[results.runs["protocol"] == protocol.name]
-    tasks, ranks = within(runs, metric), across(runs, metric)
+    images = StoredPredictions(results.store, results.at_hand)
+    tasks, ranks = within(runs, metric, images=images), across(runs, metric)
     return Comparisons(protocol, metric, tasks, ranks) if tasks or ranks else None
 
 
@@ -136,7 +141,7 @@ class Versus:
     wins: int
     losses: int
     p: float
-    """Nadeau-Bengio after Holm; NaN where there is no test."""
+    """By the corrected t, after Holm; NaN where there is no test."""
     reason: str
     """Why there is none."""
 
@@ -189,27 +194,45 @@ def table(
 
 
 def _within(
-    part: pd.DataFrame, key: Any, metric: str, reference: str | None
+    part: pd.DataFrame,
+    key: Any,
+    metric: str,
+    reference: str | None,
+    images: StoredPredictions | None,
 ) -> WithinDataset | None:
     from bench.stats import compare_over_splits
 
     left_out: dict[str, str] = {}
     wide = _complete(part, metric, left_out)
-    sizes = part[["n_pool", "n_test"]].dropna().astype(float).mean()
+    sizes = split_images.sizes(part)
     absent = reference is not None and reference not in wide
-    if wide.shape[1] < 2 or len(wide) < 2 or absent or sizes.isna().any():
+    if wide.shape[1] < 2 or len(wide) < 2 or absent or sizes is None:
         return None
-    pairs = compare_over_splits(
-        {str(label): wide[label].to_numpy() for label in wide},
-        n_train=round(sizes["n_pool"]),
-        n_test=round(sizes["n_test"]),
-        reference=reference,
-    )
     protocol, train, test, budget, selection = map(str, key)
     same_test = not learnt_from(train, test) or wide.index.get_level_values(0).nunique() < len(wide)
+    influences = {}
+    if images is not None and sizes.budgeted() and not same_test:
+        influences = split_images.influences(
+            {str(label): (images, _records(part, label, wide.index)) for label in wide},
+            test,
+            selection,
+            metric,
+        )
+    pairs = compare_over_splits(
+        {str(label): wide[label].to_numpy() for label in wide},
+        sizes,
+        reference,
+        influences=influences,
+    )
     return WithinDataset(
         protocol, train, test, budget, selection, len(wide), pairs, left_out, same_test
     )
+
+
+def _records(part: pd.DataFrame, label: Any, splits: pd.Index) -> list[str]:
+    """The records of a method's runs on these splits, in their order."""
+    runs = part[part["label"] == label].set_index(list(SPLIT))["record"]
+    return [str(record) for record in runs.loc[splits]]
 
 
 def _across(part: pd.DataFrame, key: Any, metric: str, alpha: float) -> AcrossDatasets | None:
@@ -250,16 +273,20 @@ def _complete(
     """(splits, methods) values of the methods without a missing one, in the table's order."""
     import pandas as pd
 
-    columns: dict[str, pd.Series[float]] = {}
-    for label, cell in part.groupby("label", sort=False):
-        there = cell[metric].notna() & (cell["status"] == "done")
-        if there.all():
-            columns[str(label)] = cell.set_index(list(SPLIT))[metric]
-        else:
-            place = f" on {where}" if where else ""
-            text = f"{there.sum()} of {len(cell)} runs have a value{place}"
-            left_out.setdefault(str(label), text)
-    wide = pd.DataFrame(columns)
+    there = part[metric].notna() & (part["status"] == "done")
+    counts = there.groupby(part["label"], sort=False).agg(["sum", "size"])
+    place = f" on {where}" if where else ""
+    for label, done, expected in counts.itertuples():
+        if done < expected:
+            left_out.setdefault(str(label), f"{done} of {expected} runs have a value{place}")
+    complete = counts.index[counts["sum"] == counts["size"]]
+    kept = part[part["label"].isin(complete)]
+    # A matrix at once: a series for each of hundreds of methods takes most of the time.
+    rows, splits = pd.MultiIndex.from_frame(kept[list(SPLIT)]).factorize()
+    columns = complete.get_indexer(pd.Index(kept["label"]))
+    values = np.full((len(splits), len(complete)), np.nan)
+    values[rows, columns] = kept[metric].to_numpy(dtype=np.float64)
+    wide = pd.DataFrame(values, index=splits, columns=[str(label) for label in complete])
     return wide.dropna() if common else wide
 
 
@@ -296,6 +323,7 @@ def _rows(item: WithinDataset) -> Iterator[dict[str, Any]]:
             "low": pair.corrected.low,
             "high": pair.corrected.high,
             "p": pair.corrected.p_value,
+            "correlation": pair.corrected.correlation,
             "p_holm": pair.corrected_holm,
             "wilcoxon_p": pair.signed_rank.p_value,
             "wilcoxon_p_holm": pair.signed_rank_holm,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.metrics import fit_logistic4, logistic4
 from bench.model.records import CurvePoint, Record
-from bench.stats.median import median_interval
+from bench.stats.median import median_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bench.analysis.results import Results
 
 FloatArray = npt.NDArray[np.float64]
+WORST = 6
+"""Worst errors of a run that are named at most."""
 Reading = Callable[[CurvePoint], float | None]
 
 
@@ -46,6 +48,8 @@ class Cloud:
     """Why there is no fit."""
     mapped: FloatArray | None = None
     """Every prediction on the scale of quality; None where there is no fit."""
+    worst: tuple[tuple[str, int], ...] = ()
+    """Name and place of the `WORST` images that the run errs most on, the worst first."""
 
 
 def loss(point: CurvePoint) -> float | None:
@@ -73,7 +77,7 @@ def over_epochs(title: str, runs: Sequence[Record], reading: Reading) -> Line | 
     epochs = sorted(set.intersection(*(set(values) for values in curves))) if curves else []
     if len(epochs) < 2:
         return None
-    found = [median_interval([values[epoch] for values in curves]) for epoch in epochs]
+    found = median_intervals([[values[epoch] for epoch in epochs] for values in curves])
     return Line(
         title,
         [float(epoch) for epoch in epochs],
@@ -88,6 +92,8 @@ def over_budgets(title: str, rows: pd.DataFrame, unit: str = "") -> Line | None:
 
     With `unit` '%' over training ratios, in per cent.
     """
+    if len(rows) < 2:  # as in a protocol of one budget: no need to look
+        return None
     counted = rows[rows["complete"] & rows["labels"].astype(str).str.fullmatch(rf"[\d.]+{unit}")]
     numbers = counted["labels"].str.removesuffix(unit).astype(float)
     counted = counted.assign(budget=numbers).sort_values("budget")
@@ -114,10 +120,20 @@ def _cloud(predictions: pd.DataFrame) -> Cloud:
     x = predictions["prediction"].to_numpy(dtype=np.float64)
     y = predictions["quality"].to_numpy(dtype=np.float64)
     fit = fit_logistic4(x, y)
+    # Without a logistic, ranks tell which images are judged otherwise than by people.
+    error = np.abs(y - fit.mapped if fit.converged else _ranks(y) - _ranks(x))
+    places = np.argsort(-error, kind="stable")[:WORST].tolist()
+    worst = tuple((str(predictions["image"].iloc[place]), place) for place in places)
     if not fit.converged:
-        return Cloud(x, y, None, fit.reason)
+        return Cloud(x, y, None, fit.reason, worst=worst)
     grid = np.linspace(x.min(), x.max(), 60)
-    return Cloud(x, y, (grid, logistic4(grid, *fit.params)), "", fit.mapped)
+    return Cloud(x, y, (grid, logistic4(grid, *fit.params)), "", fit.mapped, worst)
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values))
 
 
 def _values(run: Record, reading: Reading) -> dict[int, float]:

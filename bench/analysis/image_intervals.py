@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis import means
@@ -20,7 +21,7 @@ from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.data.datasets import cache_folder
 from bench.model.identity import digest
 from bench.protocol import Protocol
-from bench.stats import image_interval, mean_interval
+from bench.stats import BootstrapInterval, Side, image_intervals, mean_interval, same_images
 from bench.stats.resampled import RESAMPLED
 from bench.util.atomic import write_text
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("image_low", "image_high", "image_clusters", "image_note")
 RESAMPLES = 1000
+AT_ONCE = 64
+"""Cells of one test set whose predictions are held at once."""
 VERSION = 3
 """Raised when the same predictions would give another interval."""
 _KEY = ["protocol", "label", "train", "test", "labels", "selection"]
@@ -69,14 +72,16 @@ def beside(
         for key, part in done.groupby(_KEY, sort=False)
     }
     named = {one.name: one for one in protocols}
-    found: list[dict[str, Any]] = []
+    asked: list[tuple[CellRuns | None, list[str]]] = []
     index = []
     for key, rows in summary.groupby(_KEY, sort=False):
-        metrics = rows["metric"].tolist()
-        cell = _cell(tuple(map(str, key)), cells, named)
-        got = of_cell(images, cell, metrics) if cell else dict.fromkeys(metrics, _none(""))
-        found += [got[metric].columns for metric in metrics]
+        asked.append((_cell(tuple(map(str, key)), cells, named), rows["metric"].tolist()))
         index += rows.index.tolist()
+    got = iter(of_cells(images, [(cell, metrics) for cell, metrics in asked if cell is not None]))
+    found: list[dict[str, Any]] = []
+    for cell, metrics in asked:
+        own = dict.fromkeys(metrics, _none("")) if cell is None else next(got)
+        found += [own[metric].columns for metric in metrics]
     import pandas as pd
 
     filled = pd.DataFrame(found, index=index, columns=list(COLUMNS)).reindex(summary.index)
@@ -108,39 +113,97 @@ def _cell(
     return CellRuns(parts, selection, by_images) if parts and all(parts.values()) else None
 
 
-def of_cell(
-    images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]
-) -> dict[str, ImageInterval]:
-    """The interval of each metric over all runs of a cell, from the cache where they are there."""
-    usual = [metric for metric in metrics if metric in RESAMPLED]
-    found = {metric: _none(_METRIC) for metric in metrics}
-    if not usual:
-        return found
-    path = cache_folder() / "intervals" / f"{_name(images, cell, usual)}.json"
-    kept = _read(path)
-    if kept is None:
-        kept = _compute(images, cell, usual)
-        write_text(path, json.dumps({name: list(vars(one).values()) for name, one in kept.items()}))
-    return {**found, **kept}
+def of_cells(
+    images: StoredPredictions, asked: Sequence[tuple[CellRuns, Sequence[str]]]
+) -> list[dict[str, ImageInterval]]:
+    """The interval of each metric over all runs of each cell, from the cache where they are there.
+
+    Cells that were tested on the same images are drawn together.
+    """
+    found = [{metric: _none(_METRIC) for metric in metrics} for _, metrics in asked]
+    waiting: dict[tuple[tuple[str, ...], tuple[str, ...]], list[_Wanted]] = {}
+    for row, (cell, metrics) in zip(found, asked, strict=True):
+        usual = tuple(metric for metric in metrics if metric in RESAMPLED)
+        if not usual:
+            continue
+        path = cache_folder() / "intervals" / f"{_name(images, cell, usual)}.json"
+        kept = _read(path)
+        if kept is None:
+            waiting.setdefault((tuple(cell.parts), usual), []).append(_Wanted(cell, path, row))
+        else:
+            row.update(kept)
+    for (tests, metrics), wanted in waiting.items():
+        compute = _together if len(tests) == 1 else _means
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            for one, made in zip(some, compute(images, some, metrics), strict=True):
+                kept_text = json.dumps(
+                    {name: list(vars(own).values()) for name, own in made.items()}
+                )
+                write_text(one.path, kept_text)
+                one.row.update(made)
+    return found
 
 
-def _compute(
+@dataclass(frozen=True)
+class _Wanted:
+    """A cell whose intervals are not in the cache, their file, and where they are to go."""
+
+    cell: CellRuns
+    path: Path
+    row: dict[str, ImageInterval]
+
+
+def _together(
+    images: StoredPredictions, wanted: Sequence[_Wanted], metrics: Sequence[str]
+) -> list[dict[str, ImageInterval]]:
+    """Of cells on one test set."""
+    found: list[dict[str, ImageInterval]] = [{} for _ in wanted]
+    alike: list[list[tuple[int, list[Side]]]] = []
+    """Cells on the same images, each with its place and sides."""
+    for place, one in enumerate(wanted):
+        ((test, records),) = one.cell.parts.items()
+        try:
+            sides = images.sides(test, records, one.cell.selection)
+        except NoSides as reason:
+            found[place] = {metric: _none(str(reason)) for metric in metrics}
+            continue
+        group = next((group for group in alike if same_images(group[0][1], sides)), None)
+        if group is None:
+            alike.append([(place, sides)])
+        else:
+            group.append((place, sides))
+    for group in alike:
+        for metric in metrics:
+            made = image_intervals([sides for _, sides in group], metric, resamples=RESAMPLES)
+            for (place, _), result in zip(group, made, strict=True):
+                found[place][metric] = _told(result)
+    return found
+
+
+def _means(
+    images: StoredPredictions, wanted: Sequence[_Wanted], metrics: Sequence[str]
+) -> list[dict[str, ImageInterval]]:
+    """Of means over several test sets."""
+    return [_mean(images, one.cell, metrics) for one in wanted]
+
+
+def _mean(
     images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]
 ) -> dict[str, ImageInterval]:
     try:
         sets = [images.sides(test, records, cell.selection) for test, records in cell.parts.items()]
     except NoSides as reason:
         return {metric: _none(str(reason)) for metric in metrics}
-    found = {}
-    for metric in metrics:
-        result = (
-            mean_interval(sets, metric, by_images=cell.by_images, resamples=RESAMPLES)
-            if len(sets) > 1
-            else image_interval(sets[0], metric, resamples=RESAMPLES)
-        )
-        clusters = 0 if result.reason else result.clusters
-        found[metric] = ImageInterval(result.low, result.high, clusters, result.reason)
-    return found
+    return {
+        metric: _told(mean_interval(sets, metric, by_images=cell.by_images, resamples=RESAMPLES))
+        for metric in metrics
+    }
+
+
+def _told(result: BootstrapInterval) -> ImageInterval:
+    clusters = 0 if result.reason else result.clusters
+    return ImageInterval(result.low, result.high, clusters, result.reason)
 
 
 def _none(note: str) -> ImageInterval:
@@ -163,7 +226,7 @@ def _name(images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]) -> 
     return digest([how, root, parts])
 
 
-def _read(path: Any) -> dict[str, ImageInterval] | None:
+def _read(path: Path) -> dict[str, ImageInterval] | None:
     try:
         kept: Mapping[str, list[Any]] = json.loads(path.read_text(encoding="utf-8"))
         return {name: ImageInterval(*values) for name, values in kept.items()}

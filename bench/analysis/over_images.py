@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.model.titles import task_title
-from bench.stats import BootstrapInterval, Replicates, holm, image_replicates, suite_difference
+from bench.stats import (
+    BootstrapInterval,
+    Replicates,
+    holm,
+    replicates_of_methods,
+    same_images,
+    suite_difference,
+)
 from bench.stats.resampled import RESAMPLED
 from bench.store.table import SPLIT
 
@@ -156,15 +161,12 @@ def _task(
         label: images.sides(test, [records[split] for split in shared], selection)
         for label, records in there.items()
     }
-    tested = [[one.quality for one in own] for own in sides.values()]
-    for other in tested[1:]:
-        # A method may leave images without a score; then the draws are not of the same images.
-        if not all(map(np.array_equal, tested[0], other)):
-            raise NoSides("the methods have scores of different images")
-    return {
-        label: image_replicates(own, metric, seed=seed, middle="mean")
-        for label, own in sides.items()
-    }
+    of_first = next(iter(sides.values()))
+    # A method may leave images without a score; then the draws are not of the same images.
+    if not all(same_images(of_first, other) for other in sides.values()):
+        raise NoSides("the methods have scores of different images")
+    drawn = replicates_of_methods(list(sides.values()), metric, seed=seed, middle="mean")
+    return dict(zip(sides, drawn, strict=True))
 
 
 def _pairs(drawn: Sequence[Mapping[str, Replicates]], reference: str | None) -> tuple[Pair, ...]:

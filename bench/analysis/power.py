@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.analysis.compare import within
+from bench.analysis.stored_predictions import StoredPredictions
 from bench.data import datasets
 from bench.model.records import JOINT, Task
 from bench.protocol import Protocol
@@ -37,6 +39,7 @@ def plan(
     protocol: Protocol,
     *,
     runs: pd.DataFrame | None = None,
+    images: StoredPredictions | None = None,
     metric: str = "srcc",
     srcc: float = 0.85,
     agreement: float = 0.5,
@@ -48,8 +51,9 @@ def plan(
     """Every task of a protocol, with its deviation from `runs` (a pilot's table) or simulated.
 
     Stored deviations are medians over all pairs of methods on the same task, and count for other
-    label budgets too; simulated ones are those of SRCC (`deviation_of_differences`). With several
-    `comparisons` the level of each is alpha over their number: Holm's first step.
+    label budgets too; simulated ones are those of SRCC (`deviation_of_differences`). With `images`,
+    the pilot's predictions, the correlation of splits under its label budgets is that of its pairs
+    too. With several `comparisons` the level of each is alpha over their number: Holm's first step.
 
     Raises `UsageError` for values outside their range, and for another metric than SRCC without a
     pilot.
@@ -65,8 +69,10 @@ def plan(
         if isinstance(known, str):
             found.append(Planned(task.title, task.budget, None, known))
             continue
-        images, test, same = known
-        deviation, source = _stored(runs, task, metric) if runs is not None else (math.nan, "")
+        total, test, same = known
+        deviation, ratio, source = (math.nan, None, "")
+        if runs is not None:
+            deviation, ratio, source = _stored(runs, task, metric, images)
         if math.isnan(deviation):
             if metric != "srcc":
                 text = "the pilot has no two methods on three common splits of this task"
@@ -76,10 +82,10 @@ def plan(
             if not same:
                 # Test parts of one database have the share test / images in common, and vary less
                 # from split to split than parts of new databases, which are what is simulated.
-                deviation *= math.sqrt(1 - test / images)
+                deviation *= math.sqrt(1 - test / total)
             source = f"simulated: SRCC {srcc:g}, errors that correlate {agreement:g}"
         repeats = 1 if same else protocol.repeats
-        design = Design(images, test, repeats, deviation, same, level, power)
+        design = Design(total, test, repeats, deviation, same, level, power, ratio)
         found.append(Planned(task.title, task.budget, design, source))
     return found
 
@@ -100,8 +106,11 @@ def _sizes(protocol: Protocol, task: Task, roots: list[Path]) -> tuple[int, int,
     return size, max(3, round(size * protocol.test_fraction)), False
 
 
-def _stored(runs: pd.DataFrame, task: Task, metric: str) -> tuple[float, str]:
-    """The median deviation of differences over pairs of methods in a pilot; NaN without any."""
+def _stored(
+    runs: pd.DataFrame, task: Task, metric: str, images: StoredPredictions | None
+) -> tuple[float, float | None, str]:
+    """Medians over pairs of methods in a pilot: the deviation of differences, NaN without any, and
+    the ratio of their covariance, None where it is not of this budget."""
     on_task = runs[
         (runs["train"] == task.train) & (runs["test"] == task.test) & (runs["status"] == "done")
     ]
@@ -114,5 +123,8 @@ def _stored(runs: pd.DataFrame, task: Task, metric: str) -> tuple[float, str]:
             if len(differences) >= 3 and differences.std() > 0:
                 found.append(float(differences.std()))
     if not found:
-        return math.nan, ""
-    return float(np.median(found)), f"{len(found)} pairs of methods in the pilot"
+        return math.nan, None, ""
+    tests = [pair.corrected for one in within(own, metric, images=images) for pair in one.pairs]
+    ratios = [test.correlation / (1 - test.correlation) for test in tests]
+    ratio = float(np.median(ratios)) if ratios else None
+    return float(np.median(found)), ratio, f"{len(found)} pairs of methods in the pilot"

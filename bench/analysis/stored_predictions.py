@@ -36,6 +36,8 @@ class StoredPredictions:
     def __init__(self, store: Store, at_hand: AtHand) -> None:
         self.store, self.at_hand = store, at_hand
         self.table = lru_cache(maxsize=256)(self._read)
+        # Methods on the same splits come one after the other.
+        self._numbered = lru_cache(maxsize=4)(numbered)
 
     def sides(self, test: str, records: Sequence[str], selection: str) -> list[Side]:
         """The test sides of some runs on one database, clusters numbered alike.
@@ -54,10 +56,11 @@ class StoredPredictions:
             lost = [name for name in images if groups and name not in groups]
             if lost:
                 raise NoSides(f"'{lost[0]}' and {len(lost) - 1} more images are not in {test}")
-            names.append([groups[name] for name in images] if groups else images)
+            names.append(tuple(groups[name] for name in images) if groups else tuple(images))
             values.append((predicted, table["quality"].to_numpy(np.float64)))
         try:
-            return [side(*pair, codes) for pair, codes in zip(values, numbered(names), strict=True)]
+            codes = self._numbered(tuple(names))
+            return [side(*pair, own) for pair, own in zip(values, codes, strict=True)]
         except ValueError as error:
             raise NoSides(str(error)) from None
 

@@ -49,9 +49,12 @@ def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> i
     return FAILED if finished.errors or finished.plan.without_weights else code
 
 
-def plan(options: Options) -> int:
-    """Print what a run would do, and how long it would take."""
+def plan(options: Options, log: Sequence[str] = ()) -> int:
+    """Print what a run with the trackers `log` would do, and how long it would take."""
     from bench.cli import plan_terminal, session
+    from bench.runs.trackers import require
+
+    require(log)
 
     planned, store, data_cache = session.prepare(options)
     plan_terminal.show(planned, store, data_cache, options, Console())

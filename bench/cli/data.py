@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.refusals import refuse
 from bench.util.errors import UsageError
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -45,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def cache(
     prune: Annotated[
         float | None,
-        typer.Option(min=0, help="Remove the features used longest ago beyond so many GiB."),
+        typer.Option(min=0, help="Keep at most this many GiB of features, the most recently used."),
     ] = None,
 ) -> None:
     """What the project keeps on this machine because it can make it again, and how large it is."""
@@ -100,15 +101,31 @@ def status(data_root: DataRoot = None) -> None:
 
 
 @data.command()
-def verify(name: Name, data_root: DataRoot = None) -> None:
+def verify(
+    name: Name,
+    data_root: DataRoot = None,
+    write_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--write-duplicates",
+            help="List equal pictures in iqa-duplicates.yaml of the data root: random splits keep "
+            "them on one side.",
+        ),
+    ] = False,
+) -> None:
     """Check a database: every file there and decodable, counts, score range, duplicates."""
-    from bench.data import tools
+    from bench.data import datasets, tools
 
     found = tools.verify(name, _roots(data_root))
     for check in found.checks:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.detail}")
     if found.digest:
         typer.echo(f"digest {found.digest}")
+    if write_duplicates and found.torn:
+        path = datasets.list_duplicates(name, found.torn, _roots(data_root))
+        typer.echo(f"{path}: {len(found.torn)} more; splits that tore them apart are made anew")
+    elif write_duplicates:
+        typer.echo("no equal pictures that a random split could tear apart: nothing to write")
     raise typer.Exit(0 if found.good else 3)
 
 
@@ -121,8 +138,9 @@ def prepare(
         int | None, typer.Option(min=1, max=16_384, help="Pixels, with a resize.")
     ] = None,
     kernel: Annotated[
-        str, typer.Option(help="pillow, pillow_bilinear, cv2 or skimage.")
-    ] = "pillow",
+        str | None,
+        typer.Option(help="pillow (default), pillow_bilinear, cv2 or skimage, with a resize."),
+    ] = None,
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
     from bench.api import ImagePolicy
@@ -130,10 +148,12 @@ def prepare(
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
-    if kernel not in KERNELS:
+    if kernel is not None and kernel not in KERNELS:
         raise UsageError(f"--kernel {kernel}: expected one of {', '.join(KERNELS)}")
+    if resize == "none":
+        refuse("for --resize squash or short_side", size=size, kernel=kernel)
     try:
-        policy = ImagePolicy(resize, size, kernel)  # type: ignore[arg-type]  # checked above
+        policy = ImagePolicy(resize, size, kernel or "pillow")  # type: ignore[arg-type]  # checked above
     except ValueError as error:
         raise UsageError(str(error)) from None
     ready = tools.prepare(name, policy, _roots(data_root))
@@ -149,7 +169,7 @@ def overlap(
     csv: Annotated[Path | None, typer.Option(help="Also write all pairs to this file.")] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Name the pictures that datasets share; `exclude_overlap: true` keeps them apart."""
+    """List the pictures that datasets share; `exclude_overlap: true` keeps them apart."""
     from rich.console import Console
 
     from bench.data import overlap as finder
@@ -184,9 +204,12 @@ def get(
         list[str] | None,
         typer.Option("--from", help="mirror, home, or addresses or files of your own."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Accept the terms without being asked; for scripts.")
+    ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Ask every address whether it answers; get nothing.")
+        bool,
+        typer.Option("--check", help="Check only whether every address answers; download nothing."),
     ] = False,
 ) -> None:
     """Download databases, check, unpack and verify them; shows their terms and asks first."""
@@ -195,6 +218,7 @@ def get(
     from bench.cli import fetching
 
     if check:
+        refuse("not with --check, which gets nothing", to=to, **{"from": from_}, yes=yes)
         raise typer.Exit(fetching.answers(names or [], Console()))
     if not names:
         raise UsageError("name the datasets to get; `bench list datasets` lists them")

@@ -113,7 +113,10 @@ def _roles(pool: Pool, attacker: str, defender: str, one_way: bool) -> list[tupl
             f"{', '.join(dict.fromkeys([*attackers, *defenders]))}; to add one: "
             f"{gmad_pools.command(pool, 'METHOD')}"
         )
-    swapped = [] if one_way else [(other, one) for one, other in roles]
+    swapped = [(other, one) for one, other in roles]
+    if one_way and set(swapped) <= set(roles):
+        raise UsageError("--one-way: name who attacks (--attacker) or defends (--defender)")
+    swapped = [] if one_way else swapped
     return list(dict.fromkeys([*roles, *swapped]))
 
 

@@ -10,6 +10,7 @@ import typer
 
 from bench.cli import options
 from bench.cli.data import DataRoot
+from bench.cli.refusals import refuse
 from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,14 +42,18 @@ def init(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the protocol.")
     ] = None,
-    title: Annotated[str, typer.Option(help="Name of the leaderboard.")] = "Leaderboard",
-    audit: Annotated[str, typer.Option(help="required, or shown: marked where passed.")] = (
-        "required"
-    ),
+    title: Annotated[
+        str | None, typer.Option(help="Name of a new leaderboard; default: Leaderboard.")
+    ] = None,
+    audit: Annotated[
+        str | None, typer.Option(help="required (default), or shown (rows that passed are marked).")
+    ] = None,
     predictions: Annotated[
-        str, typer.Option(help="required, or digests: those are enough.")
-    ] = "required",
-    tasks: Annotated[str, typer.Option(help="all of a protocol's, or any.")] = "all",
+        str | None, typer.Option(help="required (default), or digests (they are enough).")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="all of a protocol's (default), or any.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Make a leaderboard's repository, or add a protocol to one.
@@ -62,8 +67,11 @@ def init(
     from bench.publishing import board
     from bench.util.validation import validated
 
-    values = {"title": title, "audit": audit, "predictions": predictions, "tasks": tasks}
-    rules = validated(board.Rules, values, owner="leaderboard")
+    asked_for = {"title": title, "audit": audit, "predictions": predictions, "tasks": tasks}
+    if (folder / board.RULES).exists():
+        refuse(f"'{folder}' has rules already; change its {board.RULES}", **asked_for)
+    values = {key: value for key, value in asked_for.items() if value is not None}
+    rules = validated(board.Rules, {"title": "Leaderboard", **values}, owner="leaderboard")
     roots = list(databases.data_roots(data_root))
     asked = Options(protocol, datasets=datasets, repeats=repeats, assignments=assignments)
     chosen, of_methods = changed(asked, roots)
@@ -101,8 +109,8 @@ def check(
 
     if base and name:
         raise UsageError("NAME and --base exclude each other: --base checks what a branch changes")
-    if author and not base:
-        raise UsageError("--author is for --base")
+    if not base:
+        refuse("for --base", author=author)
     if base:
         code, text = _of_branch(folder, base, author)
     else:
@@ -133,6 +141,7 @@ def _of_branch(folder: Path, base: str, author: str) -> tuple[int, str]:
     from bench.publishing import submission as checking
     from bench.publishing.changes import board_at, changes, refusals
     from bench.publishing.comment import comment
+    from bench.util.listing import visible
 
     found = changes(folder, base)
     with board_at(folder, base) as before:
@@ -149,7 +158,7 @@ def _of_branch(folder: Path, base: str, author: str) -> tuple[int, str]:
                 refused.append(other)
             _print(one)
         for text in refused:
-            typer.echo(f"wrong: {text}")
+            typer.echo(visible(f"wrong: {text}"))
         texts = [comment(one, refused, before) for one in checked]
     codes = {1} if refused else {one.found.exit_code for one in checked}
     code = next((code for code in (1, 3) if code in codes), 0)
@@ -190,7 +199,10 @@ def site(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("site"),
 ) -> None:
-    """Render all submissions as a static site that needs no server."""
+    """Render all submissions as a static site that needs no server.
+
+    Exit 1: a protocol could not be rendered.
+    """
     from bench.publishing.board import Board
     from bench.publishing.site import build
 
@@ -200,6 +212,8 @@ def site(
     for warning in rendered.warnings:
         typer.echo(f"do not trust: {warning}", err=True)
     typer.echo(str(out / "index.html"))
+    if rendered.unsound:  # a workflow must not put a page in the place of a better one
+        raise typer.Exit(1)
 
 
 def submit(
@@ -211,7 +225,10 @@ def submit(
     ],
     methods: Annotated[options.Names, options.METHODS] = options.NONE,
     digests: Annotated[
-        bool, typer.Option("--digests", help="Leave predictions where they are; give digests.")
+        bool,
+        typer.Option(
+            "--digests", help="Submit digests of the predictions instead of the predictions."
+        ),
     ] = False,
 ) -> None:
     """Put results into a leaderboard, if they pass its checks.

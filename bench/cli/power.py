@@ -8,25 +8,32 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.refusals import refuse
 from bench.util.errors import UsageError
 
 
 def power(
     protocol: Annotated[str, typer.Argument(help="Protocol file, or name of a protocol.")],
     difference: Annotated[
-        float, typer.Option(help="True difference that is to be seen, in units of the metric.")
+        float, typer.Option(help="True difference to detect, in units of the metric.")
     ] = 0.01,
     results: Annotated[
-        Path | None, typer.Option(help="Results of a pilot, for its variances; else simulated.")
+        Path | None,
+        typer.Option(
+            help="Results of a pilot study that gives the variances; default: simulated ones."
+        ),
     ] = None,
     metric: Annotated[str, typer.Option(help="Metric; only srcc without a pilot.")] = "srcc",
-    srcc: Annotated[float, typer.Option(help="Simulated: SRCC of both methods.")] = 0.85,
+    srcc: Annotated[
+        float | None, typer.Option(help="Simulated: SRCC of both methods; default 0.85.")
+    ] = None,
     agreement: Annotated[
-        float, typer.Option(help="Simulated: correlation of the two methods' errors.")
-    ] = 0.5,
+        float | None,
+        typer.Option(help="Simulated: correlation of the two methods' errors; default 0.5."),
+    ] = None,
     alpha: Annotated[float, typer.Option(help="Significance level of the comparison.")] = 0.05,
     probability: Annotated[
-        float, typer.Option("--power", help="Probability with which it is to be seen.")
+        float, typer.Option("--power", help="Power: the probability of detecting it.")
     ] = 0.8,
     comparisons: Annotated[
         int, typer.Option(help="Comparisons in the table, which Holm's correction counts.")
@@ -40,21 +47,31 @@ def power(
 
     from bench import protocol as protocols
     from bench.analysis.power import plan
+    from bench.analysis.stored_predictions import StoredPredictions
+    from bench.data.at_hand import AtHand
     from bench.model.titles import budget_title
+    from bench.store import Store
     from bench.store import table as runs_table
     from bench.util.text_table import add_row, say, text_table
 
     if not difference > 0:
         raise UsageError(f"--difference is {difference:g}, must be above 0")
+    if results is not None:
+        refuse("for a simulation; --results is a pilot", srcc=srcc, agreement=agreement)
     loaded = protocols.load(protocol)
-    runs = None if results is None else runs_table.load(results, metrics=[metric])
+    runs = predictions = None
+    if results is not None:
+        store = Store(results)
+        runs = runs_table.load(store, metrics=[metric])
+        predictions = StoredPredictions(store, AtHand(data_root or []))
     try:
         rows = plan(
             loaded,
             runs=runs,
+            images=predictions,
             metric=metric,
-            srcc=srcc,
-            agreement=agreement,
+            srcc=0.85 if srcc is None else srcc,
+            agreement=0.5 if agreement is None else agreement,
             alpha=alpha,
             power=probability,
             comparisons=comparisons,

@@ -11,6 +11,7 @@ import typer
 
 from bench.cli.data import existing_roots
 from bench.cli.power import power
+from bench.cli.refusals import refuse
 from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class IntervalKind(StrEnum):
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
 Only = Annotated[str | None, typer.Option(help="Use this protocol only.")]
+Roots = Annotated[
+    list[Path] | None, typer.Option(help="Databases, for images of one content; may be repeated.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +63,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Folder for check.json, .xml and .md; default: NEW/check.")
     ] = None,
+    data_root: Roots = None,
 ) -> None:
     """Compare with stored results. Exit 0: fine, 1: regression, 2: usage, 3: incomplete."""
     from bench.analysis import check as checking
@@ -74,6 +79,7 @@ def check(
             tolerance=tolerance,
             reference=reference,
             protocol=protocol,
+            data_roots=data_root or [],
         )
         paths = checking.write(report, out or new / "check")
     except StoreError as error:
@@ -124,12 +130,7 @@ def compare(
     p1401: Annotated[
         bool, typer.Option("--p1401", help="Add the tests of errors and pairs of ITU-T P.1401.")
     ] = False,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Databases, for which images share a content, or thumbnails; may be repeated."
-        ),
-    ] = None,
+    data_root: Roots = None,
     html: Annotated[
         Path | None, typer.Option(help="With two folders: write a page of the differences here.")
     ] = None,
@@ -149,8 +150,8 @@ def compare(
     from bench.util.atomic import write_text
 
     if other is not None:
-        if methods or csv is not None or p1401:
-            raise UsageError("--methods, --csv and --p1401 compare within one results folder")
+        within = "within one results folder, not between two"
+        refuse(within, methods=methods, csv=csv, p1401=p1401, no_images=not images)
         _differences(results, other, metric, reference, protocol, html, data_root)
         return
     if html is not None:
@@ -167,9 +168,9 @@ def compare(
         if runs.empty:
             raise unknown(f"protocol of '{results}'", protocol, known)
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    inside = comparing.within(runs, metric, names, reference)
-    over = comparing.across(runs, metric, names)
     tested = StoredPredictions(store, AtHand(data_root or []))
+    inside = comparing.within(runs, metric, names, reference, tested)
+    over = comparing.across(runs, metric, names)
     by_image = over_images.compare(runs, tested, metric, names, reference) if images else []
     show(inside, over, by_image, metric, _console())
     if p1401:
@@ -199,7 +200,12 @@ def _differences(
 
     against = baseline.find(str(before))
     report, pairs = checking.check_with_pairs(
-        now, against, metric=metric, reference=reference, protocol=protocol
+        now,
+        against,
+        metric=metric,
+        reference=reference,
+        protocol=protocol,
+        data_roots=data_roots or [],
     )
     show(report, _console())
     if html is not None:
@@ -240,7 +246,7 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="csv, parquet, json, or manifest (lists of images); default: as OUT ends, or csv.",
+            help="csv, parquet, json, or manifest (lists of images); default: by OUT's suffix.",
         ),
     ] = None,
     selection: Annotated[
@@ -261,7 +267,10 @@ def export(
     from bench.store import table as exporting
 
     store = Store(results)
+    if form != "manifest":
+        refuse("for --format manifest", data_root=data_root)
     if form == "manifest":
+        refuse("splits are the same whichever epoch counts", selection=selection)
         _export_lists(store, out, data_root or [])
         return
     typer.echo(str(exporting.write(store, out, form, selection)))
@@ -288,7 +297,7 @@ def validate(
         ),
     ] = None,
     audited: Annotated[
-        bool, typer.Option("--audited", help="Demand that every method passed `bench audit`.")
+        bool, typer.Option("--audited", help="Require that every method passed `bench audit`.")
     ] = False,
 ) -> None:
     """Check a results folder. Exit 0: valid, 1: wrong, 2: usage, 3: incomplete or empty."""
@@ -329,10 +338,7 @@ def latex(
     notes: Annotated[
         bool, typer.Option("--notes", help="Print notes on published numbers below the table.")
     ] = False,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(help="Databases whose groups --interval images needs; may be repeated."),
-    ] = None,
+    data_root: Roots = None,
     exclude_contaminated: Annotated[
         bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
     ] = False,
@@ -342,6 +348,8 @@ def latex(
     from bench.store import Store
     from bench.util.atomic import write_text
 
+    if not published:
+        refuse("about published numbers; leave out --no-published", notes=notes)
     choice = CustomTable(
         protocol=protocol,
         metrics=_split(metrics),

@@ -1,4 +1,4 @@
-"""`bench fit` and `bench predict`: a method on labels and images of one's own."""
+"""`bench fit` and `bench predict`: a method on your own labels and images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.data import DataRoot
+from bench.cli.refusals import refuse
 from bench.util.errors import INTERRUPTED, DataError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _asked(source: str, named: tuple[str, ...], roots: list[Path]) -> tuple[Prot
     known = datasets.names(roots)
     parts = source.split(JOINT)
     if all(part.partition("@")[0] in known for part in parts):
+        refuse(f"for a protocol; {source} says already what is learnt from", datasets=named)
         return Protocol(name=source, datasets=tuple(parts)), parts
     bare = not Path(source).exists() and "/" not in source and Path(source).suffix == ""
     if bare and source not in protocols.available():

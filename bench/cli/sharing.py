@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.data import DataRoot
+from bench.cli.refusals import refuse
 
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 
@@ -37,7 +38,7 @@ def card(
     from bench.reports import card as cards
     from bench.util.atomic import write_text
 
-    found = load(results)
+    found = load(results, data_root or [])
     summary = found.summary
     if image_intervals:
         images = StoredPredictions(found.store, AtHand(data_root or []))
@@ -57,11 +58,11 @@ def publish(
         bool, typer.Option("--private", help="Make new repositories private.")
     ] = False,
     labels: Annotated[
-        bool, typer.Option(help="Put the databases' labels beside the predictions.")
+        bool, typer.Option(help="Publish the databases' labels with the predictions.")
     ] = True,
     images: Annotated[
         bool,
-        typer.Option("--images", help="Show images of databases, if their licences permit it."),
+        typer.Option("--images", help="Show images of the databases whose licences permit it."),
     ] = False,
     data_root: DataRoot = None,
     dry_run: Annotated[
@@ -71,10 +72,8 @@ def publish(
     """Put results on the Hugging Face hub: predictions as a dataset, the report as a Space."""
     import tempfile
 
-    from bench.util.errors import UsageError
-
-    if data_root and not images:
-        raise UsageError("--data-root is for --images: without, no image is shown")
+    if not images:
+        refuse("for --images: without it no image is shown", data_root=data_root)
 
     from bench.publishing import hub as publishing
     from bench.store import Store

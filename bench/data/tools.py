@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 AT_MOST = 20
-"""Pairs of equal pictures that `verify` names for a list in `iqa-data.yaml`."""
+"""Equal pictures that `verify` names for a list in `iqa-data.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,9 @@ class Verification:
     checks: tuple[Check, ...]
     digest: str = ""
     """`Dataset.digest`: names, labels and groups."""
+    torn: tuple[tuple[str, ...], ...] = ()
+    """Names of images that are one picture and that a random split may tear apart, picture by
+    picture."""
 
     @property
     def good(self) -> bool:
@@ -129,8 +132,9 @@ def verify(spec: str, roots: Roots = None, progress: Progress | None = None) -> 
         failed = Check("annotations readable", False, str(error))
         return Verification(spec, datasets.locate(spec, roots), (failed,))
     readable = Check("annotations readable", True, f"{len(data)} samples, no name twice")
-    checks = (readable, _count(data), _range(data), *_images(data, progress))
-    return Verification(spec, data.root, checks, data.digest)
+    found, torn = _images(data, progress)
+    checks = (readable, _count(data), _range(data), *found)
+    return Verification(spec, data.root, checks, data.digest, torn)
 
 
 def prepare(
@@ -223,8 +227,10 @@ def _range(data: Dataset) -> Check:
     )
 
 
-def _images(data: Dataset, progress: Progress | None) -> list[Check]:
-    """Every file there, every file decodable, and no picture twice under two names."""
+def _images(
+    data: Dataset, progress: Progress | None
+) -> tuple[list[Check], tuple[tuple[str, ...], ...]]:
+    """Every file there, every file decodable, no picture under two names; and `torn`."""
     from bench.data.images.decode import Unreadable
     from bench.data.images.files import find_files
     from bench.data.images.packing import complaint, decoded
@@ -235,34 +241,32 @@ def _images(data: Dataset, progress: Progress | None) -> list[Check]:
     there = {name: file for name, file in found.items() if file is not None}
     lost = [(name, "missing") for name in names if name not in there]
     failures: list[tuple[str, str]] = []
-    first: dict[str, str] = {}
-    twice: list[tuple[str, str]] = []
+    names_of: dict[str, list[str]] = {}
     results = decoded(list(there.values()), ImagePolicy())
     for done, (name, image) in enumerate(zip(there, results, strict=True), start=1):
         if isinstance(image, Unreadable):
             failures.append((name, image.reason))
-        elif (other := first.setdefault(pixel_digest(image), name)) != name:
-            twice.append((name, other))
+        else:
+            names_of.setdefault(pixel_digest(image), []).append(name)
         if progress:
             progress(done, len(there))
     missing = complaint(len(names), lost) if lost else f"all {len(names)}"
     broken = complaint(len(there), failures) if failures else f"{len(there)} decoded"
+    twice = [tuple(sorted(same)) for same in names_of.values() if len(same) > 1]
     copies = f"{len(twice)}: {', '.join(map(' = '.join, twice[:3]))}" if twice else "none"
-    apart = _torn_apart(data, twice)
-    if apart:
+    units = dict(zip(data.names.tolist(), data.units.tolist(), strict=True))
+    # No group and no list keeps these on one side of a split.
+    torn = tuple(same for same in twice if len({units[name] for name in same}) > 1)
+    if torn:
+        listed = ", ".join(f"[{', '.join(same)}]" for same in torn[:AT_MOST])
         copies += (
-            f"; a split can tear {len(apart)} of them apart ({', '.join(apart[:AT_MOST])}): list "
-            f"them under 'duplicates: {data.info.name}:' in iqa-data.yaml"
+            f"; a split can tear {len(torn)} of them apart ({listed}): --write-duplicates lists "
+            f"them, or list them under 'duplicates: {data.info.name}:' in iqa-data.yaml"
         )
-    return [
+    checks = [
         Check("images there", not lost, missing),
         Check("images decodable", bool(there) and not failures, broken),
         # The authors' own duplicates are a fact about the database, not a fault of the copy.
         Check("pictures under two names", True, copies),
     ]
-
-
-def _torn_apart(data: Dataset, twice: Iterable[tuple[str, str]]) -> list[str]:
-    """Of pairs of equal pictures, those that no group and no list keeps on one side of a split."""
-    units = dict(zip(data.names.tolist(), data.units.tolist(), strict=True))
-    return [f"[{one}, {other}]" for one, other in twice if units[one] != units[other]]
+    return checks, torn

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from bench.util.errors import BenchError
 from bench.util.listing import listed
@@ -17,14 +18,36 @@ FILE = "card.yaml"
 FOLDER = "cards"
 """Folder of a results folder that holds the cards of a leaderboard's submissions."""
 
-Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")
-]
-"""A text on one line."""
+
+def _readable(text: str) -> str:
+    """Refuse what turns the direction of writing, what no encoding has, and control characters.
+
+    >>> _readable("Schön, 实验 ½")
+    'Schön, 实验 ½'
+    >>> _readable("a\\u202eb")
+    Traceback (most recent call last):
+    ValueError: holds the character U+202E, which readers would not see
+    """
+    for sign in text:
+        if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign not in "\n\t":
+            raise ValueError(f"holds the character U+{ord(sign):04X}, which readers would not see")
+    return text
+
+
+def _on_one_line(text: str) -> str:
+    if set(text) & set("\n\t"):
+        raise ValueError("expected a text on one line")
+    return text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_readable)]
+"""A text that shows all it holds."""
+Line = Annotated[Text, StringConstraints(max_length=500), AfterValidator(_on_one_line)]
+"""One on one line."""
 Said = Annotated[Line, StringConstraints(min_length=1)]
 """A text that must not be left empty."""
 SeenLabels = Annotated[
-    str, StringConstraints(pattern=r"^[^\s,:+#/\\]+(@[^\s,:+#/\\]+)?(#[^\s#/]+(/\d+)?)?$")
+    Text, StringConstraints(pattern=r"^[^\s,:+#/\\]+(@[^\s,:+#/\\]+)?(#[^\s#/]+(/\d+)?)?$")
 ]
 """A database, or the training side of a published split of it (`bench.model.contamination`)."""
 
@@ -43,7 +66,7 @@ class SubmissionCard(StrictModel):
     code: Line = ""
     """Address of the code that computed the results."""
     weights: Line = ""
-    """Address of the weights, or what became of them."""
+    """Address of the weights, or why there is none."""
     training_data: list[SeenLabels]
     """Databases whose labels the weights had seen before any fit here, by iqa-bench's names
     (`koniq10k`, or `koniq10k#official` for the training side of a published split); [] for none."""
@@ -51,7 +74,7 @@ class SubmissionCard(StrictModel):
     """What else the weights were trained on."""
     hardware: Said
     """What it was computed on."""
-    description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=3000)] = ""
+    description: Annotated[Text, StringConstraints(max_length=3000)] = ""
     """What is new about it, in a few sentences."""
 
     def calls(self, label: str) -> bool:
@@ -65,6 +88,16 @@ class SubmissionCard(StrictModel):
         return label == self.method or bool(
             re.fullmatch(re.escape(self.method) + r" \([^()].*\)", label)
         )
+
+
+def looks_like(name: str, other: str) -> bool:
+    """Whether readers would take two names for one: case, width of letters and spaces apart.
+
+    >>> looks_like("Mine", "ＭＩＮＥ "), looks_like("Mine 2", "Mine  2"), looks_like("Mine", "Mime")
+    (True, True, False)
+    """
+    first, second = (" ".join(unicodedata.normalize("NFKC", one).split()) for one in (name, other))
+    return first.casefold() == second.casefold()
 
 
 def read(path: Path) -> SubmissionCard:

@@ -15,6 +15,9 @@ from bench.model import cards
 from bench.publishing.board import NAMES, SUBMISSIONS, Board
 from bench.util.errors import BenchError, UsageError
 
+_FILES = ("100644", "100755", "000000")
+"""Git's modes of files, and of what is gone."""
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -22,6 +25,8 @@ class Changes:
 
     paths: tuple[str, ...]
     """Relative to the leaderboard's folder."""
+    no_files: tuple[str, ...] = ()
+    """Those that are links or other repositories now, which a checkout may show as files."""
 
     @property
     def submissions(self) -> list[str]:
@@ -46,8 +51,11 @@ def changes(root: Path, base: str) -> Changes:
     Raises `UsageError` where the folder is in no git repository, or the base is not known there.
     """
     commit = _commit(root, base)
-    text = _git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", f"{commit}...HEAD")
-    return Changes(tuple(path for path in text.decode("utf-8", "replace").split("\0") if path))
+    text = _git(root, "diff", "--raw", "--no-renames", "--relative", "-z", f"{commit}...HEAD")
+    # Two texts a file: ":MODE MODE HASH HASH STATUS", of before and now, and the path.
+    parts = text.decode("utf-8", "replace").split("\0")
+    modes = {path: about.split()[1] for about, path in zip(parts[:-1:2], parts[1::2], strict=True)}
+    return Changes(tuple(modes), tuple(path for path in modes if modes[path] not in _FILES))
 
 
 @contextmanager
@@ -63,6 +71,8 @@ def board_at(root: Path, base: str) -> Iterator[Board]:
 def refusals(found: Changes, before: Board, author: str) -> Iterator[str]:
     """Why changes are not those of one submission by whom it belongs to; nothing where they are."""
     names = found.submissions
+    for path in found.no_files[:3]:
+        yield f"{path} is a link or another repository; a submission holds files alone"
     if found.outside:
         shown = ", ".join(found.outside[:3])
         more = f" and {len(found.outside) - 3} more" if len(found.outside) > 3 else ""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST = 40
 """Findings in a comment: a host refuses comments that are too long."""
+_LONGEST = 400
+"""Characters of a place and of a text in a comment."""
 VERDICTS = {0: "accepted by the checks", 1: "refused", 3: "incomplete"}
 _HEADS = ("task", "labels", "this", "rank", "best other", "its value", "change", "interval", "")
 
@@ -44,8 +46,8 @@ def comment(
     said = [("wrong", "", text) for text in refused]
     said += [(one.kind, one.where, one.what) for one in counts.findings]
     for kind, where, what in said[:MOST]:
-        place = f"{markdown(where)}: " if where else ""
-        lines.append(f"- **{kind}**: {place}{markdown(what)}")
+        place = f"{markdown(_short(where))}: " if where else ""
+        lines.append(f"- **{kind}**: {place}{markdown(_short(what))}")
     if len(said) > MOST:
         lines.append(f"- and {len(said) - MOST} more; `bench leaderboard check` lists them all")
     if said:
@@ -53,6 +55,10 @@ def comment(
     if code != 1:
         lines += difference(submission, before or submission.board)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def difference(submission: Submission, before: Board) -> Iterator[str]:
@@ -103,10 +109,11 @@ def _rows(
                 continue
             place = (train, test, budget)
             compared = _compared(own, theirs, place, label, best, metric) if best else None
+            own_value = (number(cell.median), cell.over_splits(), cell.count)
             yield (
                 dataset,
                 budget_title(budget),
-                f"{label}: {number(cell.median)} {cell.over_splits()} {cell.count}",
+                f"{label}: {', '.join(filter(None, own_value))}",
                 f"{cell.rank} of {len(there)}" if cell.rank else "not ranked",
                 best,
                 number(there[best].median) if best else "",

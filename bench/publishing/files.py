@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.model import audits, cards, costs
 from bench.store.validate import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BASELINE = "baseline.json"
 DIGESTS = "digests.json"
@@ -18,32 +23,73 @@ _UNPACKED = 20
 _VALUE = 8
 """Bytes that a value takes in memory at least."""
 _READABLE = 256 * 2**20
-"""A table that takes more than this is not looked into."""
+"""Bytes of the largest table whose texts are measured; a larger one is refused."""
+_LARGEST_CARD = 50_000
+"""Bytes of a card, several times what its texts may have together; YAML is slow to read."""
+_MOST_FILES = 100_000
+"""Files and folders of a submission: a thousand times what a table of a paper takes."""
+_NAME = r"[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]*"
+"""A file that listings show, on one line."""
 _ALLOWED = re.compile(
     rf"{re.escape(cards.FILE)}|{re.escape(BASELINE)}|{re.escape(DIGESTS)}"
-    rf"|(protocols|{audits.FOLDER}|{costs.FOLDER})/[^/]+\.json"
-    r"|records/[^/]+/[^/]+/[^/]+\.(json|parquet)"
+    rf"|(protocols|{audits.FOLDER}|{costs.FOLDER})/{_NAME}\.json"
+    rf"|records/{_NAME}/{_NAME}/{_NAME}\.(json|parquet)"
 )
 """What a submission may hold, relative to its folder."""
 
 
 def findings(root: Path, megabytes: float) -> Iterator[Finding]:
-    """What is wrong with a folder's files: names, links, sizes on disk and in memory."""
-    size = unpacked = 0
-    for path in sorted(root.rglob("*")):
+    """What is wrong with a folder's files: names, links, kinds, sizes on disk and in memory.
+
+    The size in memory is looked at where nothing else is wrong.
+    """
+    paths = list(itertools.islice(root.rglob("*"), _MOST_FILES + 1))
+    if len(paths) > _MOST_FILES:
+        yield Finding("wrong", "", f"has more than {_MOST_FILES:,} files")
+        return
+    good, size = True, 0
+    for path in sorted(paths):
         name = path.relative_to(root).as_posix()
-        if path.is_symlink():
-            yield Finding("wrong", name, "is a link; a submission holds files alone")
+        if what := _fault(path, name):
+            good = False
+            yield Finding("wrong", name, what)
         elif path.is_file():
             size += path.stat().st_size
-            unpacked += _unpacked(path)
-            if not _ALLOWED.fullmatch(name):
-                yield Finding("wrong", name, "is not a file of a submission")
     if size > megabytes * 1e6:
+        good = False
         yield Finding("wrong", "", f"has {size / 1e6:,.1f} MB; the board takes {megabytes:g}")
-    most = _UNPACKED * megabytes
-    if unpacked > most * 1e6:
-        what = f"unpacks to {unpacked / 1e6:,.0f} MB; the board takes {most:,.0f}"
+    if good:
+        yield from _in_memory(root, paths, _UNPACKED * megabytes)
+
+
+def _fault(path: Path, name: str) -> str:
+    """Why a path has no place in a submission; '' where it has one."""
+    if path.is_symlink():
+        return "is a link; a submission holds files alone"
+    if path.is_dir():
+        # An empty one is in no commit: git shows another repository's place so.
+        return "" if any(path.iterdir()) else "is an empty folder"
+    if not path.is_file():
+        return "is no file"
+    if name == cards.FILE and path.stat().st_size > _LARGEST_CARD:
+        return f"is larger than {_LARGEST_CARD:,} bytes"
+    return "" if _ALLOWED.fullmatch(name) else "is not a file of a submission"
+
+
+def _in_memory(root: Path, paths: list[Path], megabytes: float) -> Iterator[Finding]:
+    """Tables that are none of predictions, and tables that take too much once they are read."""
+    unpacked = 0
+    for path in sorted(paths):
+        if path.suffix != ".parquet":
+            continue
+        try:
+            unpacked += _unpacked(path)
+        except Exception as error:  # pyarrow has its own errors, and many others' beside them
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            what = f"is no table of predictions: {why}"
+            yield Finding("wrong", path.relative_to(root).as_posix(), what)
+    if unpacked > megabytes * 1e6:
+        what = f"unpacks to {unpacked / 1e6:,.0f} MB; the board takes {megabytes:,.0f}"
         yield Finding("wrong", "", what)
 
 
@@ -54,37 +100,51 @@ def digest_of(predictions: Path) -> str:
 
 
 def _unpacked(path: Path) -> int:
-    """Bytes that a table takes once it is read, as its own end says; 0 of other files.
+    """Bytes that a table takes once it is read, as its own end says.
 
-    A value that is repeated takes next to nothing in a file, however often.
+    A value that is repeated takes next to nothing in a file, however often. Raises `ValueError` for
+    columns that are neither texts nor numbers, whose values may have any size, and whatever pyarrow
+    raises for a file that it cannot read.
     """
-    if path.suffix != ".parquet":
-        return 0
     import pyarrow.parquet as parquet
 
-    try:
-        about = parquet.read_metadata(path)
-        groups = (about.row_group(number) for number in range(about.num_row_groups))
-        stored = sum(group.total_byte_size for group in groups)
-        values = int(about.num_rows) * int(about.num_columns) * _VALUE
-        # Texts are longer than a number: they are measured, unless there is too much of them.
-        return max(int(stored), values + (_texts(path) if max(stored, values) < _READABLE else 0))
-    except Exception:  # pyarrow has its own errors; `validate` names what cannot be read
-        return 0
+    about = parquet.read_metadata(path)
+    schema = parquet.read_schema(path)
+    texts = _texts_of(schema)
+    groups = (about.row_group(number) for number in range(about.num_row_groups))
+    stored = sum(group.total_byte_size for group in groups)
+    values = int(about.num_rows) * int(about.num_columns) * _VALUE
+    if max(stored, values) > _READABLE:
+        raise ValueError(f"takes {max(stored, values) / 1e6:,.0f} MB in memory")
+    # Texts are longer than a number: they are measured.
+    return max(int(stored), values + (_bytes_of(path, texts) if texts else 0))
 
 
-def _texts(path: Path) -> int:
-    """Bytes of a table's texts, each counted as often as it stands there."""
+def _texts_of(schema: Any) -> list[str]:
+    """The columns of texts. Raises `ValueError` where scores are no numbers, and for columns that
+    are neither texts nor numbers."""
     import pyarrow as pa
+
+    def is_one(kind: Any, tests: tuple[Callable[[Any], bool], ...]) -> bool:
+        return any(test(kind) for test in tests)
+
+    text = (pa.types.is_string, pa.types.is_large_string)
+    number = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_null)
+    if len(set(schema.names)) < len(schema.names):
+        raise ValueError("two columns have one name")
+    for one in schema:
+        a_score = one.name == "quality" or one.name.startswith("prediction")
+        if not is_one(one.type, number if a_score else text + number):
+            raise ValueError(f"column '{one.name}' holds {one.type}")
+    return [one.name for one in schema if is_one(one.type, text)]
+
+
+def _bytes_of(path: Path, texts: list[str]) -> int:
+    """Bytes of a table's texts, each counted as often as it stands there."""
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
-    schema = parquet.read_schema(path)
-    kinds = (pa.types.is_string, pa.types.is_large_string)
-    names = [one.name for one in schema if any(kind(one.type) for kind in kinds)]
-    if not names:
-        return 0
-    table = parquet.read_table(path, columns=names, read_dictionary=names)
+    table = parquet.read_table(path, columns=texts, read_dictionary=texts)
     total = 0
     for chunk in (chunk for column in table.columns for chunk in column.chunks):
         lengths = compute.binary_length(chunk.dictionary)

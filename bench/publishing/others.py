@@ -41,7 +41,7 @@ def _clashes(folder: Path, card: SubmissionCard, labels: set[str]) -> Iterator[s
         theirs = cards.read(folder / cards.FILE)
     except BenchError:  # of somebody else: no fault of this submission
         return
-    if theirs.method.casefold() == card.method.casefold():
+    if cards.looks_like(theirs.method, card.method):
         yield f"is called {theirs.method} too"
         return
     for label in sorted(labels):

@@ -42,7 +42,10 @@ def build(board: Board, out: Path) -> Rendered:
             if card.is_file():
                 text = card.read_text(encoding="utf-8")
                 write_text(together / cards.FOLDER / f"{name}.yaml", text)
-        rendered = render(Store(together), out)
+        # A folder without databases: none would mean where the environment says.
+        nothing = Path(folder) / "no databases"
+        nothing.mkdir()
+        rendered = render(Store(together), out, [nothing])
     root = f"{board.root}/"
     texts = [*merged.problems, *(f"two records of one run: {text}" for text in merged.conflicts)]
     rendered.notes += [text.replace(root, "") for text in texts]

@@ -29,6 +29,7 @@ from bench.store import table as runs_table
 from bench.store.manifest import CellEntry
 from bench.store.validate import Finding, Kind, Validation, validate
 from bench.util.errors import BenchError, StoreError
+from bench.util.listing import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,10 @@ def check(board: Board, name: str, others: Board | None = None) -> Submission:
     submission = Submission(board, name, others or board)
     if not submission.root.is_dir():
         raise StoreError(f"there is no submission '{name}' in '{board.root}'")
+    # Of a link nothing is read, not even names: what it leads to is the checking machine's own.
+    if submission.root.is_symlink() or submission.root.parent.is_symlink():
+        submission.wrong("", "is a link; a submission is a folder of files")
+        return submission
     submission.found.findings += files.findings(submission.root, board.rules.max_megabytes)
     if submission.found.findings:  # nothing of a folder that is not one is read
         return submission
@@ -130,7 +135,7 @@ def _digests(submission: Submission) -> set[str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         names = {name for name, text in found.items() if re.fullmatch("[0-9a-f]{64}", text)}
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         submission.wrong(DIGESTS, "cannot be read: expected records with the SHA-256 of each")
         return set()
     both = sorted(
@@ -147,6 +152,9 @@ def _check_labels(
     submission: Submission, card: SubmissionCard, cells: list[tuple[Protocol, CellEntry]]
 ) -> None:
     for label in sorted({cell.label for _, cell in cells}):
+        if visible(label) != label:
+            what = f"its row '{label}' holds characters that readers would not see"
+            submission.wrong(cards.FILE, what)
         if not card.calls(label):
             submission.wrong(
                 cards.FILE,
@@ -317,4 +325,4 @@ def findings_in_words(found: Validation) -> Iterator[str]:
     """A line for each finding, as `bench validate` prints them."""
     for finding in found.findings:
         where = f"{finding.where}: " if finding.where else ""
-        yield f"{finding.kind}: {where}{finding.what}"
+        yield visible(f"{finding.kind}: {where}{finding.what}")

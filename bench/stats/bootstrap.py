@@ -108,12 +108,31 @@ def image_interval(
     >>> result.low < result.estimate < result.high, result.clusters
     (True, 100)
     """
-    found = image_replicates(sides, metric, resamples=resamples, seed=seed, middle=middle)
-    result = found.interval(confidence)
-    if metric == "krcc" and max(one.quality.size for one in sides) > MOST_PAIRS:
+    (found,) = image_intervals(
+        [sides], metric, resamples=resamples, seed=seed, confidence=confidence, middle=middle
+    )
+    return found
+
+
+def image_intervals(
+    methods: Sequence[Sequence[Side]],
+    metric: str = "srcc",
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    middle: Middle = "median",
+) -> list[BootstrapInterval]:
+    """`image_interval` of several methods on the same images: they share draws and ranks of labels.
+
+    Raises as it does, and `ValueError` for sides of different images.
+    """
+    drawn = replicates_of_methods(methods, metric, resamples=resamples, seed=seed, middle=middle)
+    found = [one.interval(confidence) for one in drawn]
+    if metric == "krcc" and max(one.quality.size for one in methods[0]) > MOST_PAIRS:
         reason = f"KRCC is not resampled for more than {MOST_PAIRS:,} images: it needs all pairs"
-        return replace(result, reason=reason)
-    return result
+        return [replace(one, reason=reason) for one in found]
+    return found
 
 
 def mean_interval(
@@ -144,7 +163,8 @@ def mean_interval(
     parts = []
     for number, sides in enumerate(sets):
         _check(sides, metric, resamples)
-        parts.append(_replicates(sides, metric, resamples, seed + number))
+        values, empty = _replicates([sides], metric, resamples, seed + number)
+        parts.append((values[0], empty))
     own = np.array([[_score(metric, one) for one in sides] for sides in sets])
     table = np.average(
         [values for values, _ in parts],
@@ -241,11 +261,40 @@ def image_replicates(
     middle: Middle = "median",
 ) -> Replicates:
     """The statistic of `image_interval` in every resample; raises as it does."""
-    _check(sides, metric, resamples)
-    estimate = _middle(np.array([[_score(metric, one)] for one in sides]), middle)[0]
-    values, empty = _replicates(sides, metric, resamples, seed)
-    widened = middle == "mean" or _whole(sides)
-    return Replicates(float(estimate), _middle(values, middle), _count(sides), empty, widened)
+    (found,) = replicates_of_methods([sides], metric, resamples=resamples, seed=seed, middle=middle)
+    return found
+
+
+def replicates_of_methods(
+    methods: Sequence[Sequence[Side]],
+    metric: str,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    middle: Middle = "median",
+) -> list[Replicates]:
+    """`image_replicates` of several methods on the same images; raises as `image_intervals`."""
+    for sides in methods:
+        _check(sides, metric, resamples)
+    if not all(same_images(methods[0], other) for other in methods[1:]):
+        raise ValueError("the methods were not tested on the same images")
+    first = methods[0]
+    own = np.array([[_score(metric, one) for one in sides] for sides in methods])
+    estimates = _middle(own.T, middle)
+    values, empty = _replicates(methods, metric, resamples, seed)
+    widened = middle == "mean" or _whole(first)
+    return [
+        Replicates(float(estimate), _middle(table, middle), _count(first), empty, widened)
+        for estimate, table in zip(estimates, values, strict=True)
+    ]
+
+
+def same_images(first: Sequence[Side], second: Sequence[Side]) -> bool:
+    """Whether two methods were tested on the same images, split by split."""
+    return len(first) == len(second) and all(
+        np.array_equal(own.quality, other.quality) and np.array_equal(own.clusters, other.clusters)
+        for own, other in zip(first, second, strict=True)
+    )
 
 
 def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[FloatArray]:
@@ -264,10 +313,15 @@ def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[Float
 
 
 def _replicates(
-    sides: Sequence[Side], metric: str, resamples: int, seed: int
+    methods: Sequence[Sequence[Side]], metric: str, resamples: int, seed: int
 ) -> tuple[FloatArray, BoolArray]:
-    """(sides, resamples) values, NaN where undefined, and (resamples,) whether a side is empty."""
-    measures = [RESAMPLED[metric](one.prediction, one.quality) for one in sides]
+    """(methods, sides, resamples) values of methods on the same sides, NaN where undefined, and
+    (resamples,) whether a side is empty."""
+    sides = methods[0]
+    measures = [
+        RESAMPLED[metric](np.array([own[place].prediction for own in methods]), one.quality)
+        for place, one in enumerate(sides)
+    ]
     size = max(one.quality.size for one in sides)
     # Sides of one call share their draws: one weight a cluster, wherever it is tested.
     clusters = np.unique(np.concatenate([one.clusters for one in sides]))
@@ -275,14 +329,12 @@ def _replicates(
     found: list[FloatArray] = []
     empty: list[BoolArray] = []
     for weights in draws(clusters.size, resamples, seed, size):
-        own = [weights[:, code] for code in codes]
-        values = np.array([measure(drawn) for measure, drawn in zip(measures, own, strict=True)])
-        found.append(values)
-        # A side without an image is undefined, so only rows with an undefined one are looked at.
-        none = np.isnan(values).any(axis=0)
-        none[none] = np.any([~drawn[none].any(axis=1) for drawn in own], axis=0)
-        empty.append(none)
-    return np.concatenate(found, axis=1), np.concatenate(empty)
+        by_cluster = np.ascontiguousarray(weights.T)
+        own = [by_cluster[code] for code in codes]
+        pairs = zip(measures, own, strict=True)
+        found.append(np.stack([measure(drawn) for measure, drawn in pairs], axis=1))
+        empty.append(~np.all([drawn.any(axis=0) for drawn in own], axis=0))
+    return np.concatenate(found, axis=2), np.concatenate(empty)
 
 
 def _middle(values: npt.NDArray[Any], middle: Middle) -> FloatArray:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.inputs import FloatArray, finite_vector
-from bench.stats.paired import PairedT, SignedRank, holm, nadeau_bengio, wilcoxon_signed_rank
+from bench.stats.paired import PairedT, SignedRank, corrected_t, holm, signed_ranks
+from bench.stats.split_covariance import Influence, SplitSizes
 from bench.util.errors import unknown
 
 
@@ -29,7 +30,7 @@ class SplitComparison:
     lower: int
     """Splits on which it has the lower one; on the others both are equal."""
     corrected: PairedT
-    """Nadeau-Bengio: the primary test."""
+    """Nadeau and Bengio's corrected t: the primary test."""
     corrected_holm: float
     """Its p-value after Holm over all comparisons made; NaN without a test."""
     signed_rank: SignedRank
@@ -42,24 +43,25 @@ class SplitComparison:
 
 def compare_over_splits(
     scores: Mapping[str, npt.ArrayLike],
-    n_train: int,
-    n_test: int,
+    sizes: SplitSizes,
     reference: str | None = None,
+    *,
+    influences: Mapping[str, Influence] | None = None,
     confidence: float = 0.95,
 ) -> tuple[SplitComparison, ...]:
-    """Nadeau-Bengio and Wilcoxon, each with Holm, between methods over k common splits.
+    """The corrected t and Wilcoxon, each with Holm, between methods over k common splits.
 
     `scores` holds (k,) values of one metric by method, position i being split i for all of them;
-    `n_train` and `n_test` are images in a split. Every pair in the order of `scores`, or with
-    `reference` that method (as `first`) against each other one: fewer tests, so more power. With
-    ten repeats and all pairs of eight methods no pair can be significant by Wilcoxon-Holm
-    (28 * 2/2^10 > 0.05).
+    `influences` those of images on them, if known (`corrected_t`). Every pair in the order of
+    `scores`, or with `reference` that method (as `first`) against each other one: fewer tests, so
+    more power. With ten repeats and all pairs of eight methods no pair can be significant by
+    Wilcoxon-Holm (28 * 2/2^10 > 0.05).
 
     Raises `ValueError` for fewer than two methods, different lengths, k < 2, NaN or infinity, and
     `UsageError` for an unknown `reference`.
 
     >>> scores = {"a": [.81, .83, .85, .84], "b": [.80, .81, .82, .83], "c": [.7, .8, .75, .7]}
-    >>> for item in compare_over_splits(scores, 80, 20, reference="a"):
+    >>> for item in compare_over_splits(scores, SplitSizes(80, 20), reference="a"):
     ...     print(item.second, round(item.corrected.mean, 4), round(item.corrected_holm, 3))
     b 0.0175 0.126
     c 0.095 0.126
@@ -71,18 +73,29 @@ def compare_over_splits(
         pairs = [(reference, name) for name in columns if name != reference]
     else:
         raise unknown("method", reference, columns)
-    differences = [columns[first] - columns[second] for first, second in pairs]
-    corrected = [nadeau_bengio(d, n_train, n_test, confidence) for d in differences]
-    ranked = [wilcoxon_signed_rank(d) for d in differences]
+    differences = np.array([columns[first] - columns[second] for first, second in pairs])
+    known = influences or {}
+    corrected = [
+        corrected_t(
+            d,
+            sizes,
+            known[first].minus(known[second]) if first in known and second in known else None,
+            confidence,
+        )
+        for (first, second), d in zip(pairs, differences, strict=True)
+    ]
+    ranked = signed_ranks(differences)
     corrected_holm = holm([test.p_value for test in corrected])
     ranked_holm = holm([test.p_value for test in ranked])
+    medians = np.median(differences, axis=1)
+    higher, lower = (differences > 0).sum(axis=1), (differences < 0).sum(axis=1)
     return tuple(
         SplitComparison(
             first=first,
             second=second,
-            median=float(np.median(differences[i])),
-            higher=int((differences[i] > 0).sum()),
-            lower=int((differences[i] < 0).sum()),
+            median=float(medians[i]),
+            higher=int(higher[i]),
+            lower=int(lower[i]),
             corrected=corrected[i],
             corrected_holm=float(corrected_holm[i]),
             signed_rank=ranked[i],

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bench.metrics.inputs import FloatArray, require_finite
 from bench.stats.cliques import maximal_cliques
-from bench.stats.paired import holm, wilcoxon_signed_rank
+from bench.stats.paired import holm, signed_ranks
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def wilcoxon_holm(scores: npt.ArrayLike) -> PairwiseWilcoxon:
     table = _table(scores)
     m = table.shape[1]
     pairs = list(combinations(range(m), 2))
-    raw = [wilcoxon_signed_rank(_differences(table, i, j)).p_value for i, j in pairs]
+    differences = np.array([_differences(table, i, j) for i, j in pairs])
+    raw = [test.p_value for test in signed_ranks(differences)]
     smallest = min(1.0, len(pairs) * 2.0 ** (1 - table.shape[0]))
     return PairwiseWilcoxon(_matrix(raw, pairs, m), _matrix(holm(raw), pairs, m), smallest)
 

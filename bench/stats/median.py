@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import comb
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.metrics.inputs import finite_vector
+from bench.metrics.inputs import finite_vector, require_finite
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,29 @@ def median_interval(values: npt.ArrayLike, confidence: float = 0.95) -> MedianIn
     >>> median_interval([0.8, 0.7, 0.9]).coverage
     0.75
     """
-    ordered = np.sort(finite_vector(values, "values"))
+    (found,) = median_intervals(finite_vector(values, "values")[:, None], confidence)
+    return found
+
+
+def median_intervals(values: npt.ArrayLike, confidence: float = 0.95) -> list[MedianInterval]:
+    """`median_interval` of each column of (n, m) values, e.g. of n runs at m epochs.
+
+    Raises as it does.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=0)
+    require_finite(ordered, "values")
+    count = len(ordered)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
-    k, coverage = _order(ordered.size, confidence)
-    low, high = float(ordered[k - 1]), float(ordered[-k])
-    return MedianInterval(float(np.median(ordered)), low, high, coverage, ordered.size)
+    k, coverage = _order(count, confidence)
+    columns = zip(np.median(ordered, axis=0), ordered[k - 1], ordered[-k], strict=True)
+    return [
+        MedianInterval(float(middle), float(low), float(high), coverage, count)
+        for middle, low, high in columns
+    ]
 
 
+@cache
 def _order(n: int, confidence: float) -> tuple[int, float]:
     """The largest usable k (at least 1) and what the k-th to the (n + 1 - k)-th value cover."""
     below, k = 1, 1

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.inputs import FloatArray, finite_vector
+from bench.stats.split_covariance import Influence, SplitSizes, covariance_ratio
 
 # Differences that vary by less than this, relative to the largest, do so by rounding alone.
 NO_SPREAD = 1e-12
@@ -34,6 +35,8 @@ class PairedT:
     """Of the interval, in (0, 1)."""
     n: int
     """Number of differences."""
+    correlation: float
+    """Between the differences of two splits, as the test takes it; 0 for independent ones."""
     reason: str
     """Why there is no test (then NaN); empty when there is one."""
 
@@ -52,74 +55,82 @@ class SignedRank:
     """2 / 2**n: no outcome of n differences can have a smaller exact p-value."""
 
 
-def nadeau_bengio(
-    differences: npt.ArrayLike, n_train: int, n_test: int, confidence: float = 0.95
+def corrected_t(
+    differences: npt.ArrayLike,
+    sizes: SplitSizes,
+    influence: Influence | None = None,
+    confidence: float = 0.95,
 ) -> PairedT:
     """Corrected resampled t-test of (k,) differences over k random splits of one dataset.
 
     C. Nadeau & Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003.
     Random splits share images, so their differences are correlated and s^2 / k is too small a
-    variance of the mean; this one takes (1/k + n_test / n_train) s^2, with k - 1 degrees of
-    freedom. `n_train` and `n_test` are numbers of images in a split. Units of the mean and its
-    interval are those of `differences`.
+    variance of the mean. This test takes s^2 / k + C, with k - 1 degrees of freedom, where C is
+    the covariance of two splits: n_test / n_train s^2, and less under a label budget where the
+    `influence` of images on the differences is known (`bench.stats.split_covariance`). Units of
+    the mean and its interval are those of `differences`.
 
     All differences 0: statistic 0, p 1, interval [0, 0]. All equal but not 0 (as when the splits
     are one fixed test set): NaN with a `reason`, since repeats without spread say nothing about
     chance.
-    Raises `ValueError` for NaN or infinity, k < 2, sizes below 1, `confidence` outside (0, 1).
+    Raises `ValueError` for NaN or infinity, k < 2 and `confidence` outside (0, 1).
 
-    >>> result = nadeau_bengio([.02, .01, .03, .00, .02], n_train=80, n_test=20)
-    >>> round(result.statistic, 3), round(result.p_value, 3), result.df
-    (2.092, 0.105, 4)
+    >>> result = corrected_t([.02, .01, .03, .00, .02], SplitSizes(left=80, tested=20))
+    >>> round(result.statistic, 3), round(result.p_value, 3), result.df, result.correlation
+    (2.092, 0.105, 4, 0.2)
     """
-    for name, size in (("n_train", n_train), ("n_test", n_test)):
-        if size < 1:
-            raise ValueError(f"{name}: expected at least 1, got {size}")
-    return _t_test(differences, n_test / n_train, confidence)
+    d = finite_vector(differences, "differences", minimum=2)
+    with np.errstate(over="ignore"):  # then the ratio does not look at it
+        variance = float(d.var(ddof=1))
+    return _t_test(d, covariance_ratio(variance, sizes, influence), confidence)
 
 
 def paired_t(differences: npt.ArrayLike, confidence: float = 0.95) -> PairedT:
     """Student's paired t-test of (k,) independent differences.
 
     Over overlapping splits the differences are not independent and this finds far too many
-    (`docs/statistics.md`); it is here to be compared with. Otherwise as `nadeau_bengio`.
+    (`docs/statistics.md`); it is here to be compared with. Otherwise as `corrected_t`.
 
     >>> round(paired_t([.02, .01, .03, .00, .02]).p_value, 3)
     0.035
     """
-    return _t_test(differences, 0.0, confidence)
+    return _t_test(finite_vector(differences, "differences", minimum=2), 0.0, confidence)
 
 
-def _t_test(differences: npt.ArrayLike, overlap: float, confidence: float) -> PairedT:
+def _t_test(d: FloatArray, ratio: float, confidence: float) -> PairedT:
+    """The test with the covariance of two differences as a `ratio` to their variance."""
     from scipy.special import stdtr, stdtrit
 
-    d = finite_vector(differences, "differences", minimum=2)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
     mean, df = float(d.mean()), d.size - 1
+    correlation = ratio / (1 + ratio)
     if _no_spread(d):
-        return _without_spread(d, confidence)
+        return _without_spread(d, confidence, correlation)
     # A power of two costs no digit, and keeps squares of tiny differences from becoming 0.
     _, exponent = math.frexp(float(np.abs(d).max()))
     scaled = np.ldexp(d, -exponent)
-    error = math.sqrt((1 / d.size + overlap) * float(scaled.var(ddof=1)))
+    error = math.sqrt((1 / d.size + ratio) * float(scaled.var(ddof=1)))
     statistic = float(scaled.mean()) / error
     p_value = 2 * float(stdtr(df, -abs(statistic)))
     half = math.ldexp(float(stdtrit(df, (1 + confidence) / 2)) * error, exponent)
-    return PairedT(mean, mean - half, mean + half, statistic, p_value, df, confidence, d.size, "")
+    low, high = mean - half, mean + half
+    return PairedT(
+        mean, low, high, statistic, p_value, df, confidence, d.size, correlation, reason=""
+    )
 
 
 def _no_spread(d: FloatArray) -> bool:
     return bool(np.ptp(d) <= NO_SPREAD * np.abs(d).max())
 
 
-def _without_spread(d: FloatArray, confidence: float) -> PairedT:
-    df = d.size - 1
+def _without_spread(d: FloatArray, confidence: float, correlation: float) -> PairedT:
+    facts = (d.size - 1, confidence, d.size, correlation)
     if not d.any():
-        return PairedT(0.0, 0.0, 0.0, 0.0, 1.0, df, confidence, d.size, "")
+        return PairedT(0.0, 0.0, 0.0, 0.0, 1.0, *facts, reason="")
     nan = math.nan
     reason = f"all {d.size} differences are equal: compare the images instead"
-    return PairedT(float(d.mean()), nan, nan, nan, nan, df, confidence, d.size, reason)
+    return PairedT(float(d.mean()), nan, nan, nan, nan, *facts, reason)
 
 
 def wilcoxon_signed_rank(differences: npt.ArrayLike) -> SignedRank:
@@ -140,6 +151,26 @@ def wilcoxon_signed_rank(differences: npt.ArrayLike) -> SignedRank:
 
     statistic, p_value = stats.wilcoxon(d)
     return SignedRank(float(statistic), float(p_value), d.size, 2.0 ** (1 - d.size))
+
+
+def signed_ranks(differences: FloatArray) -> list[SignedRank]:
+    """`wilcoxon_signed_rank` of each row of (m, k) differences.
+
+    Rows without zeros and ties, for which scipy has an exact distribution, go to it together: it
+    takes most of a millisecond however many there are.
+    """
+    sizes = np.sort(np.abs(differences), axis=1)
+    plain = (sizes[:, :1] > 0).all(axis=1) & (np.diff(sizes, axis=1) > 0).all(axis=1)
+    found = {int(row): wilcoxon_signed_rank(differences[row]) for row in np.flatnonzero(~plain)}
+    if plain.any():
+        from scipy import stats
+
+        count = differences.shape[1]
+        statistics, p_values = stats.wilcoxon(differences[plain], axis=1)
+        tests = zip(np.flatnonzero(plain), statistics, p_values, strict=True)
+        for row, statistic, p in tests:
+            found[int(row)] = SignedRank(float(statistic), float(p), count, 2.0 ** (1 - count))
+    return [found[row] for row in range(len(differences))]
 
 
 def holm(pvalues: npt.ArrayLike) -> FloatArray:

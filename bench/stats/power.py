@@ -1,9 +1,10 @@
 """Power: which difference can a planned comparison see, and what would a smaller one take?
 
-Over k random splits the mean difference has the variance (1/k + n_test / n_train) s^2 (Nadeau &
-Bengio 2003), s being the deviation of the difference from split to split. More splits take off the
-first term only; the second takes more images, which make s smaller: s^2 is inversely proportional
-to the images of a test part.
+Over k random splits the mean difference has the variance (1/k + r) s^2, s being the deviation of
+the difference from split to split and r what the corrected t takes for the covariance of two
+splits: n_test / n_train (Nadeau & Bengio 2003), or less under a label budget
+(`bench.stats.split_covariance`). More splits take off the first term only; the second takes more
+images, which make s smaller: s^2 is inversely proportional to the images of a test part.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.metrics.inputs import FloatArray
+from bench.stats.split_covariance import SplitSizes, covariance_ratio
 
 MOST_SPLITS = 1000
 """More splits than this are not considered."""
@@ -33,6 +35,8 @@ class Design:
     """Whether every repeat tests the same images: then repeats do not count."""
     alpha: float = 0.05
     power: float = 0.8
+    ratio: float | None = None
+    """`covariance_ratio` of a pilot; None for Nadeau and Bengio's."""
 
     @property
     def error(self) -> float:
@@ -42,7 +46,9 @@ class Design:
     def _error(self, splits: int) -> float:
         if self.same_test:
             return self.deviation
-        return self.deviation * math.sqrt(1 / splits + self.test / (self.images - self.test))
+        sizes = SplitSizes(self.images - self.test, self.test)
+        ratio = covariance_ratio(self.deviation**2, sizes) if self.ratio is None else self.ratio
+        return self.deviation * math.sqrt(1 / splits + ratio)
 
     def seen(self) -> float:
         """The smallest true difference that is found significant with probability `power`."""

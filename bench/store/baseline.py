@@ -168,6 +168,8 @@ def _parse(path: Path) -> Baseline:
         raise _unreadable(path, first_reason(error, Baseline)) from None
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from error
+    except RecursionError:
+        raise _unreadable(path, "nested too deeply") from None
     return baseline
 
 

@@ -312,12 +312,9 @@ def _evaluations(record: Record) -> int:
 def pool_size(record: Record) -> int | None:
     """Images that a split leaves beside its test images, labelled or not; None without sizes.
 
-    What `bench.stats.nadeau_bengio` takes as `n_train`. Its n_test / n_train stands for the
-    correlation n_test / (n_test + n_train) between two splits, which is the share of test images
-    that two random test parts have in common. A label budget changes what is trained on but not
-    that share: with 50 of 930 images labelled, n_test / 50 would widen intervals threefold, while
-    training sets overlap less and so correlate less than full ones (measured by
-    `python -m tools.simulate_training`, table in `docs/statistics.md`).
+    What `bench.stats.SplitSizes` takes as `left`. With the test images it gives the share of test
+    images that two random splits have in common, which neither a label budget nor further databases
+    that are learnt from change.
 
     Every repeat tests all images of a database that is tested whole, for which no ratio corrects:
     then it is the number of training images, and comparisons say that the test images were the
@@ -330,7 +327,9 @@ def pool_size(record: Record) -> int | None:
     if spec.side == "whole":
         return used or None
     fraction = spec.fit.split.test_fraction
-    return max(used, math.floor(test * (1 - fraction) / fraction + 0.5))
+    left = math.floor(test * (1 - fraction) / fraction + 0.5)
+    # Sizes of a pooled training count all of its databases, of which one is tested.
+    return left if len(spec.task.sources) > 1 else max(used, left)
 
 
 def _require_known(names: Sequence[str]) -> None:

@@ -29,6 +29,19 @@ def listed(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if not any(map(hidden, path.parts[own:])))
 
 
+def visible(text: str) -> str:
+    """A text on one line, with a mark for what would not be seen, or would change what is.
+
+    Somebody else's file names and labels may hold line breaks, which begin a line of their own in a
+    log, escape codes of terminals, and marks that turn the direction of writing.
+
+    >>> visible("a\\n::error::b \\x1b[2J \\u202e")
+    'a ::error::b \ufffd[2J \ufffd'
+    """
+    joined = " ".join(text.split())
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in joined)
+
+
 def fold(name: str) -> str:
     """A file name without case and in one Unicode form.
 

@@ -12,6 +12,8 @@ from bench.util.errors import UsageError
 from bench.util.validation import Location, Model, validated
 
 LARGEST = 1_000_000  # bytes; what people write is a page of text
+DEEPEST = 30
+"""Lists and mappings inside each other; the parser's time grows with the square of them."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,7 @@ def read(path: Path, may_be_empty: bool = False) -> Document:
     """
     text = _text(path)
     try:
-        # Aliases can nest into gigabytes, and a protocol shares by `extends` instead.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise UsageError(
-                f"{path}: YAML aliases (*name) are not allowed; a protocol may use 'extends'"
-            )
+        _refuse_bombs(path, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -58,6 +56,8 @@ def read(path: Path, may_be_empty: bool = False) -> Document:
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         raise UsageError(f"{place}: not valid YAML: {problem}") from None
+    except ValueError as error:  # a day such as 2024-02-31, a number of thousands of digits
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
     if value is None and may_be_empty:
         return Document(path, {}, {})
     if not isinstance(value, dict):
@@ -65,6 +65,21 @@ def read(path: Path, may_be_empty: bool = False) -> Document:
     places: dict[Location, str] = {}
     _collect(node, (), path, places)
     return Document(path, value, places)
+
+
+def _refuse_bombs(path: Path, text: str) -> None:
+    """Raise `UsageError` for what is short to write and takes gigabytes or hours to read."""
+    depth = 0
+    for event in yaml.parse(text):
+        # Aliases can nest into gigabytes, and a protocol shares by `extends` instead.
+        if isinstance(event, yaml.AliasEvent):
+            raise UsageError(
+                f"{path}: YAML aliases (*name) are not allowed; a protocol may use 'extends'"
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise UsageError(f"{path}: nested more than {DEEPEST} deep")
 
 
 def _text(path: Path) -> str:

@@ -88,4 +88,6 @@ def _rows(
             f"mpiqe: {int((~labelled).sum())} of {len(rows)} training images have no {what} "
             f"label; the {what} loss ({equation}) is over the others"
         )
-    return rows / np.maximum(rows.sum(axis=1, keepdims=True), 1) if share else rows
+    if share:
+        rows /= np.maximum(rows.sum(axis=1, keepdims=True), 1)
+    return rows

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bench.analysis.curves import Line, Reading, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.grid import metric_title
+from bench.analysis.results import CellResult
+from bench.model.records import Task
 from bench.model.titles import budget_title
 from bench.reports.drawing import Axis, Numbered, draw_lines, handle
 from bench.reports.figures.sheet import FigureData, LeftOut, Panel, Sheet, key, panel_title
 from bench.reports.sweeps import ParameterSweep, over_values, sweeps
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BAND = (
     "Median over splits; the band is its order-statistic interval, or the range of fewer than six "
@@ -101,13 +100,15 @@ def settings(data: FigureData) -> Sheet:
 def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
     table = data.rows
     panels = []
-    for dataset in dict.fromkeys(table["dataset"]):
-        rows = table[table["dataset"] == dataset]
+    names = data.names()
+    for dataset, rows in table.groupby("dataset", sort=False):
+        of_row = dict(list(rows.groupby(["label", "selection"], sort=False)))
         lines = [
-            (number, over_budgets(name, rows[_is(rows, own)], unit))
-            for number, (own, name) in enumerate(data.names())
+            (number, over_budgets(name, of_row[own], unit))
+            for number, (own, name) in enumerate(names)
+            if own in of_row
         ]
-        panels.append((dataset, lines))
+        panels.append((str(dataset), lines))
     known = table.dropna(subset=["ceiling"]).drop_duplicates("dataset")
     ceilings = dict(zip(known["dataset"], known["ceiling"], strict=True))
     return _sheet(panels, axis, metric_title(data.metric), reason, levels=ceilings)
@@ -115,13 +116,15 @@ def _budgets(data: FigureData, axis: Axis, unit: str, reason: str) -> Sheet:
 
 def _trained(data: FigureData, reading: Reading) -> Trained:
     names = data.names()
+    of_row: dict[tuple[Task, tuple[str, str]], list[CellResult]] = {}
+    for cell in data.cells:
+        of_row.setdefault((cell.entry.task, key(cell)), []).append(cell)
     panels = []
     for task in data.tasks():
         lines = [
             (number, over_epochs(name, data.results.trained(cell), reading))
             for number, (own, name) in enumerate(names)
-            for cell in data.cells
-            if cell.entry.task == task and key(cell) == own
+            for cell in of_row.get((task, own), [])
         ]
         panels.append((panel_title(task), lines))
     return panels
@@ -192,7 +195,3 @@ def _setting_title(name: str) -> str:
 def _scale(values: Sequence[float]) -> Literal["linear", "log"]:
     """Logarithmic where values span a factor of eight, e.g. 2, 4, 8, 16."""
     return "log" if min(values) > 0 and max(values) / min(values) >= 8 else "linear"
-
-
-def _is(rows: pd.DataFrame, own: tuple[str, str]) -> pd.Series:
-    return (rows["label"] == own[0]) & (rows["selection"] == own[1])

@@ -223,16 +223,13 @@ def _charts(protocol: Protocol, summary: pd.DataFrame) -> list[dict[str, Any]]:
     shown = summary[summary["metric"] == metric]
     names = list(dict.fromkeys(zip(shown["label"], shown["selection"], strict=True)))
     several = shown["selection"].nunique() > 1
-    for dataset in dict.fromkeys(shown["dataset"]):
-        of_dataset = shown[shown["dataset"] == dataset]
+    for dataset, of_dataset in shown.groupby("dataset", sort=False):
         drawn = []
-        for position, (name, selection) in enumerate(names):
-            rows = of_dataset[
-                (of_dataset["label"] == name) & (of_dataset["selection"] == selection)
-            ]
-            title = row_title((name, selection), ("label", "selection"), several)
-            line = over_budgets(title, rows)
-            drawn += [(position, line)] if line is not None else []
+        for key, rows in of_dataset.groupby(["label", "selection"], sort=False):
+            own = (str(key[0]), str(key[1]))
+            line = over_budgets(row_title(own, ("label", "selection"), several), rows)
+            drawn += [(names.index(own), line)] if line is not None else []
+        drawn.sort(key=lambda numbered: numbered[0])
         if drawn:
             title = f"{metric_title(metric)} on {dataset} by number of labels"
             axis = Axis("labels", "log", ticks=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.analysis.check import PairedRuns, check, judge, pair, write
 from bench.analysis.check.verdict import CheckReport
-from bench.stats import nadeau_bengio
+from bench.stats import SplitSizes, corrected_t
 from bench.store import baseline
 from bench.store.table import load
 from bench.util.errors import UsageError
@@ -25,7 +25,7 @@ KEY = ("few_shot", "good", "livec", "livec", "50", "last")
 
 
 def pairs(old: list[float], new: list[float], **values: object) -> PairedRuns:
-    base = {"missing": (), "undefined": 0, "expected": len(old), "n_pool": 928, "n_test": 232}
+    base = {"missing": (), "undefined": 0, "expected": len(old), "sizes": SplitSizes(928, 232)}
     return PairedRuns(KEY, "good", tuple(old), tuple(new), **{**base, **values})
 
 
@@ -71,7 +71,7 @@ def test_a_lower_error_is_better(tmp_path: Path) -> None:
 def test_the_interval_is_the_corrected_one() -> None:
     old, new = [0.8, 0.82, 0.81, 0.79], [0.77, 0.80, 0.80, 0.75]
     (cell,) = judge([pairs(old, new)], "srcc")
-    test = nadeau_bengio(np.subtract(new, old), 928, 232)
+    test = corrected_t(np.subtract(new, old), SplitSizes(928, 232))
     assert (cell.low, cell.high) == pytest.approx((test.low, test.high))
     assert cell.change == pytest.approx(-0.025)
 
@@ -214,7 +214,7 @@ def test_repeats_on_one_fixed_split_are_kept_apart(tmp_path: Path) -> None:
 def test_files_escape_what_they_quote(tmp_path: Path) -> None:
     bad = "<script>|`*_[x](y)\x00\n&"
     key = (bad, bad, bad, bad, "50", "last")
-    item = PairedRuns(key, bad, (0.8, 0.81), (0.7, 0.7), 100, 20, (bad,), 0, 3)
+    item = PairedRuns(key, bad, (0.8, 0.81), (0.7, 0.7), SplitSizes(100, 20), (bad,), 0, 3)
     cells = judge([item, pairs([0.5], [0.5])], "srcc")
     report = CheckReport("new", bad, "srcc", 0.005, 0.95, None, cells)
     json_path, xml_path, md_path = write(report, tmp_path)

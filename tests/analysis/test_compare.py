@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis import Results, load
+from bench.analysis.check import check
 from bench.analysis.compare import WithinDataset, across, matrix, of_protocol, table, within
-from bench.stats import compare_over_splits, holm, nadeau_bengio, wilcoxon_signed_rank
+from bench.analysis.stored_predictions import StoredPredictions
+from bench.data.at_hand import AtHand
+from bench.stats import SplitSizes, compare_over_splits, corrected_t, holm, wilcoxon_signed_rank
 from bench.store import table as runs_table
 from bench.util.errors import UsageError
 from tests.conftest import run_cli
@@ -40,7 +43,8 @@ def test_pairs_are_compared_over_their_common_splits(runs: pd.DataFrame) -> None
         ("middle", "worst"),
     ]
     wide = runs[runs["test"] == SIX[0]].pivot(index="repeat", columns="label", values="srcc")
-    tests = [nadeau_bengio(wide[pair.first] - wide[pair.second], 160, 40) for pair in first.pairs]
+    sizes = SplitSizes(160, 40)
+    tests = [corrected_t(wide[pair.first] - wide[pair.second], sizes) for pair in first.pairs]
     assert [pair.corrected for pair in first.pairs] == tests
     assert [pair.corrected_holm for pair in first.pairs] == pytest.approx(
         holm([test.p_value for test in tests])
@@ -152,7 +156,7 @@ C = [0.79, 0.83, 0.80, 0.85, 0.79, 0.82]
 
 
 def of(scores: dict[str, list[float]], same_test: bool = False) -> WithinDataset:
-    pairs = compare_over_splits(scores, 320, 80)
+    pairs = compare_over_splits(scores, SplitSizes(320, 80))
     return WithinDataset("p", "livec", "livec", "50", "last", 6, pairs, {}, same_test)
 
 
@@ -210,5 +214,31 @@ def test_stored_runs_are_compared(tmp_path: Path) -> None:
     assert [one.test for one in item.tasks] == ["livec", "koniq10k"]
     pair = item.tasks[0].pairs[0]
     # 80 test images leave 320 of 400, whatever the budget of 50 labels.
-    assert pair.corrected == nadeau_bengio(np.subtract(A, B), 320, 80)
+    widest = corrected_t(np.subtract(A, B), SplitSizes(320, 80))
+    assert within(found.runs)[0].pairs[0].corrected == widest
+    assert pair.corrected.mean == widest.mean
+    assert pair.corrected.correlation < widest.correlation
     assert item.ranks[0].result.names == ("a", "c", "b")
+
+
+def test_a_label_budget_narrows_intervals_by_stored_predictions(tmp_path: Path) -> None:
+    # Splits of 40 images without a common one, 10 labels of 200 images: only training is shared.
+    store = FakeSweep(tmp_path / "r", noise={"good": 0.5, "fair": 0.6}, datasets=("livec",)).write()
+    runs, images = runs_table.load(store), StoredPredictions(store, AtHand())
+    (plain,), (informed,) = (within(runs, images=one)[0].pairs for one in (None, images))
+    assert plain.corrected.correlation == pytest.approx(0.2)
+    assert informed.corrected.correlation <= 0.05 / 1.05 + 1e-9
+    assert informed.corrected.p_value < plain.corrected.p_value
+    assert table(within(runs, images=images))["correlation"].tolist() == [
+        informed.corrected.correlation
+    ]
+    # `bench check` says the same of the same differences.
+    (cell,) = (
+        c for c in check(store.root, store.root, reference="fair").cells if c.label == "good"
+    )
+    assert (cell.low, cell.high) == pytest.approx(
+        (informed.corrected.low, informed.corrected.high), abs=2e-5
+    )
+    # Without the predictions of some run the widest covariance is taken.
+    next(store.root.rglob("*.parquet")).unlink()
+    assert within(runs, images=StoredPredictions(store, AtHand()))[0].pairs == (plain,)

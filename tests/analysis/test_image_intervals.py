@@ -54,7 +54,7 @@ def test_they_are_kept_until_predictions_change(
     store = sweep.write()
     first = _filled(store)
     with monkeypatch.context() as patched:
-        patched.setattr(image_intervals, "image_interval", None)  # would fail if it were called
+        patched.setattr(image_intervals, "_together", None)  # would fail if it were called
         pd.testing.assert_frame_equal(_filled(store), first)
     record, table = sweep.record("good", "livec", 0)
     store.write(record, table.assign(prediction=np.arange(40.0), prediction_last=np.arange(40.0)))
@@ -70,7 +70,7 @@ def test_a_database_with_references_must_be_at_hand(tmp_path: Path, toy_data: Pa
     summary = _filled(store).set_index(["dataset", "metric"])
     assert np.isnan(summary.loc[("kadid10k", "srcc"), "image_low"])
     assert "kadid10k is not under the data roots" in summary.loc[("kadid10k", "srcc"), "image_note"]
-    assert "no database that is known" in summary.loc[("toy", "srcc"), "image_note"]
+    assert "not a known database" in summary.loc[("toy", "srcc"), "image_note"]
     assert "for this metric" in summary.loc[("toy", "auc_bw"), "image_note"]
     found = _filled(store, toy_data).set_index(["dataset", "metric"])
     assert "more images are not in toy" in found.loc[("toy", "srcc"), "image_note"]

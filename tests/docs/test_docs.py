@@ -65,6 +65,8 @@ def test_the_installed_package_is_found(bench: Bench) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
     assert "from my_package.colour" in bench.process("list", "methods", PYTHONPATH=path).stdout
+    conforms = bench.process("conform", "colourfulness", PYTHONPATH=path)
+    assert conforms.returncode == 0, conforms.stdout + conforms.stderr
     protocol = bench.protocol("title: T\ndatasets: [toy]\nlabels: [20]\nrepeats: 1\n")
     result = bench.process(
         "run",
@@ -108,6 +110,6 @@ def test_the_example_of_scores_computed_elsewhere_runs(bench: Bench) -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            # `reference/` is generated with the site; its own build follows links into it.
-            if not target.startswith(("http://", "https://", "reference/")):
+            # These are generated with the site; its own build follows links into them.
+            if not target.startswith(("http://", "https://", "reference/", "livec/")):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,7 +1,7 @@
 """The golden checks' command on other cases of the same formats, altered ones and broken ones.
 
-The files in `tests/golden/variations` come from plain PyTorch loops that were written from the
-formats' descriptions alone and give the authors' own numbers on the authors' cases.
+The files in `tests/golden/variations` come from plain PyTorch loops and NumPy that were written
+from the formats' descriptions alone and give the authors' own numbers on the authors' cases.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from tests.golden import FOLDER, Comparison, __main__
+from tests.golden import FOLDER, Comparison, __main__, grmp_steps
 
 VARIATIONS = FOLDER / "variations"
 
@@ -23,11 +25,13 @@ def command(kind: str, path: Path) -> int:
     return __main__.main([kind, str(path)])
 
 
-@pytest.mark.parametrize("kind", ["grmp_meta", "promptiqa_two_sets"])
+@pytest.mark.parametrize("kind", ["grmp_meta", "promptiqa_labels", "promptiqa_two_sets", "resize"])
 def test_cases_of_other_sizes_seeds_and_rates_agree(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A visual tower of one block, Adam with moments of its own, unequal groups, no decay."""
+    """A visual tower of one block, Adam with moments of its own, unequal groups, no decay; groups
+    of one and of equal labels, gates on the rate; images one pixel wide, enlarged and shrunk by
+    factors that are not whole."""
     assert command(kind, VARIATIONS / f"{kind}.json") == 0, capsys.readouterr().out
 
 
@@ -90,6 +94,33 @@ def test_a_broken_file_is_refused_with_its_reason(
     said = capsys.readouterr().err
     assert str(path) in said
     assert complaint in said
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.1, 0.01])
+def test_small_steps_agree_up_to_the_rounding_of_weights(rate: float) -> None:
+    rng = np.random.default_rng(0)
+    start = 1 + 0.1 * torch.from_numpy(rng.standard_normal(768)).float()
+    step, noise = (torch.from_numpy(rng.standard_normal(768)) * 1e-5 * rate for _ in range(2))
+    probe = torch.from_numpy(rng.standard_normal(768)).float()
+
+    def steps(by: torch.Tensor) -> torch.Tensor:
+        now = start
+        for _ in range(3):
+            now = now - by.float()
+        return now
+
+    def agree(now: torch.Tensor) -> bool:
+        return all(one.ok for one in grmp_steps._tensor("w", expected, start, now, probe))
+
+    moved = steps(step).double() - start.double()
+    expected = {
+        "norm": float(moved.norm()),
+        "probe": float((moved * probe.double()).sum()),
+        "first4": moved[:4].tolist(),
+    }
+    assert agree(steps(step + 1e-5 * noise))
+    assert not agree(steps(0.9 * step))
+    assert not agree(start)
 
 
 def test_what_is_no_number_never_agrees() -> None:

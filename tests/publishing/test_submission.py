@@ -11,10 +11,14 @@ import yaml
 
 from bench import protocol as protocols
 from bench.protocol import Protocol
+from bench.protocol.measures import measure_of
 from bench.publishing import files
 from bench.publishing.board import Board, Rules, as_yaml, init
 from bench.publishing.comment import MOST, comment
+from bench.publishing.site import build
 from bench.publishing.submission import check, findings_in_words
+from bench.reports.render import Rendered
+from bench.store import Store
 from bench.util.errors import UsageError
 from tests.fake_results import FakeResults, task
 
@@ -120,3 +124,78 @@ def test_a_long_text_that_is_repeated_is_counted_as_often(tmp_path: Path) -> Non
     pd.DataFrame({"image": ["x" * 100_000] * 5_000}).to_parquet(path)
     assert path.stat().st_size < 1e6
     assert files._unpacked(path) >= 5e8
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 7}, "measured with seed=7"),
+        ({"test_fraction": 0.3}, "measured with test_fraction=0.3"),
+        ({"split": "liqe"}, "measured with split=liqe"),
+    ],
+)
+def test_runs_by_other_rules_are_refused_whatever_their_manifest_says(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    """Names and digests of the records are right, and the cells claim the board's rules."""
+    board, protocol = board_of(tmp_path)
+    made = FakeResults(board.folder("made"), protocols.override(protocol, change))
+    made.cell("Made", task("livec", 50), [0.5, 0.6])
+    claimed = {"measure": measure_of(protocol)}
+    made.entries = [entry.model_copy(update=claimed) for entry in made.entries]
+    made.protocol = protocol
+    made.save()
+    (board.folder("made") / "card.yaml").write_text(yaml.safe_dump(CARD))
+    found = list(findings_in_words(check(board, "made").found))
+    assert any(said in text for text in found), found
+
+
+def test_a_submission_has_a_number_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, protocol = board_of(tmp_path)
+    findings(board, protocol)
+    monkeypatch.setattr(files, "_MOST_FILES", 3)
+    assert list(findings_in_words(check(board, "made").found)) == ["wrong: has more than 3 files"]
+
+
+def test_a_submission_has_a_size(tmp_path: Path) -> None:
+    board, protocol = board_of(tmp_path, max_megabytes=1)
+    findings(board, protocol)
+    with (board.folder("made") / "baseline.json").open("wb") as file:
+        file.truncate(2_000_000)
+    assert any(
+        "has 2.0 MB; the board takes 1" in one
+        for one in findings_in_words(check(board, "made").found)
+    )
+
+
+@pytest.mark.parametrize(("name", "taken"), [("ＭＡＤＥ", True), ("Made 2", False)])
+def test_names_that_look_alike_are_one(tmp_path: Path, name: str, taken: bool) -> None:
+    board, protocol = board_of(tmp_path)
+    findings(board, protocol)
+    findings(board, protocol, "second")
+    card = board.folder("second") / "card.yaml"
+    card.write_text(yaml.safe_dump({**CARD, "method": name}), encoding="utf-8")
+    found = list(findings_in_words(check(board, "second").found))
+    assert any("is called Made too" in text for text in found) == taken
+
+
+def test_a_site_shows_no_image_wherever_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment of whoever renders it may name databases."""
+    board, protocol = board_of(tmp_path / "board")
+    findings(board, protocol)
+    asked: list[Any] = []
+
+    def rendered(store: Store, out: Path, roots: Any) -> Rendered:
+        asked.extend(roots)
+        return Rendered(out, pd.DataFrame())
+
+    monkeypatch.setattr("bench.publishing.site.render", rendered)
+    monkeypatch.setenv("IQA_DATA", str(tmp_path))
+    build(board, tmp_path / "site")
+    (root,) = asked
+    assert not root.is_relative_to(tmp_path / "board")
+    assert root != tmp_path

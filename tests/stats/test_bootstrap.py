@@ -40,8 +40,12 @@ def test_each_resample_is_the_metric_of_the_drawn_images(metric: str, ties: bool
         plain = METRICS[metric]
     expected = [plain(x[rows], y[rows]) for rows in drawn]
     first = _pair(60, seed=3)[0]
-    found = RESAMPLED[metric](np.round(first) if ties else first, y)(weights)
-    assert found == pytest.approx(np.array(expected), abs=1e-6)
+    first = np.round(first) if ties else first
+    other = np.random.default_rng(8).normal(size=60)
+    found = RESAMPLED[metric](np.array([other, first]), y)(weights.T)
+    assert found[1] == pytest.approx(np.array(expected), abs=1e-6)
+    alone = RESAMPLED[metric](other[None], y)(weights.T)
+    assert found[0] == pytest.approx(alone[0], abs=1e-12, nan_ok=True)
 
 
 def test_clusters_are_drawn_whole_and_splits_together() -> None:
@@ -124,6 +128,23 @@ def test_suite_counts_sets_alike_and_names_each() -> None:
     few = stats.suite_difference(sets[:3])
     assert math.isnan(few.over_sets.low)
     assert "3 test sets are too few" in few.over_sets.reason
+
+
+@pytest.mark.parametrize("metric", ["srcc", "plcc", "krcc", "rmse", "plcc_logistic4"])
+def test_methods_on_the_same_images_are_drawn_together_as_each_alone(metric: str) -> None:
+    quality = np.random.default_rng(0).normal(size=(2, 50))
+    noise = np.random.default_rng(1).normal(size=(3, 2, 50))
+    noise[1] = np.round(noise[1])
+    methods = [
+        [stats.side(x + q, q, np.arange(50) // 2 + at) for at, (x, q) in enumerate(pairs)]
+        for pairs in (zip(own, quality, strict=True) for own in noise)
+    ]
+    together = stats.image_intervals(methods, metric, resamples=80, seed=3)
+    for own, found in zip(methods, together, strict=True):
+        alone = stats.image_interval(own, metric, resamples=80, seed=3)
+        assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=1e-12)
+    with pytest.raises(ValueError, match="same images"):
+        stats.image_intervals([methods[0], methods[1][::-1]], metric)
 
 
 def test_what_has_no_interval_says_why() -> None:
@@ -209,9 +230,9 @@ def test_interval_of_a_mean_over_sets_is_that_of_each_splits_mean(by_images: boo
         own.append([one.estimate for one in ways])
         values = []
         for weight in draws(len(sides[0].quality) * 2, 300, seed=5 + number, size=90):
-            parts = (weight[:, one.clusters] for one in sides)
-            measures = (RESAMPLED["srcc"](one.prediction, one.quality) for one in sides)
-            values.append([measure(part) for measure, part in zip(measures, parts, strict=True)])
+            parts = (weight.T[one.clusters] for one in sides)
+            measures = (RESAMPLED["srcc"](one.prediction[None], one.quality) for one in sides)
+            values.append([measure(part)[0] for measure, part in zip(measures, parts, strict=True)])
         drawn.append(np.concatenate(values, axis=1))
     estimate = np.median(np.average(own, axis=0, weights=weights))
     assert found.estimate == pytest.approx(estimate)

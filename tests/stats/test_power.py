@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from bench.stats.paired import nadeau_bengio
+from bench.stats import SplitSizes, corrected_t
 from bench.stats.power import Design, deviation_of_differences
 from tests.conftest import run_cli
 from tests.fake_results import FakeSweep
@@ -25,8 +25,14 @@ def test_a_seen_difference_is_found_as_often_as_promised() -> None:
     for _ in range(2000):
         common = math.sqrt(shared) * rng.standard_normal()
         values = common + math.sqrt(1 - shared) * rng.standard_normal(10)
-        found += nadeau_bengio(design.seen() + 0.02 * values, 800, 200).p_value < 0.05
+        found += corrected_t(design.seen() + 0.02 * values, SplitSizes(800, 200)).p_value < 0.05
     assert found / 2000 == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_pilot_s_covariance_takes_the_place_of_the_widest() -> None:
+    widest = Design(images=1000, test=200, splits=10, deviation=0.02)
+    assert Design(1000, 200, 10, 0.02, ratio=0.25).error == widest.error
+    assert Design(1000, 200, 10, 0.02, ratio=0.1).error == pytest.approx(0.02 * math.sqrt(0.2))
 
 
 def test_it_is_the_noncentral_t() -> None:

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from bench import stats
+from bench.stats import SplitSizes
 from bench.stats.cliques import maximal_cliques
+from bench.stats.paired import signed_ranks
 from bench.util.errors import UsageError
 from tools import simulate_training
 from tools.simulate_intervals import Simulation, main, simulate
@@ -69,11 +71,11 @@ class TestMedianInterval:
 
 
 class TestPairedT:
-    def test_nadeau_bengio_by_hand(self) -> None:
+    def test_corrected_t_by_hand(self) -> None:
         d = np.array([0.02, 0.01, 0.03, 0.00, 0.02])
         # Mean 0.016, sample variance 0.00013, error sqrt((1/5 + 20/80) * 0.00013).
         error = math.sqrt(0.45 * 0.00013)
-        result = stats.nadeau_bengio(d, 80, 20)
+        result = stats.corrected_t(d, SplitSizes(80, 20))
         assert result.mean == pytest.approx(0.016)
         assert result.statistic == pytest.approx(0.016 / error)
         assert result.p_value == pytest.approx(2 * scipy_stats.t.sf(0.016 / error, 4))
@@ -91,17 +93,17 @@ class TestPairedT:
     @given(st.integers(0, 1000), st.integers(2, 30))
     def test_correction_only_widens_and_turns_with_the_sign(self, seed: int, k: int) -> None:
         d = np.random.default_rng(seed).normal(0.1, 1, k)
-        plain, corrected = stats.paired_t(d), stats.nadeau_bengio(d, 80, 20)
+        plain, corrected = stats.paired_t(d), stats.corrected_t(d, SplitSizes(80, 20))
         assert corrected.p_value >= plain.p_value
         assert corrected.low <= plain.low <= plain.mean <= plain.high <= corrected.high
         assert (corrected.p_value < 0.05) == (not corrected.low <= 0 <= corrected.high)
-        turned = stats.nadeau_bengio(-d, 80, 20)
+        turned = stats.corrected_t(-d, SplitSizes(80, 20))
         assert (turned.statistic, turned.p_value) == (-corrected.statistic, corrected.p_value)
 
     @pytest.mark.parametrize("power", [-1000, -600, 600])
     def test_units_do_not_matter_however_small(self, power: int) -> None:
         d = np.array([0.02, 0.01, -0.03, 0.0, 0.02])
-        known, found = (stats.nadeau_bengio(np.ldexp(d, by), 80, 20) for by in (0, power))
+        known, found = (stats.corrected_t(np.ldexp(d, by), SplitSizes(80, 20)) for by in (0, power))
         assert (found.statistic, found.p_value) == (known.statistic, known.p_value)
         assert (found.low, found.high) == (
             math.ldexp(known.low, power),
@@ -109,18 +111,18 @@ class TestPairedT:
         )
 
     def test_without_spread(self) -> None:
-        same = stats.nadeau_bengio(np.zeros(10), 80, 20)
+        same = stats.corrected_t(np.zeros(10), SplitSizes(80, 20))
         assert (same.statistic, same.p_value, same.low, same.high) == (0, 1, 0, 0)
-        shifted = stats.nadeau_bengio(np.full(10, 0.9) - np.full(10, 0.7), 80, 20)
+        shifted = stats.corrected_t(np.full(10, 0.9) - np.full(10, 0.7), SplitSizes(80, 20))
         assert shifted.mean == pytest.approx(0.2)
         assert math.isnan(shifted.p_value)
         assert "all 10 differences are equal" in shifted.reason
 
     def test_bad_input(self) -> None:
-        with pytest.raises(ValueError, match="n_train"):
-            stats.nadeau_bengio([1, 2], 0, 20)
+        with pytest.raises(ValueError, match="left: expected at least 1, got 0"):
+            stats.corrected_t([1, 2], SplitSizes(0, 20))
         with pytest.raises(ValueError, match="at least 2 values"):
-            stats.nadeau_bengio([1], 80, 20)
+            stats.corrected_t([1], SplitSizes(80, 20))
         with pytest.raises(ValueError, match="differences: 1 of 2"):
             stats.paired_t([1, math.inf])
 
@@ -131,6 +133,12 @@ class TestSignedRank:
         d = np.random.default_rng(seed).normal(0.3, 1, k)
         ours, theirs = stats.wilcoxon_signed_rank(d), scipy_stats.wilcoxon(d)
         assert (ours.statistic, ours.p_value) == (theirs.statistic, theirs.pvalue)
+
+    @pytest.mark.parametrize("k", [1, 4, 8, 20, 60])
+    def test_of_many_rows_each_is_its_own(self, k: int) -> None:
+        table = np.random.default_rng(k).normal(0.3, 1, (6, k))
+        table[1, 0], table[2], table[3] = 0, 0, np.round(table[3])
+        assert signed_ranks(table) == [stats.wilcoxon_signed_rank(row) for row in table]
 
     @pytest.mark.parametrize(("n", "p"), [(5, 0.0625), (6, 0.03125), (10, 0.001953125)])
     def test_smallest_p(self, n: int, p: float) -> None:
@@ -184,37 +192,38 @@ class TestOverSplits:
     }
 
     def test_all_pairs_and_against_one(self) -> None:
-        pairs = stats.compare_over_splits(self.scores, 80, 20)
+        pairs = stats.compare_over_splits(self.scores, SplitSizes(80, 20))
         assert [(item.first, item.second) for item in pairs] == list(combinations("abc", 2))
-        against = stats.compare_over_splits(self.scores, 80, 20, reference="b")
+        against = stats.compare_over_splits(self.scores, SplitSizes(80, 20), reference="b")
         assert [(item.first, item.second) for item in against] == [("b", "a"), ("b", "c")]
         assert against[0].corrected.mean == pytest.approx(-pairs[0].corrected.mean)
         # Fewer comparisons, smaller correction.
         assert against[0].corrected_holm <= pairs[0].corrected_holm
 
     def test_parts_are_the_tests(self) -> None:
-        item, *_ = pairs = stats.compare_over_splits(self.scores, 80, 20)
+        item, *_ = pairs = stats.compare_over_splits(self.scores, SplitSizes(80, 20))
         d = self.scores["a"] - self.scores["b"]
-        assert item.corrected == stats.nadeau_bengio(d, 80, 20)
+        assert item.corrected == stats.corrected_t(d, SplitSizes(80, 20))
         assert item.signed_rank == stats.wilcoxon_signed_rank(d)
         adjusted = stats.holm([pair.corrected.p_value for pair in pairs])
         assert [pair.corrected_holm for pair in pairs] == list(adjusted)
 
     def test_eight_methods_cannot_be_told_apart_by_wilcoxon_over_ten_repeats(self) -> None:
         scores = {str(i): np.arange(10) * 0.1**i + i for i in range(8)}
-        smallest = stats.compare_over_splits(scores, 80, 20)[0].smallest_signed_rank_holm
+        first, *_ = stats.compare_over_splits(scores, SplitSizes(80, 20))
+        smallest = first.smallest_signed_rank_holm
         assert smallest == pytest.approx(28 * 2 / 2**10)
         assert smallest > 0.05
 
     def test_bad_input(self) -> None:
         with pytest.raises(UsageError, match="unknown method 'd'"):
-            stats.compare_over_splits(self.scores, 80, 20, reference="d")
+            stats.compare_over_splits(self.scores, SplitSizes(80, 20), reference="d")
         with pytest.raises(ValueError, match="different numbers of splits"):
-            stats.compare_over_splits({"a": [1, 2], "b": [1, 2, 3]}, 80, 20)
+            stats.compare_over_splits({"a": [1, 2], "b": [1, 2, 3]}, SplitSizes(80, 20))
         with pytest.raises(ValueError, match="at least two methods"):
-            stats.compare_over_splits({"a": [1, 2]}, 80, 20)
+            stats.compare_over_splits({"a": [1, 2]}, SplitSizes(80, 20))
         with pytest.raises(ValueError, match="b: 1 of 2 values are NaN"):
-            stats.compare_over_splits({"a": [1, 2], "b": [math.nan, 2]}, 80, 20)
+            stats.compare_over_splits({"a": [1, 2], "b": [math.nan, 2]}, SplitSizes(80, 20))
 
 
 def table(seed: int, d: int, m: int, step: float = 0.0) -> Floats:
@@ -307,7 +316,7 @@ class TestAcrossDatasets:
 class TestSimulation:
     setting = Simulation(trials=150, images=300, repeats=(20,), bootstrap_resamples=100)
 
-    def test_wilcoxon_is_anti_conservative_and_nadeau_bengio_is_not(self) -> None:
+    def test_wilcoxon_is_anti_conservative_and_the_corrected_t_is_not(self) -> None:
         rates = simulate(self.setting).false_positive[20]
         # Three standard errors of 0.05 over 150 trials are 0.053.
         assert rates["Nadeau-Bengio"] <= 0.105
@@ -336,14 +345,19 @@ class TestSimulationWithTraining:
         setting = simulate_training.TrainingSimulation(trials=150, images=200, labels=(20, 160))
         rates = simulate_training.simulate(setting)
         for labels in setting.labels:
-            assert rates[labels]["n_train = all left"] <= 0.105
-            assert rates[labels]["n_train = labels"] <= rates[labels]["n_train = all left"]
-        # With every image labelled both numbers are the same one.
-        assert rates[160]["n_train = labels"] == rates[160]["n_train = all left"]
+            # Three standard errors of 0.05 over 150 trials are 0.053.
+            assert rates[labels]["Nadeau-Bengio"] <= rates[labels]["corrected t"] <= 0.105
+        assert rates[160]["Nadeau-Bengio"] == rates[160]["corrected t"]
         assert rates[160]["paired t"] >= 0.13
+
+    def test_predictions_that_do_not_learn(self) -> None:
+        setting = simulate_training.TrainingSimulation(
+            trials=150, images=200, labels=(20,), fixed=True
+        )
+        assert simulate_training.simulate(setting)[20]["corrected t"] <= 0.105
 
     def test_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         simulate_training.main(["--trials", "2", "--images", "60", "--labels", "10", "20"])
         printed = capsys.readouterr().out
-        assert printed.startswith("| labels | n_train = all left | n_train = labels |")
+        assert printed.startswith("| labels | corrected t | Nadeau-Bengio | Wilcoxon |")
         assert "2 trials, seed 0, 60 images, 12 tested" in printed

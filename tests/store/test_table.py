@@ -42,6 +42,11 @@ def test_the_pool_is_what_a_split_leaves_whatever_the_budget(tmp_path: Path) -> 
     full = record.model_copy(update={"sizes": {"train": 900, "val": 30, "test": 232}})
     assert runs_table.pool_size(full) == 930
     assert runs_table.pool_size(record.model_copy(update={"sizes": {}})) is None
+    # Of a training pooled with 8,058 images of another database, these are no part of the splits.
+    fit = record.spec.fit.model_copy(update={"train": "livec+koniq10k"})
+    pooled = record.spec.model_copy(update={"fit": fit})
+    sizes = {"train": 930 + 8058, "val": 0, "test": 232}
+    assert runs_table.pool_size(full.model_copy(update={"spec": pooled, "sizes": sizes})) == 928
     spec = record.spec.model_copy(update={"test": "koniq10k", "side": "whole"})
     across = record.model_copy(update={"spec": spec})
     assert runs_table.pool_size(across) == 10

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.metrics import srcc
+from bench.stats import image_influence, side
 from tools import simulate_datasets, simulate_images, simulate_intervals, simulate_training
 from tools.simulate_images import World, coverage, false_positives, suite
 
@@ -57,14 +58,15 @@ def test_wilcoxon_over_overlapping_splits_rejects_more_than_the_corrected_test()
     assert "| 20 |" in simulate_intervals.table(setting, rates)
 
 
-def test_n_train_is_what_a_split_leaves_and_not_the_labels() -> None:
-    setting = simulate_training.TrainingSimulation(
-        trials=30, images=150, labels=(20, 120), repeats=6
-    )
-    rates = simulate_training.simulate(setting)
-    assert rates[20]["n_train = labels"] <= rates[20]["n_train = all left"] <= 0.2
-    assert rates[120]["n_train = labels"] == rates[120]["n_train = all left"]
-    assert "| 120 |" in simulate_training.table(setting, rates)
+def test_the_simulated_influence_is_the_one_that_is_shipped() -> None:
+    rng = np.random.default_rng(0)
+    test = np.array([rng.permutation(100)[:40] for _ in range(3)])
+    quality, noise = rng.standard_normal((2, 100))
+    prediction = (quality + noise)[test]
+    quick = simulate_training._influence(prediction, quality[test], test, 100)
+    sides = [side(p, quality[t], t) for p, t in zip(prediction, test, strict=True)]
+    shipped = image_influence(sides).values
+    assert quick[:, np.unique(test)] == pytest.approx(shipped, rel=0.01, abs=1e-4)
 
 
 def test_few_datasets_show_nothing_and_more_show_no_more_than_chance() -> None:

@@ -11,7 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from tools.site import names, pages
+from tools.site import livec, names, pages
 
 log = logging.getLogger("mkdocs.hooks.site")
 """In strict mode a warning here fails the build."""
@@ -21,12 +21,18 @@ os.environ.pop("IQA_BENCH_METHODS", None)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages, and warn of public names that say nothing."""
+    """Add the generated pages and the report, and warn of public names that say nothing."""
     silent = [name for module in names.MODULES for name in names.undocumented(module)]
     for name in [*silent, *pages.undescribed_options()]:
         log.warning("public and undocumented: %s", name)
     for path, text in pages.generated().items():
         files.append(File.generated(config, path, content=text))
+    rendered = livec.report()
+    for text in rendered.warnings:
+        log.warning("the report on LIVEC is not to be trusted: %s", text)
+    for file in rendered.paths:
+        path = f"{livec.FOLDER}/{file.relative_to(rendered.out).as_posix()}"
+        files.append(File.generated(config, path, abs_src_path=str(file)))
     return files
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis import split_images
+from bench.stats import SplitSizes
 from bench.store.table import CELL, SPLIT
 from bench.util.errors import UsageError, unknown
 
@@ -28,9 +30,8 @@ class PairedRuns:
     old: tuple[float, ...]
     new: tuple[float, ...]
     """Values of the metric on the same splits, (k,) each."""
-    n_pool: int
-    n_test: int
-    """Images of a split, from the baseline's records; 0 where they are not known."""
+    sizes: SplitSizes | None
+    """Of the baseline's splits; None where they are not known."""
     missing: tuple[str, ...]
     """What the baseline has and the new set lacks, each with its reason."""
     undefined: int
@@ -142,14 +143,12 @@ def _pairs(
         missing = ["no run of this cell"]
     elif missing and refused:
         missing = [refused]
-    pool, test = (_mean_size(base, column) for column in ("n_pool", "n_test"))
     return PairedRuns(
         key,
         against,
         tuple(old),
         tuple(new),
-        pool,
-        test,
+        split_images.sizes(stored[stored["status"] == "done"]),
         tuple(missing),
         undefined,
         len(base),
@@ -174,10 +173,3 @@ def _value(row: dict[str, Any], metric: str) -> float | None:
     value = row.get(metric)
     # A failed run has no value, and what is undefined is NaN.
     return None if value is None or value != value else float(value)
-
-
-def _mean_size(runs: dict[Split, dict[str, Any]], column: str) -> int:
-    import pandas as pd
-
-    sizes = [int(row[column]) for row in runs.values() if not pd.isna(row[column])]
-    return round(sum(sizes) / len(sizes)) if sizes else 0

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from bench.analysis import split_images
 from bench.analysis.check.pairing import PairedRuns, pair
+from bench.analysis.stored_predictions import StoredPredictions
+from bench.data.at_hand import AtHand
 from bench.model.titles import task_title
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
@@ -18,6 +21,8 @@ from bench.util.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.stats import Influence, SplitSizes
 
 Verdict = Literal["ok", "improved", "regression", "incomplete", "nothing", "skipped"]
 """`nothing`: could not be compared; `skipped`: the baseline has no value to compare with."""
@@ -49,7 +54,7 @@ class CellCheck:
     """`new` minus `old`, in units of the metric."""
     low: float
     high: float
-    """Its interval (Nadeau-Bengio); both are `change` where all differences are equal."""
+    """Its interval (corrected t); both are `change` where all differences are equal."""
     p_value: float
     reason: str
     """Why it is incomplete or not compared, or what else to know."""
@@ -120,13 +125,15 @@ def check(
     reference: str | None = None,
     protocol: str | None = None,
     confidence: float = 0.95,
+    data_roots: Sequence[Path] = (),
 ) -> CheckReport:
     """Compare a results folder with another one, or with a baseline file.
 
     A regression is a cell whose mean drop exceeds `tolerance` (in units of the metric) and whose
     interval excludes zero. What `against` has and `new` lacks makes the check incomplete, never
     passed. A metric that records lack is computed from stored predictions; a baseline file has
-    none. `protocol` leaves out all others.
+    none. `protocol` leaves out all others; `data_roots` hold databases, which tell what images
+    share a content.
 
     Raises `UsageError` for unknown names, a folder that is not there, or a negative tolerance.
     """
@@ -138,6 +145,7 @@ def check(
         reference=reference,
         protocol=protocol,
         confidence=confidence,
+        data_roots=data_roots,
     )[0]
 
 
@@ -150,16 +158,20 @@ def check_with_pairs(
     reference: str | None = None,
     protocol: str | None = None,
     confidence: float = 0.95,
+    data_roots: Sequence[Path] = (),
 ) -> tuple[CheckReport, list[PairedRuns]]:
     """`check`, with the pairs of runs behind each of its cells, in their order."""
     if not 0 <= tolerance < math.inf:
         raise UsageError(f"tolerance is {tolerance:g}, must be a finite number of at least 0")
     stores = [Store(path) for path in (new, against)]
     fresh = runs_table.load(stores[0], metrics=[metric])
+    images: list[StoredPredictions] = []
     if against.is_dir():
         # What cannot be read would not be missed: such a check must not pass.
         manifest.require_readable(stores[1])
         stored = runs_table.load(stores[1], metrics=[metric])
+        at_hand = AtHand(data_roots)
+        images = [StoredPredictions(store, at_hand) for store in reversed(stores)]
     else:
         stored = baseline.read(against)
     if protocol is not None:
@@ -168,7 +180,7 @@ def check_with_pairs(
         if stored.empty:
             raise unknown(f"protocol of '{against}'", protocol, known)
     pairs = pair(fresh, stored, metric, reference)
-    cells = judge(pairs, metric, tolerance, confidence)
+    cells = judge(pairs, metric, tolerance, confidence, images)
     problems = tuple(problem for store in stores for problem in store.problems)
     report = CheckReport(
         str(new), str(against), metric, tolerance, confidence, reference, cells, problems
@@ -177,22 +189,37 @@ def check_with_pairs(
 
 
 def judge(
-    pairs: Sequence[PairedRuns], metric: str, tolerance: float = TOLERANCE, confidence: float = 0.95
+    pairs: Sequence[PairedRuns],
+    metric: str,
+    tolerance: float = TOLERANCE,
+    confidence: float = 0.95,
+    images: Sequence[StoredPredictions] = (),
 ) -> tuple[CellCheck, ...]:
-    """A verdict for each cell. Raises `UsageError` for an unknown metric."""
+    """A verdict for each cell. Raises `UsageError` for an unknown metric.
+
+    `images` are the predictions of the baseline and of the new set, from which the interval knows
+    how far splits under a label budget correlate; without them it is the widest.
+    """
     from bench.metrics import metric as metric_of
 
-    sign = 1 if metric_of(metric).higher_is_better else -1
-    return tuple(_judge(item, sign, tolerance, confidence) for item in pairs)
+    metric_of(metric)
+    return tuple(_judge(item, metric, tolerance, confidence, images) for item in pairs)
 
 
-def _judge(pairs: PairedRuns, sign: int, tolerance: float, confidence: float) -> CellCheck:
-    from bench.stats import nadeau_bengio
+def _judge(
+    pairs: PairedRuns,
+    metric: str,
+    tolerance: float,
+    confidence: float,
+    images: Sequence[StoredPredictions],
+) -> CellCheck:
+    from bench.metrics import metric as metric_of
+    from bench.stats import corrected_t
 
     # A baseline file keeps six decimals: both sides are compared at those.
     with np.errstate(over="ignore", invalid="ignore"):
         old, new = (np.round(side, baseline.DECIMALS) for side in (pairs.old, pairs.new))
-    if len(old) < 2 or not pairs.n_pool or not pairs.n_test:
+    if len(old) < 2 or pairs.sizes is None:
         return _cell(pairs, old, new, math.nan, math.nan, math.nan, *_not_compared(pairs))
     with np.errstate(over="ignore", invalid="ignore"):
         finite = bool(np.isfinite(new - old).all())
@@ -200,17 +227,33 @@ def _judge(pairs: PairedRuns, sign: int, tolerance: float, confidence: float) ->
         nothing = np.empty(0)
         reason = "its values are too large to be subtracted"
         return _cell(pairs, nothing, nothing, math.nan, math.nan, math.nan, "nothing", reason)
-    test = nadeau_bengio(new - old, pairs.n_pool, pairs.n_test, confidence)
+    influence = _influence(pairs, pairs.sizes, metric, images)
+    test = corrected_t(new - old, pairs.sizes, influence, confidence)
     low, high = test.low, test.high
     if math.isnan(low):  # every run changed by the same amount: there is no chance in it
         low = high = test.mean
-    worse, better = (high < 0, low > 0) if sign > 0 else (low > 0, high < 0)
+    worse, better = high < 0, low > 0
+    if not metric_of(metric).higher_is_better:
+        worse, better = better, worse
     verdict: Verdict = "incomplete" if pairs.missing else "ok"
     if worse and abs(test.mean) > tolerance:
         verdict = "regression"
     elif verdict == "ok" and better and abs(test.mean) > tolerance:
         verdict = "improved"
     return _cell(pairs, old, new, low, high, test.p_value, verdict, _reason(pairs))
+
+
+def _influence(
+    pairs: PairedRuns, sizes: SplitSizes, metric: str, images: Sequence[StoredPredictions]
+) -> Influence | None:
+    """Of images on the change, where a label budget needs it and both predictions are there."""
+    if not images or not sizes.budgeted() or len(pairs.records) < len(pairs.old):
+        return None
+    *_, test, _, selection = pairs.key
+    records = zip(*pairs.records, strict=True)
+    runs = dict(zip(("old", "new"), zip(images, records, strict=True), strict=True))
+    found = split_images.influences(runs, test, selection, metric)
+    return found["new"].minus(found["old"]) if found else None
 
 
 def _not_compared(pairs: PairedRuns) -> tuple[Verdict, str]:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from bench.analysis.check.verdict import CellCheck, CheckReport
 from bench.util.atomic import write_json, write_text
+from bench.util.listing import visible
 
 # XML 1.0 has no way to write these, escaped or not.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -105,8 +106,10 @@ def markdown(text: str) -> str:
     >>> markdown("a|b <i>")
     'a\\\\|b \\\\<i\\\\>'
     """
-    # A zero-width space after @: a label in a comment must not call somebody.
-    plain = " ".join(text.split()).replace("@", "@\u200b")
+    plain = visible(text)
+    # With a zero-width space inside, a label in a comment neither calls somebody nor is a link.
+    for sign in ("@", "://", "www."):
+        plain = plain.replace(sign, f"{sign[0]}\u200b{sign[1:]}")
     return _MARKDOWN.sub(r"\\\1", plain).replace("&", "&amp;")
 
 

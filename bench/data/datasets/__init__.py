@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,6 +43,7 @@ __all__ = [
     "describe_missing",
     "image_folder",
     "info",
+    "list_duplicates",
     "load",
     "locate",
     "missing",
@@ -157,9 +158,32 @@ def _duplicates(
         if name not in known:
             near = hint(name, known)
             raise UsageError(
-                f"{config.files[0]}: duplicates: {found.info.name} has no image '{name}'.{near}"
+                f"{_named_in(config)}: duplicates: {found.info.name} has no image '{name}'.{near}"
             )
     return (*found.duplicates, *listed)
+
+
+def _named_in(config: Config) -> str:
+    """The files that may list equal pictures."""
+    return " or ".join(map(str, config.files))
+
+
+def list_duplicates(spec: str, pictures: Sequence[Sequence[str]], roots: Roots = None) -> Path:
+    """Write names of images that are one picture to `iqa-duplicates.yaml` of a data root: the one
+    that holds the database, else the first. Returns the file.
+
+    Random splits keep such images on one side from then on. Raises `UsageError` without a data
+    root, `OSError` where it cannot be written.
+    """
+    from bench.data.datasets._config import write_duplicates
+
+    places = data_roots(roots)
+    if not places:
+        raise UsageError("no data root to write to: give --data-root, or set IQA_DATA")
+    where = locate(spec, roots)
+    inside = (root for root in places if where and where.resolve().is_relative_to(root.resolve()))
+    name = spec.partition("@")[0]
+    return write_duplicates(next(inside, places[0]), name, tuple(map(tuple, pictures)))
 
 
 def _annotated(table: pd.DataFrame, name: str, roots: Roots) -> pd.DataFrame:
@@ -292,7 +316,7 @@ def _settings(roots: Roots) -> Config:
     for name in config.duplicates:
         if name not in {*built_in, *config.databases}:
             everything = {*built_in, *config.databases}
-            raise unknown("dataset", name, everything, where=f"{config.files[0]}: duplicates")
+            raise unknown("dataset", name, everything, where=f"{_named_in(config)}: duplicates")
     return config
 
 

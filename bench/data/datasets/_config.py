@@ -17,6 +17,9 @@ A YAML file of a few lines, named by `IQA_DATA_CONFIG` or lying as `iqa-data.yam
       qalign: /disk2/Q-Align/playground/data/ft # lists of images, for `split: qalign`
     duplicates:
       agiqa3k: [[one.png, other.png]]           # one picture: never split apart
+
+`iqa-duplicates.yaml` in a data root is read alike: `bench data verify --write-duplicates` writes
+it.
 """
 
 from __future__ import annotations
@@ -29,12 +32,17 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bench.data.datasets._places import RULES
+from bench.util.atomic import write_text
 from bench.util.errors import UsageError
 from bench.util.strict import StrictModel
 from bench.util.tables import separator
 from bench.util.yaml_files import load_yaml
 
 FILE = "iqa-data.yaml"
+DUPLICATES = "iqa-duplicates.yaml"
+"""Beside `FILE`, which people write and comment: this one is written by the program."""
+Duplicates = dict[str, tuple[tuple[str, ...], ...]]
+"""Database -> names of images that are one picture, picture by picture."""
 
 
 class DatabaseFolder(StrictModel):
@@ -107,7 +115,7 @@ class _File(StrictModel):
     folders: dict[str, DatabaseFolder] = Field(default_factory=dict)
     databases: dict[str, UserDatabase] = Field(default_factory=dict)
     splits: dict[str, Path] = Field(default_factory=dict)
-    duplicates: dict[str, tuple[tuple[str, ...], ...]] = Field(default_factory=dict)
+    duplicates: Duplicates = Field(default_factory=dict)
 
     @field_validator("splits")
     @classmethod
@@ -127,12 +135,13 @@ class _File(StrictModel):
 
 @dataclass(frozen=True)
 class Config:
-    """All configuration files together; the first to name a database counts."""
+    """All configuration files together; the first to name a database counts, and of duplicates
+    all."""
 
     folders: dict[str, DatabaseFolder] = field(default_factory=dict)
     databases: dict[str, UserDatabase] = field(default_factory=dict)
     splits: dict[str, Path] = field(default_factory=dict)
-    duplicates: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    duplicates: Duplicates = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
 
@@ -143,7 +152,8 @@ def read_config(roots: tuple[Path, ...]) -> Config:
     """
     named = os.environ.get("IQA_DATA_CONFIG")
     named = named and str(Path(named).expanduser())
-    files = [root / FILE for root in roots if (root / FILE).is_file()]
+    beside = (root / name for root in roots for name in (FILE, DUPLICATES))
+    files = [file for file in beside if file.is_file()]
     if named:
         if not Path(named).is_file():
             raise UsageError(f"IQA_DATA_CONFIG names '{named}', which is not a file")
@@ -151,14 +161,49 @@ def read_config(roots: tuple[Path, ...]) -> Config:
     places: dict[str, DatabaseFolder] = {}
     databases: dict[str, UserDatabase] = {}
     splits: dict[str, Path] = {}
-    duplicates: dict[str, tuple[tuple[str, ...], ...]] = {}
+    duplicates: Duplicates = {}
     for file in files:
         part = _read(file)
         places = {**part.folders, **places}
         databases = {**part.databases, **databases}
         splits = {**dict(part.splits.items()), **splits}
-        duplicates = {**part.duplicates, **duplicates}
+        duplicates = _together(duplicates, part.duplicates)
     return Config(places, databases, splits, duplicates, tuple(files))
+
+
+def write_duplicates(root: Path, name: str, pictures: tuple[tuple[str, ...], ...]) -> Path:
+    """Add a database's equal pictures to the file of a data root, which need not be there yet.
+
+    Raises `UsageError` for a file there that cannot be understood.
+    """
+    import yaml
+
+    path = root / DUPLICATES
+    known = load_yaml(path, _File, may_be_empty=True).duplicates if path.is_file() else {}
+    lists = {
+        key: [list(same) for same in value]
+        for key, value in sorted(_together(known, {name: pictures}).items())
+    }
+    # Flow style for the innermost lists alone: a picture is a line.
+    text = yaml.safe_dump(
+        {"duplicates": lists}, allow_unicode=True, width=10**6, default_flow_style=None
+    )
+    write_text(path, f"{_HEAD}{text}")
+    return path
+
+
+_HEAD = """\
+# Images that are one picture, database by database: random splits keep them on one side.
+# Written by `bench data verify NAME --write-duplicates`.
+"""
+
+
+def _together(first: Duplicates, more: Duplicates) -> Duplicates:
+    """Both lists, each picture once."""
+    return {
+        name: tuple(dict.fromkeys((*first.get(name, ()), *more.get(name, ()))))
+        for name in (*first, *more)
+    }
 
 
 def _read(file: Path) -> _File:

@@ -21,6 +21,8 @@ _CLASSES = {
     "02": "SR with kernel mismatch (likely)",
     "03": "GAN-based SR (likely)",
     "04": "denoising (likely)",
+    "05": "SR and denoising (likely)",
+    "06": "traditional distortions (likely)",
 }
 
 
@@ -29,9 +31,10 @@ class Pipal(DatasetReader):
 
     Images are found in whichever of the `Distortion_*` folders they were unpacked to. In a name
     like A0001_03_12 the author calls 03 the class of distortion and 12 the type within it, and
-    points to Table 10 of arXiv 2011.15002 (HaomingCai/PIPAL-dataset, issue 13). The names of
-    classes 00 to 04 are likely ones: a reader of the files lists them there, and asks the author to
-    confirm them. Of the other classes `distortion` is the number.
+    points to Table 10 of arXiv 2011.15002 (HaomingCai/PIPAL-dataset, issue 13). Names are likely
+    ones: a reader of the files lists the first of them there and asks the author to confirm them,
+    and another project finds that the variants of the table's classes number 12, 16, 10, 24, 13, 14
+    and 27, as the types in the label files do, class by class.
     """
 
     info = DatasetInfo(

@@ -8,6 +8,7 @@ from bench.api import ImagePolicy
 from bench.data import datasets, tools
 from bench.data.splits import make_split
 from bench.util.errors import DataError, UsageError
+from tests.conftest import run_cli
 from tests.data.datasets import layouts
 
 
@@ -90,14 +91,54 @@ def test_verify_names_pictures_that_are_there_twice(root):
     copies = checks("livec", root)["pictures under two names"]
     assert copies.good
     assert copies.detail == (
-        "1: 11.bmp = 3.bmp; a split can tear 1 of them apart ([11.bmp, 3.bmp]): list them under "
-        "'duplicates: livec:' in iqa-data.yaml"
+        "1: 11.bmp = 3.bmp; a split can tear 1 of them apart ([11.bmp, 3.bmp]): "
+        "--write-duplicates lists them, or list them under 'duplicates: livec:' in iqa-data.yaml"
     )
     (root / "iqa-data.yaml").write_text("duplicates: {livec: [[11.bmp, 3.bmp]]}")
     assert checks("livec", root)["pictures under two names"].detail == "1: 11.bmp = 3.bmp"
     data = datasets.load("livec", root)
     assert data.duplicates == (("246.bmp", "333.bmp"), ("11.bmp", "3.bmp"))
     assert len(set(data.units)) == len(data) - 1
+
+
+def test_verify_writes_the_list_that_splits_honour(root):
+    for name in ("3.bmp", "11.BMP"):
+        layouts.picture(root / "livec" / "Images" / name, 5)
+    (root / "iqa-data.yaml").write_text("folders: {}  # mine")
+
+    def parts(repeat):
+        data = datasets.load("livec", root)
+        split = make_split(data, repeat=repeat, test_fraction=0.4)
+        tested = {"3.bmp", "11.bmp"} & set(data.names[split.test].tolist())
+        return len(tested), split.digest(data)
+
+    before = [parts(repeat) for repeat in range(20)]
+    first = run_cli("data", "verify", "livec", "--data-root", root, "--write-duplicates")
+    assert f"{root / 'iqa-duplicates.yaml'}: 1 more" in first.text
+    assert "livec:\n  - [11.bmp, 3.bmp]\n" in (root / "iqa-duplicates.yaml").read_text()
+    assert (root / "iqa-data.yaml").read_text() == "folders: {}  # mine"
+    after = [parts(repeat) for repeat in range(20)]
+    assert 1 in {tested for tested, _ in before}
+    assert {tested for tested, _ in after} == {0, 2}
+    # A split that tore them apart has another name from then on, and so have its runs.
+    torn = [repeat for repeat, (tested, _) in enumerate(before) if tested == 1]
+    assert all(before[repeat][1] != after[repeat][1] for repeat in torn)
+    again = run_cli("data", "verify", "livec", "--data-root", root, "--write-duplicates")
+    assert "nothing to write" in again.text
+
+
+def test_lists_of_several_files_and_databases_add_up(root):
+    datasets.list_duplicates("livec", [("10.JPG", "3.bmp")], root)
+    path = datasets.list_duplicates("livec@1169", [("10.JPG", "11.bmp")], root)
+    datasets.list_duplicates("livec", [("10.JPG", "11.bmp")], root)
+    assert path.read_text().count("- [") == 2
+    known = datasets.load("livec", root).duplicates
+    assert known[1:] == (("10.JPG", "3.bmp"), ("10.JPG", "11.bmp"))
+    with pytest.raises(UsageError, match="no data root"):
+        datasets.list_duplicates("livec", [("a", "b")], ())
+    path.write_text("duplicates: {livec: 3}")
+    with pytest.raises(UsageError, match="iqa-duplicates"):
+        datasets.list_duplicates("livec", [("10.JPG", "3.bmp")], root)
 
 
 @pytest.mark.parametrize(

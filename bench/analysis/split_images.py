@@ -1,0 +1,54 @@
+"""Stored runs → what the corrected t needs to know of their splits: sizes, influences of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench.analysis.stored_predictions import NoSides, StoredPredictions
+from bench.stats import Influence, SplitSizes
+from bench.stats import influences as influences_of
+from bench.stats.resampled import RESAMPLED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Runs = tuple[StoredPredictions, Sequence[str]]
+"""Where a method's predictions lie, and its records, split by split."""
+
+
+def sizes(runs: pd.DataFrame) -> SplitSizes | None:
+    """The mean sizes of the splits of some runs, None where they are not known.
+
+    `runs` are rows of `bench.store.table.load`. Methods may use a split's labels differently: those
+    of the one that uses most count, which errs on the safe side.
+    """
+    mean = runs[["n_pool", "n_test"]].astype(float).mean().round()
+    if mean.isna().any() or (mean < 1).any():
+        return None
+    used = runs["n_train"].astype(float) + runs["n_val"].astype(float)
+    most = used.groupby(runs["label"]).mean().max()
+    return SplitSizes(
+        int(mean["n_pool"]), int(mean["n_test"]), None if most != most else round(most)
+    )
+
+
+def influences(
+    methods: Mapping[str, Runs], test: str, selection: str, metric: str
+) -> dict[str, Influence]:
+    """Method -> influence of images on its scores over the same splits.
+
+    None where it cannot be known: a metric that is not resampled, predictions that are not there,
+    groups of images that need a database which is not at hand, methods with scores of different
+    images. The corrected t then takes all it can for correlated.
+    """
+    if metric not in RESAMPLED:
+        return {}
+    try:
+        sides = {
+            name: images.sides(test, list(records), selection)
+            for name, (images, records) in methods.items()
+        }
+    except NoSides:
+        return {}
+    return influences_of(sides, metric)
