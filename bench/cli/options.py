@@ -131,8 +131,11 @@ class Options:
         ),
     ] = None
     array_limit: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Longest array of jobs that Slurm takes.")
-    ] = 1000
+        int | None,
+        typer.Option(
+            min=1, max=1_000_000, help="Longest array of jobs that Slurm takes; default: 1000."
+        ),
+    ] = None
     bundle: Annotated[
         Duration | None,
         typer.Option(
