@@ -69,7 +69,9 @@ class DaskExecutor(Executor):
     def _make_executor(self, vram: float | None) -> distributed.cfexecutor.ClientExecutor:
         """Sends tasks to workers with so much GPU memory that is not taken by others."""
         wanted = {} if vram is None else {"resources": {VRAM: vram}}
-        return self._client.get_executor(pure=False, **wanted)
+        made: distributed.cfexecutor.ClientExecutor
+        made = self._client.get_executor(pure=False, **wanted)
+        return made
 
     def _cancel(self) -> None:
         """Wait for no task once the user wants to end now: its supervisor is told to stop."""
