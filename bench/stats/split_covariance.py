@@ -152,13 +152,13 @@ def image_influence(sides: Sequence[Side], metric: str = "srcc") -> Influence:
 
 def _fill(row: FloatArray, one: Side, unit: npt.NDArray[np.intp], metric: str) -> None:
     """One split's influences, at the places of its units."""
-    measure = RESAMPLED[metric](one.prediction, one.quality)
-    plain = float(measure(np.ones((1, one.quality.size)))[0])
+    measure = RESAMPLED[metric](one.prediction[None], one.quality)
+    plain = float(measure(np.ones((one.quality.size, 1)))[0, 0])
     tested = np.unique(unit)
     batch = max(1, BATCH // one.quality.size)
     for start in range(0, tested.size, batch):
         some = tested[start : start + batch]
-        row[some] = (measure(1 + STEP * (unit == some[:, None])) - plain) / STEP
+        row[some] = (measure(1 + STEP * (unit[:, None] == some))[0] - plain) / STEP
 
 
 def influences(sides: Mapping[str, Sequence[Side]], metric: str) -> dict[str, Influence]:
