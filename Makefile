@@ -8,7 +8,8 @@ DEV_STAMP := $(VENV)/.installed-dev
 RESULTS ?= results
 REPEATS ?= 3
 # Tests run in this many processes, each on one thread: threads that share cores wait for each other.
-WORKERS ?= 2
+# One more than the cores of a small machine, since tests wait for processes that they start.
+WORKERS ?= 3
 # sysmon is quicker, from Python 3.12 on.
 COVERAGE_CORE ?= ctrace
 
@@ -43,7 +44,7 @@ demo: $(STAMP)
 	  --set evaluate_every=1 --repeats $(REPEATS) --results $(RESULTS)
 
 test: $(DEV_STAMP)
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --durations=10
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal --durations=10
 
 test-slow: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS)
@@ -87,7 +88,7 @@ COVERED := metrics stats util model protocol store
 
 ci-coverage: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 COVERAGE_CORE=$(COVERAGE_CORE) $(BIN)/python -m pytest -m "not slow" \
-	  -n $(WORKERS) --dist loadfile $(COVERED:%=--cov=bench.%) $(COVERED:%=tests/%)
+	  -n $(WORKERS) --dist worksteal $(COVERED:%=--cov=bench.%) $(COVERED:%=tests/%)
 
 # The lowest version of every declared dependency, in an environment of its own.
 LOWEST := build/lowest

@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 
 from bench import registry
 from bench.cli import main
+from tests.warm.stand_in import Warm
 
 TOY_METHODS = Path(__file__).parent / "toy"
 # No property is about time: a machine that others use too may be slow at any moment.
@@ -55,6 +57,23 @@ def _toy_methods(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     """Every test sees the toy methods, here and in worker processes."""
     monkeypatch.setenv(registry.OWN_FOLDERS, str(TOY_METHODS))
     registry.entries.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def _warm() -> Iterator[Warm]:
+    with tempfile.TemporaryDirectory(prefix="iqa-warm-") as folder:
+        warm = Warm(Path(folder))
+        yield warm
+        warm.close()
+
+
+@pytest.fixture(autouse=True)
+def _processes_start_warm(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _warm: Warm
+) -> None:
+    """Workers and methods are forked from a server, unless a test is marked `cold`."""
+    if request.node.get_closest_marker("cold") is None:
+        _warm.put_in_place(monkeypatch)
 
 
 @dataclass(frozen=True)

@@ -288,7 +288,7 @@ def load(name: str, device: str = "cpu") -> Backbone:
 
 
 def shared(name: str, device: str = "cpu") -> Backbone:
-    """As `load`, but one copy for all who only look through it; whoever trains takes `load`.
+    """As `load`, but one shared copy for inference; a method that trains it takes `load`.
 
     The last two are kept, so that the repeats of a run read no weights again. Raises as `load`.
     """

@@ -32,7 +32,7 @@ class HubFile:
 
     repository: str
     names: tuple[str, ...]
-    """What the file may be called, the name that is asked for first in front."""
+    """Possible names of the file, in the order in which they are tried."""
 
     @property
     def cached(self) -> Path | None:

@@ -20,7 +20,7 @@ class BackboneError(BenchError, RuntimeError):
 
 
 class UnknownBackboneError(UsageError, ValueError):
-    """A name that no backbone has, or one of a backbone that does not do what is asked of it."""
+    """An unknown backbone, or one that cannot do what is asked of it."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
         inside = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = next(inside, "").rpartition("/")[0]
         if not folder:
-            raise ValueError("a zip file without data.pkl is no TorchScript archive")
+            raise ValueError("a zip file without data.pkl is not a TorchScript archive")
         root = _Reader(archive, folder).load()
     return dict(_named(root, ""))
 

@@ -87,7 +87,7 @@ def common(
             "--version",
             callback=_version,
             is_eager=True,
-            help="Print the version, and the commit in a clone, and end.",
+            help="Print the version, in a clone also the commit, and exit.",
         ),
     ] = False,
 ) -> None:
@@ -100,12 +100,13 @@ def run(
     asked: Options,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
     no_report: Annotated[
-        bool, typer.Option("--no-report", help="Compute alone; `bench report` reports.")
+        bool,
+        typer.Option("--no-report", help="Compute only; `bench report` writes the report later."),
     ] = False,
     log: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also tell losses and results to tensorboard, wandb or mlflow; may be repeated."
+            help="Also log losses and results to tensorboard, wandb or mlflow; may be repeated."
         ),
     ] = None,
 ) -> int:
@@ -131,8 +132,12 @@ def get(
         list[str] | None,
         typer.Option(help="Method whose released checkpoint to get: grmp or promptiqa."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List, get nothing.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Accept the terms without being asked; for scripts.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be downloaded, and download nothing.")
+    ] = False,
 ) -> None:
     """Get all that a protocol needs: databases, corpora, backbones and other weights."""
     from rich.console import Console
@@ -161,7 +166,7 @@ def get(
 @app.command()
 @options.command
 def plan(asked: Options) -> int:
-    """Show what is done and to do and how long it will take (the same as run --dry-run)."""
+    """Show which runs are done, which are to do, and their likely time (as run --dry-run)."""
     from bench.cli import commands
 
     return commands.plan(asked)
@@ -179,7 +184,8 @@ def report(
     data_root: DataRoot = None,
     exclude_contaminated: Uncontaminated = False,
     image_intervals: Annotated[
-        bool, typer.Option(help="Give intervals over images, from all predictions (kept in cache).")
+        bool,
+        typer.Option(help="Compute intervals over images from all predictions; they are cached."),
     ] = True,
     limit: Annotated[
         list[str] | None,
@@ -209,7 +215,7 @@ def conform(
     method: Annotated[str, typer.Argument(help="Method, with its argument where it takes one.")],
     assignments: Assignments = None,
 ) -> None:
-    """Check that a method keeps the contract: one line a rule, 1 where one is broken."""
+    """Check that a method keeps the contract: one line per rule, exit code 1 if one is broken."""
     from bench.cli import commands
 
     raise typer.Exit(commands.conform(method, assignments or []))
@@ -224,7 +230,7 @@ def list_(
         Path | None, typer.Option(help="Results folder, for results; default: results.")
     ] = None,
 ) -> None:
-    """List what there is; of results, the runs of each method by the code that computed them."""
+    """List what is available; for results, the runs of each method by code version."""
     from bench.cli import list_command
 
     if what == "results":
@@ -250,10 +256,12 @@ def describe(
 
 @app.command()
 def speed(
-    quick: Annotated[bool, typer.Option("--quick", help="Shorter and rougher.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure faster and less accurately.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     cpu_time: Annotated[
-        bool, typer.Option("--cpu-time", help="Count own CPU time, one thread: on a busy machine.")
+        bool, typer.Option("--cpu-time", help="Measure CPU time on one thread, for a busy machine.")
     ] = False,
     device: Device = "auto",
 ) -> None:

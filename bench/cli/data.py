@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def cache(
     prune: Annotated[
         float | None,
-        typer.Option(min=0, help="Remove the features used longest ago beyond so many GiB."),
+        typer.Option(min=0, help="Keep at most this many GiB of features, the most recently used."),
     ] = None,
 ) -> None:
     """What the project keeps on this machine because it can make it again, and how large it is."""
@@ -169,7 +169,7 @@ def overlap(
     csv: Annotated[Path | None, typer.Option(help="Also write all pairs to this file.")] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Name the pictures that datasets share; `exclude_overlap: true` keeps them apart."""
+    """List the pictures that datasets share; `exclude_overlap: true` keeps them apart."""
     from rich.console import Console
 
     from bench.data import overlap as finder
@@ -204,9 +204,12 @@ def get(
         list[str] | None,
         typer.Option("--from", help="mirror, home, or addresses or files of your own."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to the terms; for scripts.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Accept the terms without being asked; for scripts.")
+    ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Ask every address whether it answers; get nothing.")
+        bool,
+        typer.Option("--check", help="Check only whether every address answers; download nothing."),
     ] = False,
 ) -> None:
     """Download databases, check, unpack and verify them; shows their terms and asks first."""

@@ -51,7 +51,7 @@ def databases(
         agree(yes)
     failures |= fulfil(orders, console)
     for text in failures.values():
-        say(console, f"not to be had: {text}")
+        say(console, f"not available: {text}")
     return UNAVAILABLE if failures else 0
 
 

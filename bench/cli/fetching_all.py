@@ -35,7 +35,7 @@ class Item:
     why: str
     """Which rows need it, and for what."""
     size: int | None
-    """Bytes, None where nobody says."""
+    """Size in bytes; None if no source states it."""
     where: str
     order: Order | None = None
     """Set for a database."""
@@ -71,7 +71,7 @@ def say_checkpoint(got: authors_checkpoints.AuthorsCheckpoint, console: Console)
 
 
 def protocol(options: Options, to: Path | None, yes: bool, dry_run: bool, console: Console) -> int:
-    """Get what a protocol's rows need: 0 where all is there then, 3 where something is not."""
+    """Get what a protocol's rows need. Returns 0 if all of it is there afterwards, else 3."""
     from bench.cli import session
 
     roots = list(datasets.data_roots(options.data_root))
@@ -93,7 +93,7 @@ def protocol(options: Options, to: Path | None, yes: bool, dry_run: bool, consol
         failures |= fetching.fulfil(orders, console)
         failures |= _fetch([item for item in wanted if item.fetch], console)
     for text in failures.values():
-        say(console, f"not to be had: {text}")
+        say(console, f"not available: {text}")
     return fetching.UNAVAILABLE if failures else 0
 
 
@@ -168,7 +168,7 @@ def _list(items: Sequence[Item], console: Console) -> None:
     table = text_table(left=("what", "why", "from"), right=("size",))
     for item in items:
         size = sources.readable(item.size) if item.size else "unknown"
-        where = item.where or "not to be had"
+        where = item.where or "not available"
         add_row(table, (item.name, item.why, where, "" if item.refusal else size))
     console.print(table)
     wanted = [item for item in items if not item.refusal]

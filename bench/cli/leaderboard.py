@@ -46,10 +46,10 @@ def init(
         str | None, typer.Option(help="Name of a new leaderboard; default: Leaderboard.")
     ] = None,
     audit: Annotated[
-        str | None, typer.Option(help="required (default), or shown: marked where passed.")
+        str | None, typer.Option(help="required (default), or shown (rows that passed are marked).")
     ] = None,
     predictions: Annotated[
-        str | None, typer.Option(help="required (default), or digests: those are enough.")
+        str | None, typer.Option(help="required (default), or digests (they are enough).")
     ] = None,
     tasks: Annotated[
         str | None, typer.Option(help="all of a protocol's (default), or any.")
@@ -199,7 +199,10 @@ def site(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("site"),
 ) -> None:
-    """Render all submissions as a static site that needs no server."""
+    """Render all submissions as a static site that needs no server.
+
+    Exit 1: a protocol could not be rendered.
+    """
     from bench.publishing.board import Board
     from bench.publishing.site import build
 
@@ -209,6 +212,8 @@ def site(
     for warning in rendered.warnings:
         typer.echo(f"do not trust: {warning}", err=True)
     typer.echo(str(out / "index.html"))
+    if rendered.unsound:  # a workflow must not put a page in the place of a better one
+        raise typer.Exit(1)
 
 
 def submit(
@@ -220,7 +225,10 @@ def submit(
     ],
     methods: Annotated[options.Names, options.METHODS] = options.NONE,
     digests: Annotated[
-        bool, typer.Option("--digests", help="Leave predictions where they are; give digests.")
+        bool,
+        typer.Option(
+            "--digests", help="Submit digests of the predictions instead of the predictions."
+        ),
     ] = False,
 ) -> None:
     """Put results into a leaderboard, if they pass its checks.

@@ -46,7 +46,7 @@ class Duration(float):
 
     @classmethod
     def parse(cls, text: str | float) -> Duration:
-        """Seconds of a text. Raises `UsageError` where it is none."""
+        """A duration in seconds. Raises `UsageError` if the text is not a duration."""
         return cls(durations.seconds(text))
 
 
@@ -93,7 +93,7 @@ class Options:
     deterministic: Annotated[
         bool,
         typer.Option(
-            "--deterministic", help="The same bits every time on a GPU too, or an error; slower."
+            "--deterministic", help="Bit-identical results on a GPU too, or an error; slower."
         ),
     ] = False
     cuda_graphs: Annotated[
@@ -143,25 +143,27 @@ class Options:
     ] = None
     accept_code: Annotated[
         list[str] | None,
-        typer.Option(help="Take stored runs of a method's older code, by its digest."),
+        typer.Option(
+            help="Use stored runs of an older version of a method's code, given by its digest."
+        ),
     ] = None
     max_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Stop when vision-language models have used so many tokens."),
+        typer.Option(min=1, help="Stop when vision-language models have used this many tokens."),
     ] = None
     max_cost: Annotated[
         float | None,
-        typer.Option(min=0, help="Stop when they have cost so much, by their files' prices."),
+        typer.Option(
+            min=0, help="Stop when they have cost this much, at the prices in their files."
+        ),
     ] = None
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = (
-        False
-    )
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry failed runs.")] = False
     exclude_contaminated: Uncontaminated = False
     available: Annotated[
         bool,
         typer.Option(
             "--available",
-            help="Leave out what needs databases that are not on this machine, and say so.",
+            help="Leave out, and list, what needs databases that this machine does not have.",
         ),
     ] = False
 

@@ -15,10 +15,13 @@ from bench.util.errors import UsageError
 def power(
     protocol: Annotated[str, typer.Argument(help="Protocol file, or name of a protocol.")],
     difference: Annotated[
-        float, typer.Option(help="True difference that is to be seen, in units of the metric.")
+        float, typer.Option(help="True difference to detect, in units of the metric.")
     ] = 0.01,
     results: Annotated[
-        Path | None, typer.Option(help="Results of a pilot, for its variances; else simulated.")
+        Path | None,
+        typer.Option(
+            help="Results of a pilot study that gives the variances; default: simulated ones."
+        ),
     ] = None,
     metric: Annotated[str, typer.Option(help="Metric; only srcc without a pilot.")] = "srcc",
     srcc: Annotated[
@@ -30,7 +33,7 @@ def power(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Significance level of the comparison.")] = 0.05,
     probability: Annotated[
-        float, typer.Option("--power", help="Probability with which it is to be seen.")
+        float, typer.Option("--power", help="Power: the probability of detecting it.")
     ] = 0.8,
     comparisons: Annotated[
         int, typer.Option(help="Comparisons in the table, which Holm's correction counts.")

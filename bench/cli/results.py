@@ -246,7 +246,7 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="csv, parquet, json, or manifest (lists of images); default: as OUT ends, or csv.",
+            help="csv, parquet, json, or manifest (lists of images); default: by OUT's suffix.",
         ),
     ] = None,
     selection: Annotated[
@@ -297,7 +297,7 @@ def validate(
         ),
     ] = None,
     audited: Annotated[
-        bool, typer.Option("--audited", help="Demand that every method passed `bench audit`.")
+        bool, typer.Option("--audited", help="Require that every method passed `bench audit`.")
     ] = False,
 ) -> None:
     """Check a results folder. Exit 0: valid, 1: wrong, 2: usage, 3: incomplete or empty."""

@@ -1,4 +1,4 @@
-"""`bench fit` and `bench predict`: a method on labels and images of one's own."""
+"""`bench fit` and `bench predict`: a method on your own labels and images."""
 
 from __future__ import annotations
 

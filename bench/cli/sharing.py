@@ -58,11 +58,11 @@ def publish(
         bool, typer.Option("--private", help="Make new repositories private.")
     ] = False,
     labels: Annotated[
-        bool, typer.Option(help="Put the databases' labels beside the predictions.")
+        bool, typer.Option(help="Publish the databases' labels with the predictions.")
     ] = True,
     images: Annotated[
         bool,
-        typer.Option("--images", help="Show images of databases, if their licences permit it."),
+        typer.Option("--images", help="Show images of the databases whose licences permit it."),
     ] = False,
     data_root: DataRoot = None,
     dry_run: Annotated[

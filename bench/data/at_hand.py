@@ -55,7 +55,7 @@ class AtHand:
         image is a group of its own, which needs no database at hand."""
         info = self.info(spec)
         if info is None:
-            return f"{spec} is no database that is known here"
+            return f"{spec} is not a known database"
         if not info.clustered:
             return {}
         found = self.dataset(spec)

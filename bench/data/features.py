@@ -60,7 +60,7 @@ def folder() -> Path:
 
 
 def bound() -> int:
-    """Bytes that all shelves may take together. `BenchError` for a setting that is no number."""
+    """Bytes that all shelves may take together. `BenchError` for a setting that is not a number."""
     given = os.environ.get(BOUND_NAME, "")
     try:
         return int((float(given) if given else BOUND) * 2**30)
@@ -69,7 +69,7 @@ def bound() -> int:
 
 
 def shelves(root: Path) -> list[ShelfInfo]:
-    """All shelves, the one used last first."""
+    """All shelves, the most recently used first."""
     found = []
     for about in root.glob(f"*/{ABOUT}"):
         try:

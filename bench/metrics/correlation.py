@@ -8,27 +8,27 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.inputs import finite_pair, is_constant, unit_scale
+from bench.metrics.ranks import mean_ranks, tau_b
 
 
 def srcc(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:
     """Spearman's rank correlation (Spearman 1904) of (n,) predictions and (n,) quality.
 
     In [-1, 1], higher is better; blind to any increasing change of scale. Ties share their mean
-    rank, as in `scipy.stats.spearmanr`, which computes it. NaN when either side is constant: then
-    no order exists, and the caller marks the cell. Raises `ValueError` for NaN or infinite input,
-    different lengths, n < 3.
+    rank. The same bits as `scipy.stats.spearmanr`. NaN when either side is constant: then no order
+    exists, and the caller marks the cell. Raises `ValueError` for NaN or infinite input, different
+    lengths, n < 3.
 
     >>> round(srcc([1.0, 2.0, 3.0, 10.0], [10, 30, 20, 40]), 12)
     0.8
     >>> srcc([5, 5, 5], [1, 2, 3])
     nan
     """
-    from scipy import stats
-
     first, second = finite_pair(prediction, quality)
     if _one_value(first) or _one_value(second):
         return math.nan
-    return _bounded(stats.spearmanr(first, second)[0])
+    ranks = np.column_stack([mean_ranks(first), mean_ranks(second)])  # laid out as scipy does
+    return _bounded(np.asarray(np.corrcoef(ranks, rowvar=False))[1, 0])
 
 
 def plcc(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:
@@ -59,13 +59,10 @@ def krcc(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:
     >>> round(krcc([1, 2, 3, 4], [10, 30, 20, 40]), 4)
     0.6667
     """
-    from scipy import stats
-
     first, second = finite_pair(prediction, quality)
     if _one_value(first) or _one_value(second):
         return math.nan
-    # Only the p-value differs by method, and the exact one is slow.
-    return _bounded(stats.kendalltau(first, second, method="asymptotic")[0])
+    return _bounded(tau_b(first, second))
 
 
 def rmse(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> float:

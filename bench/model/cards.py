@@ -66,7 +66,7 @@ class SubmissionCard(StrictModel):
     code: Line = ""
     """Address of the code that computed the results."""
     weights: Line = ""
-    """Address of the weights, or what became of them."""
+    """Address of the weights, or why there is none."""
     training_data: list[SeenLabels]
     """Databases whose labels the weights had seen before any fit here, by iqa-bench's names
     (`koniq10k`, or `koniq10k#official` for the training side of a published split); [] for none."""

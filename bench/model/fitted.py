@@ -55,12 +55,12 @@ class WeightsNote(StrictModel):
 def stamp(source: Path, target: Path, note: WeightsNote) -> None:
     """Write the tensors of `source` with the note to `target`.
 
-    Raises `ValueError` where `source` is no safetensors file.
+    Raises `ValueError` where `source` is not a safetensors file.
     """
     with source.open("rb") as file, target.open("wb") as out:
         header = _header(file)
         if header is None:
-            raise ValueError(f"'{source.name}' is no safetensors file")
+            raise ValueError(f"'{source.name}' is not a safetensors file")
         texts = {**header.get(METADATA, {}), KEY: note.model_dump_json()}
         text = json.dumps({**header, METADATA: texts}, separators=(",", ":")).encode()
         text += b" " * (-len(text) % ALIGNMENT)

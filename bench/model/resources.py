@@ -43,5 +43,5 @@ def gibibytes(text: str) -> float:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT])(?:i?B)?", text.strip())
     if found is None:
-        raise ValueError(f"'{text}' is no amount of memory; expected e.g. 12G or 512M")
+        raise ValueError(f"'{text}' is not an amount of memory; expected e.g. 12G or 512M")
     return float(found[1]) * _UNITS[found[2]]

@@ -46,7 +46,7 @@ _BUDGET = re.compile(r"[1-9]\d*|[1-9]\d?(\.\d+)?%|all|zero-shot")
 def _budget(given: Any) -> str:
     text = str(given)
     if not _BUDGET.fullmatch(text):
-        raise ValueError(f"'{text}' is no budget: a number, a share as in 20%, all or zero-shot")
+        raise ValueError(f"'{text}' is not a budget: a number, a share as in 20%, all or zero-shot")
     return text
 
 

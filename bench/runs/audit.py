@@ -75,7 +75,7 @@ def renamed(row: int, tested: bool) -> str:
 
 
 def shuffled(row: int, tested: bool) -> str:
-    """Names of test images that sort otherwise, and so another order of them."""
+    """Other names of the test images, which sort differently and so change their order."""
     return f"{(row * 7919 + 13) % 100_003:06d}" if tested else f"{row:05d}"
 
 

@@ -28,7 +28,7 @@ def correlations(first: float, second: float, n: int) -> DependentTest:
     """
     for value in (first, second):
         if abs(value) > 1:
-            raise ValueError(f"{value} is no correlation")
+            raise ValueError(f"{value} is not a correlation")
     if n < 4 or math.isnan(first) or math.isnan(second):
         return _none(n, "fewer than four images, or an undefined correlation")
     if first == second:

@@ -153,7 +153,7 @@ def image_influence(sides: Sequence[Side], metric: str = "srcc") -> Influence:
 def _fill(row: FloatArray, one: Side, unit: npt.NDArray[np.intp], metric: str) -> None:
     """One split's influences, at the places of its units."""
     measure = RESAMPLED[metric](one.prediction[None], one.quality)
-    plain = float(measure(np.ones((one.quality.size, 1)))[0, 0])
+    plain = measure(np.ones((one.quality.size, 1)))[0, 0]
     tested = np.unique(unit)
     batch = max(1, BATCH // one.quality.size)
     for start in range(0, tested.size, batch):

@@ -67,7 +67,7 @@ class Store:
                 pass
 
     def get(self, spec: RunSpec) -> Record | None:
-        """The run's record; None if there is none, or none that can be read."""
+        """The run's record; None if it is missing or cannot be read."""
         return self.read(self.path(spec))
 
     def write(self, record: Record, predictions: pd.DataFrame | None = None) -> Path:

@@ -306,7 +306,7 @@ class _Data:
         return found if isinstance(found, Known) else None
 
     def check_labels(self, record: Record, table: pd.DataFrame) -> Iterator[str]:
-        """Check the labels stored with predictions, so that nobody can improve a result by them."""
+        """Check the labels stored with predictions: altered labels would alter the result."""
         spec = record.spec
         if spec.task.title in self.absent:
             return

@@ -31,7 +31,7 @@ _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _GUESSED = (",", "\t", ";", "|")
 _PADDING = " \t\r\n\v\f\u00a0\u2007\u202f\ufeff\u200b"
-"""Blanks, and what is none and cannot be seen either: Excel and web pages leave both in cells."""
+"""Blanks and invisible characters, both of which Excel and web pages leave in cells."""
 _EXCEL_HINT = re.compile(r'"?sep=(.)"?')
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _PERHAPS_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
@@ -258,7 +258,7 @@ def _json(file: Path) -> Table:
         raise DataError(f"{file}: the file is empty")
     wrong = next((n for n, item in enumerate(found, start=1) if not isinstance(item, dict)), None)
     if wrong is not None:
-        raise DataError(f"{file}: {counted} {wrong} is no JSON object ('image': ..., ...)")
+        raise DataError(f"{file}: {counted} {wrong} is not a JSON object ('image': ..., ...)")
     names = tuple(dict.fromkeys(key for item in found for key in item))
     rows = tuple(tuple(_clean(item.get(name, "")) for name in names) for item in found)
     return Table(file, names, rows, tuple(lines or range(1, len(rows) + 1)), counted=counted)

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in words for whoever wrote the file or the option."""
+"""Turns pydantic's errors into messages for the author of a file or an option."""
 
 from __future__ import annotations
 

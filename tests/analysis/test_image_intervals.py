@@ -70,7 +70,7 @@ def test_a_database_with_references_must_be_at_hand(tmp_path: Path, toy_data: Pa
     summary = _filled(store).set_index(["dataset", "metric"])
     assert np.isnan(summary.loc[("kadid10k", "srcc"), "image_low"])
     assert "kadid10k is not under the data roots" in summary.loc[("kadid10k", "srcc"), "image_note"]
-    assert "no database that is known" in summary.loc[("toy", "srcc"), "image_note"]
+    assert "not a known database" in summary.loc[("toy", "srcc"), "image_note"]
     assert "for this metric" in summary.loc[("toy", "auc_bw"), "image_note"]
     found = _filled(store, toy_data).set_index(["dataset", "metric"])
     assert "more images are not in toy" in found.loc[("toy", "srcc"), "image_note"]

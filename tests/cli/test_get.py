@@ -39,7 +39,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
 
 def test_the_mission_command_is_listed_with_sizes(bench: Bench, site: Site) -> None:
     done = bench("get", "protocols/few_shot.yaml", "--methods", "grmp,promptiqa", "--dry-run")
-    assert done.returncode == 3, "bid and uwiqa are not to be had"
+    assert done.returncode == 3, "bid and uwiqa are not available"
     lines = done.stdout.splitlines()
 
     def row(name: str) -> str:
@@ -57,8 +57,8 @@ def test_the_mission_command_is_listed_with_sizes(bench: Bench, site: Site) -> N
         "grmp pre-trains on tid2013, kadid10k; bench get --weights grmp and --set "
         "grmp.weights=FILE take the authors' checkpoint instead"
     ) in lines
-    refused = [line for line in lines if line.startswith("not to be had: ")]
-    assert [line.split()[4].rstrip(":") for line in refused] == ["bid", "uwiqa"]
+    refused = [line for line in lines if line.startswith("not available: ")]
+    assert [line.split()[2].rstrip(":") for line in refused] == ["bid", "uwiqa"]
     assert not any("IQA-PyTorch-Datasets" in one.path for one in site.asked)
 
 
@@ -80,7 +80,7 @@ def test_what_can_be_had_is_got(
     assert done.returncode == 3, done.text
     assert "toy" not in [line.split()[0] for line in done.stdout.splitlines() if line.split()]
     assert tools.status_of("small", root).state == "complete"
-    assert "not to be had: livec: ask them: https://" in done.stdout
+    assert "not available: livec: ask them: https://" in done.stdout
     again = bench("get", path, "--datasets", "small", *roots, "--dry-run")
     assert (again.returncode, again.stdout.strip()) == (0, "Everything is there.")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench.data.datasets.base import Dataset, DatasetInfo, complete
 from bench.data.selection import rows_digest
-from bench.data.splits import Split, cross_split, export, make_split
+from bench.data.splits import Split, export, make_split
 from bench.util.errors import DataError, UsageError
 
 
@@ -215,21 +215,10 @@ def test_validation_comes_out_of_the_labels():
 
 def test_cross_dataset():
     source, target = dataset(name="a"), dataset(40, name="b")
-    train, test = cross_split(source, target, repeat=0, validation=0.1)
+    train = make_split(source, repeat=0, validation=0.1, scheme="all")
+    test = make_split(target, repeat=0, scheme="test")
     assert (train.train.size, train.val.size, train.test.size) == (90, 10, 0)
     assert (test.train.size, test.test.size) == (0, 40)
-
-
-def test_cross_dataset_from_the_pool_leaves_the_sources_test_images_unseen():
-    source, target = dataset(name="a"), dataset(name="b")
-    train, _ = cross_split(source, target, repeat=2, pool=True, labels=30)
-    own = make_split(source, repeat=2)
-    assert not names(source, train.train) & names(source, own.test)
-
-
-def test_cross_dataset_needs_two():
-    with pytest.raises(UsageError, match="both source and target"):
-        cross_split(dataset(), dataset(), repeat=0)
 
 
 def test_official_split():

@@ -52,7 +52,7 @@ def test_every_image_of_a_folder_is_scored_once(bench: Bench, photos: Path) -> N
     with (bench.folder / "s.csv").open() as file:
         scored = [str(Path(row["image"]).relative_to(photos)) for row in csv.DictReader(file)]
     assert sorted(scored) == sorted(FOUND)
-    assert "2 hidden images, 1 file that is no image (.txt)" in result.stdout
+    assert "2 hidden images, 1 file that is not an image (.txt)" in result.stdout
 
 
 def test_a_folder_without_images_says_what_is_there(bench: Bench, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_folder_without_images_says_what_is_there(bench: Bench, tmp_path: Path
     (tmp_path / "raw" / "x.heic").write_bytes(b"x")
     result = bench("predict", tmp_path / "raw", "--method", "toy_luminance")
     assert result.returncode == 3
-    assert "1 file that is no image (.heic)" in result.stderr
+    assert "1 file that is not an image (.heic)" in result.stderr
 
 
 def test_a_pool_of_the_users_own_holds_the_same_images(bench: Bench, photos: Path) -> None:

@@ -169,4 +169,4 @@ def test_split_files_in_other_hands(bench: Bench, change: Callable[[str], str]) 
 def test_a_part_that_is_none_is_named(bench: Bench) -> None:
     ended = run_split(bench, lambda text: text.replace(",test", ",tset", 1))
     assert ended.returncode == 3
-    assert "'tset' is no part of a split; expected train, val or test" in ended.text
+    assert "'tset' is not a part of a split; expected train, val or test" in ended.text

@@ -285,7 +285,7 @@ def test_the_command_says_what_holds_and_what_is_broken(bench: Bench) -> None:
     broken = [line for line in lines if line.startswith("BROKEN")]
     for text in (
         "settings without a description: rate",
-        "first line is no sentence",
+        "first line is not a sentence",
         "a loss is not finite",
         "scores moved by",
         "they stand elsewhere after a prediction",

@@ -20,16 +20,22 @@ def wrong(comparisons: list[Comparison]) -> list[str]:
     return [f"{item.entry}: {item.error:.2g}" for item in comparisons if not item.ok]
 
 
-def test_three_steps_of_the_authors_train() -> None:
-    comparisons = grmp_steps.check(case("grmp_steps"))
+@pytest.mark.parametrize("steps", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_steps_of_the_authors_train(steps: int) -> None:
+    whole = case("grmp_steps")
+    comparisons = grmp_steps.check(whole, steps if steps < len(whole["steps"]) else None)
     assert not wrong(comparisons)
-    assert sum(item.entry.endswith("/norm") for item in comparisons) == 3 * 101
+    assert sum(item.entry.endswith("/norm") for item in comparisons) == steps * 101
+    assert any(item.entry.startswith("p_high/") for item in comparisons) == (steps == 3)
 
 
-def test_four_updates_of_the_authors_pretraining_and_of_eq_4_to_6() -> None:
-    comparisons = grmp_meta.check(case("grmp_meta"))
+@pytest.mark.parametrize("updates", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_updates_of_the_authors_pretraining_and_of_eq_4_to_6(updates: int) -> None:
+    shortened = case("grmp_meta")
+    shortened["updates"] = shortened["updates"][:updates]
+    comparisons = grmp_meta.check(shortened)
     assert not wrong(comparisons)
-    assert sum(item.entry.endswith("/norm") for item in comparisons) == 2 * 4 * 7
+    assert sum(item.entry.endswith("/norm") for item in comparisons) == 2 * updates * 7
 
 
 def test_the_command_says_no_to_the_other_way_of_updating(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+from typing import Any
 
 import pytest
 import torch
 
-from tests.golden import FOLDER, promptiqa, recipe
+from tests.golden import FOLDER, promptiqa, promptiqa_steps, recipe
 
 CASE = FOLDER / "promptiqa.json"
 
@@ -23,7 +24,7 @@ def test_the_whole_case() -> None:
     "name",
     [
         "promptiqa_labels",
-        "promptiqa_steps",
+        pytest.param("promptiqa_steps", marks=pytest.mark.slow),
         pytest.param("promptiqa_two_sets", marks=pytest.mark.slow),
     ],
 )
@@ -33,6 +34,29 @@ def test_training_is_the_authors(name: str) -> None:
         item for item in check(json.loads((FOLDER / f"{name}.json").read_text())) if not item.ok
     ]
     assert not wrong
+
+
+def test_a_step_of_training_is_the_authors() -> None:
+    comparisons = promptiqa_steps.check(
+        first_step(json.loads((FOLDER / "promptiqa_steps.json").read_text()))
+    )
+    assert not [item for item in comparisons if not item.ok]
+    assert any(item.entry.endswith("/delta_1/norm") for item in comparisons)
+
+
+def first_step(case: dict[str, Any]) -> dict[str, Any]:
+    """The same case without its later steps, and without what is asked after the last."""
+    kept = [
+        place
+        for place, name in enumerate(case["columns"])
+        if not name.startswith("delta_") or name.endswith("_1")
+    ]
+    return {
+        **{name: value for name, value in case.items() if name != "after"},
+        "steps": case["steps"][:1],
+        "columns": [case["columns"][place] for place in kept],
+        "tensors": {name: [row[at] for at in kept] for name, row in case["tensors"].items()},
+    }
 
 
 @pytest.mark.gpu

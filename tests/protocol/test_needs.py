@@ -42,7 +42,7 @@ def test_a_row_says_what_it_needs_over_what_its_method_says(tmp_path: Path) -> N
     ("needs", "message"),
     [
         ("{vram: 12}", None),
-        ("{vram: much}", "'much' is no amount of memory; expected e.g. 12G or 512M"),
+        ("{vram: much}", "'much' is not an amount of memory; expected e.g. 12G or 512M"),
         ("{vram: -1}", "vram"),
         ("{cpus: 0}", "cpus"),
         ("{device: tpu}", "device"),

@@ -191,7 +191,7 @@ blocks:
         ("0.700]", "7.00]", r":12: .*correlations lie between -1 and 1"),
         ("ours: grmp", "our: grmp", r":12: unknown key .*our'. Did you mean 'ours'\?"),
         ("paper: GRMP-IQA", "paper: GRMP", r":2: 'paper': expected 'GRMP-IQA', 'PromptIQA'"),
-        ("columns: [", "budgets: [some]\n  columns: [", r":9: .*'some' is no budget"),
+        ("columns: [", "budgets: [some]\n  columns: [", r":9: .*'some' is not a budget"),
         ("train: livec, dataset", "train: livec, data", r":9: .*data'. Did you mean 'dataset'"),
         ("table: 9", "table: 9\ntable: 8", r":4: key 'table' is given twice"),
     ],

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bench import registry, source
 from bench.model import audits
-from tests.conftest import TOY_METHODS, Bench
+from bench.runs import audit as audit_module
+from tests.conftest import TOY_METHODS, Bench, Ended, run_cli
 
 CHEATS = Path(__file__).parents[1] / "cheats"
+
+
+@pytest.fixture(autouse=True)
+def _runs_in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `bench run`s of an audit need no interpreters of their own; methods have processes."""
+
+    def run(command: list[str], *, env: dict[str, str], **_: Any) -> Ended:
+        return run_cli(*command[command.index("bench") + 1 :], environment=env)
+
+    if request.node.get_closest_marker("cold") is None:
+        monkeypatch.setattr(audit_module, "subprocess", SimpleNamespace(run=run))
 
 
 def audit(bench: Bench, method: str, *options: str) -> tuple[int, str]:
@@ -55,6 +69,7 @@ def test_the_other_cheats_too(bench: Bench, name: str) -> None:
     assert code == 1, text
 
 
+@pytest.mark.cold
 def test_a_constant_has_nothing_to_audit(bench: Bench) -> None:
     code, text = audit(bench, "constant")
     assert code == 1

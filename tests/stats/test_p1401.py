@@ -74,7 +74,7 @@ def test_correlations_by_fishers_z() -> None:
     assert correlations(1.0, 0.5, 20).p_value == 0
     for r, n in ((math.nan, 20), (0.4, 3)):
         assert "fewer than four images, or an undefined" in correlations(r, 0.5, n).reason
-    with pytest.raises(ValueError, match="no correlation"):
+    with pytest.raises(ValueError, match="not a correlation"):
         correlations(1.2, 0.5, 20)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.runs.executors.processes import alive
 from tools import gpu_check
 from tools.gpu_check import SECTIONS, _watched, main, markdown
 
@@ -25,14 +27,16 @@ def test_every_section_is_found() -> None:
 def test_a_late_section_is_killed_with_its_children_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alive = tmp_path / "alive"
-    child = f"import time, pathlib; time.sleep(3); pathlib.Path({str(alive)!r}).touch()"
-    late = "import subprocess, sys, time; print('so far', flush=True); "
-    late += f"subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
-    given = {"tests": [sys.executable, "-c", late], "drift": [sys.executable, "-c", "1 / 0"]}
+    child = tmp_path / "child"
+    # A shell is there at once, however busy the machine: its limit is no race.
+    late = f"echo so far; sleep 600 & echo $! > {shlex.quote(str(child))}; wait"
+    given = {
+        "tests": (["sh", "-c", late], 1.0),
+        "drift": ([sys.executable, "-c", "1 / 0"], 60.0),
+    }
 
     def watched(command: list[str], limit: float) -> tuple[str, str]:
-        return _watched(given[command[command.index("--section") + 1]], 1.0)
+        return _watched(*given[command[command.index("--section") + 1]])
 
     monkeypatch.setattr(gpu_check, "_watched", watched)
     monkeypatch.setattr(gpu_check, "machine", lambda device: MACHINE)
@@ -42,8 +46,10 @@ def test_a_late_section_is_killed_with_its_children_and_the_rest_goes_on(
     assert "**Failed: killed at its limit of 1 s.**" in text
     assert "so far" in text
     assert "ZeroDivisionError" in text
-    time.sleep(2.5)
-    assert not alive.exists()
+    pid, deadline = int(child.read_text()), time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:  # its pipe is closed before it is gone
+        time.sleep(0.01)
+    assert not alive(pid)
 
 
 MACHINE = {

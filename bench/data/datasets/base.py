@@ -67,7 +67,7 @@ def split_part(text: str, where: str) -> str:
     if not text:
         return ""
     if (name := text.strip().lower()) not in PARTS:
-        raise DataError(f"{where}: '{text}' is no part of a split; expected train, val or test")
+        raise DataError(f"{where}: '{text}' is not a part of a split; expected train, val or test")
     return PARTS[name]
 
 

@@ -237,7 +237,7 @@ def _put(
 
 
 def _added(one: Arrived, staged: Path, progress: Progress, limits: UnpackLimits | None) -> int:
-    """Files of one archive, or the one file that is none."""
+    """The files of one archive, or a single file that is not an archive."""
     name = one.path.name
     if archives.is_archive(one.path):
         title = f"unpacking {name}"

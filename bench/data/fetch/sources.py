@@ -1,4 +1,4 @@
-"""Where databases and checkpoints are to be had: `bench/data/sources.yaml`, validated."""
+"""Where databases and checkpoints can be obtained: `bench/data/sources.yaml`, validated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RoughSize:
         """
         found = re.fullmatch(r"(\d*)\.?(\d*) (MB|GB)", text)
         if found is None or not found[1] + found[2]:
-            raise ValueError(f"'{text}' is no size; expected one such as 721 MB or 6.35 GB")
+            raise ValueError(f"'{text}' is not a size; expected one such as 721 MB or 6.35 GB")
         unit = UNITS[found[3]]
         size = float(text.split()[0]) * unit
         last_digit = unit / 10 ** len(found[2])

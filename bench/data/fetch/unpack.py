@@ -96,7 +96,7 @@ class _Unpacking:
             )
 
     def _inside(self, name: str, what: str) -> Path:
-        """A name as a path under the folder. Raises `DataError` where it is none."""
+        """A name as a path under the folder. Raises `DataError` if it leads elsewhere."""
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
         absolute = name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name)
         if absolute or ".." in parts or "\0" in name:

@@ -1,4 +1,4 @@
-"""Which of the listed addresses answer: for whoever has a network."""
+"""Checks which of the listed addresses answer; needs a network."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class ImageFiles:
     hidden: int = 0
     """Images that are hidden or lie in a hidden folder (`._x.jpg`, `.ipynb_checkpoints/`)."""
     others: tuple[tuple[str, int], ...] = ()
-    """Suffix and number of the files that are no images."""
+    """Suffix and number of the files that are not images."""
 
     @property
     def paths(self) -> list[Path]:
@@ -53,14 +53,14 @@ class ImageFiles:
 
     @property
     def left_out(self) -> str:
-        """What was left out, for people: '2 hidden images, 3 files that are no images (.txt)'."""
+        """What was left out, for people: '2 hidden images, 3 files that are not images (.txt)'."""
         parts = []
         if self.hidden:
             parts.append(f"{self.hidden} hidden image{'s' * (self.hidden != 1)}")
         if count := sum(number for _, number in self.others):
             kinds = ", ".join(suffix or "no suffix" for suffix, _ in self.others[:4])
             kinds += ", …" * (len(self.others) > 4)
-            are = "files that are no images" if count != 1 else "file that is no image"
+            are = "files that are not images" if count != 1 else "file that is not an image"
             parts.append(f"{count} {are} ({kinds})")
         return ", ".join(parts)
 
@@ -105,7 +105,7 @@ class Tree:
         return found
 
     def find(self, name: str) -> Path | None:
-        """The file that `name` means, None where there is none or several could be meant."""
+        """The file that `name` means; None if there is none or several match."""
         found = self._exact(name)
         if found is None and "/" not in name:
             path = self._by_name.get(fold(name))

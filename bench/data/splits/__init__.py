@@ -114,40 +114,6 @@ def make_split(
     return Split(*(part[np.argsort(names[part])] for part in (train, held_out, test)))
 
 
-def cross_split(
-    source: Dataset,
-    target: Dataset,
-    *,
-    repeat: int,
-    seed: int = 0,
-    pool: bool = False,
-    labels: int | None = None,
-    ratio: float | None = None,
-    validation: float = 0.0,
-) -> tuple[Split, Split]:
-    """Train on `source`, test on all of `target`: two splits, one for the rows of each.
-
-    With `pool` only the training pool of the source's own split is used, so that its test images
-    stay unseen; otherwise all of it. Raises `UsageError` where both are the same database.
-    """
-    if source.info.name == target.info.name:
-        raise UsageError(f"cross-dataset: '{source.info.name}' is both source and target")
-    inside = make_split(
-        source,
-        repeat=repeat,
-        seed=seed,
-        labels=labels,
-        ratio=ratio,
-        validation=validation,
-        scheme="random" if pool else "all",
-    )
-    none = np.empty(0, np.int64)
-    return (
-        Split(inside.train, inside.val, none),
-        make_split(target, repeat=repeat, scheme="test"),
-    )
-
-
 def export(split: Split, dataset: Dataset, path: Path) -> str:
     """Write a split as CSV (columns image, part) under a '#' line with its digest, and return that.
 

@@ -100,7 +100,7 @@ def _of(dataset: Dataset, folder: Path) -> list[_List]:
 
 
 def _described(dataset: Dataset, folder: Path, path: str) -> _List | None:
-    """A file below `folder` as a list of the dataset; None for a file that is none."""
+    """A file below `folder` as a list of the dataset; None if it is not such a list."""
     file = Path(path)
     if file.suffix.lower() not in SUFFIXES:
         return None

@@ -53,7 +53,7 @@ Rule = Callable[[Subject], None]
 def settings_are_described(subject: Subject) -> None:
     """every setting has a description, and an unknown one is refused"""
     cls = subject.cls
-    require(issubclass(cls.Settings, Settings), "its Settings are no bench.api.Settings")
+    require(issubclass(cls.Settings, Settings), "its Settings are not bench.api.Settings")
     properties = cls.Settings.model_json_schema(by_alias=False).get("properties", {})
     bare = [key for key, value in properties.items() if not value.get("description")]
     require(not bare, f"settings without a description: {', '.join(bare)}")
@@ -75,7 +75,7 @@ def building_is_cheap(subject: Subject) -> None:
     require(isinstance(trained_on, tuple), f"trained_on() is {trained_on!r}, no tuple")
     require(policy.resize in ("none", "squash", "short_side"), f"unknown policy {policy}")
     summary = (subject.cls.__doc__ or "").partition("\n")[0]
-    require(summary.endswith("."), "its docstring's first line is no sentence")
+    require(summary.endswith("."), "its docstring's first line is not a sentence")
 
 
 def scores_are_numbers(subject: Subject) -> None:

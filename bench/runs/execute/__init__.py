@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 PLAIN = ("srcc", "plcc", "krcc", "rmse")
 NO_RESULT = {kind.exit_code: kind for kind in (StoreError, OutOfBudgetError)}
-"""Errors in a method's process that are no result of the run, by their exit codes."""
+"""Errors in a method's process that are not a result of the run, by their exit codes."""
 
 
 @dataclass

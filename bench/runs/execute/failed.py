@@ -20,6 +20,6 @@ def failure(spec: RunSpec, error: str, trace: str) -> Record:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line, with its kind where it is none of ours."""
+    """An error in one line, with its type unless it is a `BenchError`."""
     text = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {text}" if not isinstance(error, BenchError) else text

@@ -159,7 +159,7 @@ class Planner:
         self._store = store
 
         def asked(task: Task) -> bool:
-            """Whether a row is tested so: of others the database may be missing."""
+            """Whether any row has this task: databases of other tasks may be missing."""
             for one in variants:
                 seen = exclude_contaminated and contaminated(
                     one.on(task.train), task, self.protocol

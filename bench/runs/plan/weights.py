@@ -45,7 +45,7 @@ class Weights(Protocol):
         """Whether nothing is to be got."""
 
     def size(self) -> int | None:
-        """Bytes to get, None where nobody says."""
+        """Bytes to download; None if no source states it."""
 
     def fetch(self) -> None:
         """Get it. Raises `BenchError` where it cannot be had."""

@@ -214,7 +214,7 @@ def test_what_cannot_be_had_says_how_to_apply(
     both = get(root, "livec", "small", "--yes")
     assert both.returncode == 3, "what could be had was got"
     assert tools.status_of("small", root).state == "complete"
-    assert "not to be had: livec: ask them" in both.stdout
+    assert "not available: livec: ask them" in both.stdout
 
 
 @pytest.mark.parametrize(
@@ -340,5 +340,5 @@ def test_the_list_is_sound() -> None:
 
 @pytest.mark.parametrize("text", ["721", "MB", "7 TB", "1,2 GB", ""])
 def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="is no size"):
+    with pytest.raises(ValueError, match="is not a size"):
         RoughSize.of(text)
