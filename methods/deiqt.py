@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from bench import backbones
-from bench.api import BenchError
+from bench.api import BenchError, Epoch, LabelledSet
 from bench.methods.kit.regression import Regression
 from bench.methods.kit.training_settings import TrainingSettings
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 HEAD_WIDTH = 64
 TOKEN_SPREAD = 0.02
+RESIZED = ("koniq10k", "spaq")
+"""Databases whose images the released code resizes, to 384 pixels across and 512 down."""
 TINY: dict[str, Any] = {"crops": 1, "test_crops": 2}
 """What differs with the tiny backbone: demo images have little more than one crop of its size."""
 
@@ -24,8 +27,8 @@ TINY: dict[str, Any] = {"crops": 1, "test_crops": 2}
 class DeiqtSettings(TrainingSettings):
     """Defaults are those of the released LIVEC configuration.
 
-    KonIQ-10k is resized there, to 384 pixels across and 512 down: resize_mode=squash,
-    resize=[384, 512], resize_kernel=pillow_bilinear.
+    KonIQ-10k and SPAQ are resized there, to 384 pixels across and 512 down: resize_mode=squash,
+    resize=[384, 512], resize_kernel=pillow_bilinear; a table says where they are not.
     """
 
     backbone: str | None = None
@@ -114,6 +117,13 @@ class Deiqt(Regression):
             "loss": "mse",
             "label_scale": 1.0,
         }
+
+    def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
+        """Train all of it; tables say where images are larger than the authors'."""
+        learnt = {name.partition("@")[0] for name in train.sources}
+        if self.settings.resize_mode == "none" and (large := sorted(learnt.intersection(RESIZED))):
+            self.note_at_table(f"{' and '.join(large)} not resized to 384 x 512 as in DEIQT")
+        yield from super().fit(train)
 
     def downloads(self) -> tuple[str, ...]:
         """ImageNet weights of the encoder, where training starts from timm's."""

@@ -221,12 +221,9 @@ class Finetune(Regression):
             if parts:
                 yield parts, own.lr * own.layer_decay ** (last - depth)
 
-    def _is_a_mean(self, network: nn.Module) -> bool:
+    def _splits(self, network: nn.Module) -> bool:
         """Frozen batch norms look at no batch."""
-        own = self.settings
-        if own.batch_norm == "frozen":
-            return own.loss != "plcc" and own.batch_loss == "none"
-        return super()._is_a_mean(network)
+        return self.settings.batch_norm == "frozen" or super()._splits(network)
 
 
 def pooled_network(

@@ -54,6 +54,8 @@ class Rendered:
     """Every file written."""
     notes: list[str] = field(default_factory=list)
     """What was left out and why."""
+    unsound: list[str] = field(default_factory=list)
+    """Protocols that could not be reported at all, and why; these are among the notes too."""
     warnings: list[str] = field(default_factory=list)
     """Sanity rows that show the table to be wrong (`bench.analysis.sanity`)."""
 
@@ -123,7 +125,7 @@ def _render(
     if published:
         summary, printed = beside(summary, results.protocols)
     notes = [*results.problems, *unsound, *printed.problems, *results.exclusions(), *above]
-    rendered = Rendered(out, summary, printed, notes=notes)
+    rendered = Rendered(out, summary, printed, notes=notes, unsound=unsound)
     rendered.warnings = broken(results.runs)
     write_csv(summary, out / "summary.csv")
     spent = costs.frame(results)

@@ -199,7 +199,10 @@ def site(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("site"),
 ) -> None:
-    """Render all submissions as a static site that needs no server."""
+    """Render all submissions as a static site that needs no server.
+
+    Exit 1: a protocol could not be rendered.
+    """
     from bench.publishing.board import Board
     from bench.publishing.site import build
 
@@ -209,6 +212,8 @@ def site(
     for warning in rendered.warnings:
         typer.echo(f"do not trust: {warning}", err=True)
     typer.echo(str(out / "index.html"))
+    if rendered.unsound:  # a workflow must not put a page in the place of a better one
+        raise typer.Exit(1)
 
 
 def submit(

@@ -14,15 +14,15 @@ from bench.cli.options import Options
 from bench.data import datasets
 from bench.data.data_cache import DataCache
 from bench.model.resources import Resources
-from bench.protocol import DEMO, DEMO_SUITE, Protocol, checks
+from bench.protocol import DEMO, DEMO_SUITE, SPLITS_OF_FILES, Protocol, checks
 from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
 from bench.runs import dispatch
 from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.supervise import JobOutcome
 from bench.runs.dispatch.sweep import Sweep
-from bench.runs.dispatch.trackers import Command, require, telling
 from bench.runs.plan import STATES, Plan, Planner, needs
+from bench.runs.trackers import Command, require, telling
 from bench.store import Store, manifest
 from bench.util.environment import resolve_device
 from bench.util.errors import DataError, UsageError
@@ -199,6 +199,8 @@ def changed(options: Options, roots: list[Path]) -> tuple[Protocol, dict[str, An
     changes: dict[str, Any] = {}
     if options.datasets:
         changes.update(_datasets(options.datasets, chosen))
+        if DEMO in options.datasets and chosen.split == loaded.split in SPLITS_OF_FILES:
+            changes["split"] = "random"
     if options.repeats is not None:
         changes["repeats"] = options.repeats
     if options.seed is not None:
@@ -239,6 +241,11 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
             "split_tests": [name for name in chosen.split_tests if name in names],
             "means": chosen.means if chosen.averages(chosen.means, names) else [],
         }
+    if set(names) != {DEMO}:
+        raise UsageError(
+            f"--datasets {','.join(names)}: '{DEMO}' also replaces what protocol '{chosen.name}' "
+            "learns from; it goes with no other database"
+        )
     tests: dict[str, Any] = {"trainings": {}, "test": list(DEMO_SUITE)}
     if any(chosen.source_lists()):
         return {**tests, "train": [DEMO_SUITE[0]], "split_tests": [DEMO_SUITE[-1]]}

@@ -26,6 +26,9 @@ DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
 DEMO_SUITE = ("demo_authentic", "demo_synthetic", "demo_pretrain")
 """For a suite: the first one is trained on, all are tested on. Of the last one only the test side:
 methods are pre-trained on what is left of it."""
+SPLITS_OF_FILES = ("liqe", "arniqa")
+"""Published splits whose files list images of some databases and of no rendered one, which
+`--datasets demo` therefore splits at random."""
 
 Keep = Literal["embeddings", "per_image", "attention"]
 
@@ -44,7 +47,8 @@ class MethodEntry(StrictModel):
     on it."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of the method when it is trained on one dataset: NAME, or NAME@VERSION for this
-    version only -> settings. They take precedence over those of `set`."""
+    version only -> settings. They take precedence over those of `set`. Databases that are trained
+    on together are named together, in the order of `train`: A+B."""
 
     @property
     def title(self) -> str:
@@ -133,7 +137,8 @@ class Protocol(StrictModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings for all methods that have them, like `--set`."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings for one dataset that is trained on: NAME or NAME@VERSION -> settings."""
+    """Settings for what is trained on: NAME, NAME@VERSION or, of several databases together, A+B ->
+    settings."""
     gmad: GmadEntry | None = None
     """Settings of a gMAD competition, if that is the purpose of the protocol; reports then show its
     contact sheets."""

@@ -33,11 +33,16 @@ def check_file(text: str, roots: Sequence[Path]) -> None:
     _methods(placed("methods", (entry.method for entry in protocol.methods)))
     _metrics(placed("metrics", protocol.metrics))
     pairs = [placed("pairs", (pair[side] for pair in protocol.pairs)) for side in (0, 1)]
-    own = [(name, document.place(("set_for", name))) for name in protocol.set_for]
+    own = [
+        (part, document.place(("set_for", name)))
+        for name in protocol.set_for
+        for part in name.split(JOINT)
+    ]
     for heading, names in protocol.parts.items():
         own += [(name, document.place(("parts", heading, i))) for i, name in enumerate(names)]
     for index, entry in enumerate(protocol.methods):
-        own += [(name, document.place(("methods", index))) for name in entry.set_for]
+        place = document.place(("methods", index))
+        own += [(part, place) for name in entry.set_for for part in name.split(JOINT)]
     _datasets([*placed("datasets", protocol.datasets), *pairs[0], *pairs[1], *own], roots)
     _datasets(
         [*placed("train", protocol.train or ()), *placed("test", protocol.test)]

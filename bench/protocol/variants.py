@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bench import registry
+from bench.model.records import JOINT
 from bench.model.resources import Resources
 from bench.protocol import MethodEntry, Protocol, override
 from bench.util.errors import DataError, UsageError, hint, unknown
@@ -32,10 +33,12 @@ class Variant:
     needs: Resources = field(default_factory=Resources)
     """What its runs need of a machine."""
     settings_for: Mapping[str, Settings] = field(default_factory=dict)
-    """Its settings on datasets that it learns from under others, by NAME or NAME@VERSION."""
+    """Its settings on what it learns from under others, by NAME, NAME@VERSION or, where several
+    databases are learnt from together, by all of their names joined by '+'."""
 
     def on(self, dataset: str) -> Variant:
-        """The row as it learns from a dataset: itself where no other settings are given for it."""
+        """The row as it learns from a dataset, or from several joined by '+': itself where no other
+        settings are given for it."""
         own = self.settings_for.get(dataset) or self.settings_for.get(_base(dataset))
         return self if own is None else replace(self, settings=own, settings_for={})
 
@@ -196,7 +199,8 @@ def _given_for(
 
 
 def _base(dataset: str) -> str:
-    return dataset.partition("@")[0]
+    """Names without versions, of all databases that are learnt from together."""
+    return JOINT.join(name.partition("@")[0] for name in dataset.split(JOINT))
 
 
 def _refuse_unused(

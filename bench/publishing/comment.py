@@ -109,10 +109,11 @@ def _rows(
                 continue
             place = (train, test, budget)
             compared = _compared(own, theirs, place, label, best, metric) if best else None
+            own_value = (number(cell.median), cell.over_splits(), cell.count)
             yield (
                 dataset,
                 budget_title(budget),
-                f"{label}: {number(cell.median)} {cell.over_splits()} {cell.count}",
+                f"{label}: {', '.join(filter(None, own_value))}",
                 f"{cell.rank} of {len(there)}" if cell.rank else "not ranked",
                 best,
                 number(there[best].median) if best else "",

@@ -82,8 +82,8 @@ def prepare(
     nothing = folder / "no databases"
     nothing.mkdir()
     rendered = render(store, space, [nothing] if data_roots is None else data_roots)
-    if rendered.warnings:
-        raise BenchError(f"not to be published: {'; '.join(rendered.warnings)}")
+    if wrong := [*rendered.unsound, *rendered.warnings]:
+        raise BenchError(f"not to be published: {'; '.join(wrong)}")
     write_text(space / "README.md", _space_card(repo))
     uploads = [Upload(repo, "dataset", data), Upload(f"{repo}{SPACE}", "space", space)]
     return uploads, lost

@@ -102,7 +102,12 @@ class Regression(Method):
 
     def loss(self, network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
         """Training loss of prepared crops against labels (B,)."""
-        return self.distance(network(pixels).reshape(-1), labels)
+        return self.distance(self.answers(network, pixels), labels)
+
+    def answers(self, network: nn.Module, pixels: Tensor) -> Tensor:
+        """The network's scores (B,) of prepared crops in training."""
+        found: Tensor = network(pixels).reshape(-1)
+        return found
 
     def distance(self, found: Tensor, labels: Tensor) -> Tensor:
         """The settings' losses, of (B,) and (B,); of answers in bf16 too they are float32."""
@@ -155,22 +160,37 @@ class Regression(Method):
         scaled = np.asarray(train.scores) * own.label_scale
         labels = torch.tensor(scaled, dtype=torch.float32, device=device)
 
-        def loss(batch: Sequence[Shown], at: At) -> Tensor:
+        def pixels(batch: Sequence[Shown]) -> Tensor:
             names = train.images.names
             cuts = [self._crop(train.images[i], view, names[i]) for i, view in batch]
-            pixels = self.prepared(self._pixels(cuts))
-            return self.loss(network, pixels, labels[[i for i, _ in batch]])
+            return self.prepared(self._pixels(cuts))
+
+        def known(batch: Sequence[Shown]) -> Tensor:
+            return labels[[i for i, _ in batch]]
+
+        def loss(batch: Sequence[Shown], at: At) -> Tensor:
+            return self.loss(network, pixels(batch), known(batch))
+
+        def answers(batch: Sequence[Shown], at: At) -> Tensor:
+            return self.answers(network, pixels(batch))
+
+        def compare(found: Tensor, batch: Sequence[Shown]) -> Tensor:
+            return self.distance(found, known(batch))
+
+        splits = self._splits(network)
+        apart = splits and (own.loss == "plcc" or own.batch_loss != "none")
 
         trainer: Trainer[Shown] = Trainer(
             network,
             self._optimiser(network, name),
             schedule,
             lambda epoch: self._batches(len(train), done + epoch),
-            loss,
+            answers if apart else loss,
             self.context,
+            compare=compare if apart else None,
             clip=own.clip,
             arithmetic=lambda: autocast(device, own.precision),
-            splits=self._is_a_mean(network),
+            splits=splits,
             name=f"fit-{name}",
         )
         training, monitored = trainer.run(), None
@@ -220,13 +240,11 @@ class Regression(Method):
             optimiser.add_param_group(group)
         return optimiser
 
-    def _is_a_mean(self, network: nn.Module) -> bool:
-        """Whether the loss of a batch is the mean over its parts."""
+    def _splits(self, network: nn.Module) -> bool:
+        """Whether a batch can be shown in parts: no batch norm looks at all of it."""
         from torch.nn.modules.batchnorm import _BatchNorm
 
-        own = self.settings
-        whole = own.loss == "plcc" or own.batch_loss != "none"
-        return not whole and not any(isinstance(part, _BatchNorm) for part in network.modules())
+        return not any(isinstance(part, _BatchNorm) for part in network.modules())
 
     # -- answers and files -------------------------------------------------------------------------
 

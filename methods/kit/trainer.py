@@ -77,8 +77,11 @@ class Trainer(Generic[T]):
 
     Where memory runs out in a step, the step is done again in parts of half the size, whose
     gradients are added with the weights of their samples: the same numbers but for rounding and
-    dropout. `splits=False` says that this does not hold for a loss, because it is no mean over
-    samples or a batch norm looks at the whole batch; the error is then passed on.
+    dropout. A loss that compares a batch's answers with each other (a correlation) is no such mean:
+    `compare` then is that loss, of answers (B,) and their batch, and `loss` gives the answers
+    alone. Parts are then answered twice, first for all answers together, whose gradients the
+    second time takes on. `splits=False` says that neither does, because a batch norm looks at the
+    whole batch, say; the error is then passed on.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Trainer(Generic[T]):
         loss: Callable[[Sequence[T], At], Loss | Tensor],
         context: Context,
         *,
+        compare: Callable[[Tensor, Sequence[T]], Tensor] | None = None,
         weight: Callable[[Sequence[T]], float] = len,
         combine: Combine | None = None,
         clip: float | None = None,
@@ -108,7 +112,7 @@ class Trainer(Generic[T]):
         epoch; `name` keeps several apart."""
         self.model, self.optimiser, self.schedule = model, optimiser, schedule
         self.batches, self.loss, self.context = batches, loss, context
-        self.weight, self.combine, self.clip = weight, combine, clip
+        self.compare, self.weight, self.combine, self.clip = compare, weight, combine, clip
         self.arithmetic, self.train_mode = arithmetic, train_mode or model.train
         self.diagnose, self.splits, self.name = diagnose, splits, name
         if all(group["lr"] != schedule.lr for group in optimiser.param_groups):
@@ -172,11 +176,16 @@ class Trainer(Generic[T]):
         """The gradient to apply on a batch, summed over its parts, and means over the batch."""
         total, means = self.weight(batch), _Means()
         sums: list[Gradients] = []
+        size = self.micro or len(batch)
+        parts = [(first, batch[first : first + size]) for first in range(0, len(batch), size)]
+        if self.compare is not None and len(parts) > 1:
+            return self._compared(batch, at, parts, self.compare)
         with seeded(self.context.seed_for(self.name, "step", at.epoch, at.step), self._device):
-            for first in range(0, len(batch), self.micro or len(batch)):
-                part = batch[first : first + (self.micro or len(batch))]
+            for first, part in parts:
                 with self.arithmetic():
                     found = self.loss(part, At(at.epoch, at.step, first))
+                    if self.compare is not None:
+                        found = self.compare(_answers(found), part)
                     found = found if isinstance(found, Loss) else Loss(found)
                 weight = self.weight(part)
                 _add(sums, self._backward(found), weight / total)
@@ -185,6 +194,34 @@ class Trainer(Generic[T]):
             return sums[0], means.of_all()
         gradients, diagnostics = self.combine(sums)
         return gradients, {**means.of_all(), **diagnostics}
+
+    def _compared(
+        self,
+        batch: Sequence[T],
+        at: At,
+        parts: Sequence[tuple[int, Sequence[T]]],
+        compare: Callable[[Tensor, Sequence[T]], Tensor],
+    ) -> tuple[Gradients, dict[str, float]]:
+        """The gradient of a comparison of all answers, with the network's work for one part in
+        memory at a time."""
+
+        def answer(first: int, part: Sequence[T]) -> Tensor:
+            seed = self.context.seed_for(self.name, "part", at.epoch, at.step, first)
+            with seeded(seed, self._device), self.arithmetic():  # twice the same draws
+                return _answers(self.loss(part, At(at.epoch, at.step, first)))
+
+        with torch.no_grad():
+            answers = torch.cat([answer(first, part) for first, part in parts])
+        answers.requires_grad_()
+        with self.arithmetic():
+            value = compare(answers, batch)
+        (slopes,) = torch.autograd.grad(value, answers)
+        trained, sums = list(self.parameters.values()), list[Gradients]()
+        for first, part in parts:
+            slope = slopes[first : first + len(part)]
+            found = torch.autograd.grad(answer(first, part), trained, slope, allow_unused=True)
+            _add(sums, [list(found)], 1.0)
+        return sums[0], {"loss": _finite(value, at)}
 
     @property
     def _device(self) -> str:
@@ -270,7 +307,6 @@ def _add(sums: list[Gradients], found: list[Gradients], share: float) -> None:
     if not sums and share == 1:  # the whole batch in one part, as nearly always
         sums.extend(found)
         return
-    # Not in place: autograd may return one tensor for two parameters.
     shares = [[None if each is None else each * share for each in part] for part in found]
     if not sums:
         sums.extend(shares)
@@ -279,9 +315,17 @@ def _add(sums: list[Gradients], found: list[Gradients], share: float) -> None:
         for place, gradient in enumerate(gradients):
             before = kept[place]
             if before is not None and gradient is not None:
-                before.add_(gradient)
+                # Not in place: autograd may return one tensor for two parameters.
+                kept[place] = before + gradient
             elif gradient is not None:
                 kept[place] = gradient
+
+
+def _answers(found: Loss | Tensor) -> Tensor:
+    """What `loss` gives where there is a `compare`."""
+    if isinstance(found, Loss):
+        raise TypeError("with `compare`, `loss` gives answers and no Loss")
+    return found
 
 
 def _clipped(gradients: Gradients, largest: float) -> Gradients:

@@ -90,13 +90,13 @@ class MPIQESettings(MpiqeModelSettings):
         """λ2 for a training set (`NAME`, `NAME@VERSION`, or several joined by '+')."""
         if self.lambda_score is not None:
             return self.lambda_score
-        return 0.1 if _base(dataset) in LIGHT_SCORE else 0.5
+        return 0.1 if _all_in(dataset, LIGHT_SCORE) else 0.5
 
     def batch_for(self, dataset: str) -> int:
-        """Batch size for a training set."""
+        """Batch size for a training set, named likewise."""
         if self.batch_size is not None:
             return self.batch_size
-        return 32 if _base(dataset) in SMALL_BATCH else 64
+        return 32 if _all_in(dataset, SMALL_BATCH) else 64
 
     @model_validator(mode="before")
     @classmethod
@@ -122,5 +122,6 @@ class MPIQESettings(MpiqeModelSettings):
         return self
 
 
-def _base(dataset: str) -> str:
-    return dataset.partition("@")[0]
+def _all_in(dataset: str, names: tuple[str, ...]) -> bool:
+    """Whether all databases of a training set are among some, in whatever version."""
+    return all(part.partition("@")[0] in names for part in dataset.split("+"))

@@ -116,13 +116,17 @@ class PyiqaTrained(Regression):
 
     def loss(self, network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
         """The settings' loss; TReS has one of its own."""
-        if self.architecture.kind == "MUSIQ":
-            pixels = _patches(network, pixels)
         if self.architecture.kind == "TReS":
             from bench.methods.pyiqa_trained.losses import tres
 
             return tres(network, pixels, labels, self.distance)
         return super().loss(network, pixels, labels)
+
+    def answers(self, network: nn.Module, pixels: Tensor) -> Tensor:
+        """Scores (B,); MUSIQ takes patches in training."""
+        if self.architecture.kind == "MUSIQ":
+            pixels = _patches(network, pixels)
+        return super().answers(network, pixels)
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """Local contrast where the setting asks for it."""

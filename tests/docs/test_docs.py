@@ -65,6 +65,8 @@ def test_the_installed_package_is_found(bench: Bench) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
     assert "from my_package.colour" in bench.process("list", "methods", PYTHONPATH=path).stdout
+    conforms = bench.process("conform", "colourfulness", PYTHONPATH=path)
+    assert conforms.returncode == 0, conforms.stdout + conforms.stderr
     protocol = bench.protocol("title: T\ndatasets: [toy]\nlabels: [20]\nrepeats: 1\n")
     result = bench.process(
         "run",

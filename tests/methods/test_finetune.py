@@ -92,6 +92,25 @@ def test_each_loss_trains_the_backbone(chosen: dict[str, str]) -> None:
     assert not torch.equal(before, method.network.backbone.conv_stem.weight)
 
 
+def test_running_out_of_memory_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its own loss, which compares a batch's scores with each other."""
+    train, predictions = labelled(8), []
+    for most in (4, 2):
+        method = build(epochs=2, warmup_epochs=0, lr=1e-3, optimiser="sgd", momentum=0.0)
+        answers = type(method).answers
+
+        def short(self: Any, network: Any, pixels: torch.Tensor, most: int = most) -> Any:
+            if torch.is_grad_enabled() and len(pixels) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return answers(self, network, pixels)  # noqa: B023
+
+        with monkeypatch.context() as patched:
+            patched.setattr(type(method), "answers", short)
+            list(method.fit(train))
+        predictions.append(method.predict(train.images))
+    assert predictions[0] == pytest.approx(predictions[1], abs=1e-4)
+
+
 def test_rank_loss_by_hand() -> None:
     scores, labels = torch.tensor([0.0, 1.0, 5.0]), torch.tensor([0.0, 3.0, 4.0])
     # Pairs lack 2 of 3, nothing of 4, nothing of 1.

@@ -160,14 +160,14 @@ def learners() -> list[str]:
 def recipes(name: str) -> Iterator[dict[str, Any]]:
     """The settings that choose each recipe of a method."""
     fields = registry.load(name).Settings.model_fields
+    named: list[dict[str, Any]] = [{}]
     if name == "pyiqa_trained":
-        yield from ({"arch": arch} for arch in ARCHITECTURES)
+        named = [{"arch": arch} for arch in ARCHITECTURES]
     elif "recipe" in fields:
-        yield from ({"recipe": recipe} for recipe in typing.get_args(fields["recipe"].annotation))
-    else:
-        yield {}
-    if "backbone" in fields:
-        yield {"backbone": "tiny"}
+        named = [{"recipe": each} for each in typing.get_args(fields["recipe"].annotation)]
+    yield from named
+    if "backbone" in fields:  # recipes have other sizes there
+        yield from ({"backbone": "tiny", **each} for each in named)
 
 
 def cases() -> list[Any]:

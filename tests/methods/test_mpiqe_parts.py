@@ -217,6 +217,8 @@ def test_numbers_that_hang_on_the_database() -> None:
     own = MPIQESettings()
     assert [own.score_weight(name) for name in ("live@dmos", "csiq", "bid")] == [0.1, 0.1, 0.5]
     assert [own.batch_for(name) for name in ("live", "bid", "livec")] == [32, 32, 64]
+    assert [own.score_weight(name) for name in ("live@dmos+csiq", "live@dmos+bid")] == [0.1, 0.5]
+    assert [own.batch_for(name) for name in ("live+bid", "bid@1+livec")] == [32, 64]
     assert MPIQESettings(lambda_score=2).score_weight("live") == 2
     assert MPIQESettings(batch_size=7).batch_for("live") == 7
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from bench import registry
-from bench.api import Context, LabelledSet
+from bench.api import BenchError, Context, LabelledSet
 from bench.methods.kit import losses
 from bench.methods.kit.regression import Regression
 from bench.methods.kit.training_settings import TrainingSettings
@@ -239,6 +240,20 @@ def test_deiqts_decoder_starts_as_the_released_one() -> None:
     joint = layer.self_attn.in_proj_weight
     bound = math.sqrt(6 / sum(joint.shape))  # Xavier's, as torch leaves it
     assert float(joint.detach().abs().max()) == pytest.approx(bound, rel=0.01)
+
+
+def test_deiqt_says_where_images_are_not_resized_as_its_authors_do() -> None:
+    images = train()
+    for source, given, expected in (
+        ("koniq10k@100", {}, ["§ koniq10k not resized to 384 x 512 as in DEIQT"]),
+        ("koniq10k", {"resize_mode": "squash", "resize": [384, 512]}, []),
+        ("livec", {}, []),
+    ):
+        method = deiqt(crop=32, **given)
+        begun = method.fit(replace(images, sources=(source,) * COUNT))
+        with pytest.raises(BenchError, match="has no crop of 32"):  # of 8 pixels
+            next(begun)
+        assert [note for note in method.notes if "DEIQT" in note] == expected
 
 
 # -- pyiqa's networks --------------------------------------------------------------------------

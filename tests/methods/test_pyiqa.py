@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,11 @@ def test_an_image_that_cannot_be_scored_is_named() -> None:
         scorer.predict(images())
 
 
+def _bare(database: str) -> str:
+    """A database's name without hyphens and case."""
+    return re.sub("[^a-z0-9]", "", database.lower())
+
+
 def test_what_each_metric_was_trained_on_has_a_source() -> None:
     table = training_data.table()
     assert set(pyiqa_library.metric_names()) <= set(table)
@@ -282,10 +288,14 @@ def test_what_each_metric_was_trained_on_has_a_source() -> None:
         labels = entry["labels"]
         assert isinstance(labels, list)
         assert set(labels) <= known, name
+        # What the project came to read since is no longer another database.
+        others = entry.get("other", [])
+        assert isinstance(others, list)
+        assert not {_bare(other) for other in others} & {_bare(each) for each in known}, name
     six = ("live", "csiq", "bid", "livec", "koniq10k", "kadid10k")
     assert method("liqe_mix").trained_on() == tuple(f"{name}#liqe/1" for name in six)
     for name in ("qrealign", "qrealign-mini", "qrealign-lite", "qrealign-pro"):
-        assert method(name).trained_on() == ("koniq10k", "spaq", "kadid10k")
+        assert method(name).trained_on() == ("koniq10k", "spaq", "kadid10k", "aigiqa20k")
         assert training_data.pyiqa_known(name)
     assert method("afine_nr").trained_on() == ("kadid10k", "pipal", "tid2013")
     assert method("niqe").trained_on() == ()

@@ -14,6 +14,7 @@ from bench.cli.options import Names, Options
 from bench.data.demo import DEMO_SETS
 from bench.model.records import Task
 from bench.store import Store, artifacts
+from bench.util.errors import UsageError
 from tests.conftest import Bench
 
 WITHOUT_BACKBONE = ("sanity",)
@@ -36,6 +37,7 @@ def test_every_protocol_resolves_on_demo_data_with_tiny(name: str) -> None:
     bases = {spec.partition("@")[0] for task in tasks for spec in (*task.sources, task.test)}
     assert tasks
     assert bases <= set(DEMO_SETS)
+    assert chosen.split in ("random", "official", "grmp")  # no files list rendered images
     assert [row.title for row in variants] == [row.title for row in protocols.load(name).methods]
     needed = {corpus for row in variants for corpus in row.build().corpora()} - {OWN}
     assert {corpus.partition("@")[0] for corpus in needed} <= set(DEMO_SETS)
@@ -49,6 +51,16 @@ def test_demo_means_pairs_where_a_protocol_has_pairs() -> None:
     chosen, _ = session.resolve(options, [])
     where = {"train": "demo_synthetic", "test": "demo_authentic"}
     assert chosen.tasks() == [Task(**where, learn="all", side="whole")]
+
+
+def test_a_split_that_is_asked_for_stays() -> None:
+    options = Options("koniq_suite", datasets=Names(("demo",)), assignments=["split=liqe"])
+    assert session.resolve(options, [])[0].split == "liqe"
+
+
+def test_demo_replaces_what_a_suite_learns_from_and_stands_alone() -> None:
+    with pytest.raises(UsageError, match="it goes with no other database"):
+        session.resolve(Options("koniq_suite", datasets=Names(("demo", "livec"))), [])
 
 
 @pytest.fixture(scope="module")

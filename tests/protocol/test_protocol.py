@@ -166,6 +166,27 @@ def test_settings_for_one_dataset(tmp_path: Path) -> None:
     assert (on(rows, "toy_linear", "toy")[0], on(rows, "own", "toy")[0]) == (1, 1)
 
 
+def test_settings_for_databases_that_are_learnt_from_together(tmp_path: Path) -> None:
+    text = (
+        "train: [toy, toy2]\ntest: [toy]\nmethods: [toy_linear]\n"
+        "set_for: {toy: {epochs: 8}, toy+toy2: {epochs: 9}, toy@2+toy2: {rate: 0.2}}\n"
+    )
+    path = written(tmp_path, text)
+    rows = {row.title: row for row in choose(protocols.load(str(path)), (), {})}
+    assert on(rows, "toy_linear", "toy")[0] == 8
+    assert on(rows, "toy_linear", "toy+toy2")[:2] == (9, 0.5)
+    assert on(rows, "toy_linear", "toy@2+toy2")[:2] == (9, 0.2)
+    # What is set for one of them is not meant for them together.
+    others = on(rows, "toy_linear", "elsewhere")
+    assert on(rows, "toy_linear", "toy+toy3") == on(rows, "toy_linear", "toy@9+toy3") == others
+    path.write_text(
+        "train: [koniq10k, spaq]\ntest: [koniq10k]\nmethods: [toy_linear]\n"
+        "set_for: {koniq10k+koniq: {epochs: 9}}\n"
+    )
+    with pytest.raises(UsageError, match=r":4: unknown dataset 'koniq'"):
+        check_file(str(path), [])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

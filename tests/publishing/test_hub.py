@@ -227,3 +227,16 @@ def test_what_cannot_name_a_repository_is_refused(tmp_path: Path, repo: str) -> 
     ended = run_cli("publish", tmp_path / "r", "--hub", repo, "--dry-run")
     assert (ended.returncode, "expected OWNER/NAME" in ended.stderr) == (2, True), ended.text
     assert Store(tmp_path / "r").names()
+
+
+def test_a_report_that_lacks_a_protocol_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError("no such row")
+
+    store = FakeSweep(tmp_path / "r", datasets=("livec",), repeats=2).write()
+    monkeypatch.setattr("bench.reports.sound._tried", broken)
+    ended = run_cli("publish", store.root, "--hub", "ann/results", "--dry-run")
+    assert ended.returncode == 1, ended.text
+    assert "not to be published: few_shot: IndexError: no such row" in ended.stderr

@@ -111,6 +111,41 @@ def test_running_out_of_memory_goes_on_with_the_same_numbers(most: int) -> None:
     assert len(said) == {7: 1, 3: 2, 1: 3}[most]
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_a_comparison_of_answers_goes_on_with_the_same_numbers(dropout: float) -> None:
+    """A correlation is no mean over samples, and its parts still add up to it."""
+
+    def compared(net: Net, most: int) -> list[float]:
+        def answers(batch: Sequence[int], at: At) -> Tensor:
+            if torch.is_grad_enabled() and len(batch) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            seen.append((torch.is_grad_enabled(), len(batch)))
+            found: Tensor = net(X[batch])
+            return found
+
+        def correlation(found: Tensor, batch: Sequence[int]) -> Tensor:
+            pairs = torch.stack([found, Y[batch]])
+            return 1 - torch.corrcoef(pairs)[0, 1]
+
+        # No step of Adam's: it would make one of the rounding in the last bias's zero gradient.
+        optimiser = optimisers.build("sgd", net.named_parameters(), LR, 0.1)
+        one = Trainer(net, optimiser, schedule(), batches, answers, Context(), compare=correlation)
+        return [epoch.loss for epoch in one.run()]
+
+    seen: list[tuple[bool, int]] = []
+    plain, short = Net(dropout=dropout), Net(dropout=dropout)
+    expected = compared(plain, COUNT)
+    assert set(seen) == {(True, 8), (True, 2)}
+    seen.clear()
+    found = compared(short, 3)
+    assert max(size for learns, size in seen if learns) == 2
+    if dropout:  # drawn part by part, but both times alike: it learns
+        assert found[-1] < found[0]
+        return
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert torch.allclose(weights(short), weights(plain), atol=1e-5)
+
+
 def test_a_retried_step_updates_a_batch_norm_once() -> None:
     net = Net(norm=True)
     one = trainer(net, 4)
