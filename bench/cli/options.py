@@ -107,7 +107,7 @@ class Options:
         bool,
         typer.Option(
             "--exact",
-            help="Keep frozen encoders in float32 on a GPU, though faster ones give the same.",
+            help="Keep frozen encoders in plain float32, though faster forms give the same.",
         ),
     ] = False
     time_limit: Annotated[
