@@ -50,9 +50,9 @@ def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> i
 
 
 def plan(options: Options, log: Sequence[str] = ()) -> int:
-    """Print what a run that tells the trackers `log` would do, and how long it would take."""
+    """Print what a run with the trackers `log` would do, and how long it would take."""
     from bench.cli import plan_terminal, session
-    from bench.runs.dispatch.trackers import require
+    from bench.runs.trackers import require
 
     require(log)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.model.jobs import Event, Job
-from bench.runs.dispatch.trackers import TRACKERS, Command, Telling, Tracker, telling
+from bench.runs.trackers import TRACKERS, Command, Telling, Tracker, telling
 from bench.store import Store
 from bench.store import table as runs_table
 from bench.util.errors import UsageError
@@ -102,7 +102,7 @@ def test_a_tracker_that_does_not_start_is_a_usage_error(
         raise ConnectionError("no key")
 
     monkeypatch.setattr(
-        "bench.runs.dispatch.trackers.TRACKERS",
+        "bench.runs.trackers.TRACKERS",
         {**TRACKERS, "tensorboard": lambda command: first, "wandb": refuse},
     )
     command = Command(tmp_path, "name", {})

@@ -1,4 +1,4 @@
-"""A process a fit: a method runs where no test label is, and nothing of it outlives the fit.
+"""One process per fit: a method runs where no test label is, and nothing of it outlives the fit.
 
 `MethodProcess` is the harness's end, `bench.runs.isolation.child` the method's, which is forked
 from a server that has imported what fits need and has opened no data. Images cross as handles of

@@ -1,4 +1,4 @@
-"""Imported by the fork server alone: what it finds out here, no process of a method asks again."""
+"""Imported only by the fork server, so that its forks need not ask again."""
 
 from bench.util.environment import machine
 
