@@ -157,7 +157,7 @@ class Context:
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
     exact: bool = True
-    """Whether frozen networks stay in float32 on a GPU (`bench.methods.kit.forms`)."""
+    """Whether frozen networks stay in plain float32 (`bench.methods.kit.forms`)."""
     note: Callable[[str], None] = lambda text: None
     """Notes a line for readers of the record."""
     say: Callable[[str], None] = lambda text: None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -71,10 +71,15 @@ class ClipZeroShot(Method):
     @cached_property
     def _forward(self) -> Frozen:
         """The image tower; one for all predictions, since it proves its arithmetic once."""
-        from bench.methods.kit.forms import Frozen
+        from bench.methods.kit import onednn
+        from bench.methods.kit.forms import Frozen, worth_packing
 
         model = self._loaded().model
-        return Frozen(lambda batch: model.encode_image(batch, normalize=True), self.context)
+        return Frozen(
+            lambda batch: model.encode_image(batch, normalize=True),
+            self.context,
+            partial(onednn.encoder, model) if worth_packing(self.settings.backbone) else None,
+        )
 
     def _texts(self) -> Tensor:
         """Features (2, e) of the two ends, the good one first."""

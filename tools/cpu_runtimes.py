@@ -1,9 +1,9 @@
-"""Frozen CLIP on one CPU thread: torch as the project uses it against ONNX Runtime and OpenVINO.
+"""Frozen CLIP on one CPU thread: torch, as it is and by oneDNN, against ONNX Runtime and OpenVINO.
 
 `python -m tools.cpu_runtimes` exports the image towers of ViT-B/16 (random weights) and `tiny` to
-ONNX, runs all three on the same batches in turns in one process, and prints the best round of each,
-the ratio of torch to the fastest, and the largest difference of a feature. It needs `onnx`,
-`onnxruntime` and `openvino`, which nothing else here does.
+ONNX, runs ONNX Runtime, OpenVINO, torch and `bench.methods.kit.onednn` on the same batches in
+turns in one process, and prints the best round of each, its ratio to the fastest, and the largest
+difference of a feature. It needs `onnx`, `onnxruntime` and `openvino`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ import numpy.typing as npt
 import torch
 
 from bench import backbones
+from bench.methods.kit.forms import worth_packing
+from bench.methods.kit.onednn import packed
 from tools import command_line
 
 Pixels = npt.NDArray[np.float32]
 Infer = Callable[[Pixels], npt.NDArray[np.float32]]
 TARGET = 1.15
-"""How much longer than the fastest torch may take."""
+"""How much longer than the fastest the form of a tower may take that is worth packing."""
 
 
 def main() -> int:
-    """Print a line for each runtime and network; 1 where torch takes longer than `TARGET`."""
+    """Print a line for each runtime and network; 1 where a form takes longer than `TARGET`."""
     parser = command_line("cpu_runtimes", __doc__)
     parser.add_argument("--backbones", nargs="+", default=["ViT-B-16:random", "tiny"])
     parser.add_argument("--batch", type=int, default=8)
@@ -44,10 +46,11 @@ def main() -> int:
 
 
 def _of(name: str, batch: int, rounds: int) -> float:
-    """Measure one network; torch's seconds over those of the fastest runtime."""
+    """Measure one network; what the project takes, over the fastest runtime."""
     info = backbones.resolve(name)
-    tower = backbones.load(name, "cpu").model.visual
-    side = info.image_size
+    clip = backbones.load(name, "cpu").model
+    tower, side = clip.visual, info.image_size
+    tokens = 1 + (side // tower.conv1.kernel_size[0]) ** 2
     pixels = np.random.default_rng(0).normal(size=(batch, 3, side, side)).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="iqa-bench-onnx-") as folder:
         path = Path(folder) / "tower.onnx"
@@ -56,7 +59,12 @@ def _of(name: str, batch: int, rounds: int) -> float:
         with torch.no_grad():
             torch.onnx.export(tower, (torch.from_numpy(pixels),), path, dynamo=False)
         torch.backends.mha.set_fastpath_enabled(fused)
-        runtimes = {"torch": _torch(tower), "onnxruntime": _onnx(path), "openvino": _openvino(path)}
+        runtimes = {
+            "torch": _torch(tower),
+            "onednn": _torch(packed(clip, batch * tokens).visual),
+            "onnxruntime": _onnx(path),
+            "openvino": _openvino(path),
+        }
     found = {title: infer(pixels) for title, infer in runtimes.items()}
     times: dict[str, list[float]] = {title: [] for title in runtimes}
     for _ in range(rounds):
@@ -75,7 +83,7 @@ def _of(name: str, batch: int, rounds: int) -> float:
             f"the fastest   largest difference {gap:.1e}",
             flush=True,
         )
-    return best["torch"] / best[fastest]
+    return best["onednn" if worth_packing(name) else "torch"] / best[fastest]
 
 
 def _torch(tower: Any) -> Infer:

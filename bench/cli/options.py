@@ -107,7 +107,7 @@ class Options:
         bool,
         typer.Option(
             "--exact",
-            help="Keep frozen encoders in float32 on a GPU, though faster ones give the same.",
+            help="Keep frozen encoders in plain float32, though faster forms give the same.",
         ),
     ] = False
     time_limit: Annotated[
@@ -131,8 +131,11 @@ class Options:
         ),
     ] = None
     array_limit: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Longest array of jobs that Slurm takes.")
-    ] = 1000
+        int | None,
+        typer.Option(
+            min=1, max=1_000_000, help="Longest array of jobs that Slurm takes; default: 1000."
+        ),
+    ] = None
     bundle: Annotated[
         Duration | None,
         typer.Option(

@@ -13,6 +13,7 @@ from bench import protocol as protocols
 from bench.cli.options import Options
 from bench.data import datasets
 from bench.data.data_cache import DataCache
+from bench.model.resources import Resources
 from bench.protocol import DEMO, DEMO_SUITE, SPLITS_OF_FILES, Protocol, checks
 from bench.protocol.variants import Variant, apply_assignments, choose, parse_assignments
 from bench.runs import dispatch
@@ -45,7 +46,8 @@ class Finished:
 def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     """Validate everything, then plan: nothing runs before all of it is known to be sound.
 
-    Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
+    Raises `UsageError` for wrong names and settings and for rows that the executor can never run,
+    `DataError` listing every missing database.
     """
     executors.check(options)
     roots = list(datasets.data_roots(options.data_root))
@@ -81,7 +83,17 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
             "dataset it is tested on"
         )
+    executors.refuse(options, _to_do(plan))
     return plan, store, data_cache
+
+
+def _to_do(plan: Plan) -> dict[str, Resources]:
+    """What the rows need that still have something to compute here."""
+    return {
+        cell.variant.title: cell.variant.needs
+        for cell in plan.cells
+        if any(plan.states[run.run_id] == "todo" for run in cell.runs)
+    }
 
 
 def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished:

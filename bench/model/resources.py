@@ -22,15 +22,23 @@ class Resources(StrictModel):
     Without it a worker has a GPU to itself."""
     cpus: int | None = Field(default=None, ge=1)
     """CPU threads."""
+    slurm: tuple[str, ...] = ()
+    """KEY=VALUE for sbatch, for this row alone and over those of `--slurm`: which GPUs have the
+    memory that `vram` asks for, say `[constraint=a100-80g]`. Other executors ignore it."""
 
     @field_validator("vram", mode="before")
     @classmethod
     def _gibibytes(cls, value: Any) -> Any:
         return gibibytes(value) if isinstance(value, str) else value
 
+    @property
+    def gpu(self) -> bool:
+        """Whether it asks for a GPU, or for memory of one."""
+        return self.device == "cuda" or (self.vram is not None and self.device != "cpu")
+
     def over(self, other: Resources) -> Resources:
         """These, and what they do not say as `other` has it."""
-        return other.model_copy(update=self.model_dump(exclude_none=True))
+        return other.model_copy(update=self.model_dump(exclude_defaults=True))
 
 
 def gibibytes(text: str) -> float:

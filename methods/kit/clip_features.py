@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -72,7 +72,9 @@ class Encoder:
         self.mean = torch.tensor(info.mean, device=context.device)[:, None, None]
         self.std = torch.tensor(info.std, device=context.device)[:, None, None]
         self._kept = cache.shared(context.device).shelf()
-        self._forward = Frozen(self._features_of, context)
+        self.forward = Frozen(
+            self._features_of, context, self._pack if packable(settings) else None
+        )
 
     def features(self, images: Images) -> Tensor:
         """Features of the central crops, or of the whole images, (n, e)."""
@@ -99,9 +101,17 @@ class Encoder:
         import torch
 
         rows: list[Tensor] = []
-        for _, pixels in same_shape(map(self._cut, crops), self.context.batch_size):
-            rows.extend(self._encode(pixels))
+        with torch.no_grad():
+            for batch in self.inputs(crops):
+                rows.extend(self.forward(batch))
         return torch.stack(rows)
+
+    def inputs(self, crops: Sequence[Crop]) -> Iterator[Tensor]:
+        """What the network sees of crops, in batches of one shape."""
+        from bench.methods.kit.devices import upload
+
+        for _, pixels in same_shape(map(self._cut, crops), self.context.batch_size):
+            yield (upload(np.stack(pixels), self.context.device) - self.mean) / self.std
 
     def _cut(self, shown: Crop) -> Pixels:
         if self.size is not None:
@@ -115,15 +125,10 @@ class Encoder:
             )
         return image[:, ::-1] if shown.view.flip else image
 
-    def _encode(self, pixels: Sequence[Pixels]) -> Tensor:
-        """Pixels of one shape to features (B, e)."""
-        import torch
+    def _pack(self, batch: Tensor) -> Callable[[Tensor], Tensor]:
+        from bench.methods.kit import onednn
 
-        from bench.methods.kit.devices import upload
-
-        batch = (upload(np.stack(pixels), self.context.device) - self.mean) / self.std
-        with torch.no_grad():
-            return self._forward(batch)
+        return onednn.encoder(self.backbone.model, batch)
 
     def _features_of(self, batch: Tensor) -> Tensor:
         import torch
@@ -135,6 +140,13 @@ class Encoder:
             return torch.nn.functional.normalize(features, dim=-1)
         found: Tensor = self.backbone.model.encode_image(batch, normalize=True)
         return found
+
+
+def packable(settings: ImageSettings) -> bool:
+    """Whether oneDNN may compute the features: of squares, by a tower that is worth it."""
+    from bench.methods.kit.forms import worth_packing
+
+    return settings.positions and worth_packing(settings.backbone)
 
 
 def smallest_side(backbone: str) -> int:

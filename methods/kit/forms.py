@@ -1,17 +1,18 @@
-"""Frozen inference in the fastest arithmetic of a GPU that gives the same scores.
+"""Frozen inference in the fastest form of a device that gives the same scores.
 
-Tensor cores are slow in float32. The faster forms have to prove themselves: on the first images of
-a process they run beside float32, and one is used from then on only if linear scores of its rows
-are those of float32 within `MOST` and in the same order (`LEAST`). The record notes which form it
-is and by how much it differs. Within such a bound the form stays outside a run's identity; a method
-that wants another arithmetic whatever it changes has a setting for it (`precision`, `autocast`),
-which is part of the identity.
+Tensor cores are slow in float32, and the matrix products that torch takes for it are slow on some
+CPUs. The faster forms have to prove themselves: on the first images of a process they run beside
+plain float32, and one is used from then on only if linear scores of its rows are the same within
+`MOST` and in the same order (`LEAST`). The record notes which form it is and by how much it
+differs. Within such a bound the form stays outside a run's identity; a method that wants another
+arithmetic whatever it changes has a setting for it (`precision`, `autocast`), which is part of the
+identity. Rows that are kept on disk are kept by form (`image_features`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,18 +21,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bench import backbones
 from bench.api import Context, ran_out
-from bench.methods.kit.graphs import Replayed
+from bench.methods.kit.graphs import Forward, Replayed
 
-Form = Literal["bf16", "tf32"]
-FORMS: tuple[Form, ...] = ("bf16", "tf32")
-"""The fastest first."""
+Pack = Callable[[Tensor], Forward]
+Form = Literal["bf16", "tf32", "onednn"]
+FORMS: Mapping[str, tuple[Form, ...]] = {"cuda": ("bf16", "tf32"), "cpu": ("onednn",)}
+"""Those of a kind of device, the fastest first; `onednn` is float32 with other products."""
+PLAIN = "fp32"
+"""What every form is compared with."""
 IMAGES = 64
 """How many images a form is tried on; a process that sees fewer stays with float32."""
 HEADS = 16
 """Random linear scores that are compared."""
 MOST = 1e-3
 """Largest difference of a score, as a share of the range of scores."""
+LARGE = 20_000_000
+"""Weights in the blocks of a tower that is worth packing; ViT-B has 85 million."""
 LEAST = 0.9999
 """Smallest SRCC of scores: three pairs of neighbours among 64 images may not change places."""
 
@@ -83,60 +90,123 @@ def arithmetic(form: Form, device: str | torch.device) -> Iterator[None]:
             flag.allow_tf32 = value
 
 
+def worth_packing(backbone: str) -> bool:
+    """Whether oneDNN may compute a frozen backbone: a vision transformer of open_clip's, so large
+    that proving it is won back within some dozen images."""
+    try:
+        found = backbones.resolve_vit(backbone)
+    except backbones.UnknownBackboneError:
+        return False
+    return 12 * found.layers * found.width**2 >= LARGE
+
+
+def candidates(context: Context, packable: bool) -> tuple[Form, ...]:
+    """The forms that may prove themselves on a context's device; none under `--exact`.
+
+    oneDNN needs a network that is `packable` (`worth_packing`).
+    """
+    if context.exact:
+        return ()
+    forms = FORMS.get(torch.device(context.device).type, ())
+    return tuple(form for form in forms if form != "onednn" or packable)
+
+
+def fastest(proofs: Mapping[Form, Agreement]) -> Form | None:
+    """The first form that gives the same scores; None for plain float32."""
+    return next((form for form, found in proofs.items() if found.holds), None)
+
+
+def told(proofs: Mapping[Form, Agreement], images: int) -> str:
+    """What a record notes of proofs."""
+    text = ", ".join(
+        f"{form} {one.worst:.1e} and SRCC {one.srcc:.5f}" for form, one in proofs.items()
+    )
+    return (
+        f"frozen network in {fastest(proofs) or PLAIN}; against {PLAIN} on {images} images, "
+        f"largest difference of a score: {text or 'no other form could compute them'}"
+    )
+
+
 class Frozen:
     """A frozen network's forward pass, (B, …) to rows, in the fastest form that proves itself.
 
-    On a CPU, under `--exact` and `--deterministic`, and under the caller's own autocast it is
-    `Replayed` as it stands.
+    Under `--exact` and `--deterministic`, and under the caller's own autocast, it is `Replayed` as
+    it stands. `pack` makes the forward pass on oneDNN from a first batch, for a network whose
+    weights never change; without it there is none.
     """
 
-    def __init__(self, forward: Callable[[Tensor], Tensor], context: Context) -> None:
+    def __init__(self, forward: Forward, context: Context, pack: Pack | None = None) -> None:
         self._replayed = Replayed(forward, context.cuda_graphs)
+        self._pack = pack
+        self._packed: Forward | None = None
         self._context = context
         self._form: Form | None = None
         self._exact: list[Tensor] = []
-        self._tried: dict[Form, list[Tensor]] = {} if context.exact else {f: [] for f in FORMS}
+        self._tried: dict[Form, list[Tensor]] = {
+            f: [] for f in candidates(context, pack is not None)
+        }
         """What the forms that are still on trial gave; none are once it is decided."""
 
     def __call__(self, batch: Tensor) -> Tensor:
         """The rows of a batch, float32, whichever way."""
-        chosen = torch.is_grad_enabled() or torch.is_autocast_enabled("cuda")
-        if chosen or batch.device.type != "cuda":
+        kind = batch.device.type
+        if torch.is_grad_enabled() or torch.is_autocast_enabled(kind):
             return self._replayed(batch)
         if self._form is not None:
-            with arithmetic(self._form, batch.device):
-                return self._replayed(batch).float()
+            return self._in(self._form, batch)
         rows = self._replayed(batch)
         if self._tried:
             self._try(batch, rows)
+            if sum(map(len, self._exact)) >= IMAGES:
+                self._decide()
         return rows
+
+    def use(self, form: Form | None) -> None:
+        """Compute in this form from now on, whose proof is somebody else's."""
+        self._form, self._exact, self._tried = form, [], {}
+
+    def prove(self, batches: Iterable[Tensor], forms: Iterable[Form]) -> dict[Form, Agreement]:
+        """How the rows of each form that can compute these images agree with plain float32."""
+        self._exact, self._tried = [], {form: [] for form in forms}
+        with torch.no_grad():
+            for batch in batches:
+                self._try(batch, self._replayed(batch))
+        proofs = self._agreements()
+        self.use(self._form)
+        return proofs
+
+    def _in(self, form: Form, batch: Tensor) -> Tensor:
+        if form != "onednn":
+            with arithmetic(form, batch.device):
+                return self._replayed(batch).float()
+        if self._packed is None:
+            assert self._pack is not None
+            self._packed = self._pack(batch)
+        return self._packed(batch)
 
     def _try(self, batch: Tensor, rows: Tensor) -> None:
         made: dict[Form, Tensor] = {}
         for form in list(self._tried):
             try:
-                with arithmetic(form, batch.device):
-                    made[form] = self._replayed(batch).float()
-            except RuntimeError as error:  # a kernel that this device lacks
+                made[form] = self._in(form, batch)
+            except (
+                RuntimeError
+            ) as error:  # a kernel that this device lacks, a tower that cannot be packed
                 if ran_out(error):
                     raise
                 del self._tried[form]
         self._exact.append(rows)
         for form, found in made.items():
             self._tried[form].append(found)
-        if sum(map(len, self._exact)) >= IMAGES:
-            self._decide()
+
+    def _agreements(self) -> dict[Form, Agreement]:
+        exact = torch.cat(self._exact)
+        return {form: agreement(exact, torch.cat(rows)) for form, rows in self._tried.items()}
 
     def _decide(self) -> None:
-        exact = torch.cat(self._exact)
-        seen = [(form, agreement(exact, torch.cat(rows))) for form, rows in self._tried.items()]
-        self._form = next((form for form, found in seen if found.holds), None)
-        text = ", ".join(f"{form} {one.worst:.1e} and SRCC {one.srcc:.5f}" for form, one in seen)
-        self._context.note(
-            f"frozen network in {self._form or 'fp32'}; against fp32 on {len(exact)} images, "
-            f"largest difference of a score: {text}"
-        )
-        self._exact, self._tried = [], {}
+        proofs = self._agreements()
+        self._context.note(told(proofs, sum(map(len, self._exact))))
+        self.use(fastest(proofs))
 
 
 def _srcc(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:

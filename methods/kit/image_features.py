@@ -7,9 +7,9 @@ the harness keeps them for all repeats, budgets and methods (`Context.features`)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,12 @@ from pydantic import Field, model_validator
 
 from bench import backbones
 from bench.api import BenchError, Context, ImagePolicy, Images, Pixels, Rows, UsageError
-from bench.methods.kit.clip_features import ImageSettings
+from bench.methods.kit.clip_features import ImageSettings, packable
 from bench.methods.kit.stages import Statistic
 from bench.methods.kit.views import CENTRE, crop
+
+if TYPE_CHECKING:
+    from bench.methods.kit.forms import Form
 
 Array = npt.NDArray[np.float64]
 
@@ -28,6 +31,10 @@ SIDE = 384
 trained on: distortions are lost where images shrink."""
 SMALLEST = 32
 """Side of an image that leaves something of it behind five strides of two."""
+LEAST_TO_PROVE = 16
+"""Images with which another arithmetic proves itself: four views of each are 64."""
+PROOF = "0" * 64
+"""Where a proof stands among the digests of images."""
 LIBRARIES = ("torch", "timm", "open_clip_torch")
 """Whose versions may change a feature."""
 
@@ -105,58 +112,119 @@ class ImageFeatures:
 
     def __init__(self, settings: FeatureSettings, context: Context) -> None:
         self.settings, self.context = settings, context
-        self._network: _Clip | _Timm | None = None
+        self._made: _Clip | _Timm | None = None
         self._what: dict[str, Any] | None = None
         self._kept: Any = None
+        self._arithmetic = ""
+        """That of rows from now on; empty until it is decided."""
+        self._form: Form | None = None
 
     def of(self, images: Images, scale: float = 1.0) -> Array:
         """Features of all images, each resized by a factor before, (n, d)."""
         import torch
 
-        from bench.methods.kit import cache
+        from bench.methods.kit import cache, forms
 
         if self._kept is None:
             self._kept = cache.shared("cpu").shelf()
         digests = [images.digest(place) for place in range(len(images))]
+        # Rows of another arithmetic are other rows: neither memory nor disk gives them instead.
+        arithmetic = self._in_which(images)
+        other = {} if arithmetic == forms.PLAIN else {"arithmetic": arithmetic}
 
         def stored(places: list[int]) -> torch.Tensor:
             rows = self.context.features(
                 __name__,
-                {**self.what(), "scale": scale},
+                {**self.what(), "scale": scale, **other},
                 [digests[place] for place in places],
                 lambda some: self._compute(images, [places[place] for place in some], scale),
             )
             return torch.from_numpy(rows)
 
-        found: torch.Tensor = self._kept.rows([(digest, scale) for digest in digests], stored)
+        keys = [(digest, scale, arithmetic) for digest in digests]
+        found: torch.Tensor = self._kept.rows(keys, stored)
         return np.asarray(found.double().numpy())
 
     def what(self) -> dict[str, Any]:
-        """All that a row depends on beside the pixels and this code."""
+        """All that a row depends on beside the pixels, this code and its arithmetic."""
         if self._what is None:
             own = self.settings
             timm = {"stages": own.stages, "pooling": own.pooling} if own.timm else {}
-            loose = not self.context.exact and self.context.device != "cpu"
             self._what = {
                 **backbones.identity(own.backbone),
                 "positions": own.positions,
                 "cut": own.resize_mode != "none",
                 **timm,
-                **({"arithmetic": "as it proves itself"} if loose else {}),
                 "device": self.context.device.partition(":")[0],
                 **{name: metadata.version(name) for name in LIBRARIES},
             }
         return self._what
 
-    def _compute(self, images: Images, places: Sequence[int], scale: float) -> Rows:
-        if self._network is None:
+    def _in_which(self, images: Images) -> str:
+        """The arithmetic of rows from now on: what proves itself on the first images that are
+        enough to prove anything; fp32 before.
+
+        A proof is kept like a feature, so that one machine decides once, and a process whose rows
+        are all on disk loads no network.
+        """
+        from bench.methods.kit import forms
+
+        wanted = forms.candidates(self.context, packable(self.settings))
+        if self._arithmetic or not wanted or len(images) < LEAST_TO_PROVE:
+            return self._arithmetic or forms.PLAIN
+        (row,) = self.context.features(
+            __name__,
+            {**self.what(), "proof of": list(wanted)},
+            [PROOF],
+            lambda _: self._prove(images, wanted)[None],
+        )
+        pairs = zip(wanted, row.reshape(-1, 2).tolist(), strict=True)
+        proofs = {
+            form: forms.Agreement(worst, 1 - lost)
+            for form, (worst, lost) in pairs
+            if np.isfinite(worst)
+        }
+        self.context.note(forms.told(proofs, forms.IMAGES))
+        self._form = forms.fastest(proofs)
+        self._arithmetic = self._form or forms.PLAIN
+        if self._made is not None:
+            self._made.forward.use(self._form)
+        return self._arithmetic
+
+    def _prove(self, images: Images, wanted: Sequence[Form]) -> Rows:
+        """(2 f,) the largest difference of a score and what its SRCC lacks of 1, by form; infinite
+        for a form that cannot compute them."""
+        from bench.api import ArrayImages
+        from bench.methods.kit import forms
+
+        views = [_turned(images[at % len(images)], at // len(images)) for at in range(forms.IMAGES)]
+        parts = [ArrayImages([view]) for view in views]
+        batches = (batch for part in parts for batch in self._network().inputs(part))
+        proofs = self._network().forward.prove(batches, wanted)
+        worst = {form: (one.worst, 1 - one.srcc) for form, one in proofs.items()}
+        return np.array([worst.get(form, (np.inf, np.inf)) for form in wanted], np.float32).ravel()
+
+    def _network(self) -> _Clip | _Timm:
+        if self._made is None:
             kind = _Clip if self.settings.timm is None else _Timm
-            self._network = kind(self.settings, self.context)
+            self._made = kind(self.settings, self.context)
+            # Until it is decided, rows are float32; another form never decides by itself here.
+            self._made.forward.use(self._form)
+        return self._made
+
+    def _compute(self, images: Images, places: Sequence[int], scale: float) -> Rows:
+        import torch
+
+        network = self._network()
         # Alone on a CPU, a row has the same bits whatever was in a batch beside it.
         size = 1 if self.context.device == "cpu" else self.context.batch_size
         parts = [places[start : start + size] for start in range(0, len(places), size)]
-        rows = [self._network.rows(_scaled(images.subset(part), scale)) for part in parts]
-        return np.concatenate(rows) if rows else self._network.rows(images.subset([]))
+        rows = []
+        with torch.no_grad():
+            for part in parts:
+                batches = network.inputs(_scaled(images.subset(part), scale))
+                rows += [network.forward(batch).cpu().float().numpy() for batch in batches]
+        return np.concatenate(rows) if rows else np.empty((0, network.width()), np.float32)
 
 
 class _Clip:
@@ -166,11 +234,17 @@ class _Clip:
         from bench.methods.kit.clip_features import Encoder
 
         self._encoder = Encoder(settings, context)
+        self.forward = self._encoder.forward
 
-    def rows(self, images: Images) -> Rows:
-        """(n, e) float32."""
-        found = self._encoder.features(images)
-        return np.asarray(found.detach().cpu().float().numpy())
+    def inputs(self, images: Images) -> Iterator[Any]:
+        """What the network sees, in batches of one shape."""
+        from bench.methods.kit.views import Crop
+
+        return self._encoder.inputs([Crop(images, row, CENTRE, None) for row in range(len(images))])
+
+    def width(self) -> int:
+        """Numbers of a row."""
+        return int(self._encoder.backbone.info.embed_dim)
 
 
 class _Timm:
@@ -190,22 +264,17 @@ class _Timm:
             torch.tensor(value, device=context.device)[:, None, None]
             for value in (info.mean, info.std)
         )
-        self._forward = Frozen(self._pooled, context)
+        self.forward = Frozen(self._pooled, context)
 
-    def rows(self, images: Images) -> Rows:
-        """(n, d) float32. BenchError names an image that is too small."""
-        import torch
-
+    def inputs(self, images: Images) -> Iterator[Any]:
+        """What the network sees, in batches of one shape. BenchError names an image that is too
+        small."""
         from bench.methods.kit.batches import same_shape
         from bench.methods.kit.devices import upload
 
-        found: list[Rows] = []
         shown = (self._cut(*pair) for pair in zip(images, images.names, strict=True))
         for _, pixels in same_shape(shown, self.context.batch_size):
-            batch = (upload(np.stack(pixels), self.context.device) - self._mean) / self._std
-            with torch.no_grad():
-                found.append(self._forward(batch).cpu().numpy())
-        return np.concatenate(found) if found else np.empty((0, self._width()), np.float32)
+            yield (upload(np.stack(pixels), self.context.device) - self._mean) / self._std
 
     def _pooled(self, batch: Any) -> Any:
         from bench.methods.kit import stages
@@ -217,7 +286,8 @@ class _Timm:
             raise UsageError(f"{own.backbone}: {error}") from error
         return stages.pooled(found, own.pooling)
 
-    def _width(self) -> int:
+    def width(self) -> int:
+        """Numbers of a row."""
         import torch
 
         side = self._info.image_size
@@ -237,6 +307,12 @@ class _Timm:
                 f"image '{name}' of {width} x {height} is smaller than {SMALLEST} pixels"
             )
         return image
+
+
+def _turned(image: Pixels, quarter: int) -> Pixels:
+    """An image flipped in one of four ways: 16 images are 64 views."""
+    across, down = (-1 if quarter % 2 else 1), (-1 if quarter // 2 % 2 else 1)
+    return np.ascontiguousarray(image[::down, ::across])
 
 
 def _scaled(images: Images, scale: float) -> Images:

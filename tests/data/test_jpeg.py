@@ -50,6 +50,29 @@ def test_pixels_are_pillows(subsampling: int, progressive: bool, tmp_path: Path)
     assert list(jpeg._EQUAL.values()) == [True]
 
 
+def test_each_kind_of_header_proves_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Other()
+    monkeypatch.setattr(jpeg, "_simplejpeg", lambda: other)
+    options: list[dict[str, Any]] = [
+        {},
+        {"size": (80, 48)},
+        {"size": (80, 51)},
+        {"icc_profile": b"profile"},
+        {"exif": Image.Exif()},
+        {"subsampling": 0},
+        {"progressive": True},
+        {"keep_rgb": True},
+    ]
+    for number, own in enumerate(options):
+        path = write(tmp_path / f"{number}.jpg", number, **{"size": (75, 51), **own})
+        for _ in range(2):
+            assert np.array_equal(decode(path, ImagePolicy()), by_pillow(path))
+    kinds = len(jpeg._EQUAL)
+    assert kinds >= len(options) - 1  # an empty Exif may leave no trace
+    assert not any(jpeg._EQUAL.values())
+    assert other.calls == kinds  # each kind differs, and is asked for once
+
+
 class Other:
     """A decoder whose pixels are darker by one, and which counts its calls."""
 

@@ -47,6 +47,7 @@ def test_a_row_says_what_it_needs_over_what_its_method_says(tmp_path: Path) -> N
         ("{cpus: 0}", "cpus"),
         ("{device: tpu}", "device"),
         ("{gpus: 1}", "cpus"),
+        ("{slurm: constraint=a}", "slurm"),
     ],
 )
 def test_needs_are_checked(needs: str, message: str | None, tmp_path: Path) -> None:

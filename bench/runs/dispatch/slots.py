@@ -71,10 +71,13 @@ class Machine:
         """This machine; `device` is resolved: 'cpu', 'cuda' for all GPUs, 'cuda:N' for one."""
         return cls(_gpus(device) if device != "cpu" else (), jobs, threads)
 
-    def refusal(self, needs: Resources) -> str:
-        """Why a job can never run here; '' where it can."""
+    def refusal(self, needs: Resources, without: bool = False) -> str:
+        """Why a job can never run here; '' where it can. `without` a GPU is what the user asked
+        for."""
         if not self.on_gpu(needs):
-            return ""
+            lacking = needs.device == "cuda" and not self.gpus and not without
+            text = "needs a GPU (device: cuda), and there is none here; --device cpu does without"
+            return text if lacking else ""
         most = max(gpu.memory for gpu in self.gpus)
         if needs.vram is None or needs.vram <= most:
             return ""

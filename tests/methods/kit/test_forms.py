@@ -79,7 +79,7 @@ def test_the_fastest_form_that_gives_the_same_scores_is_taken(
     errors: dict[Form, float], chosen: Form | None, gpu: Gpu
 ) -> None:
     gpu.errors, notes = errors, []
-    run(gpu, Context(exact=False, note=notes.append))
+    run(gpu, Context("cuda", exact=False, note=notes.append))
     # 64 images are two batches; without its kernel a form is not tried again.
     second = [None, *errors]
     assert gpu.calls == [None, "bf16", "tf32", *second, chosen, chosen]
@@ -93,7 +93,7 @@ def test_nothing_is_tried_where_float32_is_asked_for_or_images_are_few(
     count: int, gpu: Gpu
 ) -> None:
     gpu.errors, notes = {"bf16": 0.0, "tf32": 0.0}, []
-    run(gpu, Context(exact=count == 4, note=notes.append), count)
+    run(gpu, Context("cuda", exact=count == 4, note=notes.append), count)
     assert not notes
     assert gpu.calls[:1] == [None]
     assert count == 1 or set(gpu.calls) == {None}
@@ -120,7 +120,7 @@ def test_agreement_is_that_of_linear_scores() -> None:
     assert agreement(torch.tensor(exact), torch.tensor(exact)).holds
 
 
-@pytest.mark.parametrize("form", forms.FORMS)
+@pytest.mark.parametrize("form", forms.FORMS["cuda"])
 def test_arithmetic_is_as_before_after_it(form: Form) -> None:
     def state() -> tuple[bool, bool]:
         return torch.is_autocast_enabled("cpu"), torch.backends.cuda.matmul.allow_tf32

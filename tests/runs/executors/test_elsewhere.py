@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,7 +17,7 @@ from bench.cli.options import Duration, Options
 from bench.model.jobs import Job
 from bench.model.resources import Resources
 from bench.runs.dispatch import Session
-from bench.runs.dispatch.executors import check
+from bench.runs.dispatch.executors import check, refuse
 from bench.runs.dispatch.executors.slurm import SlurmExecutor, parameters
 from bench.util.errors import UsageError
 from tests.conftest import Bench
@@ -225,6 +225,56 @@ def test_what_a_row_needs_comes_before_the_command_s_own() -> None:
         "array_parallelism": 3,
         "job_name": "iqa-bench",
     }
+
+
+def test_slurm_gives_the_memory_of_a_gpu_by_its_kind() -> None:
+    pytest.importorskip("submitit")
+    large, any_gpu = Resources(vram=40), Resources(device="cuda")
+    named = Resources(vram=40, slurm=("constraint=a100-80g",))
+    plain = Options("few_shot", slurm=["gpus=1"], executor="slurm")
+    assert parameters(plain, named)["constraint"] == "a100-80g"
+    assert "constraint" not in parameters(plain, NONE)
+    with pytest.raises(UsageError, match="grmp needs 40 GiB of GPU memory, of which Slurm knows"):
+        refuse(plain, {"grmp": large, "ridge": named})
+    refuse(Options("few_shot", slurm=["gpus=1", "gres=gpu:a100"], executor="slurm"), {"a": large})
+    without = Options("few_shot", executor="slurm")
+    with pytest.raises(UsageError, match=r"a needs a GPU .* --slurm gpus=1"):
+        refuse(without, {"a": any_gpu, "b": CPU})
+    with pytest.raises(UsageError, match="colour"):
+        refuse(plain, {"a": Resources(slurm=("colour=red",))})
+
+
+def test_dask_gives_the_memory_of_a_gpu_as_a_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    from bench.runs.dispatch.executors import dask_cluster
+
+    class Client:
+        """A cluster whose workers say what they have."""
+
+        workers: ClassVar[dict[str, Any]] = {}
+
+        def __enter__(self) -> Client:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def scheduler_info(self) -> dict[str, Any]:
+            return {"workers": self.workers}
+
+    monkeypatch.setattr(dask_cluster, "connect", lambda scheduler: Client())
+    options = Options("few_shot", executor="dask", scheduler="tcp://x:1")
+    rows = {"grmp": Resources(vram=12), "ridge": CPU}
+    with pytest.raises(UsageError, match="grmp needs 12 GiB of GPU memory, and no Dask worker"):
+        refuse(options, rows)
+    Client.workers = {"a": {"resources": {}}, "b": {"resources": {"VRAM": 24.0}}}
+    refuse(options, rows)
+    with pytest.raises(UsageError, match=r"large needs 80 GiB .* the largest Dask worker has 24"):
+        refuse(options, {"large": Resources(vram=80)})
+
+
+def test_array_limit_belongs_to_slurm() -> None:
+    with pytest.raises(UsageError, match="--array-limit belongs to --executor slurm"):
+        check(Options("few_shot", array_limit=1000))
 
 
 def test_slurm_arrays_are_cut_by_kind_and_limit(

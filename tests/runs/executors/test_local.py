@@ -25,7 +25,6 @@ from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.slots import Gpu, Machine, Place
 from bench.runs.dispatch.supervise import JobOutcome, Supervisor
 from bench.util.environment import cores
-from bench.util.errors import UsageError
 from tests.conftest import Bench
 from tests.runs.executors.processes import (
     PROTOCOL,
@@ -322,13 +321,25 @@ def test_jobs_start_in_order_of_their_kind(monkeypatch: pytest.MonkeyPatch, tmp_
     assert all(future.done() for future in futures.values())
 
 
-def test_a_row_for_gpus_alone_says_so_where_there_is_none(tmp_path: Path) -> None:
-    session = Session(tmp_path, lambda job, event: None)
-    job = Job(title="large on livec", results=tmp_path, needs=Resources(device="cuda"))
-    executor = LocalExecutor(Options("few_shot"), session, Machine(n_cores=2))
-    with pytest.raises(UsageError, match="large on livec: needs a GPU"):
-        executor.submit(job)
-    executor.close()
+def test_a_row_for_gpus_alone_says_so_where_there_is_none() -> None:
+    needs = Resources(device="cuda")
+    assert Machine(n_cores=2).refusal(needs).startswith("needs a GPU (device: cuda)")
+    assert Machine(n_cores=2).refusal(needs, without=True) == ""
+    assert machine().refusal(needs) == ""
+
+
+@pytest.mark.parametrize("command", [["plan"], ["run", "--dry-run"], ["run"]])
+def test_rows_that_can_never_run_are_refused_with_the_plan(
+    bench: Bench, command: list[str]
+) -> None:
+    rows = "[{method: toy_counted, needs: {device: cuda}}, {method: random, needs: {vram: 99G}}]"
+    path = bench.protocol(f"datasets: [toy]\nrepeats: 1\nmethods: {rows}\n")
+    found = bench(*command, path, "--results", bench.results, CUDA_VISIBLE_DEVICES="")
+    assert found.returncode == 2
+    assert "toy_counted needs a GPU (device: cuda), and there is none here" in found.text
+    assert "random" not in found.text  # a sanity row takes no GPU
+    assert calls(bench) == []
+    assert bench("plan", path, "--device", "cpu").returncode == 0
 
 
 def shown(terminal: bool) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from bench.model.resources import Resources
 from bench.runs.dispatch import Executor, Session
 from bench.util.errors import UsageError, unknown
 
@@ -25,6 +27,8 @@ def check(options: Options) -> None:
         raise UsageError(f"--slurm belongs to --executor slurm, not to '{name}'")
     if options.bundle and name != "slurm":
         raise UsageError(f"--bundle belongs to --executor slurm, not to '{name}'")
+    if options.array_limit is not None and name != "slurm":
+        raise UsageError(f"--array-limit belongs to --executor slurm, not to '{name}'")
     if name == "dask":
         _require("distributed", name)
     if name == "slurm":
@@ -32,6 +36,41 @@ def check(options: Options) -> None:
         from bench.runs.dispatch.executors import slurm
 
         slurm.parameters(options)
+
+
+def refuse(options: Options, rows: Mapping[str, Resources]) -> None:
+    """Raise `UsageError` that names every row which can never run there, and why.
+
+    `rows` are those with something to do. Torch is imported, or a cluster asked, only where a row
+    asks for what not every machine has.
+    """
+    # Keys of sbatch are read under Slurm alone.
+    every = options.executor == "slurm"
+    asking = {title: needs for title, needs in rows.items() if needs.gpu or every}
+    lines = [f"{title} {reason}" for title, reason in _refusals(options, asking)]
+    if lines:
+        raise UsageError("\n".join(lines))
+
+
+def _refusals(options: Options, rows: Mapping[str, Resources]) -> list[tuple[str, str]]:
+    if not rows:
+        return []
+    if options.executor == "slurm":
+        from bench.runs.dispatch.executors import slurm
+
+        reasons = {title: slurm.refusal(options, needs) for title, needs in rows.items()}
+    elif options.executor == "dask":
+        from bench.runs.dispatch.executors import dask_cluster
+
+        reasons = dask_cluster.refusals(options.scheduler, rows)
+    else:
+        from bench.runs.dispatch.slots import Machine
+        from bench.util.environment import resolve_device
+
+        machine = Machine.here(resolve_device(options.device), options.jobs, options.threads)
+        without = options.device == "cpu"
+        reasons = {title: machine.refusal(needs, without) for title, needs in rows.items()}
+    return [(title, reason) for title, reason in reasons.items() if reason]
 
 
 def make(options: Options, session: Session) -> Executor:

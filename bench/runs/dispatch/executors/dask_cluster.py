@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import dask
 import distributed
 
 from bench.model.jobs import Job
+from bench.model.resources import Resources
 from bench.runs.dispatch import Executor, Session
 from bench.runs.dispatch.executors import remote
 from bench.runs.dispatch.supervise import NOW, JobOutcome
@@ -18,6 +21,8 @@ from bench.util.errors import UsageError
 if TYPE_CHECKING:
     from bench.cli.options import Options
 
+VRAM = "VRAM"
+"""The resource of Dask's workers that a row's `vram` takes, in GiB."""
 CONNECT = 15
 """Seconds to wait for a scheduler to answer, or for its first worker."""
 MANY = 1000
@@ -31,7 +36,7 @@ class DaskExecutor(Executor):
         self._options = options
         self._session = session
         self._client = connect(options.scheduler)
-        self._dask = self._client.get_executor(pure=False)
+        self._executor = cache(self._make_executor)
         # One thread for each job under way, which only waits for Dask's answer.
         self._pool = ThreadPoolExecutor(options.jobs or MANY)
         self._running: set[Future[JobOutcome]] = set()
@@ -52,13 +57,21 @@ class DaskExecutor(Executor):
             return JobOutcome(interrupted=True)
         device = "cpu" if job.needs.device == "cpu" else self._options.device
         job = self._monitor.follow(job, device)
-        task = self._dask.submit(supervise, job, self._monitor.folder, self._options.threads)
+        dask = self._executor(job.needs.vram if job.needs.gpu else None)
+        task = dask.submit(supervise, job, self._monitor.folder, self._options.threads)
         self._running.add(task)
         try:
             outcome: JobOutcome = task.result()
             return outcome
         finally:
             self._running.discard(task)
+
+    def _make_executor(self, vram: float | None) -> distributed.cfexecutor.ClientExecutor:
+        """Sends tasks to workers with so much GPU memory that is not taken by others."""
+        wanted = {} if vram is None else {"resources": {VRAM: vram}}
+        made: distributed.cfexecutor.ClientExecutor
+        made = self._client.get_executor(pure=False, **wanted)
+        return made
 
     def _cancel(self) -> None:
         """Wait for no task once the user wants to end now: its supervisor is told to stop."""
@@ -70,6 +83,25 @@ def supervise(job: Job, folder: Path, threads: int | None) -> JobOutcome:
     """Supervise a job on a Dask worker, whose threads share its cores."""
     own = job.needs.cpus or threads
     return remote.supervise(job, folder, own, distributed.get_worker().state.nthreads)
+
+
+def refusals(scheduler: str, rows: Mapping[str, Resources]) -> dict[str, str]:
+    """Row -> why no worker that is there now can hold it; rows that one can hold are not named.
+
+    Raises as `connect`.
+    """
+    asked = {title: needs.vram for title, needs in rows.items() if needs.gpu and needs.vram}
+    if not asked:
+        return {}
+    with connect(scheduler) as client:
+        workers = client.scheduler_info()["workers"].values()
+        most = max((worker["resources"].get(VRAM, 0.0) for worker in workers), default=0.0)
+    has = f"the largest Dask worker has {most:g}" if most else "no Dask worker says that it has any"
+    return {
+        title: f"needs {vram:g} GiB of GPU memory, and {has}: dask worker --resources '{VRAM}=24'"
+        for title, vram in asked.items()
+        if vram > most
+    }
 
 
 def connect(scheduler: str) -> distributed.Client:

@@ -11,7 +11,6 @@ from bench.runs.dispatch import Executor, Session
 from bench.runs.dispatch.slots import Machine, Place
 from bench.runs.dispatch.supervise import JobOutcome, Supervisor
 from bench.util.environment import resolve_device
-from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.cli.options import Options
@@ -26,7 +25,6 @@ class LocalExecutor(Executor):
     def __init__(self, options: Options, session: Session, machine: Machine | None = None) -> None:
         device = resolve_device(options.device)
         self._machine = machine or Machine.here(device, options.jobs, options.threads)
-        self._chosen = options.device == "cpu"
         self._session = session
         self._pool = ThreadPoolExecutor(MOST)
         self._lock = threading.Lock()
@@ -34,11 +32,6 @@ class LocalExecutor(Executor):
 
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; supervisors in this process are never lost."""
-        reason = self._machine.refusal(job.needs)
-        if job.needs.device == "cuda" and not (self._machine.gpus or self._chosen):
-            reason = "needs a GPU (device: cuda), and there is none here; --device cpu does without"
-        if reason:
-            raise UsageError(f"{job.title}: {reason}")
         future: Future[JobOutcome] = Future()
         with self._lock:
             self._waiting.append((job, future))

@@ -35,6 +35,10 @@ Waiting = tuple[Job, Future[JobOutcome]]
 RENAMED = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 DEFAULT_MINUTES = 240
 GPU_KEYS = ("gpus_per_node", "gpus_per_task", "gres")
+KIND_KEYS = ("constraint", "gres", "partition")
+"""Keys by which a kind of GPU is named."""
+ARRAY_LIMIT = 1000
+"""Longest array where nothing is said; Slurm's own `MaxArraySize` is 1001 by default."""
 TIMEOUTS = 20
 """How often a group may reach the job's time and be put into the queue again."""
 
@@ -82,7 +86,7 @@ class SlurmExecutor(Executor):
             kinds.setdefault(job.needs, []).append((job, future))
         for needs, waiting in kinds.items():
             bundles = bundled(waiting, lambda pair: pair[0].estimate, self._options.bundle)
-            limit = self._options.array_limit
+            limit = self._options.array_limit or ARRAY_LIMIT
             arrays = [bundles[at : at + limit] for at in range(0, len(bundles), limit)]
             for array in arrays:
                 self._send(array, parameters(self._options, needs, len(arrays)))
@@ -185,12 +189,12 @@ def parameters(options: Options, needs: Resources | None = None, arrays: int = 1
     """submitit's parameters of `--slurm KEY=VALUE`, of what a row needs, and of `--jobs`.
 
     Keys are sbatch's (partition, account, qos, constraint, gres, mem, ...), with `gpus` and `cpus`
-    for those of the one node; a row's `cpus` and its `device: cpu` come before them. `--jobs` is
-    the limit of all `arrays` together. Raises `UsageError` for a key that sbatch does not have.
+    for those of the one node; a row's `slurm`, `cpus` and `device: cpu` come before them. `--jobs`
+    is the limit of all `arrays` together. Raises `UsageError` for a key that sbatch does not have.
     """
     known = {*submitit.SlurmExecutor._valid_parameters(), *RENAMED} - {"array_parallelism"}
     values: dict[str, Any] = {"time": DEFAULT_MINUTES, "job_name": "iqa-bench"}
-    for text in options.slurm or ():
+    for text in [*(options.slurm or ()), *(needs.slurm if needs else ())]:
         key, _, value = text.partition("=")
         if not value:
             raise UsageError(f"--slurm {text}: expected key=value")
@@ -205,6 +209,24 @@ def parameters(options: Options, needs: Resources | None = None, arrays: int = 1
     if options.jobs:
         values["array_parallelism"] = max(1, options.jobs // arrays)
     return values
+
+
+def refusal(options: Options, needs: Resources) -> str:
+    """Why no job can give a row what it needs; '' where one can. Raises as `parameters`.
+
+    Slurm knows no memory of GPUs, so that a row with `vram` has to name GPUs that have it.
+    """
+    values = parameters(options, needs)
+    if not needs.gpu or options.device == "cpu":
+        return ""
+    if needs.device == "cuda" and not any(key in values for key in GPU_KEYS):
+        return "needs a GPU (device: cuda), and its jobs ask for none: --slurm gpus=1"
+    if needs.vram is not None and not any(key in values for key in KIND_KEYS):
+        return (
+            f"needs {needs.vram:g} GiB of GPU memory, of which Slurm knows nothing: name GPUs that "
+            "have it, by needs: {slurm: [constraint=NAME]} of the row or --slurm constraint=NAME"
+        )
+    return ""
 
 
 def minutes(text: str) -> int:

@@ -1,0 +1,123 @@
+"""Frozen towers by oneDNN: the same rows, kept apart from torch's own, or torch's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock
+from torch import Tensor, nn
+
+from bench import backbones
+from bench.api import ArrayImages, Context
+from bench.data.features import FeatureCache, shelves
+from bench.methods.kit import forms, onednn
+from bench.methods.kit.clip_features import ImageSettings, packable
+from bench.methods.kit.forms import Frozen
+from bench.methods.kit.image_features import FeatureSettings, ImageFeatures
+
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
+)
+
+
+def pixels(count: int, side: int = 112, seed: int = 1) -> Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", [QuickGELU, nn.GELU])
+def test_a_block_is_open_clips(activation: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    block = ResidualAttentionBlock(32, 4, act_layer=activation).eval().requires_grad_(False)
+    mine = onednn._Block(block, rows=20)
+    for shape in ((2, 10, 32), (1, 7, 32)):
+        tokens = torch.randn(shape)
+        assert torch.allclose(mine(tokens), block(tokens), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"ls_init_value": 0.1}, {"act_layer": nn.ReLU}])
+def test_other_blocks_are_unsuited(options: dict[str, object]) -> None:
+    with pytest.raises(onednn.Unsuited):
+        onednn._Block(ResidualAttentionBlock(32, 4, **options), rows=20)
+
+
+@torch.no_grad()
+def test_a_tower_proves_itself_and_is_computed_so() -> None:
+    clip = backbones.load("tiny").model
+
+    def forward(batch: Tensor) -> Tensor:
+        found: Tensor = clip.encode_image(batch, normalize=True)
+        return found
+
+    notes: list[str] = []
+    frozen = Frozen(
+        forward, Context(exact=False, note=notes.append), lambda batch: onednn.encoder(clip, batch)
+    )
+    first = pixels(forms.IMAGES)
+    assert torch.equal(frozen(first), forward(first))
+    (note,) = notes
+    assert note.startswith("frozen network in onednn; against fp32 on 64 images")
+    for count in (5, 1):
+        rows, plain = frozen(pixels(count, seed=2)), forward(pixels(count, seed=2))
+        assert torch.allclose(rows, plain, atol=1e-5)
+        assert not torch.equal(rows, plain)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["exact", "unasked", "unsuited"])
+def test_torch_computes_what_onednn_may_not_or_cannot(kind: str) -> None:
+    def unsuited(batch: Tensor) -> forms.Forward:
+        raise onednn.Unsuited("no")
+
+    def wrong(batch: Tensor) -> forms.Forward:
+        return lambda other: -other
+
+    notes: list[str] = []
+    context = Context(exact=kind == "exact", note=notes.append)
+    pack = {"exact": wrong, "unasked": None, "unsuited": unsuited}[kind]
+    frozen = Frozen(lambda batch: batch.flatten(1), context, pack)
+    for _ in range(2):
+        batch = pixels(forms.IMAGES, 4)
+        assert torch.equal(frozen(batch), batch.flatten(1))
+    told = ["frozen network in fp32"] if kind == "unsuited" else []
+    assert [note.partition(";")[0] for note in notes] == told
+
+
+def test_small_backbones_and_whole_images_stay_as_they_are() -> None:
+    named = {name: forms.worth_packing(name) for name in ("tiny", "lite0", "ViT-B-16:random")}
+    assert named == {"tiny": False, "lite0": False, "ViT-B-16:random": True}
+    whole = ImageSettings(backbone="ViT-B-16:random", positions=False)
+    assert not packable(whole)
+
+
+def test_rows_on_disk_are_kept_by_arithmetic_and_proved_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "LARGE", 0)
+    rng = np.random.default_rng(0)
+    shown = ArrayImages([rng.integers(0, 256, (122, 122, 3), np.uint8) for _ in range(18)])
+    notes: list[str] = []
+
+    def features(exact: bool) -> ImageFeatures:
+        kept = FeatureCache(tmp_path, str, 1 << 30)
+        context = Context(exact=exact, note=notes.append, features=kept)
+        return ImageFeatures(FeatureSettings(backbone="tiny"), context)
+
+    plain = features(exact=True).of(shown)
+    mine = features(exact=False)
+    few = mine.of(shown.subset([0, 1]))  # too few to prove anything
+    assert np.array_equal(few, plain[:2])
+    fast = mine.of(shown)
+    assert not np.array_equal(fast, plain)
+    assert np.allclose(fast, plain, atol=1e-5)
+    (note,) = notes
+    assert "frozen network in onednn" in note
+    assert sorted(shelf.rows for shelf in shelves(tmp_path)) == [1, 18, 18]
+    with monkeypatch.context() as patch:
+        patch.setattr(backbones, "shared", lambda *_: pytest.fail("computed again"))
+        assert np.array_equal(features(exact=False).of(shown), fast)
+        assert np.array_equal(features(exact=True).of(shown), plain)
+    assert notes == [note] * 2
