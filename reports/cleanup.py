@@ -42,6 +42,15 @@ def reuse(earlier: Path, made: Path) -> None:
             (made / path.name).hardlink_to(path)
 
 
+def as_written(out: Path, path: Path) -> bool:
+    """Whether the last report wrote a file below `out` that nobody has changed since."""
+    try:
+        name = path.relative_to(out).as_posix()
+        return _earlier(out).get(name) == hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return False
+
+
 def swap_in(made: Path, out: Path, paths: Iterable[Path]) -> list[Path]:
     """Move whole files into `out`, pages after what they show; returns where they are then.
 

@@ -27,6 +27,8 @@ GREY = "0.72"
 """What is not told apart."""
 INTERVAL_MAP = "viridis"
 """Colours of score intervals, dark to light: ordered without colour too."""
+KEY = "Comment"
+"""Where a PNG holds what it was drawn from."""
 HEAT_MAP = "inferno"
 FINEST = 100
 """Cells of a heat map on its longer side, about."""
@@ -315,15 +317,18 @@ def _plane(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Write a figure as `stem`.png and `stem`.pdf, and empty it; equal figures give equal files."""
+def save(figure: Figure, stem: Path, key: str = "") -> tuple[Path, Path]:
+    """Write a figure as `stem`.png and `stem`.pdf, and empty it; equal figures give equal files.
+
+    The PNG carries the `key`, by which `key_of` tells what it was drawn from.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
     png, pdf = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "pdf"))
     # A canvas draws once; `Figure.savefig` would draw everything twice.
     with replacing(png) as temporary:
-        FigureCanvasAgg(figure).print_png(temporary)
+        FigureCanvasAgg(figure).print_png(temporary, metadata={KEY: key})
     # The first drawing has worked out the layout.
     figure.set_layout_engine("none")
     with replacing(pdf) as temporary:
@@ -332,3 +337,14 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     figure.clear()
     gc.collect(0)
     return png, pdf
+
+
+def key_of(png: Path) -> str:
+    """The key that a figure was saved with; '' for any other file, and where there is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(png) as image:
+            return str(image.info.get(KEY, ""))
+    except (OSError, UnidentifiedImageError):
+        return ""

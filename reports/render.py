@@ -92,7 +92,7 @@ def render(
         reuse(out / THUMBNAILS, made / THUMBNAILS)
         reuse(out / GMAD_IMAGES, made / GMAD_IMAGES)
         rendered = _render(
-            store, made, data_roots, published, exclude_contaminated, limits, with_images
+            store, made, out, data_roots, published, exclude_contaminated, limits, with_images
         )
         rendered.paths = swap_in(made, out, rendered.paths)
         rendered.notes = [note.replace(str(made), str(out)) for note in rendered.notes]
@@ -104,13 +104,14 @@ def render(
 def _render(
     store: Store,
     out: Path,
+    earlier: Path,
     data_roots: Sequence[Path],
     published: bool,
     exclude_contaminated: bool,
     limits: Limits,
     with_images: bool,
 ) -> Rendered:
-    """The whole report in a folder of its own."""
+    """The whole report in a folder of its own; `earlier` is the one that it takes the place of."""
     results, unsound = reportable(_read(store, data_roots, exclude_contaminated))
     results, above = _within(results, limits)
     at_hand = AtHand(data_roots)
@@ -139,7 +140,7 @@ def _render(
         write_csv(frame(printed), out / "published.csv")
         rendered.paths.append(out / "published.csv")
     data_cache = DataCache(datasets.data_roots(list(data_roots) or None))
-    gallery = Gallery(results, summary, out / "figures", data_cache, notes=rendered.notes)
+    gallery = Gallery(results, summary, out / "figures", data_cache, earlier, notes=rendered.notes)
     gallery.draw()
     contests = ReportContests(results, out, data_cache.data_roots, notes=rendered.notes)
     contests.draw()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.results import Results
 from bench.protocol import Protocol
-from bench.reports.drawing import STYLE, save
+from bench.reports.cleanup import as_written
+from bench.reports.drawing import STYLE, key_of, save
 from bench.reports.figures import boxes, costs, lines, maps, overlays, points, ranks
 from bench.reports.figures.sheet import DrawnFigure, FigureData, LeftOut, Sheet, compose
 from bench.util.errors import StoreError
@@ -47,6 +48,8 @@ class Gallery:
     summary: pd.DataFrame
     folder: Path
     data_cache: DataCache | None = None
+    earlier: Path | None = None
+    """The report that this one takes the place of: its figures stay where nothing changed."""
     figures: list[DrawnFigure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Figures that were left out, each with its reason."""
@@ -71,7 +74,7 @@ class Gallery:
         for kind, (title, make) in KINDS.items():
             try:
                 sheet = make(data)
-                png, pdf = save(compose(sheet), self.folder / f"{slug(protocol.name)}-{kind}")
+                png, pdf = self._files(sheet, f"{slug(protocol.name)}-{kind}")
             except StoreError:
                 raise
             except LeftOut as reason:
@@ -84,3 +87,22 @@ class Gallery:
             heading = f"{protocol.title or protocol.name}: {title}"
             self.figures.append(DrawnFigure(heading, sheet.caption, png, pdf))
         return [(", ".join(map(repr, kinds)), text) for text, kinds in reasons.items()]
+
+    def _files(self, sheet: Sheet, name: str) -> tuple[Path, Path]:
+        """A sheet drawn and saved, or the earlier report's files where they show the same."""
+        key = sheet.key
+        if key and self.earlier and self._kept(self.earlier, name, key):
+            return self.folder / f"{name}.png", self.folder / f"{name}.pdf"
+        return save(compose(sheet), self.folder / name, key)
+
+    def _kept(self, out: Path, name: str, key: str) -> bool:
+        files = [out / self.folder.name / f"{name}.{kind}" for kind in ("png", "pdf")]
+        if key_of(files[0]) != key or not all(as_written(out, file) for file in files):
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for file in files:
+                (self.folder / file.name).hardlink_to(file)
+        except OSError:  # no such links here: it is drawn again
+            return False
+        return True

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +71,22 @@ class Sheet:
     panel_size: tuple[float, float] = (2.5, 2.0)
     """Width and height of a panel, inches."""
 
+    @property
+    def key(self) -> str:
+        """A name of all that is drawn and of the code that draws it; '' where it has none.
+
+        Sheets of the same key give the same figure; the same figure may have several keys.
+        """
+        looks = [
+            (line.get_label(), line.get_color(), line.get_marker(), line.get_linestyle())
+            for line in self.legend
+        ]
+        try:
+            content = pickle.dumps((self.panels, looks, self.across, self.panel_size))
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return ""
+        return hashlib.sha256(content + drawing_code()).hexdigest()
+
 
 @dataclass(frozen=True)
 class FigureData:
@@ -117,6 +137,15 @@ class FigureData:
                 f"{self.protocol.name}: {what} of the first {MOST_PANELS} of {len(panels)} cells"
             )
         return panels[:MOST_PANELS]
+
+
+@cache
+def drawing_code() -> bytes:
+    """What figures depend on beside their numbers: our code, and libraries by their versions."""
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), *sorted(here.parent.glob("*.py"))]
+    versions = [metadata.version(name) for name in ("matplotlib", "seaborn")]
+    return b"".join(map(Path.read_bytes, files)) + " ".join(versions).encode()
 
 
 def key(cell: CellResult) -> tuple[str, str]:

@@ -9,9 +9,11 @@ import pytest
 
 from bench.analysis.curves import cloud, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.results import load
+from bench.reports.figures import gallery, sheet
+from bench.reports.figures.sheet import Sheet
 from bench.reports.render import Rendered, render
 from tests.conftest import run_cli
-from tests.fake_results import maker, task
+from tests.fake_results import FakeSweep, maker, task
 
 KINDS = ("few-shot", "epochs", "angle", "scatter")
 """What the showcase's records allow."""
@@ -119,3 +121,30 @@ def test_a_constant_prediction_has_points_and_no_logistic(tmp_path: Path) -> Non
     assert points.curve is None
     assert "constant" in points.reason
     assert len(points.prediction) == 80
+
+
+def test_figures_stay_where_nothing_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, out = FakeSweep(tmp_path / "r", repeats=2).write(), tmp_path / "out"
+    figures = [path for path in render(store, out).paths if path.suffix in (".png", ".pdf")]
+    before = {path: path.read_bytes() for path in figures}
+    assert len(before) >= 2
+    drawn: list[Sheet] = []
+
+    def counted(shown: Sheet) -> object:
+        drawn.append(shown)
+        return sheet.compose(shown)
+
+    monkeypatch.setattr(gallery, "compose", counted)
+    render(store, out)
+    assert not drawn
+    figures[0].write_bytes(before[figures[0]] + b"mine")
+    render(store, out)
+    assert len(drawn) == 1
+    monkeypatch.setattr(sheet, "drawing_code", lambda: b"other code")
+    render(store, out)
+    assert len(drawn) == 1 + len(before) // 2
+    for path, content in before.items():
+        if path.suffix == ".pdf":
+            assert path.read_bytes() == content
