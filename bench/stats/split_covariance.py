@@ -54,6 +54,7 @@ class SplitSizes:
     left: int
     """Images that a split does not test, labelled or not."""
     tested: int
+    """Images that a split tests."""
     labelled: int | None = None
     """Images that are learnt from or validated on, 0 for none; None where that is all that is left.
     """

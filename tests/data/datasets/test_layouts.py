@@ -231,7 +231,11 @@ def test_spaq(load):
 def test_pipal(load):
     data = load("pipal")
     one = row(data, "A0002_06_01.bmp")
-    assert (one.reference, one.distortion, one.score) == ("A0002", "06", 1431.5)
+    assert (one.reference, one.distortion, one.score) == (
+        "A0002",
+        "traditional distortions (likely)",
+        1431.5,
+    )
     assert row(data, "A0002_00_01.bmp").distortion == "traditional SR (likely)"
 
 
