@@ -281,6 +281,9 @@ def _complete(
             left_out.setdefault(str(label), f"{done} of {expected} runs have a value{place}")
     complete = counts.index[counts["sum"] == counts["size"]]
     kept = part[part["label"].isin(complete)]
+    if kept.empty:
+        # The oldest pandas that is allowed cannot factorise an empty MultiIndex.
+        return pd.DataFrame()
     # A matrix at once: a series for each of hundreds of methods takes most of the time.
     rows, splits = pd.MultiIndex.from_frame(kept[list(SPLIT)]).factorize()
     columns = complete.get_indexer(pd.Index(kept["label"]))
