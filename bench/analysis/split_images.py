@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
 from bench.stats import Influence, SplitSizes
 from bench.stats import influences as influences_of
+from bench.stats.bootstrap import same_images
 from bench.stats.resampled import RESAMPLED
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def influences(
 
     None where it cannot be known: a metric that is not resampled, predictions that are not there,
     groups of images that need a database which is not at hand, methods with scores of different
-    images. The corrected t then takes all it can for correlated.
+    images. None either where every split tests the same images, as official splits do and databases
+    tested whole: `SplitSizes` speaks of random splits. The corrected t then takes all it can for
+    correlated.
     """
     if metric not in RESAMPLED:
         return {}
@@ -50,5 +53,8 @@ def influences(
             for name, (images, records) in methods.items()
         }
     except NoSides:
+        return {}
+    tested = next(iter(sides.values()), [])
+    if len(tested) > 1 and all(same_images(tested[:1], [other]) for other in tested[1:]):
         return {}
     return influences_of(sides, metric)

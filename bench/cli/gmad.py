@@ -115,7 +115,9 @@ def _roles(pool: Pool, attacker: str, defender: str, one_way: bool) -> list[tupl
         )
     swapped = [(other, one) for one, other in roles]
     if one_way and set(swapped) <= set(roles):
-        raise UsageError("--one-way: name who attacks (--attacker) or defends (--defender)")
+        raise UsageError(
+            "--one-way: --attacker and --defender name the same methods, which leaves both ways"
+        )
     swapped = [] if one_way else swapped
     return list(dict.fromkeys([*roles, *swapped]))
 

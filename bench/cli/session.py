@@ -72,12 +72,12 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     )
     plan.without_weights = without_weights
     codes = {run.fit.code for run in plan.runs.values()}
-    for code in options.accept_code or ():
-        if code not in codes:
-            raise UsageError(
-                f"--accept-code {code}: no stored run of these rows was computed by this code; "
-                f"`bench list results --results {store.root}` says by which"
-            )
+    accepted = options.accept_code or ()
+    if accepted and not codes & set(accepted):
+        raise UsageError(
+            f"--accept-code {', '.join(accepted)}: no stored run of these rows was computed by "
+            f"this code; `bench list results --results {store.root}` says by which"
+        )
     if plan.omitted and not plan.cells:
         raise UsageError(
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "

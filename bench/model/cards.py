@@ -15,6 +15,8 @@ from bench.util.strict import StrictModel
 from bench.util.yaml_files import load_yaml
 
 FILE = "card.yaml"
+SHOWN = "\n\t\u200c\u200d"
+"""Signs without a picture of their own that texts need: Persian and Hindi join letters by them."""
 FOLDER = "cards"
 """Folder of a results folder that holds the cards of a leaderboard's submissions."""
 
@@ -29,7 +31,7 @@ def _readable(text: str) -> str:
     ValueError: holds the character U+202E, which readers would not see
     """
     for sign in text:
-        if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign not in "\n\t":
+        if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign not in SHOWN:
             raise ValueError(f"holds the character U+{ord(sign):04X}, which readers would not see")
     return text
 

@@ -43,8 +43,8 @@ class MethodEntry(StrictModel):
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method."""
     needs: Resources = Resources()
-    """What its runs need of a machine: {device: cpu|cuda, vram: 12G, cpus: 4}. No number depends
-    on it."""
+    """What its runs need of a machine: {device: cpu|cuda, vram: 12G, cpus: 4}, and for Slurm what
+    names it: {slurm: [constraint=NAME]}. No number depends on it."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of the method when it is trained on one dataset: NAME, or NAME@VERSION for this
     version only -> settings. They take precedence over those of `set`. Databases that are trained

@@ -70,7 +70,7 @@ def _fault(path: Path, name: str) -> str:
         # An empty one is in no commit: git shows another repository's place so.
         return "" if any(path.iterdir()) else "is an empty folder"
     if not path.is_file():
-        return "is no file"
+        return "is not a file"
     if name == cards.FILE and path.stat().st_size > _LARGEST_CARD:
         return f"is larger than {_LARGEST_CARD:,} bytes"
     return "" if _ALLOWED.fullmatch(name) else "is not a file of a submission"
@@ -86,7 +86,7 @@ def _in_memory(root: Path, paths: list[Path], megabytes: float) -> Iterator[Find
             unpacked += _unpacked(path)
         except Exception as error:  # pyarrow has its own errors, and many others' beside them
             why = (str(error).splitlines() or [type(error).__name__])[0]
-            what = f"is no table of predictions: {why}"
+            what = f"is not a table of predictions: {why}"
             yield Finding("wrong", path.relative_to(root).as_posix(), what)
     if unpacked > megabytes * 1e6:
         what = f"unpacks to {unpacked / 1e6:,.0f} MB; the board takes {megabytes:,.0f}"

@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.inputs import FloatArray
-from bench.stats.bootstrap import BATCH, Side
+from bench.stats.bootstrap import BATCH, Side, same_images
 from bench.stats.resampled import RESAMPLED
 
 STEP = 0.05
@@ -167,8 +167,8 @@ def influences(sides: Mapping[str, Sequence[Side]], metric: str) -> dict[str, In
 
     `sides` holds each method's test sides, split by split.
     """
-    qualities = [[one.quality for one in own] for own in sides.values()]
-    if not all(all(map(np.array_equal, qualities[0], other)) for other in qualities[1:]):
+    first = next(iter(sides.values()), ())
+    if not all(same_images(first, own) for own in sides.values()):
         return {}
     return {name: image_influence(own, metric) for name, own in sides.items()}
 

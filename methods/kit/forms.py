@@ -153,7 +153,7 @@ class Frozen:
         if torch.is_grad_enabled() or torch.is_autocast_enabled(kind):
             return self._replayed(batch)
         if self._form is not None:
-            return self._in(self._form, batch)
+            return self._chosen(self._form, batch)
         rows = self._replayed(batch)
         if self._tried:
             self._try(batch, rows)
@@ -175,6 +175,20 @@ class Frozen:
         self.use(self._form)
         return proofs
 
+    def _chosen(self, form: Form, batch: Tensor) -> Tensor:
+        """In a form whose proof may come from another machine: one that packs may fail here."""
+        try:
+            return self._in(form, batch)
+        except (RuntimeError, MemoryError) as error:
+            # Packed weights lie in memory beside the network's own, which smaller batches do not
+            # change; any other form runs out as plain float32 does.
+            if form != "onednn":
+                raise
+            self._packed = None
+            self.use(None)
+            self._context.note(f"frozen network in {PLAIN}, since {form} failed: {error}")
+            return self._replayed(batch)
+
     def _in(self, form: Form, batch: Tensor) -> Tensor:
         if form != "onednn":
             with arithmetic(form, batch.device):
@@ -189,10 +203,10 @@ class Frozen:
         for form in list(self._tried):
             try:
                 made[form] = self._in(form, batch)
-            except (
-                RuntimeError
-            ) as error:  # a kernel that this device lacks, a tower that cannot be packed
-                if ran_out(error):
+            except (RuntimeError, MemoryError) as error:
+                # A kernel that this device lacks, a tower that cannot be packed, or whose packed
+                # weights do not fit beside its own.
+                if form != "onednn" and (isinstance(error, MemoryError) or ran_out(error)):
                     raise
                 del self._tried[form]
         self._exact.append(rows)

@@ -30,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("fit livec --method ridge --out x.safetensors --datasets koniq10k", "--datasets: for"),
         ("power few_shot --results R --srcc 0.5", "--srcc: for a simulation"),
         ("power few_shot --results R --agreement 0", "--agreement: for a simulation"),
-        ("gmad R --one-way", "--one-way: name who attacks"),
+        ("gmad R --one-way", "leaves both ways"),
         ("compare R R --methods a --no-images", "--methods, --no-images: within one"),
         ("compare R R --p1401 --csv x.csv", "--csv, --p1401: within one"),
         ("compare R --html x", "--html compares two results folders"),

@@ -264,7 +264,7 @@ def another_repository(place: Place) -> None:
         (table_with(more=["a"]), "column 'more' holds list"),
         (table_with(more=b"a"), "column 'more' holds binary"),
         (table_with(prediction_val="a"), "column 'prediction_val' holds"),
-        (no_table, "is no table of predictions"),
+        (no_table, "is not a table of predictions"),
         (a_prediction_that_is_none, "values that are not numbers"),
         (an_image_twice, "predictions name an image twice"),
         (run_elsewhere, "leaves the results folder"),

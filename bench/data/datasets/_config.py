@@ -133,6 +133,12 @@ class _File(StrictModel):
         return {k: {"root": v} if isinstance(v, str) else v for k, v in value.items()}
 
 
+class _Lists(StrictModel):
+    """What the file of duplicates holds; a program rewrites it, so nothing else may stand there."""
+
+    duplicates: Duplicates = Field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Config:
     """All configuration files together; the first to name a database counts, and of duplicates
@@ -179,7 +185,7 @@ def write_duplicates(root: Path, name: str, pictures: tuple[tuple[str, ...], ...
     import yaml
 
     path = root / DUPLICATES
-    known = load_yaml(path, _File, may_be_empty=True).duplicates if path.is_file() else {}
+    known = load_yaml(path, _Lists, may_be_empty=True).duplicates if path.is_file() else {}
     lists = {
         key: [list(same) for same in value]
         for key, value in sorted(_together(known, {name: pictures}).items())

@@ -136,9 +136,10 @@ def test_lists_of_several_files_and_databases_add_up(root):
     assert known[1:] == (("10.JPG", "3.bmp"), ("10.JPG", "11.bmp"))
     with pytest.raises(UsageError, match="no data root"):
         datasets.list_duplicates("livec", [("a", "b")], ())
-    path.write_text("duplicates: {livec: 3}")
-    with pytest.raises(UsageError, match="iqa-duplicates"):
-        datasets.list_duplicates("livec", [("10.JPG", "3.bmp")], root)
+    for other in ("duplicates: {livec: 3}", "splits: {mine: splits.csv}\nduplicates: {}"):
+        path.write_text(other)
+        with pytest.raises(UsageError, match="iqa-duplicates"):
+            datasets.list_duplicates("livec", [("10.JPG", "3.bmp")], root)
 
 
 @pytest.mark.parametrize(

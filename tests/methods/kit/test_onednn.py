@@ -86,6 +86,21 @@ def test_torch_computes_what_onednn_may_not_or_cannot(kind: str) -> None:
     assert [note.partition(";")[0] for note in notes] == told
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("error", [onednn.Unsuited("no"), MemoryError("full"), RuntimeError("op")])
+def test_a_proof_of_another_machine_that_fails_here_leaves_torch(error: Exception) -> None:
+    def pack(batch: Tensor) -> forms.Forward:
+        raise error
+
+    notes: list[str] = []
+    frozen = Frozen(lambda batch: batch.flatten(1), Context(exact=False, note=notes.append), pack)
+    frozen.use("onednn")
+    for _ in range(2):
+        batch = pixels(3, 4)
+        assert torch.equal(frozen(batch), batch.flatten(1))
+    assert notes == [f"frozen network in fp32, since onednn failed: {error}"]
+
+
 def test_small_backbones_and_whole_images_stay_as_they_are() -> None:
     named = {name: forms.worth_packing(name) for name in ("tiny", "lite0", "ViT-B-16:random")}
     assert named == {"tiny": False, "lite0": False, "ViT-B-16:random": True}

@@ -237,6 +237,9 @@ def test_slurm_gives_the_memory_of_a_gpu_by_its_kind() -> None:
     with pytest.raises(UsageError, match="grmp needs 40 GiB of GPU memory, of which Slurm knows"):
         refuse(plain, {"grmp": large, "ridge": named})
     refuse(Options("few_shot", slurm=["gpus=1", "gres=gpu:a100"], executor="slurm"), {"a": large})
+    for asked in ("gpus=a100:1", "num_gpus=h100:1"):
+        refuse(Options("few_shot", slurm=[asked], executor="slurm"), {"a": large})
+    refuse(Options("few_shot", slurm=["num_gpus=1"], executor="slurm"), {"a": any_gpu})
     without = Options("few_shot", executor="slurm")
     with pytest.raises(UsageError, match=r"a needs a GPU .* --slurm gpus=1"):
         refuse(without, {"a": any_gpu, "b": CPU})

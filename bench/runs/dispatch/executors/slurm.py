@@ -34,8 +34,8 @@ T = TypeVar("T")
 Waiting = tuple[Job, Future[JobOutcome]]
 RENAMED = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 DEFAULT_MINUTES = 240
-GPU_KEYS = ("gpus_per_node", "gpus_per_task", "gres")
-KIND_KEYS = ("constraint", "gres", "partition")
+GPU_KEYS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres")
+KIND_KEYS = ("constraint", "gres", "partition", "nodelist")
 """Keys by which a kind of GPU is named."""
 ARRAY_LIMIT = 1000
 """Longest array where nothing is said; Slurm's own `MaxArraySize` is 1001 by default."""
@@ -221,7 +221,10 @@ def refusal(options: Options, needs: Resources) -> str:
         return ""
     if needs.device == "cuda" and not any(key in values for key in GPU_KEYS):
         return "needs a GPU (device: cuda), and its jobs ask for none: --slurm gpus=1"
-    if needs.vram is not None and not any(key in values for key in KIND_KEYS):
+    # As in gpus=a100:1: a number alone names no kind.
+    counted = (str(values.get(key, 0)) for key in GPU_KEYS)
+    named = any(key in values for key in KIND_KEYS) or not all(one.isdigit() for one in counted)
+    if needs.vram is not None and not named:
         return (
             f"needs {needs.vram:g} GiB of GPU memory, of which Slurm knows nothing: name GPUs that "
             "have it, by needs: {slurm: [constraint=NAME]} of the row or --slurm constraint=NAME"
