@@ -27,6 +27,7 @@ from bench.util.errors import BenchError, DataError, UsageError
 SIDE = 128
 QUICK = {
     "backbone": "tiny",
+    "lr": 1e-3,
     "epochs": 2,
     "batch_size": 4,
     "views": 2,
