@@ -45,8 +45,8 @@ def refuse(options: Options, rows: Mapping[str, Resources]) -> None:
     asks for what not every machine has.
     """
     # Keys of sbatch are read under Slurm alone.
-    every = options.executor == "slurm"
-    asking = {title: needs for title, needs in rows.items() if needs.gpu or every}
+    every, without = options.executor == "slurm", options.device == "cpu"
+    asking = {title: needs for title, needs in rows.items() if every or (needs.gpu and not without)}
     lines = [f"{title} {reason}" for title, reason in _refusals(options, asking)]
     if lines:
         raise UsageError("\n".join(lines))
@@ -68,8 +68,7 @@ def _refusals(options: Options, rows: Mapping[str, Resources]) -> list[tuple[str
         from bench.util.environment import resolve_device
 
         machine = Machine.here(resolve_device(options.device), options.jobs, options.threads)
-        without = options.device == "cpu"
-        reasons = {title: machine.refusal(needs, without) for title, needs in rows.items()}
+        reasons = {title: machine.refusal(needs) for title, needs in rows.items()}
     return [(title, reason) for title, reason in reasons.items() if reason]
 
 

@@ -55,9 +55,9 @@ class DaskExecutor(Executor):
     def _supervise(self, job: Job) -> JobOutcome:
         if self._session.level:
             return JobOutcome(interrupted=True)
-        device = "cpu" if job.needs.device == "cpu" else self._options.device
-        job = self._monitor.follow(job, device)
-        dask = self._executor(job.needs.vram if job.needs.gpu else None)
+        job = self._monitor.follow(job, remote.device_of(job.needs, self._options.device))
+        on_gpu = job.needs.gpu and self._options.device != "cpu"
+        dask = self._executor(job.needs.vram if on_gpu else None)
         task = dask.submit(supervise, job, self._monitor.folder, self._options.threads)
         self._running.add(task)
         try:
@@ -96,9 +96,13 @@ def refusals(scheduler: str, rows: Mapping[str, Resources]) -> dict[str, str]:
     with connect(scheduler) as client:
         workers = client.scheduler_info()["workers"].values()
         most = max((worker["resources"].get(VRAM, 0.0) for worker in workers), default=0.0)
-    has = f"the largest Dask worker has {most:g}" if most else "no Dask worker says that it has any"
+    has = f"the largest Dask worker declares {most:g}" if most else "no Dask worker declares any"
     return {
-        title: f"needs {vram:g} GiB of GPU memory, and {has}: dask worker --resources '{VRAM}=24'"
+        title: (
+            f"needs {vram:g} GiB of GPU memory (vram), and {has}: start workers on GPUs by dask "
+            f"worker ADDRESS --resources '{VRAM}=GIB' with what their GPU has, or leave vram out "
+            "of the row's needs"
+        )
         for title, vram in asked.items()
         if vram > most
     }

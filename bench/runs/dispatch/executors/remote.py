@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.model.jobs import Event, Job
+from bench.model.resources import Resources
 from bench.registry import OWN_FOLDERS
 from bench.runs.dispatch import Session
 from bench.runs.dispatch.slots import thread_limits
@@ -43,6 +44,20 @@ def supervise(job: Job, folder: Path, threads: int | None, at_once: int = 1) -> 
     log = EventLog(folder)
     job = job.model_copy(update={"environment": variables})
     return Supervisor(job, log.append, log.level).run()
+
+
+def device_of(needs: Resources, asked: str) -> str:
+    """The device of a job on a machine that is not known yet; `asked` is what `--device` says.
+
+    >>> device_of(Resources(device="cuda"), "auto"), device_of(Resources(), "auto")
+    ('cuda', 'auto')
+
+    A row that asks for a GPU fails on a machine without one: 'auto' would take the CPU there, for
+    days and without a word.
+    """
+    if needs.device == "cpu":
+        return "cpu"
+    return "cuda" if needs.device == "cuda" and asked == "auto" else asked
 
 
 class EventLog:

@@ -68,8 +68,8 @@ class SlurmExecutor(Executor):
 
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`, within `batch`; a job is lost when it ends without an answer."""
-        device = "cpu" if job.needs.device == "cpu" else self._options.device
         future: Future[JobOutcome] = Future()
+        device = remote.device_of(job.needs, self._options.device)
         self._batch.append((self._monitor.follow(job, device), future))
         return future
 
