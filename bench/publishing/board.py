@@ -2,7 +2,7 @@
 
 - `leaderboard.yaml`: its rules
 - `protocols/NAME.yaml`: the protocols that count, which `bench run` takes
-- `splits.json`: digests of their splits, where the databases were at hand
+- `splits.json`: digests of their splits, where the databases were on the machine of `init`
 - `submissions/NAME/`: a results folder with `card.yaml` and `baseline.json`
 - `README.md`, `card.example.yaml`, `.github/workflows/`: how to submit, and what checks it
 """
