@@ -34,7 +34,10 @@ Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
 Only = Annotated[str | None, typer.Option(help="Use this protocol only.")]
 Roots = Annotated[
-    list[Path] | None, typer.Option(help="Databases, for images of one content; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        help="Databases, for images of one content; may be repeated.", callback=existing_roots
+    ),
 ]
 
 
@@ -97,13 +100,15 @@ def baseline_save(
     folder: Annotated[Path, typer.Option(help="Folder of the baselines.")] = Path("baselines"),
 ) -> None:
     """Store a results folder as one small file for git, which `check` reads."""
-    from bench.store import baseline
+    from bench.store import Store, baseline
 
+    store = Store(results)
     try:
-        path, kept = baseline.save(results, name, folder)
+        path, kept = baseline.save(store, name, folder)
     except StoreError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(INCOMPARABLE) from error
+    _name_unreadable(store)
     runs = sum(len(cell.runs) for cell in kept.cells)
     missing = sum(cell.missing for cell in kept.cells)
     typer.echo(f"{path}: {runs} runs of {len(kept.cells)} cells")
@@ -172,6 +177,7 @@ def compare(
     inside = comparing.within(runs, metric, names, reference, tested)
     over = comparing.across(runs, metric, names)
     by_image = over_images.compare(runs, tested, metric, names, reference) if images else []
+    _name_unreadable(store)
     show(inside, over, by_image, metric, _console())
     if p1401:
         chosen = runs[runs["label"].isin(names)] if names else runs
@@ -274,7 +280,12 @@ def export(
         _export_lists(store, out, data_root or [])
         return
     typer.echo(str(exporting.write(store, out, form, selection)))
-    for problem in store.problems:
+    _name_unreadable(store)
+
+
+def _name_unreadable(store: Store) -> None:
+    """Name the records that cannot be read: their runs count as not done."""
+    for problem in dict.fromkeys(store.problems):
         typer.echo(f"set aside: {problem}", err=True)
 
 
@@ -365,7 +376,9 @@ def latex(
         notes=notes,
         exclude_contaminated=exclude_contaminated,
     )
-    text = document(Store(results), choice)
+    store = Store(results)
+    text = document(store, choice)
+    _name_unreadable(store)
     if out is None:
         typer.echo(text, nl=False)
     else:
@@ -391,6 +404,8 @@ def upgrade(
 
     done = rewrite(results)
     typer.echo(f"{done.records} records rewritten, {done.kept} were up to date")
+    if done.newer:
+        typer.echo(f"{done.newer} of a newer iqa-bench were left as they are", err=True)
     if done.records:
         typer.echo(
             "They keep version 1 of the splits, under which equal pictures could be on two sides, "

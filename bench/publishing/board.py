@@ -261,5 +261,9 @@ def _listed_splits(path: Path) -> list[BoardSplit]:
         return []
     try:
         return TypeAdapter(list[BoardSplit]).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError(f"'{path}' cannot be read: {str(error).splitlines()[0]}") from None
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{part}]" for part in first["loc"])
+        raise UsageError(f"'{path}'{place} cannot be read: {first['msg']}") from None
