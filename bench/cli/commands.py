@@ -50,7 +50,11 @@ def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> i
 
 
 def plan(options: Options, log: Sequence[str] = ()) -> int:
-    """Print what a run with the trackers `log` would do, and how long it would take."""
+    """Print what a run with the trackers `log` would do, and how long it would take.
+
+    Raises `UsageError` after that for rows that the executor can never run: this machine may be
+    another than the one that runs them, and the plan is of use all the same.
+    """
     from bench.cli import plan_terminal, session
     from bench.runs.trackers import require
 
@@ -58,6 +62,7 @@ def plan(options: Options, log: Sequence[str] = ()) -> int:
 
     planned, store, data_cache = session.prepare(options)
     plan_terminal.show(planned, store, data_cache, options, Console())
+    session.refuse(options, planned)
     return 0
 
 

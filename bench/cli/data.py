@@ -98,6 +98,14 @@ def status(data_root: DataRoot = None) -> None:
         note = line.problem.splitlines()[0] if line.problem else ""
         add_row(table, (line.name, line.state, images, str(line.root or ""), note))
     Console().print(table)
+    _warn_of_strays(data_root)
+
+
+def _warn_of_strays(data_root: list[Path] | None) -> None:
+    from bench.data import datasets
+
+    for line in datasets.strays(_roots(data_root)):
+        typer.echo(f"warning: {line}", err=True)
 
 
 @data.command()
@@ -117,6 +125,7 @@ def verify(
     from bench.data import datasets, tools
 
     found = tools.verify(name, _roots(data_root))
+    _warn_of_strays(data_root)
     for check in found.checks:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.detail}")
     if found.digest:

@@ -126,12 +126,16 @@ def _all(board: Board, names: list[str]) -> tuple[int, str]:
     from bench.publishing import submission as checking
     from bench.publishing.comment import comment
 
+    if not names:
+        text = "There is no submission yet: nothing to check."
+        typer.echo(text)
+        return 0, f"{text}\n"
     found = [checking.check(board, name) for name in names]
     for one in found:
         _print(one)
     codes = {one.found.exit_code for one in found}
     code = next((code for code in (1, 3) if code in codes), 0)
-    return code, "\n".join(comment(one) for one in found) or "There is no submission yet.\n"
+    return code, "\n".join(comment(one) for one in found)
 
 
 def _of_branch(folder: Path, base: str, author: str) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.runs.plan import STATES
 from bench.runs.plan.estimate import Estimate, Guess, estimate
 from bench.util.durations import readable
+from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,4 +120,8 @@ def _slots(options: Options) -> int | None:
     from bench.runs.slots import Machine
     from bench.util.environment import resolve_device
 
-    return Machine.here(resolve_device(options.device)).places
+    try:
+        device = resolve_device(options.device)
+    except UsageError:  # the plan of another machine, which has such a GPU
+        return None
+    return Machine.here(device).places

@@ -46,8 +46,7 @@ class Finished:
 def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     """Validate everything, then plan: nothing runs before all of it is known to be sound.
 
-    Raises `UsageError` for wrong names and settings and for rows that the executor can never run,
-    `DataError` listing every missing database.
+    Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
     """
     executors.check(options)
     roots = list(datasets.data_roots(options.data_root))
@@ -83,8 +82,12 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
             "dataset it is tested on"
         )
-    executors.refuse(options, _to_do(plan))
     return plan, store, data_cache
+
+
+def refuse(options: Options, plan: Plan) -> None:
+    """Raise `UsageError` that names every row of a plan which the executor can never run."""
+    executors.refuse(options, _to_do(plan))
 
 
 def _to_do(plan: Plan) -> dict[str, Resources]:
@@ -105,6 +108,7 @@ def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished
     if options.executor == "local":
         resolve_device(options.device)
     plan, store, data_cache = prepare(options)
+    refuse(options, plan)
     for line in manifest.otherwise(store, plan.protocol):
         text = (
             f"warning: '{store.root}' holds {plan.protocol.name} with {line}; numbers of this "

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.model.mixtures import given_for, learnt_from
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.model.resources import Resources
 from bench.util import durations, yaml_files
@@ -48,7 +49,7 @@ class MethodEntry(StrictModel):
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of the method when it is trained on one dataset: NAME, or NAME@VERSION for this
     version only -> settings. They take precedence over those of `set`. Databases that are trained
-    on together are named together, in the order of `train`: A+B."""
+    on together are named together, in any order: A+B."""
 
     @property
     def title(self) -> str:
@@ -137,8 +138,8 @@ class Protocol(StrictModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings for all methods that have them, like `--set`."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings for what is trained on: NAME, NAME@VERSION or, of several databases together, A+B ->
-    settings."""
+    """Settings for what is trained on: NAME, NAME@VERSION or, of several databases together in any
+    order, A+B -> settings."""
     gmad: GmadEntry | None = None
     """Settings of a gMAD competition, if that is the purpose of the protocol; reports then show its
     contact sheets."""
@@ -307,8 +308,10 @@ class Protocol(StrictModel):
         return "own" if learnt_from(train, test) or test in self.split_tests else "whole"
 
     def _budgets(self, dataset: str) -> list[dict[str, Any]]:
-        ratios = self.ratios.get(dataset, ()) if isinstance(self.ratios, dict) else self.ratios
-        labels = self.labels.get(dataset, ()) if isinstance(self.labels, dict) else self.labels
+        ratios, labels = (
+            given_for(given, dataset) or () if isinstance(given, dict) else given
+            for given in (self.ratios, self.labels)
+        )
         budgets: list[dict[str, Any]] = [{"labels": count} for count in labels]
         budgets += [{"ratio": ratio} for ratio in ratios]
         return budgets or [{"zero_shot": True} if self.zero_shot else {}]
@@ -335,15 +338,6 @@ class Protocol(StrictModel):
         paired = [name for pair in self.pairs for name in pair]
         learnt = [name for sources in self.source_lists() for name in sources]
         return list(dict.fromkeys([*self.datasets, *paired, *learnt, *self.test]))
-
-
-def learnt_from(train: str, test: str) -> bool:
-    """Whether a database is among those that a task learns from, whatever its labels.
-
-    >>> learnt_from("spaq+koniq10k@100", "koniq10k"), learnt_from("spaq", "koniq10k")
-    (True, False)
-    """
-    return test.partition("@")[0] in {name.partition("@")[0] for name in train.split(JOINT)}
 
 
 def available() -> dict[str, Path]:

@@ -11,6 +11,7 @@ from bench import registry
 from bench.api import NamesDataset
 from bench.data import datasets
 from bench.data.demo import DEMO_SETS
+from bench.model.mixtures import unordered
 from bench.model.records import JOINT
 from bench.protocol import DEMO_SUITE, Protocol, published
 from bench.util.errors import UsageError, hint, unknown
@@ -101,12 +102,13 @@ def _inside(field: FieldInfo) -> Iterator[Any]:
 
 def _budgets(protocol: Protocol, place: Callable[[str, str], str]) -> None:
     """Budgets by dataset name datasets that the protocol learns from, or rendered ones."""
-    learnt = {task.train for task in protocol.tasks()}
+    learnt = {unordered(task.train): task.train for task in protocol.tasks()}
     rendered = {name for pair in (DEMO_SETS, DEMO_SUITE) for name in pair}
     for key, given in (("labels", protocol.labels), ("ratios", protocol.ratios)):
         for name in given if isinstance(given, dict) else ():
-            if name not in learnt and name.partition("@")[0] not in rendered:
-                raise unknown("training dataset of this protocol", name, learnt, place(key, name))
+            if unordered(name) not in learnt and name.partition("@")[0] not in rendered:
+                known = learnt.values()
+                raise unknown("training dataset of this protocol", name, known, place(key, name))
 
 
 def _published(names: Iterable[tuple[str, str]]) -> None:
@@ -152,6 +154,19 @@ def _once(protocol: Protocol, place: Callable[[str, int], str]) -> None:
                 shown = ":".join(value) if isinstance(value, tuple) else value
                 where = place(key, index)
                 raise UsageError(f"{where}{': ' * bool(where)}{key}: '{shown}' is given twice")
+    _each_mixture_once(protocol)
+
+
+def _each_mixture_once(protocol: Protocol) -> None:
+    """Refuse A+B beside B+A: they are the same databases, and one of them would have no effect."""
+    given: dict[str, Any] = {key: getattr(protocol, key) for key in ("labels", "ratios", "set_for")}
+    given |= {f"{entry.title}: set_for": entry.set_for for entry in protocol.methods}
+    for key, values in given.items():
+        names = list(values) if isinstance(values, dict) else []
+        for index, name in enumerate(names):
+            same = [other for other in names[:index] if unordered(other) == unordered(name)]
+            if same:
+                raise UsageError(f"{key}: '{same[0]}' and '{name}' are the same databases")
 
 
 def _methods(names: Iterable[tuple[str, str]]) -> None:

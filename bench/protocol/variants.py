@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bench import registry
+from bench.model.mixtures import given_for
 from bench.model.records import JOINT
 from bench.model.resources import Resources
 from bench.protocol import MethodEntry, Protocol, override
@@ -34,12 +35,12 @@ class Variant:
     """What its runs need of a machine."""
     settings_for: Mapping[str, Settings] = field(default_factory=dict)
     """Its settings on what it learns from under others, by NAME, NAME@VERSION or, where several
-    databases are learnt from together, by all of their names joined by '+'."""
+    databases are learnt from together, by all of their names joined by '+' in any order."""
 
     def on(self, dataset: str) -> Variant:
         """The row as it learns from a dataset, or from several joined by '+': itself where no other
         settings are given for it."""
-        own = self.settings_for.get(dataset) or self.settings_for.get(_base(dataset))
+        own = given_for(self.settings_for, dataset) or given_for(self.settings_for, _base(dataset))
         return self if own is None else replace(self, settings=own, settings_for={})
 
     @property
@@ -195,7 +196,8 @@ def _given_for(
 ) -> list[Mapping[str, Any]]:
     """What is set for a dataset, first for all of its versions, then for the one."""
     names = [] if dataset is None else dict.fromkeys([_base(dataset), dataset])
-    return [set_for[name] for name in names if name in set_for]
+    found = [given_for(set_for, name) for name in names]
+    return [one for one in found if one is not None]
 
 
 def _base(dataset: str) -> str:

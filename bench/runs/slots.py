@@ -71,13 +71,11 @@ class Machine:
         """This machine; `device` is resolved: 'cpu', 'cuda' for all GPUs, 'cuda:N' for one."""
         return cls(_gpus(device) if device != "cpu" else (), jobs, threads)
 
-    def refusal(self, needs: Resources, without: bool = False) -> str:
-        """Why a job can never run here; '' where it can. `without` a GPU is what the user asked
-        for."""
+    def refusal(self, needs: Resources) -> str:
+        """Why a job can never run here; '' where it can."""
         if not self.on_gpu(needs):
-            lacking = needs.device == "cuda" and not self.gpus and not without
             text = "needs a GPU (device: cuda), and there is none here; --device cpu does without"
-            return text if lacking else ""
+            return text if needs.device == "cuda" else ""
         most = max(gpu.memory for gpu in self.gpus)
         if needs.vram is None or needs.vram <= most:
             return ""

@@ -148,6 +148,9 @@ class Config:
     databases: dict[str, UserDatabase] = field(default_factory=dict)
     splits: dict[str, Path] = field(default_factory=dict)
     duplicates: Duplicates = field(default_factory=dict)
+    listed_by_hand: frozenset[str] = frozenset()
+    """Databases in `duplicates` whose list somebody wrote: a name that is wrong there is an error.
+    """
     files: tuple[Path, ...] = ()
 
 
@@ -168,13 +171,15 @@ def read_config(roots: tuple[Path, ...]) -> Config:
     databases: dict[str, UserDatabase] = {}
     splits: dict[str, Path] = {}
     duplicates: Duplicates = {}
+    by_hand: set[str] = set()
     for file in files:
         part = _read(file)
         places = {**part.folders, **places}
         databases = {**part.databases, **databases}
         splits = {**dict(part.splits.items()), **splits}
         duplicates = _together(duplicates, part.duplicates)
-    return Config(places, databases, splits, duplicates, tuple(files))
+        by_hand.update(part.duplicates if file.name != DUPLICATES else ())
+    return Config(places, databases, splits, duplicates, frozenset(by_hand), tuple(files))
 
 
 def write_duplicates(root: Path, name: str, pictures: tuple[tuple[str, ...], ...]) -> Path:

@@ -155,6 +155,40 @@ def test_a_list_of_equal_pictures_has_to_be_of_this_database(root, listed, reaso
         datasets.load("livec", root)
 
 
+def test_one_list_serves_versions_with_other_images(root):
+    images = root / "livec" / "Images"
+    for name in ("3.bmp", "11.BMP", "trainingImages/t1.bmp", "trainingImages/t2.bmp"):
+        layouts.picture(images / name, 90)
+    found = run_cli("data", "verify", "livec@1169", "--data-root", root, "--write-duplicates")
+    assert "trainingImages/t1.bmp" in (root / "iqa-duplicates.yaml").read_text(), found.text
+    for spec, alone in (("livec", 1), ("livec@1169", 6)):
+        data = datasets.load(spec, root)
+        units = dict(zip(data.names.tolist(), data.units.tolist(), strict=True))
+        assert units["3.bmp"] == units["11.bmp"] == "11.bmp"
+        assert len(set(units.values())) == alone + 1
+        assert (
+            "nothing to write"
+            in run_cli("data", "verify", spec, "--data-root", root, "--write-duplicates").text
+        )
+    assert units["trainingImages/t1.bmp"] == "11.bmp"
+    path = root / "iqa-duplicates.yaml"
+    path.write_text("duplicates: {livec: [[3.bmp, trainingImages/t8.bmp]]}")
+    for spec in ("livec", "livec@1169"):
+        with pytest.raises(UsageError, match=r"no image 'trainingImages/t8\.bmp'\. Did you mean"):
+            datasets.load(spec, root)
+
+
+def test_lists_of_databases_that_are_not_configured_stop_nothing(root):
+    (root / "mine").mkdir()
+    (root / "iqa-duplicates.yaml").write_text("duplicates: {holiday: [[a.png, b.png]]}")
+    for command in (["data", "status"], ["data", "verify", "livec"]):
+        done = run_cli(*command, "--data-root", root)
+        assert (done.returncode == 0) == (command[1] == "status")  # three images of 1,162
+        assert "iqa-duplicates.yaml: the equal pictures of 'holiday' are ignored" in done.stderr
+    assert "holiday" in (root / "iqa-duplicates.yaml").read_text()
+    assert run_cli("data", "verify", "livecc", "--data-root", root).returncode == 2
+
+
 def test_verify_reports_bad_annotations_and_missing_sets(root):
     (root / "livec" / "Data" / "AllMOS_release.mat").unlink()
     result = tools.verify("livec", root)

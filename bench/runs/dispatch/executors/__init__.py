@@ -28,7 +28,8 @@ def check(options: Options) -> None:
         if getattr(options, option) and name != taker:
             flag = f"--{option.replace('_', '-')}"
             raise UsageError(f"{flag} belongs to --executor {taker}, not to '{name}'")
-    _require(name)
+    if package := PACKAGES[name]:
+        _require(package, name)
     if name == "slurm":
         from bench.runs.dispatch.executors import slurm
 
@@ -42,8 +43,8 @@ def refuse(options: Options, rows: Mapping[str, Resources]) -> None:
     asks for what not every machine has.
     """
     # Keys of sbatch are read under Slurm alone.
-    every = options.executor == "slurm"
-    asking = {title: needs for title, needs in rows.items() if needs.gpu or every}
+    every, without = options.executor == "slurm", options.device == "cpu"
+    asking = {title: needs for title, needs in rows.items() if every or (needs.gpu and not without)}
     refused = _named(options.executor).refusals(options, asking) if asking else {}
     lines = [f"{title} {reason}" for title, reason in refused.items() if reason]
     if lines:
@@ -71,9 +72,7 @@ def _named(name: str) -> type[Executor]:
     return LocalExecutor
 
 
-def _require(name: str) -> None:
-    if not (package := PACKAGES[name]):
-        return
+def _require(package: str, name: str) -> None:
     try:
         importlib.import_module(package)
     except ImportError as error:

@@ -48,11 +48,14 @@ class DaskExecutor(Executor):
         with connect(options.scheduler) as client:
             workers = client.scheduler_info()["workers"].values()
             most = max((worker["resources"].get(VRAM, 0.0) for worker in workers), default=0.0)
-        largest = f"the largest Dask worker has {most:g}"
-        has = largest if most else "no Dask worker says that it has any"
-        hint = f"dask worker --resources '{VRAM}=24'"
+        largest = f"the largest Dask worker declares {most:g}"
+        has = largest if most else "no Dask worker declares any"
         return {
-            title: f"needs {vram:g} GiB of GPU memory, and {has}: {hint}"
+            title: (
+                f"needs {vram:g} GiB of GPU memory (vram), and {has}: start workers on GPUs by "
+                f"dask worker ADDRESS --resources '{VRAM}=GIB' with what their GPU has, or leave "
+                "vram out of the row's needs"
+            )
             for title, vram in asked.items()
             if vram > most
         }
@@ -72,7 +75,8 @@ class DaskExecutor(Executor):
             return JobOutcome(interrupted=True)
         job = self._monitor.follow(job, self._options.device)
         # Dask starts it on a worker with so much GPU memory that no other task has taken.
-        wanted = {"resources": {VRAM: job.needs.vram}} if job.needs.gpu and job.needs.vram else {}
+        on_gpu = job.needs.gpu and self._options.device != "cpu"
+        wanted = {"resources": {VRAM: job.needs.vram}} if on_gpu and job.needs.vram else {}
         dask = self._client.get_executor(pure=False, **wanted)
         task = dask.submit(supervise, job, self._monitor.folder, self._options.threads)
         self._running.add(task)

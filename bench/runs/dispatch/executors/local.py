@@ -34,8 +34,8 @@ class LocalExecutor(Executor):
     @classmethod
     def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
         """As `Executor.refusals`."""
-        machine, without = _machine(options), options.device == "cpu"
-        return {title: machine.refusal(needs, without) for title, needs in rows.items()}
+        machine = _machine(options)
+        return {title: machine.refusal(needs) for title, needs in rows.items()}
 
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; supervisors in this process are never lost."""

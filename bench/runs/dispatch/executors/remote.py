@@ -95,14 +95,14 @@ class RemoteMonitor:
     def follow(self, job: Job, device: str) -> Job:
         """Show the events of a job from now on. Returns the job as its machine is to get it.
 
-        `device` is that of jobs which need no other.
+        `device` is what `--device` says.
         """
         self._jobs[job.group] = job
-        device = "cpu" if job.needs.device == "cpu" else device
         folders = filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep))
         own = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
         environment = {**job.environment, **({OWN_FOLDERS: own} if own else {})}
-        return job.model_copy(update={"device": device, "environment": environment})
+        changes = {"device": job.needs.device_for(device), "environment": environment}
+        return job.model_copy(update=changes)
 
     def close(self) -> None:
         """Show the last events and remove the folder, which ends supervisors still at work."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -267,11 +268,15 @@ def test_dask_gives_the_memory_of_a_gpu_as_a_resource(monkeypatch: pytest.Monkey
     monkeypatch.setattr(dask_cluster, "connect", lambda scheduler: Client())
     options = Options("few_shot", executor="dask", scheduler="tcp://x:1")
     rows = {"grmp": Resources(vram=12), "ridge": CPU}
-    with pytest.raises(UsageError, match="grmp needs 12 GiB of GPU memory, and no Dask worker"):
+    with pytest.raises(UsageError, match=r"grmp needs 12 GiB of GPU memory .*no Dask worker") as no:
         refuse(options, rows)
+    assert "dask worker ADDRESS --resources 'VRAM=GIB'" in str(no.value)
+    refuse(replace(options, device="cpu"), rows)
     Client.workers = {"a": {"resources": {}}, "b": {"resources": {"VRAM": 24.0}}}
     refuse(options, rows)
-    with pytest.raises(UsageError, match=r"large needs 80 GiB .* the largest Dask worker has 24"):
+    with pytest.raises(
+        UsageError, match=r"large needs 80 GiB .* the largest Dask worker declares 24"
+    ):
         refuse(options, {"large": Resources(vram=80)})
 
 
