@@ -118,7 +118,7 @@ def _slots(options: Options) -> int | None:
         return options.jobs
     if options.executor != "local":
         return None
-    from bench.runs.dispatch.slots import Machine
+    from bench.runs.slots import Machine
     from bench.util.environment import resolve_device
 
     try:

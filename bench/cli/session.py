@@ -20,8 +20,8 @@ from bench.runs import dispatch
 from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.supervise import JobOutcome
-from bench.runs.dispatch.sweep import Sweep
 from bench.runs.plan import STATES, Plan, Planner, needs
+from bench.runs.sweep import Sweep
 from bench.runs.trackers import Command, require, telling
 from bench.store import Store, manifest
 from bench.util.environment import resolve_device

@@ -36,6 +36,19 @@ class Resources(StrictModel):
         """Whether it asks for a GPU, or for memory of one."""
         return self.device == "cuda" or (self.vram is not None and self.device != "cpu")
 
+    def device_for(self, asked: str) -> str:
+        """The device of a job on a machine that is not known yet; `asked` is what `--device` says.
+
+        >>> Resources(device="cuda").device_for("auto"), Resources().device_for("auto")
+        ('cuda', 'auto')
+
+        A row that asks for a GPU fails on a machine without one: 'auto' would take the CPU there,
+        for days and without a word.
+        """
+        if self.device == "cpu":
+            return "cpu"
+        return "cuda" if self.device == "cuda" and asked == "auto" else asked
+
     def over(self, other: Resources) -> Resources:
         """These, and what they do not say as `other` has it."""
         return other.model_copy(update=self.model_dump(exclude_defaults=True))

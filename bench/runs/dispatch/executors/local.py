@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from bench.model.jobs import Job
+from bench.model.resources import Resources
 from bench.runs.dispatch import Executor, Session
-from bench.runs.dispatch.slots import Machine, Place
 from bench.runs.dispatch.supervise import JobOutcome, Supervisor
+from bench.runs.slots import Machine, Place
 from bench.util.environment import resolve_device
 
 if TYPE_CHECKING:
@@ -23,12 +25,17 @@ class LocalExecutor(Executor):
     """Jobs on the places of this machine, in order among those on GPUs and among the others."""
 
     def __init__(self, options: Options, session: Session, machine: Machine | None = None) -> None:
-        device = resolve_device(options.device)
-        self._machine = machine or Machine.here(device, options.jobs, options.threads)
-        self._session = session
+        super().__init__(options, session)
+        self._machine = machine or _machine(options)
         self._pool = ThreadPoolExecutor(MOST)
         self._lock = threading.Lock()
         self._waiting: list[tuple[Job, Future[JobOutcome]]] = []
+
+    @classmethod
+    def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
+        """As `Executor.refusals`."""
+        machine = _machine(options)
+        return {title: machine.refusal(needs) for title, needs in rows.items()}
 
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; supervisors in this process are never lost."""
@@ -72,3 +79,7 @@ class LocalExecutor(Executor):
             with self._lock:
                 self._machine.give_back(place)
             self._start()
+
+
+def _machine(options: Options) -> Machine:
+    return Machine.here(resolve_device(options.device), options.jobs, options.threads)

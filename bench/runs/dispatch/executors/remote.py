@@ -17,11 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.model.jobs import Event, Job
-from bench.model.resources import Resources
 from bench.registry import OWN_FOLDERS
 from bench.runs.dispatch import Session
-from bench.runs.dispatch.slots import thread_limits
 from bench.runs.dispatch.supervise import NOW, JobOutcome, Supervisor
+from bench.runs.slots import thread_limits
 from bench.util.atomic import write_text, writing
 from bench.util.environment import cores
 from bench.util.errors import StoreError
@@ -35,29 +34,15 @@ FORGOTTEN = 7 * 86400.0
 def supervise(job: Job, folder: Path, threads: int | None, at_once: int = 1) -> JobOutcome:
     """Supervise a job on a cluster's machine.
 
-    A worker gets `threads` CPU threads; by default `at_once` jobs share the cores of this machine,
-    or those that Slurm has allotted.
+    A worker gets the CPU threads that its row needs, or `threads`; by default `at_once` jobs share
+    the cores of this machine, or those that Slurm has allotted.
     """
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     share = (int(given) if given.isdecimal() else cores()) // at_once
-    variables = {**job.environment, **thread_limits(threads or share)}
+    variables = {**job.environment, **thread_limits(job.needs.cpus or threads or share)}
     log = EventLog(folder)
     job = job.model_copy(update={"environment": variables})
     return Supervisor(job, log.append, log.level).run()
-
-
-def device_of(needs: Resources, asked: str) -> str:
-    """The device of a job on a machine that is not known yet; `asked` is what `--device` says.
-
-    >>> device_of(Resources(device="cuda"), "auto"), device_of(Resources(), "auto")
-    ('cuda', 'auto')
-
-    A row that asks for a GPU fails on a machine without one: 'auto' would take the CPU there, for
-    days and without a word.
-    """
-    if needs.device == "cpu":
-        return "cpu"
-    return "cuda" if needs.device == "cuda" and asked == "auto" else asked
 
 
 class EventLog:
@@ -108,12 +93,16 @@ class RemoteMonitor:
         self._thread.start()
 
     def follow(self, job: Job, device: str) -> Job:
-        """Show the events of a job from now on. Returns the job as its machine is to get it."""
+        """Show the events of a job from now on. Returns the job as its machine is to get it.
+
+        `device` is what `--device` says.
+        """
         self._jobs[job.group] = job
         folders = filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep))
         own = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
         environment = {**job.environment, **({OWN_FOLDERS: own} if own else {})}
-        return job.model_copy(update={"device": device, "environment": environment})
+        changes = {"device": job.needs.device_for(device), "environment": environment}
+        return job.model_copy(update=changes)
 
     def close(self) -> None:
         """Show the last events and remove the folder, which ends supervisors still at work."""

@@ -10,7 +10,7 @@ import contextlib
 import math
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,25 +52,28 @@ class Supervision(Checkpointable):
 
     def __call__(self, jobs: Sequence[Job], folder: Path, threads: int | None) -> list[JobOutcome]:
         """Supervise each to its end."""
-        return [remote.supervise(job, folder, job.needs.cpus or threads) for job in jobs]
+        return [remote.supervise(job, folder, threads) for job in jobs]
 
 
 class SlurmExecutor(Executor):
     """Jobs under Slurm."""
 
     def __init__(self, options: Options, session: Session) -> None:
-        self._options = options
-        self._session = session
+        super().__init__(options, session)
         self._slurm()  # raises where there is none
         self._batch: list[Waiting] = []
         self._submitted: list[tuple[submitit.Job[list[JobOutcome]], list[Future[JobOutcome]]]] = []
         self._monitor = remote.RemoteMonitor(session, self._look)
 
+    @classmethod
+    def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
+        """As `Executor.refusals`. Raises as `parameters`."""
+        return {title: refusal(options, needs) for title, needs in rows.items()}
+
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`, within `batch`; a job is lost when it ends without an answer."""
         future: Future[JobOutcome] = Future()
-        device = remote.device_of(job.needs, self._options.device)
-        self._batch.append((self._monitor.follow(job, device), future))
+        self._batch.append((self._monitor.follow(job, self._options.device), future))
         return future
 
     @contextlib.contextmanager

@@ -22,8 +22,8 @@ from bench.runs.dispatch.executors import check, refuse
 from bench.runs.dispatch.executors.slurm import SlurmExecutor, parameters
 from bench.util.errors import UsageError
 from tests.conftest import Bench
-from tests.runs.executors import stand_in
-from tests.runs.executors.processes import (
+from tests.runs.dispatch.executors import stand_in
+from tests.runs.dispatch.executors.processes import (
     PROTOCOL,
     calls,
     finish,
