@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli import tables
 from bench.cli.data import existing_roots
 from bench.cli.power import power
 from bench.cli.refusals import refuse
-from bench.cli.tables import Only, Results, Roots
+from bench.cli.tables import Only, Results, Roots, export, latex, name_unreadable
 from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def register(app: typer.Typer) -> None:
     )
     kept.command("save")(baseline_save)
     app.add_typer(kept, name="baseline")
-    inspecting = (check, compare, power, tables.export, validate, tables.latex)
+    inspecting = (check, compare, power, export, validate, latex)
     commands: tuple[Callable[..., None], ...] = (*inspecting, merge, upgrade)
     for command in commands:
         app.command()(command)
@@ -91,7 +90,7 @@ def baseline_save(
     except StoreError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(INCOMPARABLE) from error
-    tables.name_unreadable(store)
+    name_unreadable(store)
     runs = sum(len(cell.runs) for cell in kept.cells)
     missing = sum(cell.missing for cell in kept.cells)
     typer.echo(f"{path}: {runs} runs of {len(kept.cells)} cells")
@@ -160,7 +159,7 @@ def compare(
     inside = comparing.within(runs, metric, names, reference, tested)
     over = comparing.across(runs, metric, names)
     by_image = over_images.compare(runs, tested, metric, names, reference) if images else []
-    tables.name_unreadable(store)
+    name_unreadable(store)
     show(inside, over, by_image, metric, _console())
     if p1401:
         chosen = runs[runs["label"].isin(names)] if names else runs
