@@ -44,7 +44,7 @@ def influences(
     """Method -> influence of images on its scores over the same splits.
 
     None where it cannot be known: a metric that is not resampled, predictions that are not there,
-    groups of images that need a database which is not at hand, methods with scores of different
+    groups of images that need a database which is not here, methods with scores of different
     images. None either where every split tests the same images, as official splits do and databases
     tested whole: `SplitSizes` speaks of random splits. The corrected t then takes all it can for
     correlated.

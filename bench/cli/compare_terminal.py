@@ -73,7 +73,7 @@ def show(
         say(console, WILCOXON_NOTE)
     for found in by_image:
         _show_images(found, metric, console)
-    if by_image:
+    if any(found.pairs for found in by_image):
         say(console, OVER_IMAGES_NOTE)
     elif metric not in RESAMPLED:
         say(console, f"{metric} has no interval over images; it is compared over splits alone")
@@ -93,6 +93,8 @@ def _show_images(item: SuiteComparison, metric: str, console: Console) -> None:
         add_row(table, _over_images(pair))
     if item.pairs:
         console.print(table)
+    elif item.left_out:
+        say(console, f"{title}, over images: nothing to compare")
     if several:
         higher = METRICS[metric].higher_is_better
         for pair in item.pairs:

@@ -133,8 +133,11 @@ def verify(
     if write_duplicates and found.torn:
         path = datasets.list_duplicates(name, found.torn, _roots(data_root))
         typer.echo(f"{path}: {len(found.torn)} more; splits that tore them apart are made anew")
-    elif write_duplicates:
-        typer.echo("no equal pictures that a random split could tear apart: nothing to write")
+    elif write_duplicates and found.digest:
+        typer.echo(
+            "no equal pictures that a random split could tear apart among the images that can be "
+            "read: nothing to write"
+        )
     raise typer.Exit(0 if found.good else 3)
 
 

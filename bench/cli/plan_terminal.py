@@ -49,6 +49,7 @@ def show(
         lines += [_total(found, options), _basis(found.guesses)]
     if found.unknown:
         lines.append(f"no stored timings yet, not estimated: {', '.join(found.unknown)}")
+    lines += [f"set aside: {problem}" for problem in dict.fromkeys(store.problems)]
     for line in lines:
         say(console, line)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.data import existing_roots
 from bench.cli.refusals import refuse
 from bench.util.errors import UsageError
 
@@ -39,7 +40,8 @@ def power(
         int, typer.Option(help="Comparisons in the table, which Holm's correction counts.")
     ] = 1,
     data_root: Annotated[
-        list[Path] | None, typer.Option(help="Databases of your own; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="Databases of your own; may be repeated.", callback=existing_roots),
     ] = None,
 ) -> None:
     """Say what a protocol can see, and how many splits and images a difference would take."""

@@ -2,7 +2,7 @@
 
 A protocol may have been given a metric after its runs were done, and a table may be asked for one
 that no protocol names. What a metric needs besides predictions and quality (`bench.metrics.NEEDS`)
-stands in the table of its database, where that is at hand.
+stands in the table of its database, where that is on this machine.
 """
 
 from __future__ import annotations

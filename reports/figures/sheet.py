@@ -98,7 +98,7 @@ class FigureData:
     summary: pd.DataFrame
     """All protocols' rows (`bench.analysis.summary`)."""
     data_cache: DataCache | None = None
-    """The datasets, for figures that show images; None where there is none at hand."""
+    """The datasets, for figures that show images; None where none is on this machine."""
     notes: list[str] = field(default_factory=list)
     """What a figure had to leave out in part."""
 

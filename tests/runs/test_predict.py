@@ -78,6 +78,15 @@ def test_wrong_images_and_methods_are_named(bench: Bench, photos: Path) -> None:
         assert (result.returncode, expected in result.stderr) == (code, True), result.stderr
 
 
+def test_weights_that_name_no_method_are_named(bench: Bench, photos: Path) -> None:
+    for weights, reason in (("cut.safetensors", "or is damaged"), ("typo", "there is no file")):
+        (bench.folder / "cut.safetensors").write_bytes(b"\x10")
+        done = bench("predict", photos, "--weights", weights)
+        assert done.returncode == 2
+        assert f"'{weights}'" in done.stderr
+        assert reason in done.stderr
+
+
 def test_broken_images_are_all_named_and_the_others_keep_their_scores(
     bench: Bench, photos: Path
 ) -> None:

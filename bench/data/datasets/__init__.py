@@ -220,7 +220,7 @@ def list_duplicates(spec: str, pictures: Sequence[Sequence[str]], roots: Roots =
 
 
 def _annotated(table: pd.DataFrame, name: str, roots: Roots) -> pd.DataFrame:
-    """The table with scenes and distortions from LIQE's files, where those are at hand."""
+    """The table with scenes and distortions from LIQE's files, where those are there."""
     from bench.data import annotations
 
     folder = split_folder("liqe", roots) if name in annotations.DATABASES else None

@@ -27,9 +27,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bench.data.datasets._places import RULES
 from bench.util.atomic import write_text
@@ -41,7 +41,15 @@ from bench.util.yaml_files import load_yaml
 FILE = "iqa-data.yaml"
 DUPLICATES = "iqa-duplicates.yaml"
 """Beside `FILE`, which people write and comment: this one is written by the program."""
-Duplicates = dict[str, tuple[tuple[str, ...], ...]]
+
+
+def _several(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < 2:
+        raise ValueError("one picture takes the names of two images at least")
+    return names
+
+
+Duplicates = dict[str, tuple[Annotated[tuple[str, ...], AfterValidator(_several)], ...]]
 """Database -> names of images that are one picture, picture by picture."""
 
 

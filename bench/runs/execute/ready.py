@@ -46,7 +46,7 @@ class Ready:
         """
         note = None if weights is None else _note(weights)
         if name is None and note is None:
-            raise UsageError("--method is missing, and no weights file (--weights) names one")
+            raise _unnamed(weights)
         full = registry.full_name(name) if name is not None else note.fit.method if note else ""
         variant = choose(Protocol(name="predict"), [full], given)[0]
         if note is not None and weights is not None:
@@ -119,6 +119,18 @@ class Ready:
             state = pretrain_whole(self.variant, store, data_cache, device, lambda event: None)
             method.load_pretrained(state)
         return method
+
+
+def _unnamed(weights: Path | None) -> UsageError:
+    """Why no method is known."""
+    if weights is None:
+        return UsageError("--method is missing, and no weights file (--weights) names one")
+    if not weights.is_file():
+        return UsageError(f"--weights: there is no file '{weights}'")
+    return UsageError(
+        f"--weights: '{weights}' names no method: it is not a file of `bench fit`, or is damaged. "
+        "--method says whose weights they are"
+    )
 
 
 def _note(weights: Path) -> WeightsNote | None:

@@ -102,7 +102,7 @@ def _needs_of(variant: Variant, task: Task) -> tuple[Need, ...]:
 
 
 def lacks(cells: Iterable[CellNeeds], data_cache: DataCache) -> Lacks:
-    """What of the needs is not at hand; each database is looked at once."""
+    """What of the needs is not on this machine; each database is looked at once."""
     wanted: dict[str, bool] = {}
     for need in (need for cell in cells for need in cell.needs):
         wanted[need.spec] = wanted.get(need.spec, False) or need.images

@@ -146,7 +146,8 @@ def test_lists_of_several_files_and_databases_add_up(root):
     ("listed", "reason"),
     [
         ("livec: [[11.bmp, 4.bmp]]", r"duplicates: livec has no image '4\.bmp'"),
-        ("live: [[a.bmp]]\n  livecc: [[a, b]]", r"duplicates: unknown dataset 'livecc'"),
+        ("live: [[a.bmp, b]]\n  livecc: [[a, b]]", r"duplicates: unknown dataset 'livecc'"),
+        ("livec: [[11.bmp, 11.bmp]]", "names of two images at least"),
     ],
 )
 def test_a_list_of_equal_pictures_has_to_be_of_this_database(root, listed, reason):
@@ -193,6 +194,9 @@ def test_verify_reports_bad_annotations_and_missing_sets(root):
     (root / "livec" / "Data" / "AllMOS_release.mat").unlink()
     result = tools.verify("livec", root)
     assert [check.what for check in result.checks] == ["annotations readable"]
+    # Nothing was compared, so that nothing is said of equal pictures.
+    told = run_cli("data", "verify", "livec", "--data-root", root, "--write-duplicates")
+    assert "equal pictures" not in told.text
     assert not result.good
     absent = tools.verify("spaq", root)
     assert absent.root is None
