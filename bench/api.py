@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.model.feature_rows import ComputeRows, Features, Rows, computed_anew
-from bench.model.fitted import fitted_on
+from bench.model.fitted_weights import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
 from bench.model.resources import Resources

@@ -60,7 +60,6 @@ cli_audit.register(app)
 cli_leaderboard.register(app)
 cli_sharing.register(app)
 
-Results = Annotated[Path, typer.Option(help="Results folder.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),

@@ -89,11 +89,11 @@ def status(data_root: DataRoot = None) -> None:
     """Which databases are found, where, and how complete they are."""
     from rich.console import Console
 
-    from bench.data import tools
+    from bench.data import housekeeping
     from bench.util.text_table import add_row, text_table
 
     table = text_table(left=("dataset", "state", "images", "where", "note"))
-    for line in tools.status(_roots(data_root)):
+    for line in housekeeping.status(_roots(data_root)):
         images = f"{line.images:,} of {line.expected or line.samples:,}"
         note = line.problem.splitlines()[0] if line.problem else ""
         add_row(table, (line.name, line.state, images, str(line.root or ""), note))
@@ -122,9 +122,9 @@ def verify(
     ] = False,
 ) -> None:
     """Check a database: every file there and decodable, counts, score range, duplicates."""
-    from bench.data import datasets, tools
+    from bench.data import datasets, housekeeping
 
-    found = tools.verify(name, _roots(data_root))
+    found = housekeeping.verify(name, _roots(data_root))
     _warn_of_strays(data_root)
     for check in found.checks:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.detail}")
@@ -156,7 +156,7 @@ def prepare(
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
     from bench.api import ImagePolicy
-    from bench.data import tools
+    from bench.data import housekeeping
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
@@ -168,7 +168,7 @@ def prepare(
         policy = ImagePolicy(resize, size, kernel or "pillow")  # type: ignore[arg-type]  # checked above
     except ValueError as error:
         raise UsageError(str(error)) from None
-    ready = tools.prepare(name, policy, _roots(data_root))
+    ready = housekeeping.prepare(name, policy, _roots(data_root))
     typer.echo(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
@@ -248,9 +248,9 @@ def export(
     data_root: DataRoot = None,
 ) -> None:
     """Write a dataset's splits as CSV, one file a repeat, each with its digest."""
-    from bench.data import tools
+    from bench.data import housekeeping
 
-    written = tools.export_splits(
+    written = housekeeping.export_splits(
         name, range(repeats), out, _roots(data_root), seed=seed, labels=labels, scheme=scheme
     )
     for split in written:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.data import datasets, tools
+from bench.data import datasets, housekeeping
 from bench.data.fetch import place, sources
 from bench.util.errors import BenchError, DataError, UsageError, unknown
 from bench.util.text_table import say
@@ -34,7 +34,7 @@ def databases(
     root = root_of(to)
     orders, failures = [], {}
     for name in dict.fromkeys(name.partition("@")[0] for name in names):
-        there = tools.status_of(name, [to] if to is not None else None)
+        there = housekeeping.status_of(name, [to] if to is not None else None)
         if there.state == "complete":
             say(console, f"{name}: there already, in {there.root}")
             place.tidy(name, root)

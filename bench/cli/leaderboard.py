@@ -208,7 +208,7 @@ def site(
     Exit 1: a protocol could not be rendered.
     """
     from bench.publishing.board import Board
-    from bench.publishing.site import build
+    from bench.publishing.board_site import build
 
     rendered = build(Board.read(folder), out)
     for note in rendered.notes:

@@ -187,7 +187,7 @@ def _differences(
     from bench.store import baseline
 
     against = baseline.find(str(before))
-    report, pairs = checking.check_with_pairs(
+    report = checking.check(
         now,
         against,
         metric=metric,
@@ -197,7 +197,7 @@ def _differences(
     )
     show(report, _console())
     if html is not None:
-        found = difference.Difference(report, pairs, against, now, data_roots)
+        found = difference.Difference(report, against, now, data_roots)
         typer.echo(str(difference.write(found, html)[0]))
         for note in found.notes:
             typer.echo(f"left out: {note}", err=True)

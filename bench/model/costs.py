@@ -13,19 +13,9 @@ from bench.util.strict import StrictModel
 FOLDER = "costs"
 
 
-class Cost(StrictModel):
-    """Measured once, on images of the size that the method is shown."""
+class Measured(StrictModel):
+    """What a method costs on images of the size that it is shown."""
 
-    method: str
-    """Full name, argument included."""
-    settings: dict[str, Any]
-    """Settings as they enter a run's identity."""
-    code: str
-    """Digest of the method's source."""
-    device: str
-    """The torch device."""
-    hardware: str
-    """Name of the GPU or processor."""
     parameters: int | None = None
     """Numbers in its networks, frozen ones included; None without torch."""
     trained_parameters: int | None = None
@@ -42,6 +32,21 @@ class Cost(StrictModel):
     """By the clock, an image of such a batch."""
     tokens: float | None = None
     """Of a vision-language model, an image: question, image and answers."""
+
+
+class Cost(Measured):
+    """Measured once for a method with its settings and code on a device."""
+
+    method: str
+    """Full name, argument included."""
+    settings: dict[str, Any]
+    """Settings as they enter a run's identity."""
+    code: str
+    """Digest of the method's source."""
+    device: str
+    """The torch device."""
+    hardware: str
+    """Name of the GPU or processor."""
 
     @property
     def key(self) -> str:

@@ -252,8 +252,3 @@ def load(name: str) -> PublishedTable:
 def read(path: Path) -> PublishedTable:
     """A published table from a file; errors name the file, the line and the key."""
     return load_yaml(path, PublishedTable)
-
-
-def cells() -> list[PublishedCell]:
-    """Every number of every table."""
-    return [cell for name in available() for cell in load(name).cells()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bench.model import costs
@@ -29,12 +28,12 @@ def measure_once(
     key = costs.key_of(fit.method, fit.settings, fit.code, device)
     if not method.facts.reads_images or costs.path_of(store.root, key).exists():
         return
-    found = asdict(method.measure(images.subset(range(min(len(images), MEASURED)))))
+    found = method.measure(images.subset(range(min(len(images), MEASURED))))
     costs.Cost(
         method=fit.method,
         settings=fit.settings,
         code=fit.code,
         device=device,
         hardware=where.device,
-        **found,
+        **found.model_dump(),
     ).write(store.root)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.api import OWN, Context, Method
-from bench.model.fitted import WeightsNote, read_note
+from bench.model.fitted_weights import WeightsNote, read_note
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant, choose
 from bench.util.errors import BenchError, DataError, UsageError

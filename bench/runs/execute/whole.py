@@ -13,7 +13,7 @@ from bench import source
 from bench.api import OWN
 from bench.data import datasets, features, selection
 from bench.data.data_cache import DataCache
-from bench.model.fitted import WeightsNote, stamp
+from bench.model.fitted_weights import WeightsNote, stamp
 from bench.model.jobs import Event
 from bench.model.records import JOINT, FitSpec, RunSpec, Task
 from bench.protocol import Protocol

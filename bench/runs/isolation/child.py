@@ -26,7 +26,8 @@ from bench.api import (
     computed_anew,
     ran_out,
 )
-from bench.runs.isolation.measuring import Measured, TrainedParameters, measure
+from bench.model.costs import Measured
+from bench.runs.isolation.measuring import TrainedParameters, measure
 from bench.runs.isolation.memory import advice, retry_smaller_batch
 from bench.runs.isolation.messages import Account, Facts, Failure, Start
 from bench.store import artifacts

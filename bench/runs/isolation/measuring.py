@@ -7,31 +7,17 @@ import gc
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bench.api import ArrayImages, Images, Method, computed_anew
+from bench.model.costs import Measured
 
 BATCH = 8
 """Images that are timed together."""
 LONG = 2.0
 """Seconds; where the first image takes longer, no batch is timed."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The numbers of `bench.model.costs.Cost`."""
-
-    parameters: int | None = None
-    trained_parameters: int | None = None
-    multiply_adds: int | None = None
-    height: int | None = None
-    width: int | None = None
-    batch: int | None = None
-    milliseconds: float | None = None
-    tokens: float | None = None
 
 
 class TrainedParameters:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from bench import source
 from bench.api import Epoch, Images, LabelledSet, Scores
+from bench.model.costs import Measured
 from bench.runs.isolation import child
-from bench.runs.isolation.measuring import Measured
 from bench.runs.isolation.messages import Account, Facts, Failure, MethodFailed, Start
 from bench.runs.isolation.names import Neutral
 
