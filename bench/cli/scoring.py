@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bench.runs.execute.scoring import Scoring
 
 BROKEN = 1
+NO_CSV = (".xlsx", ".xls", ".ods", ".parquet", ".json")
+"""Names that would say something else of a CSV."""
 
 Assignments = Annotated[
     list[str] | None,
@@ -140,6 +142,8 @@ def predict(
     for note in left_out:
         console.print(f"left out of {note}", style="dim", markup=False, highlight=False)
     pairs = None if prompt is None else predicting.read_prompt(prompt, ready.variant.build())
+    if out.suffix.lower() in NO_CSV:
+        raise UsageError(f"--out {out}: scores are written as CSV; name it {out.stem}.csv")
     require_writable(out)
     where = resolve_device(device)
     scoring = Scoring(ready.variant.build(), paths, out, ready.identity(pairs))

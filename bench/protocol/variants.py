@@ -216,5 +216,7 @@ def _refuse_unused(
     for key in settings:
         if key in everything:
             continue
+        if key in Protocol.model_fields:
+            raise UsageError(f"{where}{key}: a key of protocols, which --set does not change here")
         meant = hint(key, everything | set(Protocol.model_fields))
         raise UsageError(f"{where}{key}: none of the methods has this setting.{meant}")

@@ -19,7 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def expand(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The image files among and under `paths`, and for people what was left out of each folder.
+    """The image files among and under `paths`, each once, and for people what was left out of each
+    folder.
 
     Raises `DataError` for a path that is not there, and where there is no image at all.
     """
@@ -37,7 +38,7 @@ def expand(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     if not found:
         besides = f"; left out of {'; '.join(left_out)}" if left_out else ""
         raise DataError(f"no images in what was given{besides}")
-    return found, left_out
+    return list(dict.fromkeys(found)), left_out
 
 
 def read_pairs(path: Path) -> tuple[list[Path], list[float]]:
