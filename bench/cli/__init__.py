@@ -21,7 +21,7 @@ from bench.cli import scoring as cli_scoring
 from bench.cli import sharing as cli_sharing
 from bench.cli.data import DataRoot, FutureDataRoot, existing_roots
 from bench.cli.options import Options, Uncontaminated
-from bench.cli.refusals import refuse
+from bench.cli.refusals import refuse, refuse_empty
 from bench.util import atomic
 from bench.util.errors import INTERRUPTED, BenchError, StoreError, UsageError
 
@@ -296,6 +296,7 @@ def main() -> None:
     """
     _print_anything()
     try:
+        refuse_empty(sys.argv[1:])
         app()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -56,8 +56,8 @@ def power(
     from bench.store import table as runs_table
     from bench.util.text_table import add_row, say, text_table
 
-    if not difference > 0:
-        raise UsageError(f"--difference is {difference:g}, must be above 0")
+    if not 0 < difference < math.inf:
+        raise UsageError(f"--difference is {difference:g}, must be a finite number above 0")
     if results is not None:
         refuse("for a simulation; --results is a pilot", srcc=srcc, agreement=agreement)
     loaded = protocols.load(protocol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,9 +66,11 @@ def fit(
     from bench.util.environment import resolve_device
 
     console = Console()
+    given = parse_assignments(assignments or ())
+    _refuse_without_effect(given)
     roots = list(databases.data_roots(data_root))
     chosen, sources = _asked(source, _names(datasets), roots)
-    chosen, settings = apply_assignments(chosen, parse_assignments(assignments or ()))
+    chosen, settings = apply_assignments(chosen, given)
     checks.check(chosen, roots)
     rows = choose(chosen, [method], settings)
     if len(rows) > 1:
@@ -201,6 +203,19 @@ def _asked(source: str, named: tuple[str, ...], roots: list[Path]) -> tuple[Prot
         several = f"learns from {', '.join(lists)}, each apart" if lists else "learns from none"
         raise UsageError(f"{chosen.name} {several}; choose with --datasets NAME")
     return chosen, next(iter(lists)).split(JOINT)
+
+
+def _refuse_without_effect(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a key of protocols that a fit on all labels knows nothing of."""
+    from bench.protocol import Protocol
+    from bench.runs.execute.whole import HEARD
+
+    for key in given:
+        if key in Protocol.model_fields and key not in HEARD:
+            raise UsageError(
+                f"--set {key}: without effect; `bench fit` learns from all labels once and judges "
+                f"nothing. Of a protocol's keys it hears {', '.join(HEARD)}"
+            )
 
 
 def _names(text: str) -> tuple[str, ...]:

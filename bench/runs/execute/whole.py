@@ -26,6 +26,11 @@ from bench.util.atomic import replacing
 from bench.util.errors import BenchError, DataError, UsageError
 
 Emit = Callable[[Event], None]
+HEARD = (
+    *("normalise", "sampling", "seed", "set_for"),
+    *("datasets", "pairs", "train", "trainings", "test", "methods", "settings"),
+)
+"""Keys of a protocol that have a say in what is learnt from all labels."""
 
 
 @dataclass
