@@ -123,7 +123,10 @@ def verify(
 ) -> None:
     """Check a database: every file there and decodable, counts, score range, duplicates."""
     from bench.data import datasets, housekeeping
+    from bench.util.atomic import require_writable
 
+    if write_duplicates:  # before every image is decoded
+        require_writable(datasets.duplicates_file(name, _roots(data_root)))
     found = housekeeping.verify(name, _roots(data_root))
     _warn_of_strays(data_root)
     for check in found.checks:

@@ -127,6 +127,15 @@ def test_verify_writes_the_list_that_splits_honour(root):
     assert "nothing to write" in again.text
 
 
+def test_where_the_list_goes_is_looked_at_before_images_are(root, monkeypatch):
+    monkeypatch.setattr(housekeeping, "verify", lambda *_: pytest.fail("images are decoded"))
+    verify = ("data", "verify", "livec", "--write-duplicates")
+    assert "no data root to write to" in run_cli(*verify).stderr
+    (root / "iqa-duplicates.yaml").mkdir()
+    done = run_cli(*verify, "--data-root", root)
+    assert (done.returncode, "it is a folder" in done.stderr) == (2, True)
+
+
 def test_lists_of_several_files_and_databases_add_up(root):
     datasets.list_duplicates("livec", [("10.JPG", "3.bmp")], root)
     path = datasets.list_duplicates("livec@1169", [("10.JPG", "11.bmp")], root)

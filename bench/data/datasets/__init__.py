@@ -42,6 +42,7 @@ __all__ = [
     "cache_folder",
     "data_roots",
     "describe_missing",
+    "duplicates_file",
     "image_folder",
     "info",
     "list_duplicates",
@@ -201,22 +202,30 @@ def _named_in(config: Config) -> str:
     return " or ".join(map(str, config.files))
 
 
-def list_duplicates(spec: str, pictures: Sequence[Sequence[str]], roots: Roots = None) -> Path:
-    """Write names of images that are one picture to `iqa-duplicates.yaml` of a data root: the one
-    that holds the database, else the first. Returns the file.
-
-    Random splits keep such images on one side from then on. Raises `UsageError` without a data
-    root, `OSError` where it cannot be written.
-    """
-    from bench.data.datasets._config import write_duplicates
+def duplicates_file(spec: str, roots: Roots = None) -> Path:
+    """Where equal pictures of a database are listed: `iqa-duplicates.yaml` of the data root that
+    holds it, else of the first. Raises `UsageError` without a data root."""
+    from bench.data.datasets._config import DUPLICATES
 
     places = data_roots(roots)
     if not places:
         raise UsageError("no data root to write to: give --data-root, or set IQA_DATA")
     where = locate(spec, roots)
     inside = (root for root in places if where and where.resolve().is_relative_to(root.resolve()))
-    name = spec.partition("@")[0]
-    return write_duplicates(next(inside, places[0]), name, tuple(map(tuple, pictures)))
+    return next(inside, places[0]) / DUPLICATES
+
+
+def list_duplicates(spec: str, pictures: Sequence[Sequence[str]], roots: Roots = None) -> Path:
+    """Add names of images that are one picture to `duplicates_file`. Returns the file.
+
+    Random splits keep such images on one side from then on. Raises as `duplicates_file`, and
+    `OSError` where it cannot be written.
+    """
+    from bench.data.datasets._config import write_duplicates
+
+    path = duplicates_file(spec, roots)
+    write_duplicates(path, spec.partition("@")[0], tuple(map(tuple, pictures)))
+    return path
 
 
 def _annotated(table: pd.DataFrame, name: str, roots: Roots) -> pd.DataFrame:

@@ -190,14 +190,13 @@ def read_config(roots: tuple[Path, ...]) -> Config:
     return Config(places, databases, splits, duplicates, frozenset(by_hand), tuple(files))
 
 
-def write_duplicates(root: Path, name: str, pictures: tuple[tuple[str, ...], ...]) -> Path:
-    """Add a database's equal pictures to the file of a data root, which need not be there yet.
+def write_duplicates(path: Path, name: str, pictures: tuple[tuple[str, ...], ...]) -> None:
+    """Add a database's equal pictures to a data root's file, which need not be there yet.
 
     Raises `UsageError` for a file there that cannot be understood.
     """
     import yaml
 
-    path = root / DUPLICATES
     known = load_yaml(path, _Lists, may_be_empty=True).duplicates if path.is_file() else {}
     lists = {
         key: [list(same) for same in value]
@@ -208,7 +207,6 @@ def write_duplicates(root: Path, name: str, pictures: tuple[tuple[str, ...], ...
         {"duplicates": lists}, allow_unicode=True, width=10**6, default_flow_style=None
     )
     write_text(path, f"{_HEAD}{text}")
-    return path
 
 
 _HEAD = """\
