@@ -92,7 +92,8 @@ def dataset_names(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _inside(field: FieldInfo) -> Iterator[Any]:
-    """What annotates the parts of a field's type."""
+    """The annotations of a field's type and of all its parts: those of X in `tuple[X, ...]`,
+    too."""
     todo: list[Any] = [field.annotation]
     while todo:
         kind = todo.pop()
@@ -101,7 +102,8 @@ def _inside(field: FieldInfo) -> Iterator[Any]:
 
 
 def _budgets(protocol: Protocol, place: Callable[[str, str], str]) -> None:
-    """Budgets by dataset name datasets that the protocol learns from, or rendered ones."""
+    """Refuse budgets for a dataset that the protocol does not learn from and that is not
+    rendered."""
     learnt = {unordered(task.train): task.train for task in protocol.tasks()}
     rendered = {name for pair in (DEMO_SETS, DEMO_SUITE) for name in pair}
     for key, given in (("labels", protocol.labels), ("ratios", protocol.ratios)):
@@ -119,7 +121,7 @@ def _published(names: Iterable[tuple[str, str]]) -> None:
 
 
 def _settings(protocol: Protocol, place: Callable[[str], str]) -> None:
-    """`settings` are shared by all methods, also those that `--methods` adds; some must have each.
+    """Refuse a shared setting that no method has, neither a row nor one that `--methods` may add.
 
     Keys of the form METHOD.KEY are for one of them.
     """
@@ -146,7 +148,7 @@ def _all_settings() -> list[str]:
 
 
 def _once(protocol: Protocol, place: Callable[[str, int], str]) -> None:
-    """Refuse what is listed twice: it would be two values for one cell."""
+    """Refuse a value that is listed twice, since a cell would then have two values."""
     for key in ("datasets", "pairs", "test", "metrics", "labels", "ratios", "means", "keep"):
         values = getattr(protocol, key)
         for index, value in enumerate(values if isinstance(values, tuple) else ()):

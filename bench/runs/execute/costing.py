@@ -20,9 +20,9 @@ MEASURED = 9
 def measure_once(
     store: Store, fit: FitSpec, method: MethodProcess, where: Environment, images: Images
 ) -> None:
-    """Write down the cost of a fit's method on the device of `where`, unless it is there.
+    """Store the cost of a fit's method on the device of `where`, unless it is stored already.
 
-    A method that reads no images has none. Raises `MethodFailed` where it raises on the images.
+    A method that reads no images has no cost. Raises `MethodFailed` if it fails on the images.
     """
     device = method.start.device.partition(":")[0]
     key = costs.key_of(fit.method, fit.settings, fit.code, device)
