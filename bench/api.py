@@ -85,8 +85,7 @@ OWN = "own"
 """In `Method.corpora()`: the database that the run learns from."""
 
 BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
-"""Environment variables that hold `--max-tokens`, `--max-cost` and the path of the file in which
-all processes add up what they spent."""
+"""Variables that hold `--max-tokens`, `--max-cost` and the file of what all processes spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 """Quality, (n,): predicted or labelled, higher is better."""
@@ -143,8 +142,7 @@ class Epoch:
 
 @dataclass
 class Context:
-    """What the harness gives a method besides its settings. Nothing here is part of a run's
-    name."""
+    """What the harness gives a method besides its settings; no field enters a run's name."""
 
     device: str = "cpu"
     """A torch device: 'cpu', 'cuda', 'cuda:1'."""
@@ -153,8 +151,7 @@ class Context:
     scratch: Path | None = None
     """A folder that survives a killed process, for checkpoints of long trainings."""
     replies: Path | None = None
-    """Folder that keeps the answers of a service, so that no question is asked twice; None: in
-    memory."""
+    """Folder for the answers of a service, so that it is never asked twice; None: in memory."""
     batch_size: int = 64
     """Images per inference batch."""
     cuda_graphs: bool = False
@@ -168,8 +165,7 @@ class Context:
     features: Features = computed_anew
     """Keeps features of frozen networks on disk and shares them between fits and methods."""
     labels: Mapping[str, float] = field(default_factory=dict)
-    """Labels by image name of the database that `Method.oracle_of` names; empty for other
-    methods."""
+    """Image name -> label of the database that `Method.oracle_of` names; otherwise empty."""
 
     def seed_for(self, *purpose: str | int) -> int:
         """A 63-bit seed for one purpose, independent of the seeds for all other purposes."""
@@ -192,15 +188,13 @@ class Method(ABC):
     name: ClassVar[str]
     """Name on the command line and in protocol files."""
     version: ClassVar[str] = "1"
-    """Raise it when the same settings give other predictions than before; the runs then have other
-    names."""
+    """Raise it when the same settings give other predictions: new runs then have new names."""
     Settings: ClassVar[type[_Settings]] = _Settings
     """The class of its settings; the default has no settings."""
     argument: ClassVar[str | None] = None
     """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
     judges_images: ClassVar[bool] = True
-    """Whether scores depend on pixels; False for sanity rows such as `random`, and for scores that
-    are looked up."""
+    """Whether scores depend on pixels; False for sanity rows and scores that are looked up."""
     reads_images: ClassVar[bool] = True
     """Whether it reads pixels. If not, its runs only need a database's labels; images come as
     names, and reading the pixels of one is an error."""
@@ -213,9 +207,8 @@ class Method(ABC):
     `pyiqa:piqe` and gives the same runs."""
 
     real_names: ClassVar[bool] = False
-    """Whether images have the names of their files, for methods that look scores up by name.
-    Other methods get neutral names, since a file name may reveal the quality. Records say which
-    it was."""
+    """Whether images keep their file names, for methods that look scores up. Others get neutral
+    names, since a file name may reveal the quality. Records say which it was."""
 
     def __init__(self, settings: _Settings, context: Context) -> None:
         # Must be cheap: planning builds methods to ask what they need. Load weights at first use.
@@ -240,8 +233,7 @@ class Method(ABC):
         return ImagePolicy()
 
     def reads_annotations(self) -> bool:
-        """Whether `fit` learns from scenes or distortions, which are then part of the run's
-        name."""
+        """Whether `fit` learns from scenes or distortions, which then enter its name."""
         return False
 
     def trained_on(self) -> tuple[str, ...]:
@@ -271,8 +263,7 @@ class Method(ABC):
         return ""
 
     def all_trained_on(self) -> tuple[str, ...]:
-        """`trained_on`, and what weights files of `bench fit` among the settings were trained
-        on."""
+        """`trained_on`, and the training data of `bench fit` files among the settings."""
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
         return tuple(dict.fromkeys([*self.trained_on(), *(name for own in files for name in own)]))
@@ -355,8 +346,7 @@ class Method(ABC):
 
     @property
     def fit_normalise(self) -> Literal["minmax_train", "range", "none"] | None:
-        """How labels are scaled for `fit` in place of the protocol's `normalise`; None: as it
-        says."""
+        """How labels are scaled for `fit`, if not as the protocol's `normalise` says."""
         return None
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
@@ -382,8 +372,7 @@ class Method(ABC):
 
     def attend(self, images: Images) -> npt.NDArray[np.floating[Any]]:
         """Maps of the regions that each score depends on (Grad-CAM, say): (n, h, w) float in
-        0-1, each covering its whole image. Stored for a few test images if a protocol keeps
-        'attention'."""
+        0-1, each covering its whole image. A protocol with `keep: [attention]` stores some."""
         raise TypeError(f"{self.name} has no attention maps")
 
     def per_image(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
