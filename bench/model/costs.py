@@ -1,4 +1,4 @@
-"""What a method costs: a file beside the results for each method, setting, code and device."""
+"""The cost of a method: a file beside the results for each method, setting, code and device."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ FOLDER = "costs"
 
 
 class Measured(StrictModel):
-    """What a method costs on images of the size that it is shown."""
+    """The cost of a method on images of the size that it is shown."""
 
     parameters: int | None = None
-    """Numbers in its networks, frozen ones included; None without torch."""
+    """Parameters of its networks, frozen ones included; None without torch."""
     trained_parameters: int | None = None
-    """Those that optimisers moved, and `Method.own_parameters`."""
+    """Parameters that optimisers updated, plus `Method.own_parameters`."""
     multiply_adds: int | None = None
-    """Of one image: half of torch's count of floating-point operations; None if it counted none."""
+    """For one image: half of the floating-point operations that torch counts; None if it counts
+    0."""
     height: int | None = None
-    """Pixels of the image that they were counted on."""
+    """Height in pixels of the image on which they were counted."""
     width: int | None = None
-    """Likewise."""
+    """Width in pixels of that image."""
     batch: int | None = None
-    """Images that were timed together."""
+    """Number of images that were timed together."""
     milliseconds: float | None = None
-    """By the clock, an image of such a batch."""
+    """Wall-clock milliseconds for each image of such a batch."""
     tokens: float | None = None
-    """Of a vision-language model, an image: question, image and answers."""
+    """Tokens of a vision-language model for each image: question, image and answers."""
 
 
 class Cost(Measured):
@@ -50,7 +51,7 @@ class Cost(Measured):
 
     @property
     def key(self) -> str:
-        """What it speaks of."""
+        """Identifies method, settings, code and kind of device."""
         return key_of(self.method, self.settings, self.code, self.device)
 
     def write(self, results: Path) -> None:
@@ -61,12 +62,12 @@ class Cost(Measured):
 
 
 def key_of(method: str, settings: dict[str, Any], code: str, device: str) -> str:
-    """What a cost speaks of: a method with these settings and this code on a kind of device."""
+    """The key of a cost: a method with these settings and this code on a kind of device."""
     return digest([method, settings, code, device.partition(":")[0]])
 
 
 def path_of(results: Path, key: str) -> Path:
-    """Its file."""
+    """The file of a cost."""
     return results / FOLDER / f"{key}.json"
 
 

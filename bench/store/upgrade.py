@@ -1,7 +1,7 @@
-"""`bench upgrade`: a results folder of schema 1 becomes one of schema 2; nothing is lost.
+"""`bench upgrade`: turns a results folder of schema 1 into one of schema 2; nothing is lost.
 
-Schema 2 names what is learnt and what is predicted apart, and the method's code with it. A record
-of schema 1 does not say what the code was: it keeps its numbers, and its code is 'unknown'.
+Schema 2 separates the fit from the test side, and a fit is also named by the method's code. A
+record of schema 1 does not hold the code: it keeps its numbers, and its code is 'unknown'.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def upgrade(results: Path) -> Upgraded:
     """Rewrite every record of schema 1, and the manifests that name them.
 
     Each record's name is checked against its content first. New files are written before the
-    manifests, and the manifests before old files go, so that it can be killed and run again.
+    manifests, and old files are removed last, so that an upgrade can be killed and run again.
 
-    Raises `UsageError` for a folder that is none, `StoreError` naming a record that is damaged or
+    Raises `UsageError` if there is no such folder, `StoreError` naming a record that is damaged or
     whose name does not match its content.
     """
     if not results.is_dir():
@@ -115,7 +115,7 @@ def _rewritten(values: dict[str, Any], path: Path) -> Record:
 
 
 def _copy_beside(old: Path, new: Path) -> None:
-    """Predictions and what else was kept, under the new name too."""
+    """Give predictions and artifacts the new name, too; the old one stays until the end."""
     new.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".parquet", *SUFFIXES.values()):
         source, target = old.with_suffix(suffix), new.with_suffix(suffix)

@@ -1,4 +1,4 @@
-"""What one method costs, measured in its own process, which holds nothing else."""
+"""The cost of one method, measured in its own process, which holds nothing else."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from bench.model.costs import Measured
 BATCH = 8
 """Images that are timed together."""
 LONG = 2.0
-"""Seconds; where the first image takes longer, no batch is timed."""
+"""Seconds; if the first image takes longer, no batch is timed."""
 
 
 class TrainedParameters:
-    """Which parameters optimisers move."""
+    """The parameters that optimisers update."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, int] = {}
-        self._kept: list[Any] = []  # so that no other tensor takes an id
+        self._kept: list[Any] = []  # alive, so that no other tensor gets the same id
 
     def watch(self) -> None:
         """Note the parameters of every optimiser that makes a step from now on."""
@@ -48,7 +48,7 @@ class TrainedParameters:
 def measure(method: Method, images: Images, trained: TrainedParameters) -> Measured:
     """Parameters, multiply-adds and time of a method that can predict, on images never seen.
 
-    The images are shown as negatives, so that no cache knows them.
+    The images are negatives of the given ones, so that no cache holds results for them.
     """
     tokens = method.tokens_per_image()
     if tokens is not None or "torch" not in sys.modules:
