@@ -28,21 +28,21 @@ WILCOXON_NOTE = (
     "overlapping splits it calls equal methods different far more often than its level says."
 )
 SAME_TEST_NOTE = (
-    "Every repeat tests the same images: p-values and intervals tell of training alone, not of "
-    "how the methods would do on other images."
+    "Every repeat tests the same images: p-values and intervals only cover the variation of "
+    "training, not how the methods would do on other images."
 )
 
 
 P1401_NOTE = (
     "Predictions mapped by a 4-parameter logistic fitted on the test images. Tests marked P.1401 "
-    "are the recommendation's own: they take errors on the same images for independent, which "
-    "finds too little (F on RMSE* too much: most of its errors are 0). The others know of the "
-    "dependence."
+    "are the recommendation's own: they treat errors on the same images as independent and "
+    "detect too little (F on RMSE* too much: most of its errors are 0). The others take the "
+    "dependence into account."
 )
 OVER_IMAGES_NOTE = (
-    "Over images: how far a difference may lie from the truth for new images of the kind, with the "
-    "trained methods as they are (bootstrap; images of one content drawn together). Over splits: "
-    "how it varies from split to split (Nadeau–Bengio)."
+    "Over images: the uncertainty of a difference for new images of the kind, with the methods "
+    "as trained (bootstrap; images of one content are drawn together). Over splits: its variation "
+    "from split to split (Nadeau–Bengio)."
 )
 
 
@@ -53,7 +53,7 @@ def show(
     metric: str,
     console: Console,
 ) -> None:
-    """Print what was compared, and what was not."""
+    """Print the comparisons, and what was left out."""
     for item in inside:
         table = text_table(
             f"{_title(item)}, {item.n_splits} splits",

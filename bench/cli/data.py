@@ -27,7 +27,7 @@ def existing_roots(paths: list[Path] | None) -> list[Path] | None:
 ROOT_HELP = "Folder that holds databases; several may be given. Default: $IQA_DATA."
 DataRoot = Annotated[list[Path] | None, typer.Option(help=ROOT_HELP, callback=existing_roots)]
 FutureDataRoot = Annotated[list[Path] | None, typer.Option("--data-root", help=ROOT_HELP)]
-"""One of them may be what `--to` makes."""
+"""Not checked, since `--to` may create one of them."""
 KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
 
@@ -49,7 +49,7 @@ def cache(
         typer.Option(min=0, help="Keep at most this many GiB of features, the most recently used."),
     ] = None,
 ) -> None:
-    """What the project keeps on this machine because it can make it again, and how large it is."""
+    """Show the caches, whose content can be computed again, and their size."""
     from datetime import datetime
 
     from rich.console import Console
@@ -86,7 +86,7 @@ def cache(
 
 @data.command()
 def status(data_root: DataRoot = None) -> None:
-    """Which databases are found, where, and how complete they are."""
+    """Show which databases are found, where, and how complete they are."""
     from rich.console import Console
 
     from bench.data import housekeeping
@@ -250,7 +250,7 @@ def export(
     scheme: Annotated[str, typer.Option(help="random, official, or a published split.")] = "random",
     data_root: DataRoot = None,
 ) -> None:
-    """Write a dataset's splits as CSV, one file a repeat, each with its digest."""
+    """Write a dataset's splits as CSV, one file for each repeat, each with its digest."""
     from bench.data import housekeeping
 
     written = housekeeping.export_splits(

@@ -1,4 +1,4 @@
-"""`bench power`: what a protocol can see, before the GPU hours."""
+"""`bench power`: which differences a protocol can detect, before any GPU hours are spent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def power(
         typer.Option(help="Databases of your own; may be repeated.", callback=existing_roots),
     ] = None,
 ) -> None:
-    """Say what a protocol can see, and how many splits and images a difference would take."""
+    """Say which differences a protocol can detect, and how many splits and images one needs."""
     from rich.console import Console
 
     from bench import protocol as protocols
@@ -118,6 +118,6 @@ def power(
     say(
         console,
         "Two methods over the same splits by Nadeau–Bengio's test, or, where every repeat tests "
-        "the same images, over images. Images with one content count as one: of a database with "
-        "references, read contents for images. Simulated deviations lack what training adds.",
+        "the same images, over images. Images with one content count as one: for a database with "
+        "references, images means contents. Simulated deviations lack the variation of training.",
     )

@@ -1,4 +1,4 @@
-"""Options that would have no effect: each is refused by name, so that nobody believes in it."""
+"""Refuses options that would have no effect, by name, so that nobody relies on them."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def compare(
     results: Results,
     other: Annotated[
         Path | None,
-        typer.Argument(help="Second results folder: compare each cell of the first with its own."),
+        typer.Argument(help="Second results folder: compare the cells of the first with these."),
     ] = None,
     methods: Annotated[str, typer.Option(help="Labels, comma-separated; default: all.")] = "",
     reference: Annotated[
@@ -180,7 +180,7 @@ def _differences(
     html: Path | None,
     data_roots: list[Path] | None,
 ) -> None:
-    """Two result sets cell by cell, by the rules and in the words of `bench check`."""
+    """Compare two result sets cell by cell, by the rules of `bench check`."""
     from bench.analysis import check as checking
     from bench.analysis.check.terminal import show
     from bench.reports import difference
@@ -209,7 +209,7 @@ def merge(
     sources: Annotated[list[Path], typer.Argument(help="Results folders.")],
     into: Annotated[Path, typer.Option(help="Results folder to copy into.")],
     keep_first: Annotated[
-        bool, typer.Option("--keep-first", help="On conflict keep the first file.")
+        bool, typer.Option("--keep-first", help="In a conflict keep the first file.")
     ] = False,
 ) -> None:
     """Merge results folders. Exit 1: they contradict each other."""

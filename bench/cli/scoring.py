@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BROKEN = 1
 NO_CSV = (".xlsx", ".xls", ".ods", ".parquet", ".json")
-"""Names that would say something else of a CSV."""
+"""Suffixes that a CSV must not have."""
 
 Assignments = Annotated[
     list[str] | None,
@@ -104,7 +104,7 @@ def predict(
         typer.Option(help="Method, with its argument; default: the one of the weights."),
     ] = None,
     prompt: Annotated[
-        Path | None, typer.Option(help="CSV (image, score): the pairs that promptiqa scores by.")
+        Path | None, typer.Option(help="CSV (image, score): the prompt pairs of promptiqa.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Fitted weights (`bench fit`); default: pre-trained ones.")
@@ -162,7 +162,7 @@ def predict(
     except KeyboardInterrupt:
         console.print(
             f"interrupted; {len(scoring.scores)} of {len(paths)} images are scored. "
-            "The same command goes on."
+            "Run the same command again to continue."
         )
         raise typer.Exit(INTERRUPTED) from None
     scoring.finish()
@@ -210,15 +210,15 @@ def _asked(source: str, named: tuple[str, ...], roots: list[Path]) -> tuple[Prot
 
 
 def _refuse_without_effect(given: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for a key of protocols that a fit on all labels knows nothing of."""
+    """Raise `UsageError` for a key of protocols that a fit on all labels ignores."""
     from bench.protocol import Protocol
     from bench.runs.execute.whole import HEARD
 
     for key in given:
         if key in Protocol.model_fields and key not in HEARD:
             raise UsageError(
-                f"--set {key}: without effect; `bench fit` learns from all labels once and judges "
-                f"nothing. Of a protocol's keys it hears {', '.join(HEARD)}"
+                f"--set {key}: without effect; `bench fit` learns from all labels once and tests "
+                f"nothing. Of a protocol's keys it uses {', '.join(HEARD)}"
             )
 
 
@@ -247,7 +247,7 @@ def _bar(total: int) -> Iterator[Any]:
 
 @contextmanager
 def _epochs(console: Console, title: str) -> Iterator[Any]:
-    """The epoch at work on a terminal; what a method says as lines."""
+    """Show the current epoch on a terminal, and a method's messages as lines."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class IntervalKind(StrEnum):
-    """What `--interval` takes."""
+    """The values of `--interval`."""
 
     splits = "splits"
     images = "images"
@@ -93,7 +93,7 @@ def latex(
         str, typer.Option(help="Columns of summary.csv over the table, outermost first.")
     ] = "",
     blocks: Annotated[
-        str, typer.Option(help="The one of --columns whose values head blocks of rows; or 'none'.")
+        str, typer.Option(help="One of --columns, whose values head blocks of rows; or 'none'.")
     ] = "",
     interval: Annotated[
         IntervalKind, typer.Option(help="Interval beside each median: splits, images or none.")

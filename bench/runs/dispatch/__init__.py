@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """What one command and its executor share."""
+    """State that one command and its executor share."""
 
     results: Path
     """The results folder."""
     listen: Listen
-    """Takes in an event of a job; called from several threads."""
+    """Called with each event of a job, from several threads."""
     say: Callable[[str], None] = lambda text: None
     """Shows the user a line."""
     level: int = 0
@@ -58,20 +58,20 @@ class Session:
     name: str = field(
         default_factory=lambda: f"{slug(socket.gethostname())}-{os.getpid()}-{uuid4().hex[:6]}"
     )
-    """Unique among all machines, and safe in file names."""
+    """Unique on all machines, and valid in file names."""
 
 
 class Executor(ABC):
     """Runs jobs on one or more machines; close it after use."""
 
     def __init__(self, options: Options, session: Session) -> None:
-        """Raises `UsageError` where no cluster answers."""
+        """Raises `UsageError` if no cluster answers."""
         self._options = options
         self._session = session
 
     @classmethod
     def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
-        """Row -> why no machine of the executor can ever hold it. Rows that fit may say ''."""
+        """Row -> why no machine of the executor can ever run it. '' or no entry: it can."""
         return {}
 
     @abstractmethod
@@ -79,11 +79,11 @@ class Executor(ABC):
         """Have a job supervised. An exception in the future means that its supervisor was lost.
 
         When `Session.level` rises, all futures end, after the epoch or within seconds. Raises
-        `BenchError` where nothing can run.
+        `BenchError` if nothing can run.
         """
 
     def batch(self) -> contextlib.AbstractContextManager[None]:
-        """A context at whose end the jobs submitted inside are sent, where they go together."""
+        """A context for jobs that are sent together at its end, if the executor does so."""
         return contextlib.nullcontext()
 
     @abstractmethod
@@ -111,7 +111,7 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
         for future in as_completed(futures):
             job = futures[future]
             outcomes[job.group] = outcome = _outcome(future, job, session)
-            if outcome.fatal:  # a disk that is full is full for all jobs
+            if outcome.fatal:  # a full disk is full for all jobs
                 session.level = max(session.level, AFTER_EPOCH)
         jobs = [job for job in jobs if outcomes[job.group].lost]
     for outcome in outcomes.values():
@@ -123,7 +123,7 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
 def _outcome(future: Future[JobOutcome], job: Job, session: Session) -> JobOutcome:
     try:
         return future.result()
-    except Exception as error:  # each library has its own for a task that was lost
+    except Exception as error:  # each library has its own error for a lost task
         session.listen(job, Event(kind="ended"))
         if session.level:
             return JobOutcome(interrupted=True)

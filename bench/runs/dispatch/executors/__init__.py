@@ -42,7 +42,7 @@ def refuse(options: Options, rows: Mapping[str, Resources]) -> None:
     `rows` are those with something to do. Torch is imported, or a cluster asked, only where a row
     asks for what not every machine has.
     """
-    # Keys of sbatch are read under Slurm alone.
+    # Only Slurm reads keys of sbatch.
     every, without = options.executor == "slurm", options.device == "cpu"
     asking = {title: needs for title, needs in rows.items() if every or (needs.gpu and not without)}
     refused = _named(options.executor).refusals(options, asking) if asking else {}
@@ -52,7 +52,7 @@ def refuse(options: Options, rows: Mapping[str, Resources]) -> None:
 
 
 def make(options: Options, session: Session) -> Executor:
-    """The executor that the options name. Raises as `check`, and where no cluster answers."""
+    """The executor that the options name. Raises as `check`, and if no cluster answers."""
     check(options)
     return _named(options.executor)(options, session)
 

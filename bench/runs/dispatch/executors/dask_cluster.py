@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from bench.cli.options import Options
 
 VRAM = "VRAM"
-"""The resource of Dask's workers that a row's `vram` takes, in GiB."""
+"""The resource of Dask workers that a row's `vram` takes, in GiB."""
 CONNECT = 15
 """Seconds to wait for a scheduler to answer, or for its first worker."""
 MANY = 1000
-"""Jobs under way without `--jobs`: more than a cluster computes at once."""
+"""Jobs submitted at once without `--jobs`: more than a cluster runs at once."""
 
 
 class DaskExecutor(Executor):
@@ -34,7 +34,7 @@ class DaskExecutor(Executor):
     def __init__(self, options: Options, session: Session) -> None:
         super().__init__(options, session)
         self._client = connect(options.scheduler)
-        # One thread for each job under way, which only waits for Dask's answer.
+        # One thread for each submitted job, which only waits for Dask's answer.
         self._pool = ThreadPoolExecutor(options.jobs or MANY)
         self._running: set[Future[JobOutcome]] = set()
         self._monitor = remote.RemoteMonitor(session, self._cancel)
@@ -74,7 +74,7 @@ class DaskExecutor(Executor):
         if self._session.level:
             return JobOutcome(interrupted=True)
         job = self._monitor.follow(job, self._options.device)
-        # Dask starts it on a worker with so much GPU memory that no other task has taken.
+        # Dask starts the task on a worker with this much GPU memory that no other task has taken.
         on_gpu = job.needs.gpu and self._options.device != "cpu"
         wanted = {"resources": {VRAM: job.needs.vram}} if on_gpu and job.needs.vram else {}
         dask = self._client.get_executor(pure=False, **wanted)
@@ -87,7 +87,8 @@ class DaskExecutor(Executor):
             self._running.discard(task)
 
     def _cancel(self) -> None:
-        """Wait for no task once the user wants to end now: its supervisor is told to stop."""
+        """Stop waiting for tasks once the user wants to end now; their supervisors stop by
+        themselves."""
         for task in list(self._running) if self._session.level >= NOW else ():
             task.cancel()
 
@@ -100,7 +101,7 @@ def supervise(job: Job, folder: Path, threads: int | None) -> JobOutcome:
 def connect(scheduler: str) -> distributed.Client:
     """A client of the scheduler at an address, or in a scheduler file, or of Dask's own settings.
 
-    Raises `UsageError` where none with a worker answers.
+    Raises `UsageError` if no scheduler with a worker answers.
     """
     address = scheduler or dask.config.get("scheduler-address", None)
     if not address:

@@ -1,4 +1,4 @@
-"""This machine: a thread for each job at work supervises its worker process."""
+"""This machine: a thread for each running job supervises its worker process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.cli.options import Options
 
 MOST = 4096
-"""Threads at most; there are as many as jobs at work."""
+"""Largest number of threads; there is one for each running job."""
 
 
 class LocalExecutor(Executor):
@@ -50,7 +50,7 @@ class LocalExecutor(Executor):
         self._pool.shutdown()
 
     def _start(self) -> None:
-        """Give waiting jobs the places that are free.
+        """Start waiting jobs on the free places.
 
         The first on GPUs, and the first of the others, is never overtaken by its own kind: small
         jobs would keep one that needs a whole GPU waiting for ever.

@@ -36,11 +36,11 @@ RENAMED = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 DEFAULT_MINUTES = 240
 GPU_KEYS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres")
 KIND_KEYS = ("constraint", "gres", "partition", "nodelist")
-"""Keys by which a kind of GPU is named."""
+"""Keys that name a kind of GPU."""
 ARRAY_LIMIT = 1000
-"""Longest array where nothing is said; Slurm's own `MaxArraySize` is 1001 by default."""
+"""Default length of the longest array; Slurm's own `MaxArraySize` is 1001 by default."""
 TIMEOUTS = 20
-"""How often a group may reach the job's time and be put into the queue again."""
+"""How often a group may reach the time limit and go back into the queue."""
 
 
 class Supervision(Checkpointable):
@@ -60,7 +60,7 @@ class SlurmExecutor(Executor):
 
     def __init__(self, options: Options, session: Session) -> None:
         super().__init__(options, session)
-        self._slurm()  # raises where there is none
+        self._slurm()  # raises early if there is no Slurm
         self._batch: list[Waiting] = []
         self._submitted: list[tuple[submitit.Job[list[JobOutcome]], list[Future[JobOutcome]]]] = []
         self._monitor = remote.RemoteMonitor(session, self._look)

@@ -153,7 +153,7 @@ def test_ctrl_c_ends_work_elsewhere_after_the_epoch(
     process.send_signal(signal.SIGINT)
     output = finish(process)
     assert process.returncode == 130, output
-    assert "The same command goes on" in output
+    assert "Run the same command again to continue" in output
     kept = {record.run_id: record.created for record in records(bench)}
     assert 0 < len(kept) < 6
     assert list((bench.results / "claims").iterdir()) == []

@@ -105,7 +105,7 @@ def test_stopping_after_the_epoch_or_at_once(
     output = finish(process)
     assert process.returncode == 130, output
     assert "ending after the current epoch" in output
-    assert "The same command goes on" in output
+    assert "Run the same command again to continue" in output
     assert records(bench) == []
     assert list((bench.results / "claims").iterdir()) == []
 
