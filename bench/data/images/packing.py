@@ -56,6 +56,7 @@ def build(
         with (partial / INDEX).open("wb") as out:
             out.write(json.dumps({"bytes": size, "images": entries}).encode())
             _flush(out)
+        # An index written last and a rename: a folder that exists is whole.
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
