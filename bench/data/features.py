@@ -168,6 +168,7 @@ class _Shelf:
             if known is not None and _whole(records[known], digest):
                 found[digest] = np.array(records["row"][known])
         if found:
+            # Reading does not change the time of modification, by which `prune` finds old shelves.
             os.utime(self.folder / ROWS)
         return found
 
@@ -192,6 +193,7 @@ class _Shelf:
                 key = np.frombuffer(bytes.fromhex(digest), np.uint8)
                 records[place] = (key, zlib.crc32(row.tobytes()), row)
             with (self.folder / ROWS).open("ab") as file:
+                # A process that was killed while writing may have left a part of a record.
                 whole = file.tell() // record.itemsize * record.itemsize
                 file.truncate(whole)
                 file.write(records.tobytes())

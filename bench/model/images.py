@@ -98,6 +98,7 @@ class Images(Protocol):
 
 def pixel_digest(image: Pixels) -> str:
     """SHA-256 over shape and pixels."""
+    # The shape too: the same bytes may be 2 x 3 or 3 x 2 pixels.
     digest = hashlib.sha256(json.dumps(image.shape).encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
@@ -131,7 +132,7 @@ class ImageSequence:
 
 
 class NamedImages(ImageSequence):
-    """Images of which only the names are at hand, for methods that look at no pixels."""
+    """Images of which only the names are known, for methods that look at no pixels."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)

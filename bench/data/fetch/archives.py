@@ -139,6 +139,7 @@ def _visit_zip(path: Path, each: Visit) -> None:
 
 
 def _of_zip(info: zipfile.ZipInfo) -> ArchiveMember:
+    # The upper half holds the Unix mode; it is 0 for archives from Windows.
     mode = info.external_attr >> 16
     kind: Kind = "folder" if info.is_dir() else "file"
     if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -155,6 +156,7 @@ def _visit_7z(path: Path, each: Visit) -> None:
             sink = _guarded(each, _of_7z(entry))
             if sink is not None:
                 sinks[entry.filename] = sink
+        # In one call: 7z packs files together, and unpacking them one by one starts anew each time.
         archive.extract(targets=list(sinks), factory=_sinks(sinks))
 
 

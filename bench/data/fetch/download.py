@@ -229,6 +229,7 @@ class _Transfer:
             check_status(response, self.remote)
             if response.status_code != HTTPStatus.PARTIAL_CONTENT:
                 raise NoRanges
+            # A file that was replaced on the server would be joined from two versions.
             self._refuse_another(response, place)
             pace, left = StallWatch(self.patience), end - place
             # As it comes: what a buffer held would be lost with the connection.

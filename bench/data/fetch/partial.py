@@ -84,6 +84,7 @@ class Partial:
     def finished(self, start: int) -> None:
         """Note that the part from `start` on is whole."""
         with atomic.writing(self._journal):
+            # The bytes first: the journal must never name a part that is not on the disk.
             os.fsync(self._file)
             with self._lock, self._journal.open("a", encoding="utf-8") as journal:
                 journal.write(f"{start}\n")

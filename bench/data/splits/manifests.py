@@ -134,6 +134,7 @@ def _own_name(dataset: Dataset, stem: str) -> str:
 
 def _words(text: str) -> list[str]:
     """'DeviceSplit_Test' -> device, split, test."""
+    # Before the text becomes lower-case, which would hide where words begin.
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     return re.findall(r"[a-z0-9]+", parted.lower())
 
