@@ -45,7 +45,7 @@ class Backbone:
     def tokenizer(self) -> Tokenizer:
         """Made at first use: some models' tokenizers come from the hub, and features need none.
 
-        BackboneError where it cannot be had.
+        BackboneError if it is not available.
         """
         return tokenizer_for(self.info.name)
 
