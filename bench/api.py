@@ -1,8 +1,8 @@
-"""What a method author needs, and all of it.
+"""Everything that the author of a method needs.
 
 A method is one subclass of `Method` in one file of `methods/`. It gets images as uint8 arrays and
 quality labels that run upwards, and gives back scores that run upwards. Evaluation, splits, caches,
-storage and reports are the harness's business: a method never sees a test label.
+storage and reports are the job of the harness: a method never sees a test label.
 
 >>> class MeanLuminance(Method):
 ...     '''Brighter is better (it is not).'''
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.model.feature_rows import ComputeRows, Features, Rows, computed_anew
-from bench.model.fitted import fitted_on
+from bench.model.fitted_weights import fitted_on
 from bench.model.images import ArrayImages, ImagePolicy, Images, Pixels
 from bench.model.records import TABLE_NOTE
 from bench.model.resources import Resources
@@ -82,10 +82,10 @@ __all__ = [
 ]
 
 OWN = "own"
-"""As one of `Method.corpora()`: the database that the run learns from."""
+"""In `Method.corpora()`: the database that the run learns from."""
 
 BUDGET_VARIABLES = ("IQA_BENCH_MAX_TOKENS", "IQA_BENCH_MAX_COST", "IQA_BENCH_LEDGER")
-"""Variables of a method's process: `--max-tokens`, `--max-cost`, and the file of what is spent."""
+"""Variables that hold `--max-tokens`, `--max-cost` and the file of what all processes spent."""
 
 Scores = npt.NDArray[np.floating[Any]]
 """Quality, (n,): predicted or labelled, higher is better."""
@@ -136,39 +136,39 @@ class Epoch:
     total: int | None = None
     """How many epochs there will be, where known; for the progress display."""
     start: bool = False
-    """No epoch yet, but the state before the first update, where a method wants it judged too: it
-    is evaluated as epoch 0 if there are evaluations between epochs, and can be chosen."""
+    """Whether this is not an epoch but the state before the first update. It is evaluated as epoch
+    0 if epochs are evaluated at all, and `selection` may choose it."""
 
 
 @dataclass
 class Context:
-    """What the harness hands a method beside its settings; nothing here changes the question."""
+    """What the harness gives a method besides its settings; no field enters a run's name."""
 
     device: str = "cpu"
     """A torch device: 'cpu', 'cuda', 'cuda:1'."""
     seed: int = 0
     """Seed of this run, derived from the run's identity."""
     scratch: Path | None = None
-    """A folder that outlives a killed process: checkpoints of long trainings go here."""
+    """A folder that survives a killed process, for checkpoints of long trainings."""
     replies: Path | None = None
-    """Folder for answers of a service, each of which is to be asked for once; None: in memory."""
+    """Folder for the answers of a service, so that it is never asked twice; None: in memory."""
     batch_size: int = 64
     """Images per inference batch."""
     cuda_graphs: bool = False
-    """Whether inference on a GPU may replay CUDA graphs: other launches, the same bits."""
+    """Whether inference on a GPU may replay CUDA graphs, which changes no bit of the result."""
     exact: bool = True
     """Whether frozen networks stay in plain float32 (`bench.methods.kit.forms`)."""
     note: Callable[[str], None] = lambda text: None
-    """Notes a line for readers of the record."""
+    """Adds a line to the notes of the record."""
     say: Callable[[str], None] = lambda text: None
     """Reports one line of progress."""
     features: Features = computed_anew
-    """Keeps features of frozen networks on disk, for all fits and methods."""
+    """Keeps features of frozen networks on disk and shares them between fits and methods."""
     labels: Mapping[str, float] = field(default_factory=dict)
-    """Labels by image name of the database that `Method.oracle_of` names; empty for all others."""
+    """Image name -> label of the database that `Method.oracle_of` names; otherwise empty."""
 
     def seed_for(self, *purpose: str | int) -> int:
-        """A 63-bit seed for one purpose, independent of every other purpose's."""
+        """A 63-bit seed for one purpose, independent of the seeds for all other purposes."""
         text = "/".join(str(part) for part in (self.seed, *purpose))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -180,50 +180,49 @@ class Context:
 class Method(ABC):
     """One way of predicting image quality.
 
-    Subclass it, set `name`, and where there are settings `Settings`; implement `predict` and, for
-    a method that learns from a protocol's labels, `fit`. The class docstring's first line is what
-    `bench list methods` shows.
+    Subclass it, set `name` and, if there are settings, `Settings`. Implement `predict` and, if the
+    method learns from a protocol's labels, `fit`. `bench list methods` shows the first line of the
+    class docstring.
     """
 
     name: ClassVar[str]
-    """What the command line and protocol files call it."""
+    """Name on the command line and in protocol files."""
     version: ClassVar[str] = "1"
-    """Raise it when the same settings would predict something else: old runs stay apart."""
+    """Raise it when the same settings give other predictions: new runs then have new names."""
     Settings: ClassVar[type[_Settings]] = _Settings
-    """Its settings; the default has none."""
+    """The class of its settings; the default has no settings."""
     argument: ClassVar[str | None] = None
     """The setting that NAME:ARGUMENT fills (`pyiqa:piqe` sets `metric` to 'piqe')."""
     judges_images: ClassVar[bool] = True
-    """Whether scores follow from pixels; False for sanity rows that must say nothing, and for
-    scores that are looked up."""
+    """Whether scores depend on pixels; False for sanity rows and scores that are looked up."""
     reads_images: ClassVar[bool] = True
-    """Whether it looks at pixels. Where not, its runs need a database's labels alone, and images
-    come as names: asking for the pixels of one is an error."""
+    """Whether it reads pixels. If not, its runs only need a database's labels; images come as
+    names, and reading the pixels of one is an error."""
     resources: ClassVar[Resources] = Resources()
-    """What its runs need of a machine, where a protocol's row does not say otherwise."""
+    """What its runs need of a machine, unless the protocol's row says otherwise."""
     pretrained_setting: ClassVar[str | None] = None
     """The setting that takes a file of trained weights in place of a pre-training on corpora."""
     short_names: ClassVar[Mapping[str, str]] = {}
-    """Arguments that may stand alone, each with its line in `bench list methods`: `piqe` is
-    `pyiqa:piqe`, down to its runs."""
+    """Arguments that may be used as names, each with its line in `bench list methods`: `piqe` means
+    `pyiqa:piqe` and gives the same runs."""
 
     real_names: ClassVar[bool] = False
-    """Whether images come under their files' own names, for methods that look scores up by name.
-    All others get names that tell nothing; the record of a run says which it was."""
+    """Whether images keep their file names, for methods that look scores up. Others get neutral
+    names, since a file name may reveal the quality. Records say which it was."""
 
     def __init__(self, settings: _Settings, context: Context) -> None:
-        # Cheap: plans build methods to ask what they need. Weights are loaded at first use.
+        # Must be cheap: planning builds methods to ask what they need. Load weights at first use.
         self.settings: Any = settings
         """An instance of the class's own `Settings`."""
         self.context = context
         """Device, seeds, and places for files."""
         self.notes: list[str] = []
-        """What a reader of the record should know, e.g. a loss term left out for want of labels."""
+        """What a reader of the record should know, e.g. that a loss term was left out."""
         self.learnt = False
-        """Whether it was fitted or has read a fitted state; kept by the harness."""
+        """Whether it was fitted or has read a fitted state; set by the harness."""
 
     def note_at_table(self, text: str) -> None:
-        """Note what every table must say beside this method's numbers, e.g. a loss left out."""
+        """Add a note that every table shows with this method's numbers, e.g. on a loss left out."""
         note = TABLE_NOTE + text
         if note not in self.notes:
             self.notes.append(note)
@@ -234,7 +233,7 @@ class Method(ABC):
         return ImagePolicy()
 
     def reads_annotations(self) -> bool:
-        """Whether `fit` learns from scenes or distortions; they then enter the run's name."""
+        """Whether `fit` learns from scenes or distortions, which then enter its name."""
         return False
 
     def trained_on(self) -> tuple[str, ...]:
@@ -247,42 +246,43 @@ class Method(ABC):
 
     @property
     def may_miss(self) -> float:
-        """Share of images that may stay without a score (NaN in `predict`). Metrics are then those
-        of the others, and the method must say so by `note_at_table`."""
+        """Share of images that may have no score (NaN in `predict`). Metrics are then computed on
+        the other images, and the method has to say so by `note_at_table`."""
         return 0.0
 
     def own_parameters(self) -> int:
-        """How many numbers it has learnt outside torch (coefficients of a regression, say)."""
+        """Number of parameters learnt outside torch (coefficients of a regression, say)."""
         return 0
 
     def tokens_per_image(self) -> float | None:
-        """What a language model's answers have taken so far; such a method is not timed."""
+        """Mean tokens for each image so far, of a language model; such a method is not timed."""
         return None
 
     def forecast(self, images: int) -> str:
-        """What predicting that many images will take, where `bench plan` should say so."""
+        """A line for `bench plan` on what predicting so many images costs; '' for none."""
         return ""
 
     def all_trained_on(self) -> tuple[str, ...]:
-        """`trained_on`, and what the files among its settings (`bench fit`) say of themselves."""
+        """`trained_on`, and the training data of `bench fit` files among the settings."""
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         files = [fitted_on(value) or () for value in values if isinstance(value, Path)]
         return tuple(dict.fromkeys([*self.trained_on(), *(name for own in files for name in own)]))
 
     def needs_fit(self) -> bool:
-        """Whether it has nothing to predict by before `fit`, `load` or a prompt.
+        """Whether it cannot predict before `fit`, `load` or a prompt.
 
-        So it is for all that learn, unless a pre-training or weights of its own make it usable.
+        True by default for methods that learn. Override it where pre-training or the method's own
+        weights make it usable before.
         """
         return type(self).learns()
 
     def require_learnt(self) -> None:
-        """Raise `unlearnt` where it would predict from an untrained state."""
+        """Raise `unlearnt` if it would predict from an untrained state."""
         if self.needs_fit() and not self.learnt:
             raise self.unlearnt()
 
     def unlearnt(self) -> UsageError:
-        """What to raise where there is nothing to predict by."""
+        """The error for predicting from an untrained state."""
         pairs = type(self).set_prompt is not Method.set_prompt
         return UsageError(
             f"{self.name} needs fitted weights: `bench fit PROTOCOL --method {self.name} --out "
@@ -290,14 +290,15 @@ class Method(ABC):
         )
 
     def oracle_of(self) -> str | None:
-        """A database whose labels, test images' too, come as `Context.labels` (sanity rows alone).
+        """A database whose labels, also of test images, come as `Context.labels` (sanity rows
+        only).
 
-        A method that asks must name the database in `trained_on` too.
+        The method has to name the database in `trained_on` too.
         """
         return None
 
     def downloads(self) -> tuple[str, ...]:
-        """Weights that it fetches by itself where they are not on the machine.
+        """Weights that it downloads by itself if they are not on the machine.
 
         'backbone:NAME', 'pyiqa:METRIC', 'pyiqa_network:CLASS {OPTIONS}' (JSON; from ImageNet) or
         'hub:OWNER/MODEL@REVISION'; `bench get` gets them beforehand.
@@ -310,7 +311,7 @@ class Method(ABC):
     def corpora(self) -> tuple[str, ...]:
         """Datasets that `pretrain` needs; () for a method without pre-training.
 
-        `OWN` stands for the database that a run learns from, under people's labels.
+        `OWN` stands for the database that a run learns from, with the labels that people gave.
         """
         return ()
 
@@ -325,7 +326,7 @@ class Method(ABC):
         return "minmax_train"
 
     def pretrain_settings(self) -> dict[str, Any]:
-        """The settings that define the pre-trained state; they name its cache entry."""
+        """The settings that define the pre-trained state, and with it the name of its file."""
         values: dict[str, Any] = self.settings.model_dump(mode="json")
         return values
 
@@ -345,15 +346,15 @@ class Method(ABC):
 
     @property
     def fit_normalise(self) -> Literal["minmax_train", "range", "none"] | None:
-        """How labels must be scaled for `fit`, whatever the protocol says; None: as it says."""
+        """How labels are scaled for `fit`, if not as the protocol's `normalise` says."""
         return None
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Learn from the labels, yielding an `Epoch` after each pass.
 
         The harness evaluates between passes and sends back the monitored score (SRCC + PLCC on
-        validation images, or on test images under `selection: best_test`), None when there is
-        none. `predict` may be called at any yield and must not disturb training.
+        validation images, or on test images under `selection: best_test`), or None under
+        `selection: last`. `predict` may be called at any yield and must not disturb training.
         """
         yield from ()
 
@@ -362,7 +363,7 @@ class Method(ABC):
         """Score images: (n,) float, higher is better, no NaN; independent of order and batching."""
 
     def set_prompt(self, images: Images, scores: Scores) -> None:
-        """Score by these image-score pairs from now on, for methods that are told so (ISPs)."""
+        """Score relative to these image-score pairs from now on (PromptIQA's ISPs)."""
         raise TypeError(f"{self.name} takes no image-score pairs")
 
     def embed(self, images: Images) -> npt.NDArray[np.floating[Any]]:
@@ -370,14 +371,13 @@ class Method(ABC):
         raise TypeError(f"{self.name} has no embedding")
 
     def attend(self, images: Images) -> npt.NDArray[np.floating[Any]]:
-        """Where in each image its score comes from, (n, h, w) float in 0-1, each map stretched
-        over the whole image (Grad-CAM, say). Stored for a few test images where a protocol keeps
-        'attention'."""
+        """Maps of the regions that each score depends on (Grad-CAM, say): (n, h, w) float in
+        0-1, each covering its whole image. A protocol with `keep: [attention]` stores some."""
         raise TypeError(f"{self.name} has no attention maps")
 
     def per_image(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
-        """Named numbers an image, (n,) each, stored beside predictions where a protocol keeps
-        them (GRMP: 'semantic_confidence')."""
+        """Named numbers for each image, (n,) each, stored with predictions if a protocol keeps
+        'per_image' (GRMP: 'semantic_confidence')."""
         return {}
 
     def save(self, path: Path) -> None:
@@ -390,11 +390,11 @@ class Method(ABC):
 
     @classmethod
     def small(cls, argument: str | None) -> dict[str, Any]:
-        """Settings under which learning from eight images of 128 pixels takes seconds and shows:
-        what `bench conform` asks a method under. `argument` is that of NAME:ARGUMENT."""
+        """Settings with which learning from eight images of 128 pixels takes seconds and has a
+        visible effect; `bench conform` uses them. `argument` is that of NAME:ARGUMENT."""
         return {}
 
     @classmethod
     def learns(cls) -> bool:
-        """Whether `fit` does anything, i.e. whether predictions depend on the split."""
+        """Whether the class has its own `fit`, i.e. whether predictions depend on the split."""
         return cls.fit is not Method.fit

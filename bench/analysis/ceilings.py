@@ -26,7 +26,7 @@ VERSION = 1
 
 
 class Ceilings:
-    """The ceiling of every database at hand, worked out once and kept in the user's cache."""
+    """Ceilings of the databases on this machine, worked out once and kept in the user's cache."""
 
     def __init__(self, at_hand: AtHand) -> None:
         self.at_hand = at_hand

@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.analysis import over_images, split_images
 from bench.analysis.stored_predictions import StoredPredictions
+from bench.model.mixtures import learnt_from
 from bench.model.titles import task_title
-from bench.protocol import learnt_from
 from bench.store.table import SPLIT
 from bench.util.errors import unknown
 

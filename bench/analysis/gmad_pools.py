@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.model.mixtures import learnt_from
 from bench.model.records import Selection
 from bench.model.titles import task_title
-from bench.protocol import Protocol, learnt_from
+from bench.protocol import Protocol
 from bench.store import Store, read_parquet
 from bench.util.errors import StoreError, UsageError, nearest
 

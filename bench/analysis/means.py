@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.protocol import Protocol, learnt_from
+from bench.model.mixtures import learnt_from
+from bench.protocol import Protocol
 
 if TYPE_CHECKING:
     import pandas as pd

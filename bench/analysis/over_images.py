@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUP = ["protocol", "budget", "selection"]
-TASK = [*GROUP, "train", "test"]
 Splits = Mapping[tuple[Hashable, ...], str]
 """Split -> record of a method's run on it."""
 

@@ -14,7 +14,8 @@ import numpy as np
 from bench.analysis.compare import within
 from bench.analysis.stored_predictions import StoredPredictions
 from bench.data import datasets
-from bench.model.records import JOINT, Task
+from bench.model.mixtures import learnt_from
+from bench.model.records import Task
 from bench.protocol import Protocol
 from bench.stats.power import Design, deviation_of_differences
 from bench.store.table import SPLIT
@@ -98,7 +99,7 @@ def _sizes(protocol: Protocol, task: Task, roots: list[Path]) -> tuple[int, int,
         return str(error).splitlines()[0]
     if not size:
         return f"how many images {task.test} has is not known"
-    own = task.test in task.train.split(JOINT) and task.side == "own"
+    own = learnt_from(task.train, task.test) and task.side == "own"
     if not own:
         return size, size, True
     if protocol.split != "random":

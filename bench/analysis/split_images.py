@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.analysis.stored_predictions import NoSides, StoredPredictions
+from bench.model.records import JOINT
 from bench.stats import Influence, SplitSizes
 from bench.stats import influences as influences_of
 from bench.stats.bootstrap import same_images
@@ -22,16 +23,19 @@ def sizes(runs: pd.DataFrame) -> SplitSizes | None:
     """The mean sizes of the splits of some runs, None where they are not known.
 
     `runs` are rows of `bench.store.table.load`. Methods may use a split's labels differently: those
-    of the one that uses most count, which errs on the safe side.
+    of the one that uses most count, which errs on the safe side. Labels of several databases that
+    are learnt from together are not counted: two splits share more of a small database's labels
+    than of as many in a large one, and more where it has many images of one reference, and a record
+    tells neither. They count as all that is left, for which the corrected t takes the most.
     """
     mean = runs[["n_pool", "n_test"]].astype(float).mean().round()
     if mean.isna().any() or (mean < 1).any():
         return None
     used = runs["n_train"].astype(float) + runs["n_val"].astype(float)
     most = used.groupby(runs["label"]).mean().max()
-    return SplitSizes(
-        int(mean["n_pool"]), int(mean["n_test"]), None if most != most else round(most)
-    )
+    mixture = bool(runs["train"].astype(str).str.contains(JOINT, regex=False).any())
+    known = most == most and not (mixture and most > 0)
+    return SplitSizes(int(mean["n_pool"]), int(mean["n_test"]), round(most) if known else None)
 
 
 def influences(
@@ -40,7 +44,7 @@ def influences(
     """Method -> influence of images on its scores over the same splits.
 
     None where it cannot be known: a metric that is not resampled, predictions that are not there,
-    groups of images that need a database which is not at hand, methods with scores of different
+    groups of images that need a database which is not here, methods with scores of different
     images. None either where every split tests the same images, as official splits do and databases
     tested whole: `SplitSizes` speaks of random splits. The corrected t then takes all it can for
     correlated.

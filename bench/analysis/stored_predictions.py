@@ -2,7 +2,7 @@
 
 The images of several splits are pooled by their names: an image that two splits test is one image.
 Images of one group (a reference, a prompt) form a cluster; which they are stands in the database's
-table, so a database with groups must be at hand. No image is opened.
+table, so a database with groups must be on this machine. No image is opened.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NoSides(Exception):
 
 
 class StoredPredictions:
-    """Reads predictions, and the groups of images from databases at hand."""
+    """Reads predictions, and the groups of images from databases on this machine."""
 
     def __init__(self, store: Store, at_hand: AtHand) -> None:
         self.store, self.at_hand = store, at_hand

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from bench.analysis import means
 from bench.data.demo import DEMO_SETS
+from bench.model.mixtures import learnt_from
 from bench.model.records import JOINT
 from bench.model.titles import task_title
-from bench.protocol import Protocol, learnt_from
+from bench.protocol import Protocol
 from bench.stats.median import MedianInterval, median_interval
 from bench.store.table import BEST_TEST, CELL, NOTE_BREAK, metrics_of
 from bench.util.atomic import replacing

@@ -21,12 +21,12 @@ from bench.cli import scoring as cli_scoring
 from bench.cli import sharing as cli_sharing
 from bench.cli.data import DataRoot, FutureDataRoot, existing_roots
 from bench.cli.options import Options, Uncontaminated
-from bench.cli.refusals import refuse
+from bench.cli.refusals import refuse, refuse_empty
 from bench.util import atomic
 from bench.util.errors import INTERRUPTED, BenchError, StoreError, UsageError
 
 INTERNAL = 70
-"""Exit code of a fault of the program (EX_SOFTWARE of sysexits.h)."""
+"""Exit code for a bug in the program (EX_SOFTWARE of sysexits.h)."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -60,7 +60,6 @@ cli_audit.register(app)
 cli_leaderboard.register(app)
 cli_sharing.register(app)
 
-Results = Annotated[Path, typer.Option(help="Results folder.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE for every method that has it, or METHOD.KEY=VALUE."),
@@ -91,7 +90,7 @@ def common(
         ),
     ] = False,
 ) -> None:
-    """Benchmark blind image quality assessment, honestly."""
+    """Benchmark methods of blind image quality assessment."""
 
 
 @app.command()
@@ -139,7 +138,7 @@ def get(
         bool, typer.Option("--dry-run", help="List what would be downloaded, and download nothing.")
     ] = False,
 ) -> None:
-    """Get all that a protocol needs: databases, corpora, backbones and other weights."""
+    """Download everything that a protocol needs: databases, corpora, backbones, other weights."""
     from rich.console import Console
 
     from bench.cli import fetching_all
@@ -179,7 +178,7 @@ def report(
         Path | None, typer.Option(help="Where to write; default RESULTS/report.")
     ] = None,
     published: Annotated[
-        bool, typer.Option(help="Set printed numbers in grey beside ours, with the difference.")
+        bool, typer.Option(help="Show printed numbers in grey beside ours, with the difference.")
     ] = True,
     data_root: DataRoot = None,
     exclude_contaminated: Uncontaminated = False,
@@ -195,7 +194,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Render tables, figures and pages from stored results alone."""
+    """Render tables, figures and pages from stored results only."""
     from bench.cli import commands
 
     code = commands.report(
@@ -297,6 +296,7 @@ def main() -> None:
     """
     _print_anything()
     try:
+        refuse_empty(sys.argv[1:])
         app()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -314,7 +314,7 @@ def main() -> None:
 
 
 def _print_anything() -> None:
-    """A terminal that cannot show a letter shows another in its place."""
+    """Replace letters that the terminal cannot show."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

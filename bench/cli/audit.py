@@ -1,4 +1,4 @@
-"""`bench audit`: whether a method predicts from images and training labels alone."""
+"""`bench audit`: whether a method predicts from images and training labels only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def audit(
     data_root: DataRoot = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Run a method on databases that differ in one thing each; its predictions must not.
+    """Check that test labels, file names, order and batches do not change a method's predictions.
 
     Exit code 0 when every property holds, 1 when one does not or the method fails.
     """

@@ -1,4 +1,4 @@
-"""What the commands of the command line do, once parsed. Each returns an exit code."""
+"""The work of the commands, once they are parsed. Each function returns an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAILED = 1
 
 
 def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> int:
-    """Compute, then report. 1 where runs failed or the report is not to be trusted, 130 where the
+    """Compute, then report. Returns 1 if runs failed or the report cannot be trusted, 130 if the
     user stopped it."""
     from bench.cli import session
 
@@ -27,7 +27,7 @@ def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> i
         done = len(Store(options.results).states(finished.plan.runs))
         console.print(
             f"interrupted; {done} of {len(finished.plan.runs)} runs are done. "
-            "The same command goes on."
+            "Run the same command again to continue."
         )
         return INTERRUPTED
     code = 0
@@ -50,7 +50,11 @@ def run(options: Options, *, reports: bool = True, log: Sequence[str] = ()) -> i
 
 
 def plan(options: Options, log: Sequence[str] = ()) -> int:
-    """Print what a run with the trackers `log` would do, and how long it would take."""
+    """Print what a run with the trackers `log` would do, and how long it would take.
+
+    Raises `UsageError` after that for rows that the executor can never run: this machine may be
+    another than the one that runs them, and the plan is of use all the same.
+    """
     from bench.cli import plan_terminal, session
     from bench.runs.trackers import require
 
@@ -58,6 +62,7 @@ def plan(options: Options, log: Sequence[str] = ()) -> int:
 
     planned, store, data_cache = session.prepare(options)
     plan_terminal.show(planned, store, data_cache, options, Console())
+    session.refuse(options, planned)
     return 0
 
 
@@ -71,7 +76,7 @@ def report(
     image_intervals: bool = True,
     limits: Sequence[str] = (),
 ) -> int:
-    """Render everything from the store. 1 where sanity rows show the table to be wrong."""
+    """Render everything from the store. Returns 1 if sanity rows show that the table is wrong."""
     from bench.analysis.costs import Limits
     from bench.reports.render import render
     from bench.reports.terminal import leaderboard
@@ -100,7 +105,7 @@ def report(
 
 
 def conform(method: str, assignments: Sequence[str]) -> int:
-    """Ask a method about every rule of the contract, a line a rule; 1 where one is broken."""
+    """Check a method, one line for each rule of the contract. Returns 1 if a rule is broken."""
     from bench import registry
     from bench.protocol.variants import parse_assignments
     from bench.runs.conformance import conform as asked

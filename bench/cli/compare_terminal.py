@@ -28,21 +28,21 @@ WILCOXON_NOTE = (
     "overlapping splits it calls equal methods different far more often than its level says."
 )
 SAME_TEST_NOTE = (
-    "Every repeat tests the same images: p-values and intervals tell of training alone, not of "
-    "how the methods would do on other images."
+    "Every repeat tests the same images: p-values and intervals only cover the variation of "
+    "training, not how the methods would do on other images."
 )
 
 
 P1401_NOTE = (
     "Predictions mapped by a 4-parameter logistic fitted on the test images. Tests marked P.1401 "
-    "are the recommendation's own: they take errors on the same images for independent, which "
-    "finds too little (F on RMSE* too much: most of its errors are 0). The others know of the "
-    "dependence."
+    "are the recommendation's own: they treat errors on the same images as independent and "
+    "detect too little (F on RMSE* too much: most of its errors are 0). The others take the "
+    "dependence into account."
 )
 OVER_IMAGES_NOTE = (
-    "Over images: how far a difference may lie from the truth for new images of the kind, with the "
-    "trained methods as they are (bootstrap; images of one content drawn together). Over splits: "
-    "how it varies from split to split (Nadeau–Bengio)."
+    "Over images: the uncertainty of a difference for new images of the kind, with the methods "
+    "as trained (bootstrap; images of one content are drawn together). Over splits: its variation "
+    "from split to split (Nadeau–Bengio)."
 )
 
 
@@ -53,7 +53,7 @@ def show(
     metric: str,
     console: Console,
 ) -> None:
-    """Print what was compared, and what was not."""
+    """Print the comparisons, and what was left out."""
     for item in inside:
         table = text_table(
             f"{_title(item)}, {item.n_splits} splits",
@@ -73,7 +73,7 @@ def show(
         say(console, WILCOXON_NOTE)
     for found in by_image:
         _show_images(found, metric, console)
-    if by_image:
+    if any(found.pairs for found in by_image):
         say(console, OVER_IMAGES_NOTE)
     elif metric not in RESAMPLED:
         say(console, f"{metric} has no interval over images; it is compared over splits alone")
@@ -93,6 +93,8 @@ def _show_images(item: SuiteComparison, metric: str, console: Console) -> None:
         add_row(table, _over_images(pair))
     if item.pairs:
         console.print(table)
+    elif item.left_out:
+        say(console, f"{title}, over images: nothing to compare")
     if several:
         higher = METRICS[metric].higher_is_better
         for pair in item.pairs:

@@ -27,7 +27,7 @@ def existing_roots(paths: list[Path] | None) -> list[Path] | None:
 ROOT_HELP = "Folder that holds databases; several may be given. Default: $IQA_DATA."
 DataRoot = Annotated[list[Path] | None, typer.Option(help=ROOT_HELP, callback=existing_roots)]
 FutureDataRoot = Annotated[list[Path] | None, typer.Option("--data-root", help=ROOT_HELP)]
-"""One of them may be what `--to` makes."""
+"""Not checked, since `--to` may create one of them."""
 KERNELS = ("pillow", "pillow_bilinear", "cv2", "skimage")
 Name = Annotated[str, typer.Argument(help="Dataset, as NAME or NAME@VERSION.")]
 
@@ -49,7 +49,7 @@ def cache(
         typer.Option(min=0, help="Keep at most this many GiB of features, the most recently used."),
     ] = None,
 ) -> None:
-    """What the project keeps on this machine because it can make it again, and how large it is."""
+    """Show the caches, whose content can be computed again, and their size."""
     from datetime import datetime
 
     from rich.console import Console
@@ -86,18 +86,26 @@ def cache(
 
 @data.command()
 def status(data_root: DataRoot = None) -> None:
-    """Which databases are found, where, and how complete they are."""
+    """Show which databases are found, where, and how complete they are."""
     from rich.console import Console
 
-    from bench.data import tools
+    from bench.data import housekeeping
     from bench.util.text_table import add_row, text_table
 
     table = text_table(left=("dataset", "state", "images", "where", "note"))
-    for line in tools.status(_roots(data_root)):
+    for line in housekeeping.status(_roots(data_root)):
         images = f"{line.images:,} of {line.expected or line.samples:,}"
         note = line.problem.splitlines()[0] if line.problem else ""
         add_row(table, (line.name, line.state, images, str(line.root or ""), note))
     Console().print(table)
+    _warn_of_strays(data_root)
+
+
+def _warn_of_strays(data_root: list[Path] | None) -> None:
+    from bench.data import datasets
+
+    for line in datasets.strays(_roots(data_root)):
+        typer.echo(f"warning: {line}", err=True)
 
 
 @data.command()
@@ -114,9 +122,13 @@ def verify(
     ] = False,
 ) -> None:
     """Check a database: every file there and decodable, counts, score range, duplicates."""
-    from bench.data import datasets, tools
+    from bench.data import datasets, housekeeping
+    from bench.util.atomic import require_writable
 
-    found = tools.verify(name, _roots(data_root))
+    if write_duplicates:  # before every image is decoded
+        require_writable(datasets.duplicates_file(name, _roots(data_root)))
+    found = housekeeping.verify(name, _roots(data_root))
+    _warn_of_strays(data_root)
     for check in found.checks:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.detail}")
     if found.digest:
@@ -124,8 +136,11 @@ def verify(
     if write_duplicates and found.torn:
         path = datasets.list_duplicates(name, found.torn, _roots(data_root))
         typer.echo(f"{path}: {len(found.torn)} more; splits that tore them apart are made anew")
-    elif write_duplicates:
-        typer.echo("no equal pictures that a random split could tear apart: nothing to write")
+    elif write_duplicates and found.digest:
+        typer.echo(
+            "no equal pictures that a random split could tear apart among the images that can be "
+            "read: nothing to write"
+        )
     raise typer.Exit(0 if found.good else 3)
 
 
@@ -144,7 +159,7 @@ def prepare(
 ) -> None:
     """Decode a database into the cache, so that the first run does not have to."""
     from bench.api import ImagePolicy
-    from bench.data import tools
+    from bench.data import housekeeping
 
     if resize not in ("none", "squash", "short_side"):
         raise UsageError(f"--resize {resize}: expected none, squash or short_side")
@@ -156,7 +171,7 @@ def prepare(
         policy = ImagePolicy(resize, size, kernel or "pillow")  # type: ignore[arg-type]  # checked above
     except ValueError as error:
         raise UsageError(str(error)) from None
-    ready = tools.prepare(name, policy, _roots(data_root))
+    ready = housekeeping.prepare(name, policy, _roots(data_root))
     typer.echo(
         f"{ready.spec}: {ready.images:,} images, {ready.bytes / 2**20:,.0f} MiB in {ready.folder} "
         f"({ready.seconds:.1f} s), digest {ready.digest}"
@@ -235,10 +250,10 @@ def export(
     scheme: Annotated[str, typer.Option(help="random, official, or a published split.")] = "random",
     data_root: DataRoot = None,
 ) -> None:
-    """Write a dataset's splits as CSV, one file a repeat, each with its digest."""
-    from bench.data import tools
+    """Write a dataset's splits as CSV, one file for each repeat, each with its digest."""
+    from bench.data import housekeeping
 
-    written = tools.export_splits(
+    written = housekeeping.export_splits(
         name, range(repeats), out, _roots(data_root), seed=seed, labels=labels, scheme=scheme
     )
     for split in written:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.data import datasets, tools
+from bench.data import datasets, housekeeping
 from bench.data.fetch import place, sources
 from bench.util.errors import BenchError, DataError, UsageError, unknown
 from bench.util.text_table import say
@@ -28,13 +28,13 @@ UNAVAILABLE = DataError.exit_code
 def databases(
     names: Sequence[str], to: Path | None, wanted: Sequence[str], yes: bool, console: Console
 ) -> int:
-    """Get databases, each once: 0 where all can be used, 3 where one cannot."""
+    """Get databases, each once. Returns 0 if all can be used, else 3."""
     if wanted and len(names) > 1 and wanted[0] not in ("mirror", "home"):
         raise UsageError("--from with an address or a file goes with one database")
     root = root_of(to)
     orders, failures = [], {}
     for name in dict.fromkeys(name.partition("@")[0] for name in names):
-        there = tools.status_of(name, [to] if to is not None else None)
+        there = housekeeping.status_of(name, [to] if to is not None else None)
         if there.state == "complete":
             say(console, f"{name}: there already, in {there.root}")
             place.tidy(name, root)
@@ -56,7 +56,7 @@ def databases(
 
 
 def root_of(to: Path | None) -> Path:
-    """The data root that databases go into. Raises `UsageError` where none is named."""
+    """The data root for new databases. Raises `UsageError` if none is given."""
     roots = datasets.data_roots([to] if to is not None else None)
     if not roots:
         raise UsageError("no data root: give one with --to FOLDER, or set IQA_DATA")
@@ -87,19 +87,19 @@ def show_terms(order: Order, console: Console) -> None:
 
 
 def agree(yes: bool) -> None:
-    """Ask once. Raises `UsageError` where nobody can answer, and ends the command on a no."""
+    """Ask once. Raises `UsageError` without a terminal, and `BenchError` if the user declines."""
     if yes:
         return
     terms = "The databases stay under their authors' terms, whoever hands them out; several forbid"
     typer.echo(f"{terms} redistribution.")
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to agree to the terms: give --yes in a script")
+        raise UsageError("no terminal to ask for agreement to the terms: give --yes in a script")
     if not typer.confirm("Get them under these terms?"):
         raise BenchError("nothing was downloaded: you did not agree to the terms")
 
 
 def fulfil(orders: Sequence[Order], console: Console) -> dict[str, str]:
-    """Get everything that can be had; what could not, with the reason, by name."""
+    """Get everything that is available. Returns what is not, by name, with the reason."""
     failures = {}
     for order in orders:
         try:
@@ -115,7 +115,7 @@ def fulfil(orders: Sequence[Order], console: Console) -> dict[str, str]:
 
 
 def say_got(got: Got, console: Console) -> None:
-    """What became of one order."""
+    """Print the outcome of one order."""
     name = got.order.name
     if got.there is not None:
         say(console, f"{name}: there already, in {got.there.root}")
@@ -132,7 +132,7 @@ def say_got(got: Got, console: Console) -> None:
 
 
 def answers(names: Sequence[str], console: Console) -> int:
-    """Ask every listed address with HEAD: 0 where all answer as they should, else 3."""
+    """Send HEAD to every listed address. Returns 0 if all answer as expected, else 3."""
     from bench.data.fetch.url_check import ask_all
     from bench.util.text_table import add_row, text_table
 
@@ -153,7 +153,7 @@ def answers(names: Sequence[str], console: Console) -> int:
 
 @contextlib.contextmanager
 def progress(console: Console) -> Iterator[Progress]:
-    """A bar for each thing that goes on, where there is a terminal; else a line for each."""
+    """On a terminal a bar for each download, elsewhere one line for each."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     bars = Progress(

@@ -1,4 +1,4 @@
-"""`bench get`: everything that a command needs, listed with sizes first, then got."""
+"""`bench get`: lists everything that a command needs, with sizes, and downloads it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that is to be got."""
+    """One database or file to download."""
 
     name: str
     why: str
-    """Which rows need it, and for what."""
+    """The rows that need it, and why."""
     size: int | None
     """Size in bytes; None if no source states it."""
     where: str
@@ -42,7 +42,7 @@ class Item:
     fetch: Callable[[], object] | None = None
     """Set for anything else."""
     refusal: str = ""
-    """Why it cannot be had."""
+    """Why it is not available."""
 
 
 def weights(methods: Sequence[str], to: Path | None, dry_run: bool, console: Console) -> int:
@@ -59,7 +59,7 @@ def weights(methods: Sequence[str], to: Path | None, dry_run: bool, console: Con
 
 
 def say_checkpoint(got: authors_checkpoints.AuthorsCheckpoint, console: Console) -> None:
-    """Where a checkpoint lies, what it has seen, and how it is used."""
+    """Print a checkpoint's path, its training data, and how to use it."""
     if got.arrived is None:
         say(console, f"{got.method}: there already")
     else:
@@ -106,7 +106,7 @@ def _databases(cells: Sequence[CellNeeds], data_cache: DataCache, to: Path | Non
 
 
 def _why(name: str, cells: Sequence[CellNeeds]) -> str:
-    """The rows that need a database, and for what."""
+    """The rows that need a database, and why."""
     found: dict[str, set[Why]] = {}
     for cell in cells:
         for need in cell.needs:
@@ -161,7 +161,7 @@ def _checkpoints(variants: Sequence[Variant]) -> list[Item]:
 
 
 def _list(items: Sequence[Item], console: Console) -> None:
-    """All that is to be got, with sizes and the total."""
+    """Print all downloads with sizes and the total."""
     if not items:
         say(console, "Everything is there.")
         return
@@ -179,7 +179,7 @@ def _list(items: Sequence[Item], console: Console) -> None:
 
 
 def _instead(variants: Sequence[Variant], items: Sequence[Item]) -> list[str]:
-    """A line for each method whose checkpoint would do in place of corpora in the list."""
+    """A line for each method whose released checkpoint could replace corpora in the list."""
     names = {item.name for item in items}
     lines = []
     for variant in variants:

@@ -46,13 +46,14 @@ def init(
         str | None, typer.Option(help="Name of a new leaderboard; default: Leaderboard.")
     ] = None,
     audit: Annotated[
-        str | None, typer.Option(help="required (default), or shown (rows that passed are marked).")
+        str | None,
+        typer.Option(help="Audits: required (default), or shown (passed rows are marked)."),
     ] = None,
     predictions: Annotated[
-        str | None, typer.Option(help="required (default), or digests (they are enough).")
+        str | None, typer.Option(help="Predictions: required (default), or digests instead.")
     ] = None,
     tasks: Annotated[
-        str | None, typer.Option(help="all of a protocol's (default), or any.")
+        str | None, typer.Option(help="Tasks: all of a protocol's (default), or any.")
     ] = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -126,12 +127,16 @@ def _all(board: Board, names: list[str]) -> tuple[int, str]:
     from bench.publishing import submission as checking
     from bench.publishing.comment import comment
 
+    if not names:
+        text = "There is no submission yet: nothing to check."
+        typer.echo(text)
+        return 0, f"{text}\n"
     found = [checking.check(board, name) for name in names]
     for one in found:
         _print(one)
     codes = {one.found.exit_code for one in found}
     code = next((code for code in (1, 3) if code in codes), 0)
-    return code, "\n".join(comment(one) for one in found) or "There is no submission yet.\n"
+    return code, "\n".join(comment(one) for one in found)
 
 
 def _of_branch(folder: Path, base: str, author: str) -> tuple[int, str]:
@@ -146,7 +151,7 @@ def _of_branch(folder: Path, base: str, author: str) -> tuple[int, str]:
     found = changes(folder, base)
     with board_at(folder, base) as before:
         refused = list(refusals(found, before, author))
-        # Rules, protocols and splits of the base: a branch cannot bring rules of its own.
+        # Rules, protocols and splits come from the base, so that a branch cannot change them.
         board = replace(before, root=folder)
         named = [name for name in found.submissions if before.can_name(name)]
         there = [name for name in named if board.folder(name).is_dir()]
@@ -166,7 +171,7 @@ def _of_branch(folder: Path, base: str, author: str) -> tuple[int, str]:
 
 
 def _other_submitter(submission: Submission, author: str) -> str:
-    """Why a card is not the author's own; '' where it is, or cannot be read."""
+    """Why a card does not belong to the author; '' if it does or cannot be read."""
     from bench.util.errors import BenchError
 
     try:
@@ -177,7 +182,7 @@ def _other_submitter(submission: Submission, author: str) -> str:
 
 
 def _bare(refused: list[str], names: list[str]) -> str:
-    """The comment where there is no submission to look at."""
+    """The comment if there is no submission to check."""
     from bench.analysis.check.writers import markdown
 
     head = "## refused" if refused else f"## withdrawn: {', '.join(map(markdown, names))}"
@@ -204,7 +209,7 @@ def site(
     Exit 1: a protocol could not be rendered.
     """
     from bench.publishing.board import Board
-    from bench.publishing.site import build
+    from bench.publishing.board_site import build
 
     rendered = build(Board.read(folder), out)
     for note in rendered.notes:
@@ -212,7 +217,7 @@ def site(
     for warning in rendered.warnings:
         typer.echo(f"do not trust: {warning}", err=True)
     typer.echo(str(out / "index.html"))
-    if rendered.unsound:  # a workflow must not put a page in the place of a better one
+    if rendered.unsound:  # a workflow must not replace a good page by this one
         raise typer.Exit(1)
 
 

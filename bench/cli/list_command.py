@@ -1,4 +1,4 @@
-"""What there is, for `bench list` and `bench describe`. Nothing here imports torch."""
+"""`bench list` and `bench describe`. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rows(what: str) -> Rows:
 
 
 def stored(results: Path) -> Rows:
-    """Stored runs by method and code, with whether an audit of that code was passed."""
+    """Stored runs by method and code, and whether that code passed an audit."""
     from bench import source
     from bench.model import audits
     from bench.store import Store
@@ -44,7 +44,7 @@ def stored(results: Path) -> Rows:
 
 
 def _current(digest: Callable[[str], str], method: str) -> str:
-    """Digest of a method's code as it is, '' for one that is no longer there."""
+    """Digest of a method's present code, '' for a method that no longer exists."""
     try:
         return digest(method)
     except (BenchError, KeyError):
@@ -52,7 +52,7 @@ def _current(digest: Callable[[str], str], method: str) -> str:
 
 
 def describe(name: str) -> str:
-    """A description of anything by its name. Raises `UsageError` with the nearest name."""
+    """The description of anything by its name. Raises `UsageError` with the nearest name."""
     from bench import backbones, registry
     from bench import protocol as protocols
     from bench.data import datasets
@@ -124,7 +124,7 @@ def _describe_method(text: str) -> str:
 
 
 def _seen(text: str, cls: type[Method]) -> list[str]:
-    """What the weights were trained on, where the name alone says which weights they are."""
+    """What the weights were trained on, if the method's name determines them."""
     from bench import registry
     from bench.api import Context
     from bench.model.contamination import entry_title

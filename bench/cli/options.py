@@ -1,4 +1,4 @@
-"""The options that commands about a protocol share: one list, for parsing and for programs."""
+"""The options that commands on a protocol share, for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ DATASETS = _names("Datasets or TRAIN:TEST pairs, comma-separated; demo: rendered
 
 @dataclass(frozen=True)
 class Options:
-    """What `bench run` and `bench plan` are asked for."""
+    """The options of `bench run` and `bench plan`."""
 
     protocol: Annotated[str, typer.Argument(help="Protocol file, or the name of one.")]
     methods: Annotated[Names, METHODS] = NONE
@@ -93,21 +93,21 @@ class Options:
     deterministic: Annotated[
         bool,
         typer.Option(
-            "--deterministic", help="Bit-identical results on a GPU too, or an error; slower."
+            "--deterministic", help="Bit-identical results also on a GPU, or an error; slower."
         ),
     ] = False
     cuda_graphs: Annotated[
         bool,
         typer.Option(
             "--cuda-graphs",
-            help="Replay inference of frozen encoders on a GPU as CUDA graphs: the same bits.",
+            help="Replay inference of frozen encoders on a GPU as CUDA graphs; no bit changes.",
         ),
     ] = False
     exact: Annotated[
         bool,
         typer.Option(
             "--exact",
-            help="Keep frozen encoders in plain float32, though faster forms give the same.",
+            help="Keep frozen encoders in plain float32, even if faster forms give the same.",
         ),
     ] = False
     time_limit: Annotated[
@@ -141,7 +141,7 @@ class Options:
         typer.Option(
             parser=Duration.parse,
             metavar="TIME",
-            help="Under Slurm, groups that are known to be short share a job of about this length.",
+            help="Under Slurm, let short groups share a job of about this length.",
         ),
     ] = None
     accept_code: Annotated[
@@ -166,13 +166,14 @@ class Options:
         bool,
         typer.Option(
             "--available",
-            help="Leave out, and list, what needs databases that this machine does not have.",
+            help="Leave out, and list, rows and datasets that need missing databases.",
         ),
     ] = False
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:
-    """A typer command of a function of `Options` (and options of its own): its exit code counts."""
+    """A typer command from a function of `Options` and further options that returns an exit
+    code."""
     hints = get_type_hints(Options, include_extras=True)
     empty = inspect.Parameter.empty
     shared = [

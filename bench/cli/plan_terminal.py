@@ -1,4 +1,4 @@
-"""What `bench plan` prints: what is done and to do, and what that will take."""
+"""The output of `bench plan`: which runs are done and to do, and their estimated time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.runs.plan import STATES
 from bench.runs.plan.estimate import Estimate, Guess, estimate
 from bench.util.durations import readable
+from bench.util.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,12 +49,13 @@ def show(
         lines += [_total(found, options), _basis(found.guesses)]
     if found.unknown:
         lines.append(f"no stored timings yet, not estimated: {', '.join(found.unknown)}")
+    lines += [f"set aside: {problem}" for problem in dict.fromkeys(store.problems)]
     for line in lines:
         say(console, line)
 
 
 def _pretrainings(plan: Plan, store: Store, found: Estimate) -> list[str]:
-    """What is to be pre-trained, one line for all that differ only in the images left out."""
+    """The pre-trainings, one line for all that only differ in the images left out."""
     groups: dict[str, list[str]] = {}
     for key, job in plan.pretrains.items():
         text = f"pre-training of {job.variant.title} on {', '.join(job.spec.corpora)}"
@@ -74,7 +76,7 @@ def _pretrainings(plan: Plan, store: Store, found: Estimate) -> list[str]:
 
 
 def _forecasts(plan: Plan, data_cache: DataCache) -> list[str]:
-    """What methods say of their work to do: requests to a service, say."""
+    """The forecasts of methods, e.g. requests to a service."""
     from bench.api import Context
 
     lines: dict[tuple[str, str], str] = {}
@@ -111,12 +113,16 @@ def _basis(guesses: list[Guess]) -> str:
 
 
 def _slots(options: Options) -> int | None:
-    """How many workers there would be at once; None where a cluster decides."""
+    """The number of workers that would run at once; None if a cluster decides."""
     if options.jobs:
         return options.jobs
     if options.executor != "local":
         return None
-    from bench.runs.dispatch.slots import Machine
+    from bench.runs.slots import Machine
     from bench.util.environment import resolve_device
 
-    return Machine.here(resolve_device(options.device)).places
+    try:
+        device = resolve_device(options.device)
+    except UsageError:  # a plan for another machine, which has such a GPU
+        return None
+    return Machine.here(device).places

@@ -1,4 +1,4 @@
-"""`bench power`: what a protocol can see, before the GPU hours."""
+"""`bench power`: which differences a protocol can detect, before any GPU hours are spent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.data import existing_roots
 from bench.cli.refusals import refuse
 from bench.util.errors import UsageError
 
@@ -39,10 +40,11 @@ def power(
         int, typer.Option(help="Comparisons in the table, which Holm's correction counts.")
     ] = 1,
     data_root: Annotated[
-        list[Path] | None, typer.Option(help="Databases of your own; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="Databases of your own; may be repeated.", callback=existing_roots),
     ] = None,
 ) -> None:
-    """Say what a protocol can see, and how many splits and images a difference would take."""
+    """Say which differences a protocol can detect, and how many splits and images one needs."""
     from rich.console import Console
 
     from bench import protocol as protocols
@@ -54,8 +56,8 @@ def power(
     from bench.store import table as runs_table
     from bench.util.text_table import add_row, say, text_table
 
-    if not difference > 0:
-        raise UsageError(f"--difference is {difference:g}, must be above 0")
+    if not 0 < difference < math.inf:
+        raise UsageError(f"--difference is {difference:g}, must be a finite number above 0")
     if results is not None:
         refuse("for a simulation; --results is a pilot", srcc=srcc, agreement=agreement)
     loaded = protocols.load(protocol)
@@ -116,6 +118,6 @@ def power(
     say(
         console,
         "Two methods over the same splits by Nadeau–Bengio's test, or, where every repeat tests "
-        "the same images, over images. Images with one content count as one: of a database with "
-        "references, read contents for images. Simulated deviations lack what training adds.",
+        "the same images, over images. Images with one content count as one: for a database with "
+        "references, images means contents. Simulated deviations lack the variation of training.",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,30 +11,16 @@ import typer
 from bench.cli.data import existing_roots
 from bench.cli.power import power
 from bench.cli.refusals import refuse
+from bench.cli.tables import Only, Results, Roots, export, latex, name_unreadable
 from bench.util.errors import StoreError, UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.store import Store
-
 INCOMPARABLE = 3
 
 
-class IntervalKind(StrEnum):
-    """What `--interval` takes."""
-
-    splits = "splits"
-    images = "images"
-    none = "none"
-
-
-Results = Annotated[Path, typer.Argument(help="Results folder.")]
 Metric = Annotated[str, typer.Option(help="Metric, e.g. srcc, plcc, krcc, rmse.")]
-Only = Annotated[str | None, typer.Option(help="Use this protocol only.")]
-Roots = Annotated[
-    list[Path] | None, typer.Option(help="Databases, for images of one content; may be repeated.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -97,13 +82,15 @@ def baseline_save(
     folder: Annotated[Path, typer.Option(help="Folder of the baselines.")] = Path("baselines"),
 ) -> None:
     """Store a results folder as one small file for git, which `check` reads."""
-    from bench.store import baseline
+    from bench.store import Store, baseline
 
+    store = Store(results)
     try:
-        path, kept = baseline.save(results, name, folder)
+        path, kept = baseline.save(store, name, folder)
     except StoreError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(INCOMPARABLE) from error
+    name_unreadable(store)
     runs = sum(len(cell.runs) for cell in kept.cells)
     missing = sum(cell.missing for cell in kept.cells)
     typer.echo(f"{path}: {runs} runs of {len(kept.cells)} cells")
@@ -115,7 +102,7 @@ def compare(
     results: Results,
     other: Annotated[
         Path | None,
-        typer.Argument(help="Second results folder: compare each cell of the first with its own."),
+        typer.Argument(help="Second results folder: compare the cells of the first with these."),
     ] = None,
     methods: Annotated[str, typer.Option(help="Labels, comma-separated; default: all.")] = "",
     reference: Annotated[
@@ -172,6 +159,7 @@ def compare(
     inside = comparing.within(runs, metric, names, reference, tested)
     over = comparing.across(runs, metric, names)
     by_image = over_images.compare(runs, tested, metric, names, reference) if images else []
+    name_unreadable(store)
     show(inside, over, by_image, metric, _console())
     if p1401:
         chosen = runs[runs["label"].isin(names)] if names else runs
@@ -192,14 +180,14 @@ def _differences(
     html: Path | None,
     data_roots: list[Path] | None,
 ) -> None:
-    """Two result sets cell by cell, by the rules and in the words of `bench check`."""
+    """Compare two result sets cell by cell, by the rules of `bench check`."""
     from bench.analysis import check as checking
     from bench.analysis.check.terminal import show
     from bench.reports import difference
     from bench.store import baseline
 
     against = baseline.find(str(before))
-    report, pairs = checking.check_with_pairs(
+    report = checking.check(
         now,
         against,
         metric=metric,
@@ -209,7 +197,7 @@ def _differences(
     )
     show(report, _console())
     if html is not None:
-        found = difference.Difference(report, pairs, against, now, data_roots)
+        found = difference.Difference(report, against, now, data_roots)
         typer.echo(str(difference.write(found, html)[0]))
         for note in found.notes:
             typer.echo(f"left out: {note}", err=True)
@@ -221,7 +209,7 @@ def merge(
     sources: Annotated[list[Path], typer.Argument(help="Results folders.")],
     into: Annotated[Path, typer.Option(help="Results folder to copy into.")],
     keep_first: Annotated[
-        bool, typer.Option("--keep-first", help="On conflict keep the first file.")
+        bool, typer.Option("--keep-first", help="In a conflict keep the first file.")
     ] = False,
 ) -> None:
     """Merge results folders. Exit 1: they contradict each other."""
@@ -237,54 +225,6 @@ def merge(
     else:
         typer.echo(f"{into}: {merged.copied} files copied, {merged.same} already the same")
     raise typer.Exit(1 if merged.conflicts else 0)
-
-
-def export(
-    results: Results,
-    out: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            help="csv, parquet, json, or manifest (lists of images); default: by OUT's suffix.",
-        ),
-    ] = None,
-    selection: Annotated[
-        str | None, typer.Option(help="last, val or best_test; default: as the protocol says.")
-    ] = None,
-    data_root: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Databases, for --format manifest; may be repeated.", callback=existing_roots
-        ),
-    ] = None,
-) -> None:
-    """Write all runs as one table with a row for each run, also missing and failed ones.
-
-    With --format manifest: their splits as lists of images, in the form of DeQA-Score's metas.
-    """
-    from bench.store import Store
-    from bench.store import table as exporting
-
-    store = Store(results)
-    if form != "manifest":
-        refuse("for --format manifest", data_root=data_root)
-    if form == "manifest":
-        refuse("splits are the same whichever epoch counts", selection=selection)
-        _export_lists(store, out, data_root or [])
-        return
-    typer.echo(str(exporting.write(store, out, form, selection)))
-    for problem in store.problems:
-        typer.echo(f"set aside: {problem}", err=True)
-
-
-def _export_lists(store: Store, out: Path, data_roots: list[Path]) -> None:
-    from bench.data import datasets
-    from bench.data.data_cache import DataCache
-    from bench.store import lists
-
-    paths = lists.write(store, out, DataCache(datasets.data_roots(data_roots or None)))
-    typer.echo(f"{out}: {len(paths)} lists of images")
 
 
 def validate(
@@ -312,71 +252,6 @@ def validate(
     raise typer.Exit(found.exit_code)
 
 
-def latex(
-    results: Results,
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; default: standard output.")
-    ] = None,
-    protocol: Only = None,
-    metrics: Annotated[str, typer.Option(help="Metrics, comma-separated; default: all.")] = "",
-    methods: Annotated[str, typer.Option(help="Labels, comma-separated; default: all.")] = "",
-    rows: Annotated[str, typer.Option(help="Columns of summary.csv that name the rows.")] = "",
-    columns: Annotated[
-        str, typer.Option(help="Columns of summary.csv over the table, outermost first.")
-    ] = "",
-    blocks: Annotated[
-        str, typer.Option(help="The one of --columns whose values head blocks of rows; or 'none'.")
-    ] = "",
-    interval: Annotated[
-        IntervalKind, typer.Option(help="Interval beside each median: splits, images or none.")
-    ] = IntervalKind.none,
-    caption: Annotated[str, typer.Option(help="Caption; default: the protocol's title.")] = "",
-    label: Annotated[
-        str, typer.Option(help="Label for \\ref{tab:LABEL}; default: the protocol.")
-    ] = "",
-    published: Annotated[bool, typer.Option(help="Show published numbers in grey.")] = True,
-    notes: Annotated[
-        bool, typer.Option("--notes", help="Print notes on published numbers below the table.")
-    ] = False,
-    data_root: Roots = None,
-    exclude_contaminated: Annotated[
-        bool, typer.Option("--exclude-contaminated", help="Leave out contaminated cells.")
-    ] = False,
-) -> None:
-    """Write LaTeX tables with rows, columns and captions of your choice."""
-    from bench.reports.custom_table import CustomTable, document
-    from bench.store import Store
-    from bench.util.atomic import write_text
-
-    if not published:
-        refuse("about published numbers; leave out --no-published", notes=notes)
-    choice = CustomTable(
-        protocol=protocol,
-        metrics=_split(metrics),
-        methods=_split(methods),
-        rows=_split(rows),
-        columns=_split(columns),
-        blocks=blocks,
-        interval=interval.value,
-        data_roots=tuple(data_root or ()),
-        caption=caption,
-        label=label,
-        published=published,
-        notes=notes,
-        exclude_contaminated=exclude_contaminated,
-    )
-    text = document(Store(results), choice)
-    if out is None:
-        typer.echo(text, nl=False)
-    else:
-        write_text(out, text)
-        typer.echo(str(out))
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _console() -> Console:
     from rich.console import Console
 
@@ -391,6 +266,8 @@ def upgrade(
 
     done = rewrite(results)
     typer.echo(f"{done.records} records rewritten, {done.kept} were up to date")
+    if done.newer:
+        typer.echo(f"{done.newer} of a newer iqa-bench were left as they are", err=True)
     if done.records:
         typer.echo(
             "They keep version 1 of the splits, under which equal pictures could be on two sides, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bench.runs.execute.scoring import Scoring
 
 BROKEN = 1
+NO_CSV = (".xlsx", ".xls", ".ods", ".parquet", ".json")
+"""Suffixes that a CSV must not have."""
 
 Assignments = Annotated[
     list[str] | None,
@@ -66,9 +68,11 @@ def fit(
     from bench.util.environment import resolve_device
 
     console = Console()
+    given = parse_assignments(assignments or ())
+    _refuse_without_effect(given)
     roots = list(databases.data_roots(data_root))
     chosen, sources = _asked(source, _names(datasets), roots)
-    chosen, settings = apply_assignments(chosen, parse_assignments(assignments or ()))
+    chosen, settings = apply_assignments(chosen, given)
     checks.check(chosen, roots)
     rows = choose(chosen, [method], settings)
     if len(rows) > 1:
@@ -100,7 +104,7 @@ def predict(
         typer.Option(help="Method, with its argument; default: the one of the weights."),
     ] = None,
     prompt: Annotated[
-        Path | None, typer.Option(help="CSV (image, score): the pairs that promptiqa scores by.")
+        Path | None, typer.Option(help="CSV (image, score): the prompt pairs of promptiqa.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Fitted weights (`bench fit`); default: pre-trained ones.")
@@ -138,6 +142,8 @@ def predict(
     for note in left_out:
         console.print(f"left out of {note}", style="dim", markup=False, highlight=False)
     pairs = None if prompt is None else predicting.read_prompt(prompt, ready.variant.build())
+    if out.suffix.lower() in NO_CSV:
+        raise UsageError(f"--out {out}: scores are written as CSV; name it {out.stem}.csv")
     require_writable(out)
     where = resolve_device(device)
     scoring = Scoring(ready.variant.build(), paths, out, ready.identity(pairs))
@@ -156,7 +162,7 @@ def predict(
     except KeyboardInterrupt:
         console.print(
             f"interrupted; {len(scoring.scores)} of {len(paths)} images are scored. "
-            "The same command goes on."
+            "Run the same command again to continue."
         )
         raise typer.Exit(INTERRUPTED) from None
     scoring.finish()
@@ -203,6 +209,19 @@ def _asked(source: str, named: tuple[str, ...], roots: list[Path]) -> tuple[Prot
     return chosen, next(iter(lists)).split(JOINT)
 
 
+def _refuse_without_effect(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a key of protocols that a fit on all labels ignores."""
+    from bench.protocol import Protocol
+    from bench.runs.execute.whole import HEARD
+
+    for key in given:
+        if key in Protocol.model_fields and key not in HEARD:
+            raise UsageError(
+                f"--set {key}: without effect; `bench fit` learns from all labels once and tests "
+                f"nothing. Of a protocol's keys it uses {', '.join(HEARD)}"
+            )
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -228,7 +247,7 @@ def _bar(total: int) -> Iterator[Any]:
 
 @contextmanager
 def _epochs(console: Console, title: str) -> Iterator[Any]:
-    """The epoch at work on a terminal; what a method says as lines."""
+    """Show the current epoch on a terminal, and a method's messages as lines."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())

@@ -20,8 +20,8 @@ from bench.runs import dispatch
 from bench.runs.dispatch import executors
 from bench.runs.dispatch.progress import Display
 from bench.runs.dispatch.supervise import JobOutcome
-from bench.runs.dispatch.sweep import Sweep
 from bench.runs.plan import STATES, Plan, Planner, needs
+from bench.runs.sweep import Sweep
 from bench.runs.trackers import Command, require, telling
 from bench.store import Store, manifest
 from bench.util.environment import resolve_device
@@ -44,10 +44,9 @@ class Finished:
 
 
 def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
-    """Validate everything, then plan: nothing runs before all of it is known to be sound.
+    """Validate everything, then plan: nothing runs before everything is known to be valid.
 
-    Raises `UsageError` for wrong names and settings and for rows that the executor can never run,
-    `DataError` listing every missing database.
+    Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
     """
     executors.check(options)
     roots = list(datasets.data_roots(options.data_root))
@@ -83,12 +82,16 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
             "--exclude-contaminated leaves nothing to run: every method has seen labels of every "
             "dataset it is tested on"
         )
-    executors.refuse(options, _to_do(plan))
     return plan, store, data_cache
 
 
+def refuse(options: Options, plan: Plan) -> None:
+    """Raise `UsageError` that names every row of a plan which the executor can never run."""
+    executors.refuse(options, _to_do(plan))
+
+
 def _to_do(plan: Plan) -> dict[str, Resources]:
-    """What the rows need that still have something to compute here."""
+    """The needs of the rows that still have something to compute here."""
     return {
         cell.variant.title: cell.variant.needs
         for cell in plan.cells
@@ -97,7 +100,7 @@ def _to_do(plan: Plan) -> dict[str, Resources]:
 
 
 def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished:
-    """Compute what is not done yet, and tell it to the trackers `log`.
+    """Compute what is not done yet, and report it to the trackers `log`.
 
     Ctrl-C ends after the current epochs, a second one at once.
     """
@@ -105,10 +108,11 @@ def run(options: Options, console: Console, log: Sequence[str] = ()) -> Finished
     if options.executor == "local":
         resolve_device(options.device)
     plan, store, data_cache = prepare(options)
+    refuse(options, plan)
     for line in manifest.otherwise(store, plan.protocol):
         text = (
             f"warning: '{store.root}' holds {plan.protocol.name} with {line}; numbers of this "
-            "command do not compare with those, and stand in a table of their own"
+            "command cannot be compared with those, and get a separate table"
         )
         console.print(text, markup=False, highlight=False, style="yellow", soft_wrap=True)
     manifest.add(store, plan.protocol, plan.entries(store))
@@ -158,7 +162,7 @@ def _both(
 
 
 def _about(plan: Plan) -> dict[str, str]:
-    """What trackers file a command under."""
+    """Facts on the command that trackers store."""
     return {
         "protocol": plan.protocol.name,
         "methods": ", ".join(dict.fromkeys(cell.variant.title for cell in plan.cells)),
@@ -173,7 +177,7 @@ def _left(plan: Plan) -> int:
 
 
 def _seconds(plan: Plan, store: Store, data_cache: DataCache) -> dict[str, float]:
-    """How long runs may take, by id, as far as stored records say."""
+    """Estimated seconds of runs, by id, as far as stored records allow."""
     from bench.runs.plan.estimate import by_run, estimate
 
     return by_run(plan, estimate(plan, store, data_cache))
@@ -184,7 +188,7 @@ def _unfinished(plan: Plan, store: Store) -> bool:
 
 
 def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant]]:
-    """The protocol as options change it, and its rows. Raises `UsageError`; reads no data."""
+    """The protocol as changed by options, and its rows. Raises `UsageError`; reads no data."""
     chosen, settings = changed(options, roots)
     variants = choose(chosen, options.methods, settings)
     checks.check_settings(variants, roots)
@@ -192,7 +196,7 @@ def resolve(options: Options, roots: list[Path]) -> tuple[Protocol, list[Variant
 
 
 def changed(options: Options, roots: list[Path]) -> tuple[Protocol, dict[str, Any]]:
-    """The protocol as options change it, and the assignments that are its methods'."""
+    """The protocol as changed by options, and the assignments for methods."""
     loaded = protocols.load(options.protocol)
     checks.check_file(options.protocol, roots)
     chosen, settings = apply_assignments(loaded, parse_assignments(options.assignments or ()))
@@ -235,7 +239,7 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
     A zero-shot suite stays one.
     """
     if DEMO not in names:
-        # What the option leaves may be too few sets for a mean: that is no error of the protocol.
+        # The option may leave too few sets for a mean, which is not an error of the protocol.
         return {
             "test": list(dict.fromkeys(names)),
             "split_tests": [name for name in chosen.split_tests if name in names],
@@ -244,7 +248,7 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
     if set(names) != {DEMO}:
         raise UsageError(
             f"--datasets {','.join(names)}: '{DEMO}' also replaces what protocol '{chosen.name}' "
-            "learns from; it goes with no other database"
+            "learns from, and cannot be combined with another database"
         )
     tests: dict[str, Any] = {"trainings": {}, "test": list(DEMO_SUITE)}
     if any(chosen.source_lists()):
@@ -253,9 +257,9 @@ def _suite(names: Sequence[str], chosen: Protocol) -> dict[str, Any]:
 
 
 def _with_weights(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]]:
-    """The rows whose backbone's weights file is here, and a line for each other one.
+    """The rows whose backbone's weights file exists, and a line for each other one.
 
-    Raises `DataError` where no row is left.
+    Raises `DataError` if no row is left.
     """
     present, problems = [], []
     for variant in variants:
@@ -273,13 +277,13 @@ def _with_weights(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]
 def _refuse_missing(
     chosen: Protocol, options: Options, lacking: needs.Lacks, cells: list[needs.CellNeeds]
 ) -> None:
-    """Raise `DataError` where a database or an image is missing: nothing of the protocol runs."""
+    """Raise `DataError` if a database or an image is missing, before anything runs."""
     if not lacking:
         return
     lines = [
         *needs.explain(lacking, cells),
         f"Download what is available: {_get_command(options)} (--dry-run lists sizes only).",
-        "Run what does without: --available.",
+        "Run the rows and datasets that do not need them: --available.",
         f"To try the protocol without any of them: bench run {chosen.name} --datasets {DEMO} "
         "--set backbone=tiny",
     ]
@@ -309,7 +313,7 @@ def _announce(console: Console, plan: Plan, store: Store) -> None:
 
 
 def _counted(plan: Plan) -> str:
-    """How many runs there are, and fits where one serves several."""
+    """The number of runs, and that of fits if some serve several runs."""
     runs, fits = len(plan.runs), len(plan.fits)
     return f"{runs} runs of {fits} fits" if fits < runs else f"{runs} runs"
 

@@ -69,7 +69,7 @@ def publish(
         bool, typer.Option("--dry-run", help="List what would be sent, send nothing.")
     ] = False,
 ) -> None:
-    """Put results on the Hugging Face hub: predictions as a dataset, the report as a Space."""
+    """Publish results on the Hugging Face hub: predictions as a dataset, the report as a Space."""
     import tempfile
 
     if not images:

@@ -1,4 +1,4 @@
-"""What an audit of a method found: a file beside the results."""
+"""The findings of an audit of a method, as a file beside the results."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ EXEMPT = {
     "scores": "its scores were computed elsewhere",
     "oracle": "it is given the labels on purpose",
 }
-"""Methods that no audit makes sense for, with the reason."""
+"""Methods that cannot be audited, with the reason."""
 
 
 def key_of(method: str, settings: dict[str, Any], code: str) -> str:
-    """What an audit speaks of: a method with these settings and this code."""
+    """The key of an audit: a method with these settings and this code."""
     return digest([method, settings, code])
 
 
 class Property(StrictModel):
-    """One thing that must hold of every honest method."""
+    """A property that every honest method has."""
 
     name: str
-    """What was changed, or asked."""
+    """What was changed or checked."""
     holds: bool
     """Whether predictions stayed as they were."""
     detail: str = ""
-    """The first image and value that moved, or the error; '' where it holds."""
+    """The first image and value that changed, or the error; '' if the property holds."""
 
 
 class Audit(StrictModel):
@@ -54,7 +54,7 @@ class Audit(StrictModel):
     created: str
     """When, UTC."""
     properties: tuple[Property, ...]
-    """In the order they were looked at."""
+    """In the order of the checks."""
 
     @classmethod
     def of(
@@ -84,7 +84,7 @@ class Audit(StrictModel):
 
     @property
     def key(self) -> str:
-        """What it speaks of: method, settings and code."""
+        """Identifies method, settings and code."""
         return key_of(self.method, self.settings, self.code)
 
     def write(self, results: Path) -> Path:

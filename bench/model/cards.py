@@ -1,4 +1,4 @@
-"""What a submission to a leaderboard says of itself: a YAML file beside its records."""
+"""The card of a submission to a leaderboard: a YAML file beside its records."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bench.util.yaml_files import load_yaml
 
 FILE = "card.yaml"
 SHOWN = "\n\t\u200c\u200d"
-"""Signs without a picture of their own that texts need: Persian and Hindi join letters by them."""
+"""Invisible characters that are allowed: Persian and Hindi need the joiners."""
 FOLDER = "cards"
 """Folder of a results folder that holds the cards of a leaderboard's submissions."""
 
 
 def _readable(text: str) -> str:
-    """Refuse what turns the direction of writing, what no encoding has, and control characters.
+    """Refuse control characters, surrogates, and marks that change the direction of writing.
 
     >>> _readable("Schön, 实验 ½")
     'Schön, 实验 ½'
@@ -43,11 +43,11 @@ def _on_one_line(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_readable)]
-"""A text that shows all it holds."""
+"""A text without invisible characters."""
 Line = Annotated[Text, StringConstraints(max_length=500), AfterValidator(_on_one_line)]
-"""One on one line."""
+"""A text on one line."""
 Said = Annotated[Line, StringConstraints(min_length=1)]
-"""A text that must not be left empty."""
+"""A text that must not be empty."""
 SeenLabels = Annotated[
     Text, StringConstraints(pattern=r"^[^\s,:+#/\\]+(@[^\s,:+#/\\]+)?(#[^\s#/]+(/\d+)?)?$")
 ]
@@ -55,33 +55,33 @@ SeenLabels = Annotated[
 
 
 class SubmissionCard(StrictModel):
-    """What readers of a leaderboard must know of a method that its records do not say."""
+    """Facts on a method that readers of a leaderboard need and its records do not hold."""
 
     method: Annotated[Said, StringConstraints(max_length=80)]
-    """What the leaderboard calls it; no other submission's name."""
+    """Its name on the leaderboard; no other submission has it."""
     authors: list[Said] = Field(min_length=1)
     """Who made the method."""
     submitter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}$")]
     """The account that may change this submission."""
     paper: Line = ""
-    """Address or citation; empty where there is none."""
+    """Address or citation; empty for none."""
     code: Line = ""
     """Address of the code that computed the results."""
     weights: Line = ""
-    """Address of the weights, or why there is none."""
+    """Address of the weights, or why they have none."""
     training_data: list[SeenLabels]
     """Databases whose labels the weights had seen before any fit here, by iqa-bench's names
     (`koniq10k`, or `koniq10k#official` for the training side of a published split); [] for none."""
     other_training_data: Line = ""
-    """What else the weights were trained on."""
+    """Other data that the weights were trained on."""
     hardware: Said
-    """What it was computed on."""
+    """The hardware that computed it."""
     description: Annotated[Text, StringConstraints(max_length=3000)] = ""
     """What is new about it, in a few sentences."""
 
     def calls(self, label: str) -> bool:
-        """Whether a row of this name is the submission's: the method's name, and in brackets what
-        tells several rows apart.
+        """Whether a row with this label belongs to the submission: the method's name, with a
+        variant in brackets if there are several rows.
 
         >>> card = SubmissionCard.model_construct(method="Mine")
         >>> card.calls("Mine"), card.calls("Mine (large)"), card.calls("Minerva")
@@ -93,7 +93,7 @@ class SubmissionCard(StrictModel):
 
 
 def looks_like(name: str, other: str) -> bool:
-    """Whether readers would take two names for one: case, width of letters and spaces apart.
+    """Whether two names only differ in case, width of letters and spaces.
 
     >>> looks_like("Mine", "ＭＩＮＥ "), looks_like("Mine 2", "Mine  2"), looks_like("Mine", "Mime")
     (True, True, False)

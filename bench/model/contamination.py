@@ -1,8 +1,8 @@
 """Whether a method's weights have seen labels that a run tests on.
 
-`Method.trained_on` names databases. An entry is `NAME` where all labels count as seen, and
-`NAME#SCHEME` or `NAME#SCHEME/K` where only the training side of a published split is known to have
-been: the authors' own (`koniq10k#official`), or the K-th, from 1, of a series (`livec#liqe/1`).
+`Method.trained_on` names databases. An entry `NAME` means that all labels count as seen.
+`NAME#SCHEME` or `NAME#SCHEME/K` means that only the training side of a published split was seen:
+the authors' own split (`koniq10k#official`), or the K-th, from 1, of a series (`livec#liqe/1`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SPLIT_MARK = "#"
 
 
 def saw_test_labels(seen: Iterable[str], task: Task, rule: SplitRule, repeat: int) -> bool:
-    """Whether weights trained on the entries `seen` know labels of the test side.
+    """Whether weights trained on the entries `seen` have seen labels of the test side.
 
     >>> task = Task(train="livec", test="livec")
     >>> saw_test_labels(["livec#liqe/1"], task, SplitRule(scheme="liqe"), repeat=0)
@@ -25,7 +25,7 @@ def saw_test_labels(seen: Iterable[str], task: Task, rule: SplitRule, repeat: in
     """
     test = _base(task.test)
     splits = [split for name, split in map(_parts, seen) if _base(name) == test]
-    # Of a whole database the training side of any split is tested too.
+    # A run on a whole database also tests the training side of any split.
     return any(task.side == "whole" or not _is(split, rule, repeat) for split in splits)
 
 

@@ -1,4 +1,4 @@
-"""What a method costs: a file beside the results for each method, setting, code and device."""
+"""The cost of a method: a file beside the results for each method, setting, code and device."""
 
 from __future__ import annotations
 
@@ -13,8 +13,30 @@ from bench.util.strict import StrictModel
 FOLDER = "costs"
 
 
-class Cost(StrictModel):
-    """Measured once, on images of the size that the method is shown."""
+class Measured(StrictModel):
+    """The cost of a method on images of the size that it is shown."""
+
+    parameters: int | None = None
+    """Parameters of its networks, frozen ones included; None without torch."""
+    trained_parameters: int | None = None
+    """Parameters that optimisers updated, plus `Method.own_parameters`."""
+    multiply_adds: int | None = None
+    """For one image: half of the floating-point operations that torch counts; None if it counts
+    0."""
+    height: int | None = None
+    """Height in pixels of the image on which they were counted."""
+    width: int | None = None
+    """Width in pixels of that image."""
+    batch: int | None = None
+    """Number of images that were timed together."""
+    milliseconds: float | None = None
+    """Wall-clock milliseconds for each image of such a batch."""
+    tokens: float | None = None
+    """Tokens of a vision-language model for each image: question, image and answers."""
+
+
+class Cost(Measured):
+    """Measured once for a method with its settings and code on a device."""
 
     method: str
     """Full name, argument included."""
@@ -26,26 +48,10 @@ class Cost(StrictModel):
     """The torch device."""
     hardware: str
     """Name of the GPU or processor."""
-    parameters: int | None = None
-    """Numbers in its networks, frozen ones included; None without torch."""
-    trained_parameters: int | None = None
-    """Those that optimisers moved, and `Method.own_parameters`."""
-    multiply_adds: int | None = None
-    """Of one image: half of torch's count of floating-point operations; None if it counted none."""
-    height: int | None = None
-    """Pixels of the image that they were counted on."""
-    width: int | None = None
-    """Likewise."""
-    batch: int | None = None
-    """Images that were timed together."""
-    milliseconds: float | None = None
-    """By the clock, an image of such a batch."""
-    tokens: float | None = None
-    """Of a vision-language model, an image: question, image and answers."""
 
     @property
     def key(self) -> str:
-        """What it speaks of."""
+        """Identifies method, settings, code and kind of device."""
         return key_of(self.method, self.settings, self.code, self.device)
 
     def write(self, results: Path) -> None:
@@ -56,12 +62,12 @@ class Cost(StrictModel):
 
 
 def key_of(method: str, settings: dict[str, Any], code: str, device: str) -> str:
-    """What a cost speaks of: a method with these settings and this code on a kind of device."""
+    """The key of a cost: a method with these settings and this code on a kind of device."""
     return digest([method, settings, code, device.partition(":")[0]])
 
 
 def path_of(results: Path, key: str) -> Path:
-    """Its file."""
+    """The file of a cost."""
     return results / FOLDER / f"{key}.json"
 
 

@@ -1,4 +1,4 @@
-"""Features of images as methods ask for them: computed, or found where they were kept."""
+"""Features of images for methods: computed, or read from a cache."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ ComputeRows = Callable[[list[int]], Rows]
 
 
 class Features(Protocol):
-    """Features of images, computed where nobody has computed them before."""
+    """Features of images, computed only if they are not in the cache."""
 
     def __call__(
         self, owner: str, what: Mapping[str, Any], digests: Sequence[str], compute: ComputeRows
     ) -> Rows:
         """The row of every image, (n, d), by the digests of their pixels (`Images.digest`).
 
-        Rows have to follow from the pixels and from `what` alone: the network, the identity of its
-        frozen weights, what is pooled, as plain JSON. `owner` is the module whose code computes
-        them (`__name__`); a digest of that code is part of the key. Nothing that was learnt from
-        labels may be kept so.
+        Rows may only depend on the pixels and on `what`: the network, the identity of its frozen
+        weights and the pooling, as plain JSON. `owner` is the module whose code computes them
+        (`__name__`); a digest of that code is part of the key. Never keep anything that was learnt
+        from labels.
         """
 
 

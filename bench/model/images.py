@@ -131,7 +131,7 @@ class ImageSequence:
 
 
 class NamedImages(ImageSequence):
-    """Images of which only the names are at hand, for methods that look at no pixels."""
+    """Images of which only the names are known, for methods that look at no pixels."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)

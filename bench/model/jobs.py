@@ -22,7 +22,7 @@ class RunJob(StrictModel):
     spec: RunSpec
     """What the run is."""
     settings: dict[str, Any]
-    """Settings for the method; other than in `spec`, files are given by path."""
+    """Settings for the method; unlike in `spec`, files are given by path."""
     tests: list[TestSide] = Field(default_factory=list)
     """All test sides of the fit. The first one is evaluated during training."""
     replaces: str = ""
@@ -69,9 +69,9 @@ class Job(StrictModel):
     device: str = "cpu"
     """'cpu', 'cuda' or 'cuda:N'; 'auto' is resolved where the job runs."""
     needs: Resources = Resources()
-    """What its rows say that they need of a machine."""
+    """The needs of its row."""
     estimate: float | None = None
-    """Seconds that it may take, where that was asked for and is known."""
+    """Estimated seconds; None if not asked for or not known."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables of the worker process, e.g. which GPU it sees and how many threads it has."""
     batch_size: int = 64
@@ -85,7 +85,7 @@ class Job(StrictModel):
     keep: list[str] = Field(default_factory=list)
     """What runs store besides predictions (`Protocol.keep`)."""
     metrics: list[str] = Field(default_factory=list)
-    """Metrics that records hold besides the usual ones: within groups, or that need more."""
+    """Metrics that records hold besides the usual ones (`bench.metrics.USUAL`)."""
     time_limit: float | None = None
     """Seconds that one run may take; for a pre-training, seconds that one epoch may take."""
     runs: list[RunJob] = Field(default_factory=list)
@@ -126,4 +126,4 @@ class Event(StrictModel):
     error: str = ""
     """The reason of a failure, in one line."""
     code: int = 0
-    """Of 'fatal': the exit code of the whole command."""
+    """The exit code of the whole command, for 'fatal'."""

@@ -1,5 +1,4 @@
-"""How cells of a protocol are measured: what they share besides task and selection, or else their
-numbers must not be compared."""
+"""The rules by which cells are measured. Numbers may only be compared if these are the same."""
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ class Measure(StrictModel):
 
     @classmethod
     def of(cls, fit: FitSpec) -> Measure:
-        """As a fit was measured."""
+        """The measure of a fit."""
         return cls(split=fit.split, normalise=fit.normalise, sampling=fit.sampling)
 
     @property
     def values(self) -> dict[str, Any]:
-        """By the keys of protocol files."""
+        """Its values by the keys of protocol files."""
         split = self.split
         return {
             "split": split.scheme,
@@ -40,7 +39,7 @@ class Measure(StrictModel):
 
     @property
     def title(self) -> str:
-        """All of it in a line, equal for equal measures.
+        """The measure in one line; equal measures have equal titles.
 
         >>> Measure(split=SplitRule(seed=7)).title
         'split=random, seed=7, test_fraction=0.2, normalise=minmax_train'
@@ -49,7 +48,7 @@ class Measure(StrictModel):
         return _text({k: v for k, v in self.values.items() if usual.get(k) != v})
 
     def difference(self, other: Measure) -> str:
-        """What is other here than there, '' for equal measures.
+        """The values that differ from those of `other`; '' for equal measures.
 
         >>> Measure(split=SplitRule(seed=7)).difference(Measure(split=SplitRule()))
         'seed=7'
@@ -58,8 +57,8 @@ class Measure(StrictModel):
         return _text({key: value for key, value in self.values.items() if theirs[key] != value})
 
     def filled(self, validation: float) -> Measure:
-        """With a fraction for validation where it has none: other selections hold nothing out, and
-        stand in one table with `val`."""
+        """The measure with this validation fraction if it has none. Only `selection: val` holds
+        images out, and its cells share a table with other selections."""
         if self.split.validation:
             return self
         split = self.split.model_copy(update={"validation": validation})

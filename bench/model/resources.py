@@ -1,4 +1,4 @@
-"""What a row of a table needs of a machine. No part of a run's identity: it changes no number."""
+"""What a row of a table needs of a machine. Not part of a run's identity: it changes no number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNITS = {"M": 1 / 1024, "G": 1.0, "T": 1024.0}
 
 
 class Resources(StrictModel):
-    """What one worker needs; what is not said is the executor's choice."""
+    """The needs of one worker; the executor chooses what is not given."""
 
     device: Literal["cpu", "cuda"] | None = None
     """'cpu' leaves the GPUs to others; 'cuda' waits for one."""
@@ -23,8 +23,8 @@ class Resources(StrictModel):
     cpus: int | None = Field(default=None, ge=1)
     """CPU threads."""
     slurm: tuple[str, ...] = ()
-    """KEY=VALUE for sbatch, for this row alone and over those of `--slurm`: which GPUs have the
-    memory that `vram` asks for, say `[constraint=a100-80g]`. Other executors ignore it."""
+    """KEY=VALUE for sbatch, for this row only, which override those of `--slurm`. They name the
+    GPUs with the memory of `vram`, say `[constraint=a100-80g]`. Other executors ignore them."""
 
     @field_validator("vram", mode="before")
     @classmethod
@@ -33,11 +33,24 @@ class Resources(StrictModel):
 
     @property
     def gpu(self) -> bool:
-        """Whether it asks for a GPU, or for memory of one."""
+        """Whether it needs a GPU or GPU memory."""
         return self.device == "cuda" or (self.vram is not None and self.device != "cpu")
 
+    def device_for(self, asked: str) -> str:
+        """The device of a job on a machine that is not known yet; `asked` is what `--device` says.
+
+        >>> Resources(device="cuda").device_for("auto"), Resources().device_for("auto")
+        ('cuda', 'auto')
+
+        A row that asks for a GPU fails on a machine without one: 'auto' would take the CPU there,
+        for days and without a word.
+        """
+        if self.device == "cpu":
+            return "cpu"
+        return "cuda" if self.device == "cuda" and asked == "auto" else asked
+
     def over(self, other: Resources) -> Resources:
-        """These, and what they do not say as `other` has it."""
+        """These needs, completed by those of `other`."""
         return other.model_copy(update=self.model_dump(exclude_defaults=True))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.model.mixtures import given_for, learnt_from
 from bench.model.records import JOINT, Selection, SplitRule, Task
 from bench.model.resources import Resources
 from bench.util import durations, yaml_files
@@ -24,11 +25,11 @@ DEMO = "demo"
 DEMO_SETS = ("demo_authentic", "demo_synthetic")
 DEMO_PAIRS = ("demo_synthetic:demo_authentic",)
 DEMO_SUITE = ("demo_authentic", "demo_synthetic", "demo_pretrain")
-"""For a suite: the first one is trained on, all are tested on. Of the last one only the test side:
-methods are pre-trained on what is left of it."""
+"""For a suite: fits learn from the first one and are tested on all. Of the last one only the test
+side of the split is tested, because methods are pre-trained on the rest of it."""
 SPLITS_OF_FILES = ("liqe", "arniqa")
-"""Published splits whose files list images of some databases and of no rendered one, which
-`--datasets demo` therefore splits at random."""
+"""Published splits whose files list images of some databases, but not of rendered ones.
+`--datasets demo` therefore splits these at random."""
 
 Keep = Literal["embeddings", "per_image", "attention"]
 
@@ -47,8 +48,8 @@ class MethodEntry(StrictModel):
     names it: {slurm: [constraint=NAME]}. No number depends on it."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of the method when it is trained on one dataset: NAME, or NAME@VERSION for this
-    version only -> settings. They take precedence over those of `set`. Databases that are trained
-    on together are named together, in the order of `train`: A+B."""
+    version only -> settings. They take precedence over those of `set`. A+B, in any order, stands
+    for databases that are trained on together."""
 
     @property
     def title(self) -> str:
@@ -92,14 +93,14 @@ class Protocol(StrictModel):
     test_side: Literal["split", "whole"] = "split"
     """'whole' tests on all images of each database, which then cannot be trained on."""
     split_tests: tuple[str, ...] = ()
-    """Databases among `test` of which the test side of the split alone is predicted, also by fits
-    that do not learn from them."""
+    """Databases in `test` that are tested only on the test side of their split, also by fits that
+    do not learn from them."""
     sampling: Literal["proportional", "balanced"] = "proportional"
     """How several databases are trained on: each image once, or images of smaller databases
     repeated, so that all databases have the same weight."""
     means: tuple[Literal["plain", "by_images", "all"], ...] = ()
     """Extra columns with means over test sets, plain or weighted by numbers of images. Sets that
-    the fit is trained on have a mean of their own; 'all' adds the mean over both kinds."""
+    the fit is trained on have a separate mean; 'all' adds the mean over both kinds."""
     demo: tuple[str, ...] = ()
     """Rendered datasets, or TRAIN:TEST pairs of them, that `--datasets demo` stands for; by default
     those that suit the protocol's datasets or pairs."""
@@ -111,7 +112,7 @@ class Protocol(StrictModel):
     """Training ratios (fractions of the whole dataset), also nested. A list for all datasets, or
     one for each."""
     zero_shot: bool = False
-    """Methods predict without training on the dataset (after their own pre-training)."""
+    """Whether methods predict without training on the dataset (after their own pre-training)."""
     repeats: int = Field(default=10, ge=1, le=10_000)
     """Number of seeded splits."""
     seed: int = 0
@@ -137,16 +138,16 @@ class Protocol(StrictModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings for all methods that have them, like `--set`."""
     set_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings for what is trained on: NAME, NAME@VERSION or, of several databases together, A+B ->
-    settings."""
+    """Settings by training dataset: NAME, NAME@VERSION or, for databases that are trained on
+    together (in any order), A+B -> settings."""
     gmad: GmadEntry | None = None
     """Settings of a gMAD competition, if that is the purpose of the protocol; reports then show its
     contact sheets."""
     published: tuple[str, ...] = ()
     """Files in `protocols/published/` whose numbers tables show beside measured ones."""
     exclude_overlap: bool = False
-    """Whether fits leave out what shares a picture with one of their test sides in another
-    database, by the lists that `bench data overlap` keeps; pre-training leaves it out too."""
+    """Whether fits and pre-training leave out images that show the same picture as a test image of
+    another database, by the lists that `bench data overlap` writes."""
     split_corpora: bool = False
     """Whether pre-training uses only the training sides of its corpora, split like the datasets.
     One pre-training per repeat then serves all datasets. Otherwise it uses all images of the
@@ -249,7 +250,7 @@ class Protocol(StrictModel):
             )
 
     def _refuse_to_share(self) -> None:
-        """Refuse a pre-training on whole training sides if a task grants fewer labels."""
+        """Refuse a pre-training on whole training sides if a task allows fewer labels."""
         # Imported here: datasets bring numpy, which reading a protocol does not need.
         from bench.data.datasets._requirements import people
 
@@ -267,12 +268,13 @@ class Protocol(StrictModel):
         return [task for training in self.trainings_of_tasks() for task in training]
 
     def trainings_of_tasks(self) -> list[tuple[Task, ...]]:
-        """The columns by fit: those of one tuple share what is learnt, the watched one first."""
+        """The columns by fit: those of one tuple share a fit, which is evaluated on the first one
+        during training."""
         found: list[tuple[Task, ...]] = []
         for name in self.datasets:
             found += [(Task(train=name, test=name, **own),) for own in self._budgets(name)]
         for train, test in self.pairs:
-            # All of the source is learnt: its own test side is not asked for.
+            # No image of the source is tested, so that the fit can learn from all of it.
             where: dict[str, Any] = {"train": train, "test": test, "learn": "all", "side": "whole"}
             found += [(Task(**where, **own),) for own in self._budgets(train)]
         for sources in self.source_lists():
@@ -280,7 +282,7 @@ class Protocol(StrictModel):
         return found
 
     def averages(self, means: Sequence[str], tests: Sequence[str]) -> bool:
-        """Whether means over these test sets have anything to average, of any training."""
+        """Whether some training has at least two of these test sets to average."""
         own = [
             [learnt_from(JOINT.join(names), test) for test in tests]
             for names in self.source_lists()
@@ -303,12 +305,14 @@ class Protocol(StrictModel):
         )
 
     def side_of(self, train: str, test: str) -> Literal["own", "whole"]:
-        """What of a test set under `test` is predicted by a fit that learns from `train`."""
+        """The side of a set in `test` on which a fit that learns from `train` is tested."""
         return "own" if learnt_from(train, test) or test in self.split_tests else "whole"
 
     def _budgets(self, dataset: str) -> list[dict[str, Any]]:
-        ratios = self.ratios.get(dataset, ()) if isinstance(self.ratios, dict) else self.ratios
-        labels = self.labels.get(dataset, ()) if isinstance(self.labels, dict) else self.labels
+        ratios, labels = (
+            given_for(given, dataset) or () if isinstance(given, dict) else given
+            for given in (self.ratios, self.labels)
+        )
         budgets: list[dict[str, Any]] = [{"labels": count} for count in labels]
         budgets += [{"ratio": ratio} for ratio in ratios]
         return budgets or [{"zero_shot": True} if self.zero_shot else {}]
@@ -337,15 +341,6 @@ class Protocol(StrictModel):
         return list(dict.fromkeys([*self.datasets, *paired, *learnt, *self.test]))
 
 
-def learnt_from(train: str, test: str) -> bool:
-    """Whether a database is among those that a task learns from, whatever its labels.
-
-    >>> learnt_from("spaq+koniq10k@100", "koniq10k"), learnt_from("spaq", "koniq10k")
-    (True, False)
-    """
-    return test.partition("@")[0] in {name.partition("@")[0] for name in train.split(JOINT)}
-
-
 def available() -> dict[str, Path]:
     """Protocols that come with the project, by name."""
     return {path.stem: path for path in listed(FOLDER, "*.yaml")}
@@ -356,7 +351,7 @@ def find(text: str) -> Path:
     path = Path(text)
     if path.is_file():
         return path
-    # The documentation writes `protocols/few_shot.yaml`, which is to work in any folder.
+    # The documentation writes `protocols/few_shot.yaml`, which has to work in any folder.
     if path.stem in available() and str(path.parent) in (".", "protocols"):
         return available()[path.stem]
     if path.suffix in (".yaml", ".yml") and len(path.parts) > 1 and path.stem not in available():
@@ -370,7 +365,7 @@ def load(text: str) -> Protocol:
 
 
 def read(text: str) -> Document:
-    """A protocol file as it stands, with what it inherits."""
+    """A protocol file and what it inherits, not yet validated."""
     path = find(text)
     document = _merged(path, seen=())
     document.values.setdefault("name", path.stem)

@@ -11,6 +11,7 @@ from bench import registry
 from bench.api import NamesDataset
 from bench.data import datasets
 from bench.data.demo import DEMO_SETS
+from bench.model.mixtures import unordered
 from bench.model.records import JOINT
 from bench.protocol import DEMO_SUITE, Protocol, published
 from bench.util.errors import UsageError, hint, unknown
@@ -91,7 +92,8 @@ def dataset_names(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _inside(field: FieldInfo) -> Iterator[Any]:
-    """What annotates the parts of a field's type."""
+    """The annotations of a field's type and of all its parts: those of X in `tuple[X, ...]`,
+    too."""
     todo: list[Any] = [field.annotation]
     while todo:
         kind = todo.pop()
@@ -100,13 +102,15 @@ def _inside(field: FieldInfo) -> Iterator[Any]:
 
 
 def _budgets(protocol: Protocol, place: Callable[[str, str], str]) -> None:
-    """Budgets by dataset name datasets that the protocol learns from, or rendered ones."""
-    learnt = {task.train for task in protocol.tasks()}
+    """Refuse budgets for a dataset that the protocol does not learn from and that is not
+    rendered."""
+    learnt = {unordered(task.train): task.train for task in protocol.tasks()}
     rendered = {name for pair in (DEMO_SETS, DEMO_SUITE) for name in pair}
     for key, given in (("labels", protocol.labels), ("ratios", protocol.ratios)):
         for name in given if isinstance(given, dict) else ():
-            if name not in learnt and name.partition("@")[0] not in rendered:
-                raise unknown("training dataset of this protocol", name, learnt, place(key, name))
+            if unordered(name) not in learnt and name.partition("@")[0] not in rendered:
+                known = learnt.values()
+                raise unknown("training dataset of this protocol", name, known, place(key, name))
 
 
 def _published(names: Iterable[tuple[str, str]]) -> None:
@@ -117,7 +121,7 @@ def _published(names: Iterable[tuple[str, str]]) -> None:
 
 
 def _settings(protocol: Protocol, place: Callable[[str], str]) -> None:
-    """`settings` are shared by all methods, also those that `--methods` adds; some must have each.
+    """Refuse a shared setting that no method has, neither a row nor one that `--methods` may add.
 
     Keys of the form METHOD.KEY are for one of them.
     """
@@ -144,7 +148,7 @@ def _all_settings() -> list[str]:
 
 
 def _once(protocol: Protocol, place: Callable[[str, int], str]) -> None:
-    """Refuse what is listed twice: it would be two values for one cell."""
+    """Refuse a value that is listed twice, since a cell would then have two values."""
     for key in ("datasets", "pairs", "test", "metrics", "labels", "ratios", "means", "keep"):
         values = getattr(protocol, key)
         for index, value in enumerate(values if isinstance(values, tuple) else ()):
@@ -152,6 +156,19 @@ def _once(protocol: Protocol, place: Callable[[str, int], str]) -> None:
                 shown = ":".join(value) if isinstance(value, tuple) else value
                 where = place(key, index)
                 raise UsageError(f"{where}{': ' * bool(where)}{key}: '{shown}' is given twice")
+    _each_mixture_once(protocol)
+
+
+def _each_mixture_once(protocol: Protocol) -> None:
+    """Refuse A+B beside B+A: they are the same databases, and one of them would have no effect."""
+    given: dict[str, Any] = {key: getattr(protocol, key) for key in ("labels", "ratios", "set_for")}
+    given |= {f"{entry.title}: set_for": entry.set_for for entry in protocol.methods}
+    for key, values in given.items():
+        names = list(values) if isinstance(values, dict) else []
+        for index, name in enumerate(names):
+            same = [other for other in names[:index] if unordered(other) == unordered(name)]
+            if same:
+                raise UsageError(f"{key}: '{same[0]}' and '{name}' are the same databases")
 
 
 def _methods(names: Iterable[tuple[str, str]]) -> None:

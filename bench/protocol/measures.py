@@ -1,4 +1,5 @@
-"""What the numbers of a protocol's cells share, and the protocol under another such measure."""
+"""The measure of a protocol (its rules for splits and labels), and the protocol with another
+one."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from bench.protocol import Protocol, override
 
 
 def measure_of(protocol: Protocol) -> Measure:
-    """The rules that its cells share, and with no other protocol's."""
+    """The rules for splits and labels that all cells of the protocol share."""
     return Measure(
         split=protocol.split_rule(), normalise=protocol.normalise, sampling=protocol.sampling
     )

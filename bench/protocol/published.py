@@ -1,6 +1,6 @@
 """Numbers that papers print, as data: `protocols/published/*.yaml` in, cells out.
 
-A file holds one table. Reports set its rows in grey beside ours, and subtract.
+A file holds one table. Reports show its rows in grey beside ours, with the difference.
 
     >>> table = load("grmp_table1")
     >>> table.source, len(table.cells())
@@ -30,10 +30,10 @@ from bench.util.yaml_files import load_yaml
 FOLDER = Path(__file__).parents[1] / "protocols" / "published"
 
 AVERAGE = "average"
-"""Name that a printed average over several datasets has in place of a dataset."""
+"""Stands in place of a dataset for a printed average over several."""
 
 TEST_FRACTION = 0.2
-"""What all three papers test on within a database (GRMP-IQA 4.1, PromptIQA 4.1, MP-IQE 4.1)."""
+"""Share of a database that all three papers test on (GRMP-IQA 4.1, PromptIQA 4.1, MP-IQE 4.1)."""
 
 Paper = Literal["GRMP-IQA", "PromptIQA", "MP-IQE", "pyiqa"]
 Metric = Literal["srcc", "plcc"]
@@ -65,7 +65,7 @@ class PublishedCell:
     method: str
     """The row's name as printed, without its citation."""
     ours: str
-    """The row of ours that measures the same (its label, or its method's name); '' for none."""
+    """Our row that measures the same, by its label or its method's name; '' for none."""
     train: str
     """Dataset trained on; 'average' where the number is a mean over datasets."""
     test: str
@@ -81,7 +81,7 @@ class PublishedCell:
     decimals: int
     """Decimals that are printed."""
     versions: tuple[str, ...] = ()
-    """Versions of the dataset that the number stands beside as well."""
+    """Other versions of the dataset whose columns show the number as well."""
 
     @property
     def text(self) -> str:
@@ -90,7 +90,7 @@ class PublishedCell:
 
     @property
     def title(self) -> str:
-        """What the row is called away from its paper, where 'Ours' would mean another method."""
+        """The row's name outside its paper, where 'Ours' would be ambiguous."""
         return _OURS.sub("", self.method) or self.paper
 
 
@@ -98,13 +98,13 @@ class Column(StrictModel):
     """One dataset, pair or average, under one or several budgets."""
 
     dataset: str = ""
-    """Dataset tested on; a column that is just a name means it."""
+    """Dataset tested on; a text in place of a column means this key."""
     train: str = ""
     """Dataset trained on, where it is another one."""
     average: tuple[str, ...] = ()
     """In place of `dataset`: the datasets that the printed average is over."""
     versions: tuple[str, ...] = ()
-    """Versions of the dataset (NAME@VERSION) that the numbers stand beside as well."""
+    """Other versions of the dataset (NAME@VERSION) whose columns show the numbers as well."""
     budgets: Budgets = ()
     """Budgets of this column; the block's by default."""
 
@@ -121,13 +121,13 @@ class Column(StrictModel):
 
 
 class Row(StrictModel):
-    """One printed row; a row that is just a list means its values."""
+    """One printed row; a list in place of a row means its values."""
 
     values: tuple[float | None, ...]
     """Numbers in the columns' order: every dataset, within it every budget, then every metric. A
     cell that is empty or a dash in print is '~'."""
     ours: str = ""
-    """The row of ours that measures the same: its label, or its method's name."""
+    """Our row that measures the same: its label, or its method's name."""
     budget: Budget = ""
     """Budget of this row, where it is not the columns'."""
     kind: Kind = "value"
@@ -154,7 +154,7 @@ class Block(StrictModel):
     budgets: Budgets = ("all",)
     """Budgets of columns that name none."""
     columns: tuple[Column, ...] = Field(min_length=1)
-    """What stands above the numbers."""
+    """The column heads."""
     rows: dict[str, Row] = Field(min_length=1)
     """Printed name -> row."""
 
@@ -175,7 +175,7 @@ class PublishedTable(StrictModel):
     decimals: int = Field(ge=1, le=6)
     """Decimals that are printed."""
     notes: tuple[str, ...] = ()
-    """Oddities of the print, and what was read into it."""
+    """Oddities of the printed table, and how they were interpreted."""
     blocks: tuple[Block, ...] = Field(min_length=1)
     """Its parts."""
 
@@ -243,7 +243,8 @@ def available() -> dict[str, Path]:
 
 
 def load(name: str) -> PublishedTable:
-    """The published table called `name`, e.g. 'grmp_table1'. Raises `UsageError` for no such."""
+    """The published table called `name`, e.g. 'grmp_table1'. Raises `UsageError` for an unknown
+    name."""
     if name not in available():
         raise unknown("published table", name, available())
     return read(available()[name])
@@ -252,8 +253,3 @@ def load(name: str) -> PublishedTable:
 def read(path: Path) -> PublishedTable:
     """A published table from a file; errors name the file, the line and the key."""
     return load_yaml(path, PublishedTable)
-
-
-def cells() -> list[PublishedCell]:
-    """Every number of every table."""
-    return [cell for name in available() for cell in load(name).cells()]

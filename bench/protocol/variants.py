@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bench import registry
+from bench.model.mixtures import given_for
 from bench.model.records import JOINT
 from bench.model.resources import Resources
 from bench.protocol import MethodEntry, Protocol, override
@@ -33,13 +34,12 @@ class Variant:
     needs: Resources = field(default_factory=Resources)
     """What its runs need of a machine."""
     settings_for: Mapping[str, Settings] = field(default_factory=dict)
-    """Its settings on what it learns from under others, by NAME, NAME@VERSION or, where several
-    databases are learnt from together, by all of their names joined by '+'."""
+    """Other settings for some training datasets, by NAME, NAME@VERSION or, for databases that are
+    learnt from together, by their names joined by '+' in any order."""
 
     def on(self, dataset: str) -> Variant:
-        """The row as it learns from a dataset, or from several joined by '+': itself where no other
-        settings are given for it."""
-        own = self.settings_for.get(dataset) or self.settings_for.get(_base(dataset))
+        """The row with its settings for a training dataset, or for several joined by '+'."""
+        own = given_for(self.settings_for, dataset) or given_for(self.settings_for, _base(dataset))
         return self if own is None else replace(self, settings=own, settings_for={})
 
     @property
@@ -66,7 +66,7 @@ class Variant:
     def weights(self) -> dict[str, str]:
         """Name and digest of the backbone's weights; {} without a backbone.
 
-        `DataError` where their file is missing, `UsageError` for a name that means nothing.
+        Raises `DataError` if their file is missing, `UsageError` for an unknown name.
         """
         name = getattr(self.settings, "backbone", None)
         if not name:
@@ -105,7 +105,7 @@ def parse_value(text: str) -> Any:
 
 
 def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
-    """`--set key=value` texts -> values. Raises `UsageError` for a text without '='."""
+    """The values in texts `key=value` of `--set`. Raises `UsageError` for a text without '='."""
     values = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -193,9 +193,10 @@ def _variant(
 def _given_for(
     set_for: Mapping[str, Mapping[str, Any]], dataset: str | None
 ) -> list[Mapping[str, Any]]:
-    """What is set for a dataset, first for all of its versions, then for the one."""
+    """The settings for a dataset: first those for all of its versions, then those for this one."""
     names = [] if dataset is None else dict.fromkeys([_base(dataset), dataset])
-    return [set_for[name] for name in names if name in set_for]
+    found = [given_for(set_for, name) for name in names]
+    return [one for one in found if one is not None]
 
 
 def _base(dataset: str) -> str:
@@ -214,5 +215,7 @@ def _refuse_unused(
     for key in settings:
         if key in everything:
             continue
+        if key in Protocol.model_fields:
+            raise UsageError(f"{where}{key}: a key of protocols, which --set does not change here")
         meant = hint(key, everything | set(Protocol.model_fields))
         raise UsageError(f"{where}{key}: none of the methods has this setting.{meant}")

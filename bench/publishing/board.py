@@ -2,7 +2,7 @@
 
 - `leaderboard.yaml`: its rules
 - `protocols/NAME.yaml`: the protocols that count, which `bench run` takes
-- `splits.json`: digests of their splits, where the databases were at hand
+- `splits.json`: digests of their splits, where the databases were on the machine of `init`
 - `submissions/NAME/`: a results folder with `card.yaml` and `baseline.json`
 - `README.md`, `card.example.yaml`, `.github/workflows/`: how to submit, and what checks it
 """
@@ -261,5 +261,9 @@ def _listed_splits(path: Path) -> list[BoardSplit]:
         return []
     try:
         return TypeAdapter(list[BoardSplit]).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError(f"'{path}' cannot be read: {str(error).splitlines()[0]}") from None
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{part}]" for part in first["loc"])
+        raise UsageError(f"'{path}'{place} cannot be read: {first['msg']}") from None

@@ -20,10 +20,10 @@ from bench.model.measure import Measure
 from bench.model.records import Record
 from bench.protocol import Protocol
 from bench.protocol.measures import measure_of
-from bench.publishing import files
+from bench.publishing import submitted_files
 from bench.publishing.board import Board
-from bench.publishing.files import BASELINE, DIGESTS
-from bench.publishing.others import check_others
+from bench.publishing.other_submissions import check_others
+from bench.publishing.submitted_files import BASELINE, DIGESTS
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.store.manifest import CellEntry
@@ -96,7 +96,9 @@ def check(board: Board, name: str, others: Board | None = None) -> Submission:
     if submission.root.is_symlink() or submission.root.parent.is_symlink():
         submission.wrong("", "is a link; a submission is a folder of files")
         return submission
-    submission.found.findings += files.findings(submission.root, board.rules.max_megabytes)
+    submission.found.findings += submitted_files.findings(
+        submission.root, board.rules.max_megabytes
+    )
     if submission.found.findings:  # nothing of a folder that is not one is read
         return submission
     rules = board.rules

@@ -13,8 +13,8 @@ from bench.model import audits, cards, costs
 from bench.model.cards import SubmissionCard
 from bench.model.records import Record
 from bench.publishing.board import Board
-from bench.publishing.files import BASELINE, DIGESTS, digest_of
 from bench.publishing.submission import Submission, check
+from bench.publishing.submitted_files import BASELINE, DIGESTS, digest_of
 from bench.store import Store, baseline, manifest
 from bench.store import table as runs_table
 from bench.store.manifest import Manifest

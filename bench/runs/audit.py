@@ -1,8 +1,8 @@
-"""Does a method predict from images and training labels alone? `bench audit` asks it.
+"""`bench audit`: checks that a method predicts from images and training labels only.
 
-A method is run, through the command line and in fresh processes, on databases that differ in one
-thing each, and its predictions must not differ: not with other test labels, not under other file
-names, not in another order or batch, not after other repeats, not a second time.
+The method runs, through the command line and in new processes, on databases that differ in one
+respect each: other test labels, other file names, another order, another batch size, no repeat
+before it, or nothing at all. Its predictions must not change.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 Predictions = npt.NDArray[np.float64]
 NAME = "audited"
-"""What the databases are called that a method is audited on."""
+"""Name of the databases on which a method is audited."""
 MOST = 240
 """Images of a database that take part, two thirds of them labelled."""
 TOLERANCE = 1e-4
-"""Largest change with order and batch size, as a share of the predictions' deviation."""
+"""Largest change allowed with order and batch size, as a share of the predictions' deviation."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Arrangement:
 def redrawn(
     scores: npt.NDArray[np.float64], tested: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """The scores with those of test images in reverse order of quality; the others as they are."""
+    """The scores, those of test images reversed in order of quality and the others unchanged."""
     changed = scores.copy()
     own = np.flatnonzero(tested)
     ranked = own[np.argsort(scores[own], kind="stable")]
@@ -70,7 +70,7 @@ def redrawn(
 
 
 def renamed(row: int, tested: bool) -> str:
-    """Another file name that sorts as the row does: the harness hands images over by name."""
+    """Another file name that sorts as the row does, since the harness orders images by name."""
     return f"photo_{row * 7 + 3:06d}"
 
 
@@ -143,7 +143,7 @@ class Auditor:
             )
 
     def _chosen(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Rows that take part, and which of them are tested, by the protocol's first split."""
+        """The rows that take part, and a mask of the tested ones, by the protocol's first split."""
         data_cache = DataCache(self.roots)
         rule = self.protocol.split_rule()
         budget = self.protocol.tasks()[0] if self.protocol.tasks() else None
@@ -208,7 +208,7 @@ class Auditor:
         run = Run(self.folder / name / "data", self.folder / name / "results", how)
         self._lay_out(run.root, how)
         before = self.folder / "plain" / "results" / "pretrained"
-        # A state that was pre-trained on other databases knows no label of this one.
+        # A state that was pre-trained on other databases has seen no label of this one: reuse it.
         if name != "plain" and before.is_dir() and OWN not in self.variant.build().corpora():
             shutil.copytree(before, run.results / "pretrained")
         self._bench(run, repeats, *options)
@@ -222,7 +222,7 @@ class Auditor:
         command += ["--results", str(run.results), "--device", self.device, "--jobs", "1"]
         for root in (run.root, *self.roots):
             command += ["--data-root", str(root)]
-        # Of its own, so that what a repeat left among features is missing where it is alone.
+        # Its own feature cache, so that the single repeat cannot use features of an earlier one.
         kept = {features.FOLDER_NAME: str(run.results / "features")}
         environment = {**os.environ, **kept, "COLUMNS": "200"}
         found = subprocess.run(
@@ -283,7 +283,7 @@ class Auditor:
         (root / "iqa-data.yaml").write_text(text, encoding="utf-8")
 
     def _predictions(self, run: Run, repeat: int) -> Predictions:
-        """Of the test images, in the order of their rows."""
+        """Predictions of the test images, in the order of their rows."""
         store = Store(run.results)
         record = next(_of_repeat(store, repeat), None)
         if record is None:
@@ -321,7 +321,7 @@ def audit(
 ) -> Audit:
     """Audit a method and write the finding to `results/audits`.
 
-    Raises `UsageError` for methods that it makes no sense for.
+    Raises `UsageError` for methods that cannot be audited.
     """
     reason = EXEMPT.get(variant.cls.name)
     if reason:

@@ -1,7 +1,7 @@
-"""Losses and results told to TensorBoard, Weights & Biases or MLflow while runs are computed.
+"""Sends losses and results to TensorBoard, Weights & Biases or MLflow while runs are computed.
 
-A tracker gets the events that the progress display gets, and nothing else: it cannot change a run,
-and one that fails is dropped with a message.
+A tracker gets the same events as the progress display and nothing else: it cannot change a run,
+and a tracker that fails is dropped with a message.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bench.model.jobs import Event, Job
 from bench.util.errors import UsageError, unknown
 
 PROJECT = "iqa-bench"
-"""Project of Weights & Biases and experiment of MLflow that runs are filed under."""
+"""Project of Weights & Biases, and experiment of MLflow."""
 _NOT_MLFLOW = re.compile(r"[^A-Za-z0-9_\-. /]+")
-"""What names of MLflow's metrics must not hold."""
+"""Characters that MLflow refuses in names of metrics."""
 
 
 class Tracker(ABC):
-    """One place that numbers are told to."""
+    """A service or folder that receives numbers."""
 
     @abstractmethod
     def scalar(self, name: str, value: float, step: int) -> None:
@@ -40,7 +40,7 @@ class Tracker(ABC):
 
 @dataclass(frozen=True)
 class Command:
-    """What trackers are told about the command itself."""
+    """Facts on the command that trackers store."""
 
     folder: Path
     """Folder of their files, under the results folder."""
@@ -93,7 +93,8 @@ class Wandb(Tracker):
         self._known: set[str] = set()
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """Log a value against a step of its own: runs go on side by side, and epochs start anew."""
+        """Log a value with its own step axis: W&B's steps must grow, but several runs report
+        epochs."""
         axis = f"{name} step"
         if name not in self._known:
             self._known.add(name)
@@ -135,11 +136,11 @@ TRACKERS: Mapping[str, Callable[[Command], Tracker]] = {
     "wandb": Wandb,
     "mlflow": Mlflow,
 }
-"""What `--log` takes. Each name is also that of its package and of the extra that installs it."""
+"""Values of `--log`. Each is also the name of a package and of the extra that installs it."""
 
 
 def require(names: Sequence[str]) -> None:
-    """Raise `UsageError` for a name that is none, and for one whose package is not installed."""
+    """Raise `UsageError` for an unknown tracker, and for one whose package is not installed."""
     for name in names:
         if name not in TRACKERS:
             raise unknown("tracker", name, TRACKERS, "--log")
@@ -161,7 +162,7 @@ class Telling:
     def listen(self, job: Job, event: Event) -> None:
         """Take in one event; called from several threads."""
         if event.kind == "start":
-            # Noted now: a job no longer holds the run when that has ended.
+            # Stored now, because the job no longer holds the run when it ends.
             self._places[event.run] = _place(job, event.run)
         elif event.kind == "epoch" and event.loss is not None:
             self._tell(f"loss/{self._curve(job, event)}", event.loss, event.epoch)
@@ -170,7 +171,7 @@ class Telling:
             self._tell(f"srcc/{title}", event.value, repeat)
 
     def _curve(self, job: Job, event: Event) -> str:
-        """What a curve of losses belongs to."""
+        """Name of the run or pre-training that a curve of losses belongs to."""
         if job.pretraining is not None:
             return job.title
         title, repeat = self._places.get(event.run, (job.title, 0))
@@ -181,7 +182,7 @@ class Telling:
             for title, tracker in list(self.trackers.items()):
                 try:
                     tracker.scalar(name, value, step)
-                except Exception as error:  # a service that is away must not cost a run
+                except Exception as error:  # an unreachable service must not fail a run
                     del self.trackers[title]
                     self.say(f"--log {title} failed and gets nothing more: {_first_line(error)}")
 
@@ -198,7 +199,7 @@ class Telling:
 def telling(
     names: Sequence[str], command: Command, say: Callable[[str], None]
 ) -> Iterator[Callable[[Job, Event], None]]:
-    """Where events go to reach these trackers. Raises `UsageError` for one that does not start."""
+    """A listener that sends events to these trackers. Raises `UsageError` if one does not start."""
     told = Telling({}, say)
     try:
         for name in dict.fromkeys(names):

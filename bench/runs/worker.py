@@ -1,4 +1,4 @@
-"""The worker process: reads a job, executes it, prints one event a line on standard output."""
+"""The worker process: reads a job, executes it, and prints events, one line each."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_job(path: Path, attended: bool = False) -> int:
     def emit(event: Event) -> None:
         try:
             print(event.model_dump_json(exclude_defaults=True), file=events, flush=True)
-        except OSError:  # the parent is gone: not the run's failure, but the end of the work
+        except OSError:  # the parent is gone, which ends the work but fails no run
             stop.set()
             raise Interrupted from None
 
@@ -72,7 +72,7 @@ def run_job(path: Path, attended: bool = False) -> int:
 
 
 def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> int:
-    import bench.data.images  # noqa: F401  # every run needs it: no part of the first one's time
+    import bench.data.images  # noqa: F401  # before the clock of the first run starts
     from bench.data.data_cache import DataCache
     from bench.runs.execute import RunExecutor
     from bench.store import Store
@@ -182,7 +182,7 @@ def _leave_traces() -> None:
 
 
 def _die_alike(code: int) -> int:
-    """End as the method's process did, so that the supervisor treats both alike."""
+    """End in the same way as the method's process, so that the supervisor treats both alike."""
     if code < 0:
         with contextlib.suppress(OSError):  # SIGKILL has no handler to take off
             signal.signal(-code, signal.SIG_DFL)

@@ -4,6 +4,16 @@ Which test answers which question, and what each one's error rate is, is told in
 `docs/statistics.md`; `python -m tools.simulate_intervals` measures it.
 """
 
+from bench.stats.across_datasets import (
+    Clique,
+    CriticalDifference,
+    Friedman,
+    PairwiseWilcoxon,
+    average_ranks,
+    critical_difference,
+    friedman,
+    wilcoxon_holm,
+)
 from bench.stats.bootstrap import (
     Side,
     SuiteDifference,
@@ -19,16 +29,6 @@ from bench.stats.bootstrap import (
     suite_difference,
 )
 from bench.stats.comparison import SplitComparison, compare_over_splits
-from bench.stats.datasets import (
-    Clique,
-    CriticalDifference,
-    Friedman,
-    PairwiseWilcoxon,
-    average_ranks,
-    critical_difference,
-    friedman,
-    wilcoxon_holm,
-)
 from bench.stats.median import LEAST_SPLITS, MedianInterval, bounds, median_interval
 from bench.stats.paired import (
     PairedT,

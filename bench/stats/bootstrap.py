@@ -52,8 +52,6 @@ class SuiteDifference:
     """For new images of these sets: clusters are drawn within each set."""
     over_sets: BootstrapInterval
     """For new sets of this kind: sets are drawn, and clusters within them."""
-    per_set: tuple[BootstrapInterval, ...]
-    """Set by set."""
 
 
 def numbered(names: Sequence[Sequence[Hashable]]) -> list[IntArray]:
@@ -234,7 +232,6 @@ def suite_difference(
     return SuiteDifference(
         replace(together.interval(confidence), clusters=sum(counts)),
         over.interval(confidence, LEAST_SETS, "test sets"),
-        tuple(one.interval(confidence) for one in differences),
     )
 
 

@@ -36,8 +36,8 @@ class Store:
     - `pretrained/METHOD-KEY.safetensors`: pre-trained states
     - `scores/`: scores of whole datasets by methods that do not train
     - `costs/`: what methods cost (`bench.model.costs`)
-    - `replies/`: answers of vision-language models, each of which was asked for once
-    - `claims/`, `logs/`: what processes are computing, and what workers print
+    - `replies/`: answers of vision-language models, so that no question is asked twice
+    - `claims/`, `logs/`: the runs that processes are computing, and the output of workers
 
     Any part of a folder may be copied into another one (`cp -r`): records are named by content.
     """

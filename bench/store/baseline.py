@@ -1,4 +1,4 @@
-"""Baselines: the part of a result set that `bench check` needs, as one small file fit for git."""
+"""Baselines: the part of a result set that `bench check` needs, as one small file for git."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BaselineCell(StrictModel):
     protocol: str
     """Name of its protocol, '' if it belongs to none."""
     label: str
-    """What tables call the method."""
+    """The row's name in tables."""
     method: str
     """Method name, argument included."""
     train: str
@@ -45,9 +45,9 @@ class BaselineCell(StrictModel):
     budget: str
     """Label budget or training ratio, as `Task.budget` writes it."""
     selection: Selection
-    """Which epoch counts."""
+    """The epoch that is reported."""
     measured: str = ""
-    """How, as `Measure.title` writes it; '' in files of older versions."""
+    """How its runs are measured, as `Measure.title` writes it; '' in files of older versions."""
     missing: int = 0
     """Number of runs that the protocol asks for and that are not done."""
     runs: list[list[float | None]] = Field(default_factory=list)
@@ -123,7 +123,7 @@ def find(text: str) -> Path:
     for path in (Path(text), FOLDER / f"{slug(text)}.json"):
         if present(path):
             return path
-    # Older versions gave names that look alike one file; it belongs to the one that it names.
+    # Older versions gave similar names one file; it belongs to the baseline that it names.
     if present(older) and _parse(older).name == text:
         return older
     known = [_name(path) for path in listed(FOLDER, "*.json")]

@@ -1,8 +1,8 @@
-"""Metrics of done runs from their stored predictions: those that records were written without.
+"""Metrics that records lack, computed from the stored predictions of done runs.
 
 A protocol may have been given a metric after its runs were done, and a table may be asked for one
 that no protocol names. What a metric needs besides predictions and quality (`bench.metrics.NEEDS`)
-stands in the table of its database, where that is at hand.
+stands in the table of its database, where that is on this machine.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def judged(store: Store, record: Record, names: Sequence[str], at_hand: AtHand) 
 def known_for(
     store: Store, at_hand: AtHand, record: Record, table: pd.DataFrame, names: Sequence[str]
 ) -> Known:
-    """What these metrics need of the images of stored predictions, as far as it is known here; what
-    is not is told in the store's `problems`."""
+    """What these metrics need to know about the images, as far as the databases on this machine
+    tell; what is missing is added to the store's `problems`."""
     from bench.metrics import Known, metric
 
     needs = {need for name in names for need in metric(name).needs}
@@ -66,7 +66,7 @@ def known_for(
 
 
 def known_of(at_hand: AtHand, test: str, table: pd.DataFrame) -> Known | str:
-    """What metrics may ask of the images of stored predictions, or why that is not known here."""
+    """What metrics need to know about the images, or the reason why this machine cannot tell."""
     dataset = at_hand.dataset(test)
     if isinstance(dataset, str):
         return dataset
@@ -86,8 +86,8 @@ def judge(
     names: Sequence[str],
     known: Known | None = None,
 ) -> dict[str, float]:
-    """Metrics of a done run from its predictions; NaN where undefined, or where they need what is
-    not `known`.
+    """Metrics of a done run from its predictions; NaN if they are undefined or need facts that are
+    not in `known`.
 
     Raises `StoreError` for predictions that hold none of this selection, `ValueError` for those
     that no metric accepts.

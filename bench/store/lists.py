@@ -1,8 +1,8 @@
 """The splits of a results folder as lists of images, in the form of DeQA-Score's metas.
 
-An item is `{"id", "image", "gt_score", "gt_score_norm", "std", "std_norm"}`: `gt_score` runs
-upwards (DMOS negated), `gt_score_norm` is it at 1 to 5 between the lowest and the highest of the
-database, `std` the standard deviation over raters where it is known, `std_norm` on the same scale
+An item is `{"id", "image", "gt_score", "gt_score_norm", "std", "std_norm"}`. `gt_score` runs
+upwards (DMOS negated); `gt_score_norm` maps the range of the database's scores to 1 to 5; `std` is
+the standard deviation over raters, if known, and `std_norm` the same on the scale of 1 to 5
 (build_soft_labels/gen_soft_label.py of zhiyuanyou/DeQA-Score). `image` begins with the database's
 name.
 """
@@ -83,7 +83,7 @@ def _add(lists: Lists, spec: RunSpec, data_cache: DataCache) -> None:
 def _items(dataset: Dataset, rows: Rows) -> list[Item]:
     names = dataset.table["image"].to_numpy(dtype=str)
     labelled = dataset.info.labelled
-    spreads = _deviations(dataset)
+    spreads = dataset.rating_std
     span = np.ptp(dataset.quality) if labelled else 0.0
     low = dataset.quality.min() if labelled else 0.0
     items = []
@@ -98,12 +98,3 @@ def _items(dataset: Dataset, rows: Rows) -> list[Item]:
             item["std_norm"] = float(4 * spreads[row] / span) if span else 0.0
         items.append(item)
     return items
-
-
-def _deviations(dataset: Dataset) -> Any:
-    """(n,) standard deviations over raters, NaN where they are not known."""
-    spread = dataset.table["spread"].to_numpy(dtype=np.float64)
-    kind = dataset.info.spread_kind
-    if kind == "variance":
-        return np.sqrt(spread)
-    return spread if kind == "std" else np.full_like(spread, np.nan)

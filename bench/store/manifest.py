@@ -26,21 +26,21 @@ class CellEntry(StrictModel):
     """One cell of a protocol's table: a method on a task, and the runs that it summarises."""
 
     label: str
-    """What tables call the method."""
+    """The row's name in tables."""
     method: str
     """Method name, argument included."""
     task: Task
     """Training and test dataset, and the label budget."""
     selection: Selection
-    """Which epoch counts."""
+    """The epoch that is reported."""
     runs: tuple[str, ...]
     """The runs of the cell, one for each repeat: paths of records under the results folder."""
     measure: Measure | None = None
-    """How they are measured; None in files of older versions, whose records say so (`read_all`)."""
+    """How they are measured; None in files of older versions (`read_all` takes it from records)."""
 
     @property
     def key(self) -> tuple[str, Task, str, Measure | None]:
-        """What tells the cells of a protocol apart."""
+        """Identifies a cell within its protocol."""
         return self.label, self.task, self.selection, self.measure
 
     @field_validator("runs")
@@ -64,9 +64,10 @@ class Manifest(StrictModel):
     """In the order in which they were first asked for."""
 
     def tables(self) -> list[tuple[Protocol, list[CellEntry]]]:
-        """Cells whose numbers may be compared, with the protocol that measures them so.
+        """Groups of cells whose numbers may be compared, each with the protocol that measures them.
 
-        The first to be asked for keep the protocol's name; the names of others say what differs.
+        The cells that were asked for first keep the protocol's name; the names of others say what
+        differs.
         """
         groups: dict[Measure, list[CellEntry]] = {}
         held_out = [cell.measure.split.validation for cell in self.cells if cell.measure]
@@ -81,7 +82,7 @@ class Manifest(StrictModel):
         ]
 
     def differences(self) -> list[str]:
-        """How cells are measured otherwise than the first ones; [] where all are alike."""
+        """How other cells are measured than the first ones; [] if all are measured alike."""
         names = [protocol.name for protocol, _ in self.tables()[1:]]
         return [name.removeprefix(f"{self.protocol.name} ") for name in names]
 
@@ -108,7 +109,7 @@ def read_all(store: Store) -> list[Manifest]:
         except StoreError as error:
             unreadable.append(error)
             continue
-        # A copied file may hold a protocol that is there already.
+        # Two files may hold the same protocol after a folder was copied into another one.
         first = found.setdefault(manifest.protocol.name, manifest)
         found[manifest.protocol.name] = first if first is manifest else joined(first, manifest)[0]
     if not found:
@@ -158,7 +159,7 @@ def apart(store: Store) -> list[str]:
 
 
 def otherwise(store: Store, protocol: Protocol) -> list[str]:
-    """How the folder holds cells of this protocol that are measured otherwise; [] for none."""
+    """Other ways in which the folder's cells of this protocol are measured; [] for none."""
     path = path_of(store, protocol.name)
     if not path.exists():
         return []
@@ -183,9 +184,9 @@ def add(store: Store, protocol: Protocol, entries: Sequence[CellEntry]) -> Path:
 
 
 def path_of(store: Store, name: str) -> Path:
-    """The file of a protocol's manifest: the one that older versions wrote for it where there is.
+    """The file of a protocol's manifest, or the one that an older version wrote for it.
 
-    Those gave protocols that look alike one file; it belongs to the one that it names.
+    Older versions gave protocols with similar names one file; it belongs to the one that it names.
     """
     folder = store.root / "protocols"
     path, older = folder / f"{slug(name)}.json", folder / f"{readable(name)}.json"
@@ -195,7 +196,8 @@ def path_of(store: Store, name: str) -> Path:
 
 
 def _resolved(manifest: Manifest, store: Store) -> Manifest:
-    """With the measure of every cell: of older files from a record, or else the protocol's."""
+    """The manifest with the measure of every cell, which older files lack: that of a record, or
+    else the protocol's."""
     if all(cell.measure for cell in manifest.cells):
         return manifest
     own = measure_of(manifest.protocol)
@@ -205,7 +207,7 @@ def _resolved(manifest: Manifest, store: Store) -> Manifest:
         record = next(filter(None, records), None)
         if record is None:
             return own
-        # Labels may be scaled as the method asks, which no record tells from the protocol's way.
+        # A method may scale labels in its own way, which records do not tell from the protocol's.
         return Measure.of(record.spec.fit).model_copy(update={"normalise": own.normalise})
 
     cells = [

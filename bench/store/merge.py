@@ -32,8 +32,8 @@ _CIRCUMSTANCES: dict[str, Any] = {
 }
 
 _FIRST = (f"{audits.FOLDER}/", f"{costs.FOLDER}/", "replies/")
-"""Folders whose files may differ from one look, measurement or answer to the next: the first
-counts."""
+"""Folders whose files may differ each time they are made (audits, timings, answers): the first file
+is kept."""
 
 _BESIDE = {".parquet": "predictions"} | {SUFFIXES[kind]: TITLES[kind] for kind in SUFFIXES}
 """Files beside a record, by suffix."""
@@ -163,7 +163,7 @@ def merge(sources: Sequence[Path], into: Path, keep_first: bool = False) -> Merg
     same name are joined cell by cell; if a cell has more repeats in one folder than in another, the
     larger one is kept. Logs are not copied.
 
-    Raises `UsageError` for a source that is not a results folder, `StoreError` where a manifest of
+    Raises `UsageError` for a source that is not a results folder, `StoreError` if a manifest of
     `into` cannot be read.
     """
     for source in sources:

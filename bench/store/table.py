@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "parquet", "json")
 CELL = ("label", "train", "test", "budget", "selection")
-"""Columns that tell the cells of one protocol apart."""
+"""Columns that identify a cell within a protocol."""
 SPLIT = ("split_digest", "repeat")
-"""Columns that tell the runs of one cell apart. The digest alone does not: an official split is
+"""Columns that identify a run within a cell. The digest alone does not, since an official split is
 the same at every repeat."""
 COLUMNS = (
     *("protocol", "label", "method", "train", "test", "budget", "labels", "ratio", "selection"),
@@ -52,7 +52,7 @@ COLUMNS = (
 METRIC and of the best test epoch as best_test_METRIC."""
 BEST_TEST = "best_test_"
 NOTE_BREAK = "; "
-"""Between the notes that a table must show."""
+"""Separates the notes that a table has to show."""
 _COUNTS = ("labels", "repeat", "n_train", "n_val", "n_test", "n_pool", "n_evaluated")
 
 CellRecords = tuple[Protocol, CellEntry, tuple[Record | None, ...]]
@@ -64,12 +64,12 @@ def load(
 ) -> pd.DataFrame:
     """Every run of every cell as one row, in the order of the protocols' tables.
 
-    A run that two cells share has two rows; one that no protocol mentions has the protocol ''.
+    A run that two cells share has two rows; a run that no protocol mentions has the protocol ''.
     `status` is done, failed or missing. Metrics are those of the cell's own selection, or of
-    `selection`; what is undefined or absent is NaN. Of `metrics`, those that a record lacks are
+    `selection`; undefined and absent values are NaN. Those of `metrics` that a record lacks are
     computed from its stored predictions.
 
-    Raises `UsageError` where there is no such folder or metric. Records and predictions that
+    Raises `UsageError` for an unknown folder or metric. Records and predictions that
     cannot be read count as missing; pass a `Store` to find them in its `problems`.
     """
     _require_known(metrics)
@@ -85,14 +85,14 @@ def cells(store: Store, at_hand: AtHand | None = None) -> Iterator[CellRecords]:
 
     A record that several cells name is read once; metrics that it lacks are computed from
     predictions and the databases `at_hand` (by default those of `IQA_DATA`). Raises
-    `StoreError` where there is no manifest.
+    `StoreError` if there is no manifest.
     """
     from bench.metrics import BY, METRICS, USUAL
 
     found = tables(store)
     at_hand = at_hand or AtHand()
     mentions = Counter(run for _, entries in found for cell in entries for run in cell.runs)
-    # Only what is asked for again is kept: a hundred thousand records take a gigabyte.
+    # Only records that are needed again are kept: a hundred thousand of them take a gigabyte.
     shared: dict[str, Record | None] = {}
 
     def read(run: str) -> Record | None:
@@ -104,7 +104,7 @@ def cells(store: Store, at_hand: AtHand | None = None) -> Iterator[CellRecords]:
         return record
 
     for protocol, entries in found:
-        # What not every run records.
+        # Metrics that not every run records.
         extra = [
             name
             for name in protocol.metrics
@@ -128,7 +128,7 @@ def tabulate(
     others: bool = False,
     at_hand: AtHand | None = None,
 ) -> pd.DataFrame:
-    """`load` for cells that were read already; with `others` also records that are in none."""
+    """`load` for cells that were read already; with `others` also for records in no cell."""
     import pandas as pd
 
     rows = _RunRows(store, selection, metrics, at_hand or AtHand()).of_all(found, others)
@@ -146,7 +146,7 @@ def tabulate(
 
 
 def metrics_of(runs: pd.DataFrame) -> list[str]:
-    """The metrics that a table has columns of."""
+    """The metrics that have a column in the table."""
     return [
         str(name)
         for name in runs.columns
@@ -183,7 +183,8 @@ class _RunRows:
             yield {**keys, **absent, **(self._of(record, cell.selection) if record else {})}
 
     def of_no_cell(self, seen: set[str]) -> Iterator[dict[str, Any]]:
-        """Records that no manifest names: copying the folder `records` alone leaves some."""
+        """Rows of records that no manifest names, e.g. after only the folder `records` was
+        copied."""
         for path in self.store.names():
             record = None if path in seen else self.store.read(path, curve=False)
             if record is not None:
@@ -219,9 +220,9 @@ def write(
 ) -> Path:
     """Write `load(results)` as csv, parquet or json (an array of rows), atomically.
 
-    Without `form` the ending of `out` says which; csv where it says none. A folder as `out` gets a
-    file named runs.FORMAT. Raises `UsageError` for another format, an ending that says something
-    else and an unknown selection, `StoreError` where there is nothing to write.
+    Without `form` the ending of `out` decides, and csv is the default. A folder as `out` gets a
+    file named runs.FORMAT. Raises `UsageError` for another format, an ending that contradicts
+    `form` and an unknown selection, `StoreError` if there is nothing to write.
     """
     ending = "" if out.is_dir() else out.suffix.lower().removeprefix(".")
     chosen = form or (ending if ending in FORMATS else "csv")
@@ -312,13 +313,13 @@ def _evaluations(record: Record) -> int:
 def pool_size(record: Record) -> int | None:
     """Images that a split leaves beside its test images, labelled or not; None without sizes.
 
-    What `bench.stats.SplitSizes` takes as `left`. With the test images it gives the share of test
-    images that two random splits have in common, which neither a label budget nor further databases
-    that are learnt from change.
+    This is `left` of `bench.stats.SplitSizes`. Together with the number of test images it gives the
+    share of test images that two random splits have in common. Neither a label budget nor further
+    training databases change this share.
 
-    Every repeat tests all images of a database that is tested whole, for which no ratio corrects:
-    then it is the number of training images, and comparisons say that the test images were the
-    same.
+    If a database is tested whole, every repeat tests the same images, and no ratio corrects for
+    that: the result is then the number of training images, and comparisons say that the test
+    images were the same.
     """
     test, spec = record.sizes.get("test"), record.spec
     if not test:
@@ -328,7 +329,7 @@ def pool_size(record: Record) -> int | None:
         return used or None
     fraction = spec.fit.split.test_fraction
     left = math.floor(test * (1 - fraction) / fraction + 0.5)
-    # Sizes of a pooled training count all of its databases, of which one is tested.
+    # The sizes of a mixture count all of its databases, but only one of them is tested.
     return left if len(spec.task.sources) > 1 else max(used, left)
 
 

@@ -1,19 +1,20 @@
-"""`bench upgrade`: a results folder of schema 1 becomes one of schema 2; nothing is lost.
+"""`bench upgrade`: turns a results folder of schema 1 into one of schema 2; nothing is lost.
 
-Schema 2 names what is learnt and what is predicted apart, and the method's code with it. A record
-of schema 1 does not say what the code was: it keeps its numbers, and its code is 'unknown'.
+Schema 2 separates the fit from the test side, and a fit is also named by the method's code. A
+record of schema 1 does not hold the code: it keeps its numbers, and its code is 'unknown'.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.model.identity import digest
 from bench.model.record_format import from_text, to_text
-from bench.model.records import FitSpec, Record, RunSpec, SplitRule
+from bench.model.records import SCHEMA, FitSpec, Record, RunSpec, SplitRule
 from bench.store import Store
 from bench.store.artifacts import SUFFIXES
 from bench.util.atomic import write_text
@@ -34,24 +35,27 @@ class Upgraded:
     """Records that were rewritten."""
     kept: int
     """Records that were of this schema already."""
+    newer: int = 0
+    """Records of a schema that a newer iqa-bench wrote."""
 
 
 def upgrade(results: Path) -> Upgraded:
     """Rewrite every record of schema 1, and the manifests that name them.
 
     Each record's name is checked against its content first. New files are written before the
-    manifests, and the manifests before old files go, so that it can be killed and run again.
+    manifests, and old files are removed last, so that an upgrade can be killed and run again.
 
-    Raises `UsageError` for a folder that is none, `StoreError` naming a record whose name does not
-    match its content.
+    Raises `UsageError` if there is no such folder, `StoreError` naming a record that is damaged or
+    whose name does not match its content.
     """
     if not results.is_dir():
         raise UsageError(f"no results folder '{results}'")
-    store, moved, kept = Store(results), dict[str, str](), 0
+    store, moved, others = Store(results), dict[str, str](), Counter[bool]()
     for path in listed(store.root / "records", "*/*/*.json"):
         values = _values(path)
-        if values.get("schema_version") != OLD:
-            kept += 1
+        version = values.get("schema_version")
+        if version != OLD:
+            others[isinstance(version, int) and version > SCHEMA] += 1
             continue
         record = _record(values, path)
         new = store.path(record.spec)
@@ -62,7 +66,7 @@ def upgrade(results: Path) -> Upgraded:
         _rewrite(manifest, moved)
     for place in moved:
         _remove(store.root / place)
-    return Upgraded(len(moved), kept)
+    return Upgraded(len(moved), others[False], others[True])
 
 
 def _values(path: Path) -> dict[str, Any]:
@@ -75,6 +79,16 @@ def _values(path: Path) -> dict[str, Any]:
 
 def _record(values: dict[str, Any], path: Path) -> Record:
     """The record of schema 2 with the content of one of schema 1."""
+    try:
+        return _rewritten(values, path)
+    except (LookupError, TypeError, ValueError) as error:  # pydantic's is a ValueError
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise StoreError(
+            f"'{path}': no record of schema {OLD} ({reason}); move it away first"
+        ) from error
+
+
+def _rewritten(values: dict[str, Any], path: Path) -> Record:
     spec = values["spec"]
     if values["run_id"] != digest(spec) or path.stem != values["run_id"]:
         raise StoreError(f"'{path}': its name does not match its content; move it away first")
@@ -101,7 +115,7 @@ def _record(values: dict[str, Any], path: Path) -> Record:
 
 
 def _copy_beside(old: Path, new: Path) -> None:
-    """Predictions and what else was kept, under the new name too."""
+    """Give predictions and artifacts the new name, too; the old one stays until the end."""
     new.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".parquet", *SUFFIXES.values()):
         source, target = old.with_suffix(suffix), new.with_suffix(suffix)

@@ -83,7 +83,7 @@ def validate(
     """Check schema, names, digests, completeness, and metrics against stored predictions.
 
     With `data_roots`, splits and datasets are also checked against the databases found there.
-    `kept_elsewhere` are records whose predictions are not looked for. Raises `UsageError` if there
+    `kept_elsewhere` are records whose predictions may be missing. Raises `UsageError` if there
     is no such folder.
     """
     if not results.is_dir():
@@ -110,14 +110,14 @@ def validate(
     if audited:
         validation.findings += _unaudited(store)
     if data_cache is not None:
-        # Whoever names databases wants them looked at: with none of them the check is not made.
+        # With data roots the user asked for this check: without any database it is incomplete.
         kind: Kind = "note" if data_cache.checked else "incomplete"
         validation.findings += [Finding(kind, key, text) for key, text in data_cache.absent.items()]
     return validation
 
 
 def _unaudited(store: Store) -> list[Finding]:
-    """Methods with done runs that no audit speaks well of, each once."""
+    """Methods with done runs that have no passed audit, each once."""
     passed = {key for key, audit in audits.read_all(store.root).items() if audit.passed}
     fits = {
         audits.key_of(fit.method, fit.settings, fit.code): fit
@@ -205,7 +205,7 @@ def _check_predictions(
     text = json.dumps([[image, repr(score)] for image, score in ordered.itertuples(index=False)])
     own = hashlib.sha256(text.encode()).hexdigest()
     if unscored:
-        return  # images are missing, and so no other run has the same ones
+        return  # images are missing, so that runs of other methods have different ones
     if other := seen.differs(("test", record.spec.split_digest), own, name):
         yield f"has other test images or labels than {other}, on the same split"
 
@@ -299,7 +299,7 @@ class _Data:
                 yield f"its database {name} is not the one on this machine"
 
     def known(self, record: Record, table: pd.DataFrame) -> Known | None:
-        """What metrics need of the test images besides their labels; None where it is not here."""
+        """Facts on the test images that metrics need besides labels; None if they are not known."""
         from bench.metrics import Known
 
         found = known_of(AtHand(self.data_cache.data_roots), record.spec.test, table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def read(path: Path) -> WeightFile:
         raise BenchError(f"there is no file '{path}'")
     try:
         return weight_files.read(path)
+    except pickle.UnpicklingError as error:  # its text advises to execute what is in the file
+        reason = "it is damaged, or holds other things than tensors and plain values"
+        raise BenchError(f"'{path}' is not a checkpoint that can be read: {reason}") from error
     except Exception as error:  # damaged files fail in many classes, none worth a traceback
         reason = (str(error).splitlines() or ["it is empty"])[0]
         raise BenchError(f"'{path}' is not a checkpoint that can be read: {reason}") from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.check import CellCheck, CheckReport, PairedRuns
+from bench.analysis.check import CellCheck, CheckReport
 from bench.analysis.check.writers import row
 from bench.analysis.grid import metric_title, number
 from bench.analysis.movers import Mover, movers
@@ -39,8 +38,6 @@ class Difference:
     """Two result sets, and what `bench check` says of them."""
 
     report: CheckReport
-    pairs: Sequence[PairedRuns]
-    """The runs behind each cell of the report."""
     before: Path
     """The first set: a results folder or a baseline file, which has no predictions."""
     now: Path
@@ -81,7 +78,9 @@ def _context(found: Difference) -> dict[str, Any]:
     cells = report.cells
     demo = any(on_demo(cell.train, cell.test) for cell in cells)
     store = Store(found.now)
-    shown = (store.read(pair.records[0][1], curve=False) for pair in found.pairs if pair.records)
+    shown = (
+        store.read(pair.records[0][1], curve=False) for pair in found.report.pairs if pair.records
+    )
     tiny = any(run.spec.fit.weights.get("name") == "tiny" for run in shown if run)
     protocols = dict.fromkeys(cell.protocol for cell in cells)
     return {
@@ -136,7 +135,7 @@ def _moved(found: Difference, thumbnails: Thumbnails) -> list[dict[str, Any]]:
     before, now = (StoredPredictions(Store(path), at_hand) for path in (found.before, found.now))
     compared = [
         (cell, pair)
-        for cell, pair in zip(found.report.cells, found.pairs, strict=True)
+        for cell, pair in zip(found.report.cells, found.report.pairs, strict=True)
         if pair.records
     ]
     compared.sort(key=lambda item: not item[0].beyond_chance)

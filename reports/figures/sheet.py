@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import analysis, metrics, stats
 from bench.analysis.grid import row_title
 from bench.analysis.results import CellResult, Results
 from bench.data import datasets
@@ -97,7 +98,7 @@ class FigureData:
     summary: pd.DataFrame
     """All protocols' rows (`bench.analysis.summary`)."""
     data_cache: DataCache | None = None
-    """The datasets, for figures that show images; None where there is none at hand."""
+    """The datasets, for figures that show images; None where none is on this machine."""
     notes: list[str] = field(default_factory=list)
     """What a figure had to leave out in part."""
 
@@ -141,10 +142,15 @@ class FigureData:
 
 @cache
 def drawing_code() -> bytes:
-    """What figures depend on beside their numbers: our code, and libraries by their versions."""
+    """What figures depend on beside their numbers: our code, and libraries by their versions.
+
+    Some numbers are worked out while a figure is drawn (`bench.analysis.costs.front`), so that the
+    rooms that drawing may call count as a whole.
+    """
     here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *sorted(here.parent.glob("*.py"))]
-    versions = [metadata.version(name) for name in ("matplotlib", "seaborn")]
+    rooms = [here, here.parent, *(Path(*room.__path__) for room in (analysis, metrics, stats))]
+    files = [file for room in rooms for file in sorted(room.glob("*.py"))]
+    versions = [metadata.version(name) for name in ("matplotlib", "seaborn", "scipy")]
     return b"".join(map(Path.read_bytes, files)) + " ".join(versions).encode()
 
 

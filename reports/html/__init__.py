@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.reports.html import board, comparisons, pages, submissions
+from bench.reports.html import comparisons, index_page, pages, submissions
 from bench.reports.html.site import HERE, Site, copy_asset, templates
 from bench.util.atomic import write_text
 
@@ -26,7 +26,7 @@ def write(site: Site) -> list[Path]:
         values = submissions.context(site)
         written.append(_page(site, "submissions.html", "submissions", values))
     # The index comes last: it lists what the other pages had to leave out.
-    return [_page(site, "index.html", "index", board.context(site)), *written]
+    return [_page(site, "index.html", "index", index_page.context(site)), *written]
 
 
 def _page(site: Site, file: str, template: str, values: dict[str, Any]) -> Path:

@@ -12,8 +12,8 @@ from bench.analysis.grid import metric_title
 from bench.metrics import metric as metric_of
 from bench.model.titles import budget_title, task_title
 from bench.reports import rank_diagram as diagrams
-from bench.reports.html.board import SELECTIONS
 from bench.reports.html.charts import rank_diagram
+from bench.reports.html.index_page import SELECTIONS
 from bench.reports.html.site import Site, banner_of
 
 

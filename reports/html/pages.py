@@ -16,8 +16,8 @@ from bench.model.identity import digest
 from bench.model.records import Record
 from bench.model.titles import budget_title
 from bench.reports.drawing import Axis
-from bench.reports.html.board import SELECTIONS
 from bench.reports.html.charts import line_chart, scatter
+from bench.reports.html.index_page import SELECTIONS
 from bench.reports.html.site import Site, banner_of, texts
 from bench.reports.html.worst_errors import worst_errors
 from bench.stats.median import bounds

@@ -145,7 +145,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert "Nadeau–Bengio" in ended.text
     assert "Friedman p" in ended.text
     assert len(pd.read_csv(tmp_path / "pairs.csv")) == 18
-    assert run_cli("compare", root, "--methods", "best").returncode == 3
+    alone = run_cli("compare", root, "--methods", "best")
+    assert alone.returncode == 3
+    assert "Over images: how far" not in alone.stdout
     assert run_cli("compare", root, "--methods", "bst").returncode == 2
     assert run_cli("compare", root, "--protocol", "none").returncode == 2
 

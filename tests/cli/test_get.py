@@ -11,10 +11,10 @@ import pytest
 
 from bench import registry
 from bench.api import Context
-from bench.data import tools
+from bench.data import housekeeping
 from bench.data.fetch import sources
 from bench.methods.promptiqa.recipes import PAPER_SETS
-from bench.model.fitted import SeenNote, fitted_on
+from bench.model.fitted_weights import SeenNote, fitted_on
 from bench.runs.plan.weights import ModelWeights, weights_of
 from bench.util.errors import BenchError
 from tests.conftest import Bench
@@ -79,7 +79,7 @@ def test_what_can_be_had_is_got(
     done = bench("get", path, "--to", root, "--yes", *roots)
     assert done.returncode == 3, done.text
     assert "toy" not in [line.split()[0] for line in done.stdout.splitlines() if line.split()]
-    assert tools.status_of("small", root).state == "complete"
+    assert housekeeping.status_of("small", root).state == "complete"
     assert "not available: livec: ask them: https://" in done.stdout
     again = bench("get", path, "--datasets", "small", *roots, "--dry-run")
     assert (again.returncode, again.stdout.strip()) == (0, "Everything is there.")

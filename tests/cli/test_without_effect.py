@@ -39,14 +39,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("latex R --notes --no-published", "--notes: about published numbers"),
         ("publish R --hub ann/results --dry-run --data-root .", "--data-root: for --images"),
         ("leaderboard check R --author ann", "--author: for --base"),
+        ("leaderboard check R --base E", "--base: an empty value"),
+        ("leaderboard check R E", "an empty argument after 'R'"),
+        ("check R --against=", "--against: an empty value"),
+        ("report E", "an empty argument after 'report'"),
+        ("fit livec --method ridge --out x --set labels=[50]", "--set labels: without effect"),
+        ("fit few_shot --method ridge --out x --set repeats=3", "--set repeats: without effect"),
+        ("power few_shot --difference inf", "a finite number above 0"),
         ("run few_shot --datasets demo --dry-run --log nonsense", "nonsense"),
         ("run few_shot --datasets demo --scheduler x --dry-run", "--scheduler belongs to"),
     ],
 )
 def test_an_option_without_effect_is_refused(results: Path, command: str, said: str) -> None:
-    words = [str(results) if word == "R" else word for word in command.split()]
-    ended = run_cli(*words)
-    assert (ended.returncode, said in ended.stderr) == (2, True), ended.text
+    place = {"R": str(results), "E": ""}
+    ended = run_cli(*(place.get(word, word) for word in command.split()))
+    told = ended.stderr.replace(str(results), "R")
+    assert (ended.returncode, said in told) == (2, True), ended.text
 
 
 def test_rules_of_a_board_that_is_there_are_not_overlooked(tmp_path: Path) -> None:

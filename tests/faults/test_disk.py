@@ -94,19 +94,23 @@ def test_a_report_on_a_full_disk_is_one_error(
     assert result.stderr.startswith(f"error: cannot write '{out.parent}")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX limits")
-def test_a_file_that_may_not_grow_is_one_error(bench: Bench) -> None:
-    """What any user may try: the system refuses bytes beyond the first 2,000 of a file."""
+def run_limited(bench: Bench, path: Path, size: int) -> subprocess.CompletedProcess[str]:
+    """`bench run` where the system refuses bytes of a file beyond `size`: any user may try it."""
     import resource
 
-    path = bench.protocol("datasets: [toy]\nmethods: [toy_luminance]\nrepeats: 1\n")
     command = [sys.executable, "-m", "bench", "run", str(path), "--device", "cpu",
                "--results", str(bench.results)]  # fmt: skip
-    result = subprocess.run(
+    return subprocess.run(
         command, cwd=bench.folder, env=bench.environment(PYTHONDONTWRITEBYTECODE="1"), text=True,
         capture_output=True, check=False, timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX limits")
+def test_a_file_that_may_not_grow_is_one_error(bench: Bench) -> None:
+    path = bench.protocol("datasets: [toy]\nmethods: [toy_luminance]\nrepeats: 1\n")
+    result = run_limited(bench, path, 2_000)
     assert result.returncode == 4, result.stdout + result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert "cannot be written" in result.stderr or "cannot write" in result.stderr
@@ -119,16 +123,8 @@ def test_a_file_that_may_not_grow_is_one_error(bench: Bench) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX limits")
 def test_a_checkpoint_that_does_not_fit_is_no_failure(bench: Bench) -> None:
     """Pre-trainings write through libraries whose errors are not the system's."""
-    import resource
-
     path = bench.protocol("datasets: [toy2]\nmethods: [toy_heavy]\nlabels: [10]\nrepeats: 1\n")
-    command = [sys.executable, "-m", "bench", "run", str(path), "--device", "cpu",
-               "--results", str(bench.results)]  # fmt: skip
-    result = subprocess.run(
-        command, cwd=bench.folder, env=bench.environment(PYTHONDONTWRITEBYTECODE="1"), text=True,
-        capture_output=True, check=False, timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000)),
-    )  # fmt: skip
+    result = run_limited(bench, path, 500_000)
     assert result.returncode == 4, result.stdout + result.stderr
     expected = f"error: cannot write '{bench.results / 'pretrained'}': File too large"
     assert result.stderr.splitlines() == [expected]

@@ -151,7 +151,7 @@ def test_too_few_images_are_said_before_anything_runs(bench: Bench) -> None:
     ("arguments", "expected"),
     [
         (["empty"], "has nothing to run"),
-        (["full", "--methods", ""], "an empty list of names"),
+        (["full", "--methods", ""], "--methods: an empty value; leave the option out"),
         (["full", "--datasets", " , "], "an empty list of names"),
         (["full", "--repeats", "0"], "Invalid value for"),
         (["full", "--repeats", "99999999"], "Invalid value for"),

@@ -128,7 +128,7 @@ def test_a_prediction_goes_on_later(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("command", "step"),
     [
-        (["data", "verify", "toy"], ("bench.data.tools", "_range")),
+        (["data", "verify", "toy"], ("bench.data.housekeeping", "_range")),
         (["report", "r"], ("bench.reports.latex", "document")),
     ],
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.conftest import Bench
+from tests.conftest import Bench, run_cli
+from tests.fake_results import FakeSweep
 
 PAIR = ("--set", "promptiqa.checkpoint_sets=[toi#official]")
 HEAD = "datasets: [toy]\nmethods: [toy_linear]\nrepeats: 1\n"
@@ -72,3 +75,13 @@ def test_budgets_of_an_option_name_datasets_that_exist(bench: Bench, key: str) -
     budgets = "10" if key == "labels" else "0.5"
     ended = bench("plan", path, "--datasets", "toy", "--set", f"{key}={{toyy: [{budgets}]}}")
     assert (ended.returncode, "unknown dataset 'toyy'" in ended.stderr) == (2, True), ended.text
+
+
+@pytest.mark.parametrize("command", ["compare", "latex", "check", "validate", "report"])
+def test_a_data_root_that_is_not_there_is_named(command: str, tmp_path: Path) -> None:
+    results = tmp_path / "r"
+    FakeSweep(results, repeats=1).write()
+    more = ("--against", results) if command == "check" else ()
+    done = run_cli(command, results, *more, "--data-root", tmp_path / "typo")
+    assert done.returncode == 2
+    assert f"--data-root: there is no folder '{tmp_path / 'typo'}'" in done.stderr

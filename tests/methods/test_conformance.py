@@ -288,9 +288,9 @@ def test_the_command_says_what_holds_and_what_is_broken(bench: Bench) -> None:
         "first line is not a sentence",
         "a loss is not finite",
         "scores moved by",
-        "they stand elsewhere after a prediction",
+        "a prediction changed their state",
         "it learns, but has no save() and load()",
-        "labels turned round do not turn scores",
+        "reversed labels do not reverse scores",
     ):
         assert any(text in line for line in broken), text
     assert any(line.startswith("ok") and "finite number" in line for line in lines)

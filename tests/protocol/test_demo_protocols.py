@@ -59,7 +59,7 @@ def test_a_split_that_is_asked_for_stays() -> None:
 
 
 def test_demo_replaces_what_a_suite_learns_from_and_stands_alone() -> None:
-    with pytest.raises(UsageError, match="it goes with no other database"):
+    with pytest.raises(UsageError, match="cannot be combined with another database"):
         session.resolve(Options("koniq_suite", datasets=Names(("demo", "livec"))), [])
 
 

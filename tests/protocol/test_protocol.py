@@ -179,11 +179,36 @@ def test_settings_for_databases_that_are_learnt_from_together(tmp_path: Path) ->
     # What is set for one of them is not meant for them together.
     others = on(rows, "toy_linear", "elsewhere")
     assert on(rows, "toy_linear", "toy+toy3") == on(rows, "toy_linear", "toy@9+toy3") == others
+    # In whatever order they are named.
+    path.write_text(
+        "train: [toy2, toy]\ntest: [toy]\nlabels: {toy+toy2: [7]}\n"
+        "set_for: {toy+toy2: {epochs: 9}, toy2+toy@2: {epochs: 4}}\n"
+        "methods: [{method: toy_linear, set_for: {toy+toy2: {rate: 0.2}}}]\n"
+    )
+    turned = protocols.load(str(path))
+    rows = {row.title: row for row in choose(turned, (), {})}
+    assert on(rows, "toy_linear", "toy2+toy")[:2] == (9, 0.2)
+    assert on(rows, "toy_linear", "toy@2+toy2")[:2] == (4, 0.2)
+    assert [task.labels for task in turned.tasks()] == [7]
     path.write_text(
         "train: [koniq10k, spaq]\ntest: [koniq10k]\nmethods: [toy_linear]\n"
         "set_for: {koniq10k+koniq: {epochs: 9}}\n"
     )
     with pytest.raises(UsageError, match=r":4: unknown dataset 'koniq'"):
+        check_file(str(path), [])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "set_for: {koniq10k+spaq: {epochs: 9}, spaq+koniq10k: {epochs: 8}}\n",
+        "labels: {koniq10k+spaq: [50], spaq+koniq10k: [60]}\n",
+        "methods:\n- method: toy_linear\n  set_for: {koniq10k+spaq: {}, spaq+koniq10k: {}}\n",
+    ],
+)
+def test_one_mixture_is_named_in_one_order(tmp_path: Path, given: str) -> None:
+    path = written(tmp_path, f"train: [koniq10k, spaq]\ntest: [koniq10k]\n{given}")
+    with pytest.raises(UsageError, match=r"'koniq10k\+spaq' and 'spaq\+koniq10k' are the same"):
         check_file(str(path), [])
 
 

@@ -92,7 +92,6 @@ def find(table: str, **wanted: str) -> list[PublishedCell]:
 
 def test_every_table_is_there_whole() -> None:
     assert sorted(published.available()) == sorted(SECOND_READING)
-    assert len(published.cells()) == sum(count for count, _ in SECOND_READING.values())
 
 
 @pytest.mark.parametrize("name", SECOND_READING)
@@ -212,7 +211,8 @@ def test_an_unknown_table_names_the_nearest() -> None:
 
 def test_reading_tables_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from bench.protocol import published; published.cells(); "
+        "import sys; from bench.protocol import published; "
+        "[published.load(name).cells() for name in published.available()]; "
         "sys.exit(bool({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -41,6 +41,15 @@ def test_init_writes_what_a_repository_needs(place: Place) -> None:
     assert {split["split_digest"] for split in splits} == recorded
 
 
+def test_a_board_without_submissions_passes_and_says_so(place: Place, tmp_path: Path) -> None:
+    shutil.rmtree(place.root / "submissions")  # git keeps no empty folder
+    ended = run_cli("leaderboard", "check", place.root, "--out", tmp_path / "comment.md")
+    assert (ended.returncode, ended.stdout) == (0, (tmp_path / "comment.md").read_text())
+    assert ended.stdout.startswith("There is no submission yet")
+    ended = run_cli("leaderboard", "site", place.root, "--out", tmp_path / "site")
+    assert ended.returncode == 0, ended.text
+
+
 def test_a_good_submission_is_accepted_and_rendered(submitted: Place, tmp_path: Path) -> None:
     submitted.commit()
     ended = submitted.check()

@@ -12,10 +12,10 @@ import yaml
 from bench import protocol as protocols
 from bench.protocol import Protocol
 from bench.protocol.measures import measure_of
-from bench.publishing import files
+from bench.publishing import submitted_files
 from bench.publishing.board import Board, Rules, as_yaml, init
+from bench.publishing.board_site import build
 from bench.publishing.comment import MOST, comment
-from bench.publishing.site import build
 from bench.publishing.submission import check, findings_in_words
 from bench.reports.render import Rendered
 from bench.store import Store
@@ -123,7 +123,7 @@ def test_a_long_text_that_is_repeated_is_counted_as_often(tmp_path: Path) -> Non
     path = tmp_path / "a.parquet"
     pd.DataFrame({"image": ["x" * 100_000] * 5_000}).to_parquet(path)
     assert path.stat().st_size < 1e6
-    assert files._unpacked(path) >= 5e8
+    assert submitted_files._unpacked(path) >= 5e8
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_submission_has_a_number_of_files(
 ) -> None:
     board, protocol = board_of(tmp_path)
     findings(board, protocol)
-    monkeypatch.setattr(files, "_MOST_FILES", 3)
+    monkeypatch.setattr(submitted_files, "_MOST_FILES", 3)
     assert list(findings_in_words(check(board, "made").found)) == ["wrong: has more than 3 files"]
 
 
@@ -193,7 +193,7 @@ def test_a_site_shows_no_image_wherever_it_is_made(
         asked.extend(roots)
         return Rendered(out, pd.DataFrame())
 
-    monkeypatch.setattr("bench.publishing.site.render", rendered)
+    monkeypatch.setattr("bench.publishing.board_site.render", rendered)
     monkeypatch.setenv("IQA_DATA", str(tmp_path))
     build(board, tmp_path / "site")
     (root,) = asked

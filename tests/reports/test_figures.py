@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis import costs
 from bench.analysis.curves import cloud, diagnostic, on_test, over_budgets, over_epochs
 from bench.analysis.results import load
+from bench.reports import drawing
 from bench.reports.figures import gallery, sheet
 from bench.reports.figures.sheet import Sheet
 from bench.reports.render import Rendered, render
+from bench.stats import median
 from tests.conftest import run_cli
 from tests.fake_results import FakeSweep, maker, task
 
@@ -121,6 +124,12 @@ def test_a_constant_prediction_has_points_and_no_logistic(tmp_path: Path) -> Non
     assert points.curve is None
     assert "constant" in points.reason
     assert len(points.prediction) == 80
+
+
+def test_code_that_runs_while_a_figure_is_drawn_is_part_of_its_key() -> None:
+    code = sheet.drawing_code()
+    for module in (costs, median, drawing, gallery):
+        assert Path(str(module.__file__)).read_bytes() in code
 
 
 def test_figures_stay_where_nothing_changed(

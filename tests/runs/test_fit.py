@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench import registry
 from bench.api import Context
-from bench.model.fitted import read_note
+from bench.model.fitted_weights import read_note
 from tests.conftest import Bench
 
 UNTRAINED = [

@@ -44,7 +44,7 @@ def test_each_row_says_why_and_what_would_do_instead(bench: Bench) -> None:
         "  clip_zeroshot: livec, csiq (tested; or name others with --datasets)",
         "Download what is available: bench get few_shot --methods grmp,promptiqa,clip_zeroshot "
         "--datasets livec,csiq (--dry-run lists sizes only).",
-        "Run what does without: --available.",
+        "Run the rows and datasets that do not need them: --available.",
     ):
         assert f"{line}\n" in done.stderr, done.stderr
     (other,) = (line for line in done.stderr.splitlines() if line.startswith("  promptiqa: live,"))

@@ -31,8 +31,11 @@ def scores(path: Path) -> dict[str, float]:
 
 def test_a_folder_is_scored(bench: Bench, photos: Path) -> None:
     out = photos.parent / "scores.csv"
-    result = bench("predict", photos, "--method", "toy_luminance", "--out", out, "--device", "cpu")
+    given = (photos, photos / "dark.png", "--method", "toy_luminance", "--out", out)
+    result = bench("predict", *given, "--device", "cpu")
     assert result.returncode == 0, result.stderr
+    assert "3 images scored" in result.stdout
+    assert len(out.read_text().splitlines()) == 4  # one that is given twice is scored once
     expected = {"dark.png": 30 / 255, "middle.png": 120 / 255, "bright.png": 220 / 255}
     assert scores(out) == pytest.approx(expected, abs=1e-6)
 
@@ -73,9 +76,20 @@ def test_wrong_images_and_methods_are_named(bench: Bench, photos: Path) -> None:
         ([photos / "gone.png"], "gone.png", 3),
         ([photos / "dark.png", "--prompt", photos / "notes.txt"], "takes no image-score pairs", 2),
         ([photos / "dark.png", "--set", "rate=1"], "none of the methods has this setting", 2),
+        ([photos / "dark.png", "--set", "repeats=1"], "repeats: a key of protocols, which", 2),
+        ([photos / "dark.png", "--out", "s.xlsx"], "written as CSV; name it s.csv", 2),
     ]:
         result = bench("predict", *arguments, "--method", "toy_luminance", "--device", "cpu")
         assert (result.returncode, expected in result.stderr) == (code, True), result.stderr
+
+
+def test_weights_that_name_no_method_are_named(bench: Bench, photos: Path) -> None:
+    for weights, reason in (("cut.safetensors", "or is damaged"), ("typo", "there is no file")):
+        (bench.folder / "cut.safetensors").write_bytes(b"\x10")
+        done = bench("predict", photos, "--weights", weights)
+        assert done.returncode == 2
+        assert f"'{weights}'" in done.stderr
+        assert reason in done.stderr
 
 
 def test_broken_images_are_all_named_and_the_others_keep_their_scores(

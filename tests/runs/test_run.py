@@ -166,7 +166,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(bench: Bench) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "The same command goes on" in output
+    assert "Run the same command again to continue" in output
     kept = {item: item.stat().st_mtime_ns for item in bench.results.glob("records/*/*/*.json")}
     assert 0 < len(kept) < 6
     assert bench.run(path, "--methods", "toy_linear", "--set", "wait=0.3").returncode == 0

@@ -108,7 +108,7 @@ def test_a_suite_that_is_killed_goes_on_without_learning_again(bench: Bench) -> 
     assert len(calls.read_text().splitlines()) == 1
     assert not list(bench.results.glob("fits/*"))
     logs = "".join(file.read_text() for file in (bench.results / "logs").glob("*.log"))
-    assert logs.count("learns from toy") == logs.count("goes on with fit") == 1
+    assert logs.count("learns from toy") == logs.count("continues with fit") == 1
 
 
 TRAININGS = """

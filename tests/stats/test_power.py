@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from bench.analysis.power import plan
+from bench.protocol import Protocol
 from bench.stats import SplitSizes, corrected_t
 from bench.stats.power import Design, deviation_of_differences
 from tests.conftest import run_cli
@@ -61,6 +63,15 @@ def test_deviation_falls_with_images_and_agreement() -> None:
     assert deviation_of_differences(100, agreement=0.9) < 0.6 * few
     with pytest.raises(ValueError, match="srcc"):
         deviation_of_differences(100, srcc=1.5)
+
+
+def test_a_database_that_is_learnt_from_under_other_labels_is_split_too() -> None:
+    protocol = Protocol(name="p", train=("spaq", "koniq10k@100"), test=("koniq10k", "livec"))
+    own, other = plan(protocol)
+    assert own.design is not None
+    assert (own.design.test, own.design.same_test) == (2015, False)
+    assert other.design is not None
+    assert other.design.same_test
 
 
 def test_the_command(tmp_path: Path) -> None:

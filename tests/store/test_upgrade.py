@@ -85,3 +85,29 @@ def test_a_record_that_was_edited_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="does not match its content"):
         upgrade(tmp_path)
     assert len(list(tmp_path.glob("records/*/*/*.json"))) >= 8
+
+
+def test_a_damaged_record_is_named_and_a_newer_one_is_left(tmp_path: Path) -> None:
+    FakeSweep(tmp_path, repeats=2).write()
+    first, second, *_ = sorted(tmp_path.glob("records/*/*/*.json"))
+    values = json.loads(first.read_text())
+    first.write_text(json.dumps({**values, "schema_version": 99}))
+    ended = run_cli("upgrade", tmp_path)
+    assert ended.returncode == 0
+    assert "0 records rewritten, 7 were up to date" in ended.stdout
+    assert "1 of a newer iqa-bench were left as they are" in ended.stderr
+    second.write_text('{"schema_version": 1}')
+    ended = run_cli("upgrade", tmp_path)
+    assert ended.returncode == 4
+    assert f"'{second}': no record of schema 1 (KeyError: 'spec')" in ended.stderr
+
+
+@pytest.mark.parametrize("command", [["compare"], ["latex"], ["baseline", "save", "b"]])
+def test_records_that_cannot_be_read_are_named(tmp_path: Path, command: list[str]) -> None:
+    results = tmp_path / "r"
+    FakeSweep(results, repeats=2).write()
+    newer = min(results.glob("records/*/*/*.json"))
+    newer.write_text(json.dumps({**json.loads(newer.read_text()), "schema_version": 99}))
+    ended = run_cli(*command, *(["--results"] * (len(command) == 3)), results, folder=tmp_path)
+    assert ended.returncode == 0, ended.text
+    assert ended.stderr.count(f"set aside: {newer}: schema 99 is newer") == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.runs.executors.processes import alive
+from tests.runs.dispatch.executors.processes import alive
 from tools import gpu_check
 from tools.gpu_check import SECTIONS, _watched, main, markdown
 

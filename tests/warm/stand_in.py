@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from bench.runs.dispatch import supervise
-from bench.runs.dispatch.slots import thread_limits
 from bench.runs.dispatch.supervise import WORKER
 from bench.runs.isolation import process
+from bench.runs.slots import thread_limits
 from tests.warm.forks import Forked, Place, Request, method_context
 
 READ_ON_IMPORT = ("HF_", "PYTHONPATH", "TORCH_HOME", "TRANSFORMERS_", "XDG_CACHE_HOME")

@@ -9,7 +9,6 @@ from bench.analysis.check.verdict import (
     CellCheck,
     CheckReport,
     check,
-    check_with_pairs,
     judge,
 )
 from bench.analysis.check.writers import write
@@ -19,7 +18,6 @@ __all__ = [
     "CheckReport",
     "PairedRuns",
     "check",
-    "check_with_pairs",
     "judge",
     "pair",
     "write",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -83,6 +83,8 @@ class CheckReport:
     cells: tuple[CellCheck, ...]
     problems: tuple[str, ...] = ()
     """Files that could not be read, each with its reason."""
+    pairs: Sequence[PairedRuns] = field(default=(), repr=False)
+    """The runs behind each of `cells`, in their order."""
 
     @property
     def exit_code(self) -> int:
@@ -137,30 +139,6 @@ def check(
 
     Raises `UsageError` for unknown names, a folder that is not there, or a negative tolerance.
     """
-    return check_with_pairs(
-        new,
-        against,
-        metric=metric,
-        tolerance=tolerance,
-        reference=reference,
-        protocol=protocol,
-        confidence=confidence,
-        data_roots=data_roots,
-    )[0]
-
-
-def check_with_pairs(
-    new: Path,
-    against: Path,
-    *,
-    metric: str = "srcc",
-    tolerance: float = TOLERANCE,
-    reference: str | None = None,
-    protocol: str | None = None,
-    confidence: float = 0.95,
-    data_roots: Sequence[Path] = (),
-) -> tuple[CheckReport, list[PairedRuns]]:
-    """`check`, with the pairs of runs behind each of its cells, in their order."""
     if not 0 <= tolerance < math.inf:
         raise UsageError(f"tolerance is {tolerance:g}, must be a finite number of at least 0")
     stores = [Store(path) for path in (new, against)]
@@ -182,10 +160,9 @@ def check_with_pairs(
     pairs = pair(fresh, stored, metric, reference)
     cells = judge(pairs, metric, tolerance, confidence, images)
     problems = tuple(problem for store in stores for problem in store.problems)
-    report = CheckReport(
-        str(new), str(against), metric, tolerance, confidence, reference, cells, problems
+    return CheckReport(
+        str(new), str(against), metric, tolerance, confidence, reference, cells, problems, pairs
     )
-    return report, pairs
 
 
 def judge(

@@ -9,6 +9,7 @@ stands for the environment's `IQA_DATA`. Importing this package loads no pandas,
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import re
@@ -41,6 +42,7 @@ __all__ = [
     "cache_folder",
     "data_roots",
     "describe_missing",
+    "duplicates_file",
     "image_folder",
     "info",
     "list_duplicates",
@@ -50,6 +52,7 @@ __all__ = [
     "names",
     "reader",
     "split_folder",
+    "strays",
 ]
 
 
@@ -137,25 +140,30 @@ def load(spec: str, roots: Roots = None) -> Dataset:
     folder = image_folder(spec, root, roots)
     if version not in REQUIREMENTS:
         table = _annotated(complete(found.read(root, version), described), found.info.name, roots)
-        return Dataset(described, folder, table, _duplicates(table, found, roots))
+        return Dataset(described, folder, table, _duplicates(table, found, root, roots))
     from bench.data.relabel import relabelled
 
     table = _annotated(complete(found.read(root, ""), found.info), found.info.name, roots)
-    data = Dataset(described, folder, table, _duplicates(table, found, roots))
+    data = Dataset(described, folder, table, _duplicates(table, found, root, roots))
     names = [str(name) for name in data.table["reference"]]
     files = _pristine(spec, found, root, names)
     return relabelled(data, [files[name] for name in names], version, cache_folder() / "labels")
 
 
 def _duplicates(
-    table: pd.DataFrame, found: DatasetReader, roots: Roots
+    table: pd.DataFrame, found: DatasetReader, root: Path, roots: Roots
 ) -> tuple[tuple[str, ...], ...]:
-    """The images that are one picture: those that the reader knows of, and those of the user."""
+    """The images that are one picture: those that the reader knows of, and those of the user.
+
+    One list serves all versions of a database, of which one may have images that another lacks
+    (the training images of `livec@1169`): a name has to be that of an image in some version.
+    """
     config = _settings(roots)
     listed = config.duplicates.get(found.info.name, ())
-    known = set(table["image"]) if listed else set()
-    for name in (name for same in listed for name in same):
-        if name not in known:
+    wanted = {name for same in listed for name in same}
+    if wanted and not wanted <= (known := set(table["image"])):
+        known |= _names_in_versions(found, root)
+        for name in sorted(wanted - known):
             near = hint(name, known)
             raise UsageError(
                 f"{_named_in(config)}: duplicates: {found.info.name} has no image '{name}'.{near}"
@@ -163,31 +171,65 @@ def _duplicates(
     return (*found.duplicates, *listed)
 
 
+def _names_in_versions(found: DatasetReader, root: Path) -> set[str]:
+    """Names of the images of all label versions whose files can be read."""
+    from bench.data.datasets.base import complete
+
+    names: set[str] = set()
+    for version in ("", *found.info.versions):
+        with contextlib.suppress(DataError):
+            names.update(complete(found.read(root, version), found.info.at(version))["image"])
+    return names
+
+
+def strays(roots: Roots = None) -> list[str]:
+    """A line for each list of equal pictures in `iqa-duplicates.yaml` that no database here has.
+
+    The program writes that file, and nobody looks into it: a database that is no longer configured,
+    or is configured in another data root, is no error there.
+    """
+    config = _settings(roots)
+    lost = sorted(config.duplicates.keys() - {*_built_in(), *config.databases})
+    return [
+        f"{_named_in(config)}: the equal pictures of '{name}' are ignored: no database of this "
+        "name is built in or configured here"
+        for name in lost
+    ]
+
+
 def _named_in(config: Config) -> str:
     """The files that may list equal pictures."""
     return " or ".join(map(str, config.files))
 
 
-def list_duplicates(spec: str, pictures: Sequence[Sequence[str]], roots: Roots = None) -> Path:
-    """Write names of images that are one picture to `iqa-duplicates.yaml` of a data root: the one
-    that holds the database, else the first. Returns the file.
-
-    Random splits keep such images on one side from then on. Raises `UsageError` without a data
-    root, `OSError` where it cannot be written.
-    """
-    from bench.data.datasets._config import write_duplicates
+def duplicates_file(spec: str, roots: Roots = None) -> Path:
+    """Where equal pictures of a database are listed: `iqa-duplicates.yaml` of the data root that
+    holds it, else of the first. Raises `UsageError` without a data root."""
+    from bench.data.datasets._config import DUPLICATES
 
     places = data_roots(roots)
     if not places:
         raise UsageError("no data root to write to: give --data-root, or set IQA_DATA")
     where = locate(spec, roots)
     inside = (root for root in places if where and where.resolve().is_relative_to(root.resolve()))
-    name = spec.partition("@")[0]
-    return write_duplicates(next(inside, places[0]), name, tuple(map(tuple, pictures)))
+    return next(inside, places[0]) / DUPLICATES
+
+
+def list_duplicates(spec: str, pictures: Sequence[Sequence[str]], roots: Roots = None) -> Path:
+    """Add names of images that are one picture to `duplicates_file`. Returns the file.
+
+    Random splits keep such images on one side from then on. Raises as `duplicates_file`, and
+    `OSError` where it cannot be written.
+    """
+    from bench.data.datasets._config import write_duplicates
+
+    path = duplicates_file(spec, roots)
+    write_duplicates(path, spec.partition("@")[0], tuple(map(tuple, pictures)))
+    return path
 
 
 def _annotated(table: pd.DataFrame, name: str, roots: Roots) -> pd.DataFrame:
-    """The table with scenes and distortions from LIQE's files, where those are at hand."""
+    """The table with scenes and distortions from LIQE's files, where those are there."""
     from bench.data import annotations
 
     folder = split_folder("liqe", roots) if name in annotations.DATABASES else None
@@ -313,10 +355,9 @@ def _settings(roots: Roots) -> Config:
     for name in config.folders:
         if name not in built_in:
             raise unknown("dataset", name, built_in, where=f"{config.files[0]}: folders")
-    for name in config.duplicates:
-        if name not in {*built_in, *config.databases}:
-            everything = {*built_in, *config.databases}
-            raise unknown("dataset", name, everything, where=f"{_named_in(config)}: duplicates")
+    everything = {*built_in, *config.databases}
+    for name in sorted(config.listed_by_hand - everything):
+        raise unknown("dataset", name, everything, where=f"{_named_in(config)}: duplicates")
     return config
 
 

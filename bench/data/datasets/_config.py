@@ -27,9 +27,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bench.data.datasets._places import RULES
 from bench.util.atomic import write_text
@@ -41,7 +41,15 @@ from bench.util.yaml_files import load_yaml
 FILE = "iqa-data.yaml"
 DUPLICATES = "iqa-duplicates.yaml"
 """Beside `FILE`, which people write and comment: this one is written by the program."""
-Duplicates = dict[str, tuple[tuple[str, ...], ...]]
+
+
+def _several(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < 2:
+        raise ValueError("one picture takes the names of two images at least")
+    return names
+
+
+Duplicates = dict[str, tuple[Annotated[tuple[str, ...], AfterValidator(_several)], ...]]
 """Database -> names of images that are one picture, picture by picture."""
 
 
@@ -148,6 +156,9 @@ class Config:
     databases: dict[str, UserDatabase] = field(default_factory=dict)
     splits: dict[str, Path] = field(default_factory=dict)
     duplicates: Duplicates = field(default_factory=dict)
+    listed_by_hand: frozenset[str] = frozenset()
+    """Databases in `duplicates` whose list somebody wrote: a name that is wrong there is an error.
+    """
     files: tuple[Path, ...] = ()
 
 
@@ -168,23 +179,24 @@ def read_config(roots: tuple[Path, ...]) -> Config:
     databases: dict[str, UserDatabase] = {}
     splits: dict[str, Path] = {}
     duplicates: Duplicates = {}
+    by_hand: set[str] = set()
     for file in files:
         part = _read(file)
         places = {**part.folders, **places}
         databases = {**part.databases, **databases}
         splits = {**dict(part.splits.items()), **splits}
         duplicates = _together(duplicates, part.duplicates)
-    return Config(places, databases, splits, duplicates, tuple(files))
+        by_hand.update(part.duplicates if file.name != DUPLICATES else ())
+    return Config(places, databases, splits, duplicates, frozenset(by_hand), tuple(files))
 
 
-def write_duplicates(root: Path, name: str, pictures: tuple[tuple[str, ...], ...]) -> Path:
-    """Add a database's equal pictures to the file of a data root, which need not be there yet.
+def write_duplicates(path: Path, name: str, pictures: tuple[tuple[str, ...], ...]) -> None:
+    """Add a database's equal pictures to a data root's file, which need not be there yet.
 
     Raises `UsageError` for a file there that cannot be understood.
     """
     import yaml
 
-    path = root / DUPLICATES
     known = load_yaml(path, _Lists, may_be_empty=True).duplicates if path.is_file() else {}
     lists = {
         key: [list(same) for same in value]
@@ -195,7 +207,6 @@ def write_duplicates(root: Path, name: str, pictures: tuple[tuple[str, ...], ...
         {"duplicates": lists}, allow_unicode=True, width=10**6, default_flow_style=None
     )
     write_text(path, f"{_HEAD}{text}")
-    return path
 
 
 _HEAD = """\

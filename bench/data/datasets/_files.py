@@ -26,7 +26,6 @@ __all__ = [
     "read_sheet",
     "read_table",
     "same_length",
-    "subfolder",
 ]
 
 NUMBERS = ("score", "spread", "raters", "level")
@@ -104,11 +103,6 @@ def same_length(root: Path, **parts: Sized) -> None:
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{count} {name}" for name, count in lengths.items())
         raise DataError(f"{root}: the annotation files do not belong together: {counts}")
-
-
-def subfolder(root: Path, *names: str) -> Path:
-    """The first of several folders under `root` that exists; the first named where none does."""
-    return next((found for name in names if (found := within(root, name))), root / names[0])
 
 
 def first_two(table: Table) -> pd.DataFrame:

@@ -12,7 +12,6 @@ from bench.data.datasets._files import (
     read_mat,
     read_table,
     same_length,
-    subfolder,
 )
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader, Version
@@ -55,6 +54,7 @@ class Aigciqa2023(DatasetReader):
         standard="quality",
     )
     marks = ("DATA/MOS/mosz1.mat", "MOS/mosz1.mat", "mosz1.mat", _COMMUNITY, _HUB)
+    image_folders = ("Image/allimg", "allimg")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """Rescaled z-scores (about 0 to 100); pictures of one prompt form a group.
@@ -85,10 +85,6 @@ class Aigciqa2023(DatasetReader):
                 "distortion": [_GENERATORS[row // 400] for row in index],
             }
         )
-
-    def images(self, root: Path) -> Path:
-        """`Image/allimg`."""
-        return subfolder(root, "Image/allimg", "allimg")
 
 
 def _of_hub(file: Path, key: str, size: int) -> npt.NDArray[np.float64]:

@@ -164,6 +164,9 @@ class DatasetReader(ABC):
     info: ClassVar[DatasetInfo]
     marks: ClassVar[tuple[str, ...]] = ()
     """Paths under the database's folder; any of them shows that the folder is this database."""
+    image_folders: ClassVar[tuple[str, ...]] = ()
+    """Folders under it, of which the first that exists holds the images ('.' is the database's
+    own); () where their names begin at the database's folder."""
     pristine: tuple[str, ...] = ()
     """Where under that folder the pristine image called {} in `reference` may lie."""
     duplicates: ClassVar[tuple[tuple[str, ...], ...]] = ()
@@ -186,7 +189,10 @@ class DatasetReader(ABC):
 
     def images(self, root: Path) -> Path:
         """The folder under which the names of the table's `image` column are files."""
-        return root
+        if not self.image_folders:
+            return root
+        there = (found for name in self.image_folders if (found := within(root, name)))
+        return next(there, root / self.image_folders[0])
 
     def find(self, data_root: Path) -> Path | None:
         """The database's folder: `data_root` itself or up to two levels below; None if not there.

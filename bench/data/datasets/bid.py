@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_sheet, subfolder
-from bench.data.datasets._places import within
+from bench.data.datasets._files import columns, find_file, read_sheet
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.data.datasets.ratings import Ratings, of_rows
 
@@ -34,6 +33,7 @@ class Bid(DatasetReader):
         spread_kind="std",
     )
     marks = ("DatabaseGrades.xlsx", "DatabaseGrades.xls")
+    image_folders = ("ImageDatabase", ".")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 5; spread is the standard deviation of the single grades."""
@@ -46,10 +46,6 @@ class Bid(DatasetReader):
     def ratings(self, root: Path) -> Ratings | None:
         """Columns `Grade #1` and following."""
         return _grades(find_file(root, *self.marks))[1]
-
-    def images(self, root: Path) -> Path:
-        """`ImageDatabase`, or the folder itself."""
-        return subfolder(root, "ImageDatabase") if within(root, "ImageDatabase") else root
 
 
 def _grades(file: Path) -> tuple[pd.DataFrame, Ratings | None]:

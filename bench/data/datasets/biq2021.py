@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Biq2021(DatasetReader):
         folders=("biq2021", "BIQ2021-main", "BIQ2021-master"),
     )
     marks = tuple(_TABLES.values())
+    image_folders = ("Images",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 1: 10,000 images train, 2,000 are tested."""
@@ -45,7 +46,3 @@ class Biq2021(DatasetReader):
             for part, name in _TABLES.items()
         ]
         return pd.concat(parts, ignore_index=True)
-
-    def images(self, root: Path) -> Path:
-        """`Images`."""
-        return subfolder(root, "Images")

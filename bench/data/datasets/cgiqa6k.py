@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Cgiqa6k(DatasetReader):
         folders=("cgiqa6k", "CGIQA-6K", "CGIQA6K-main"),
     )
     marks = ("mos.csv",)
+    image_folders = ("database",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 5."""
@@ -40,7 +41,3 @@ class Cgiqa6k(DatasetReader):
         table = columns(listed, {"image": "Image", "score": "MOS"})
         table["scene"] = table["image"].str.extract(r"(?:^|/)(game|movie)_", expand=False)
         return table
-
-    def images(self, root: Path) -> Path:
-        """`database`."""
-        return subfolder(root, "database")

@@ -11,7 +11,6 @@ from bench.data.datasets._files import (
     named_parts,
     read_sheet,
     read_table,
-    subfolder,
 )
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.util.errors import DataError
@@ -53,6 +52,7 @@ class Csiq(DatasetReader):
         references=True,
     )
     marks = ("csiq.DMOS.xlsx", "csiq.beta.xlsx", "csiq_label.txt")
+    image_folders = ("dst_imgs", "dst_imgs_all")  # a folder per type, or all in one
     pristine = ("src_imgs/{}.png",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
@@ -66,10 +66,6 @@ class Csiq(DatasetReader):
         table["order"] = [_ORDER.index(kind) for kind in table["distortion"]]
         table["plain"] = table["reference"].str.replace("_", "")
         return table.sort_values(["order", "plain", "level"])
-
-    def images(self, root: Path) -> Path:
-        """`dst_imgs` with a folder per type, or all in one `dst_imgs_all`."""
-        return subfolder(root, "dst_imgs", "dst_imgs_all")
 
     def _from_sheet(self, file: Path) -> pd.DataFrame:
         sheet = read_sheet(file, "all_by_image", header_row=4)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import find_file, first_two, read_table, subfolder
+from bench.data.datasets._files import find_file, first_two, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.data.datasets.ratings import Ratings, of_rows
 
@@ -45,6 +45,7 @@ class Gfiqa(DatasetReader):
         "GFIQA_20k.csv",
         "meta_info_GFIQADataset.csv",
     )
+    image_folders = ("image", "images", "GFIQA")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 1."""
@@ -69,7 +70,3 @@ class Gfiqa(DatasetReader):
         rows = zip(*(table.texts(name) for name in named), strict=True)
         single = [[float(text) for text in _NUMBERS.findall(" ".join(row))] for row in rows]
         return of_rows(table.by_position().paths("0"), single)
-
-    def images(self, root: Path) -> Path:
-        """`image`, or what is called alike."""
-        return subfolder(root, "image", "images", "GFIQA")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, named_parts, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, named_parts, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Kadid10k(DatasetReader):
         references=True,
     )
     marks = ("dmos.csv", "kadid10k_label.txt")
+    image_folders = ("images", "distorted_images")
     pristine = ("images/{}", "reference_images/{}")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
@@ -76,7 +77,3 @@ class Kadid10k(DatasetReader):
         table["distortion"] = [f"{part[1]} {TYPES[int(part[1]) - 1]}" for part in parts]
         table["level"] = [int(part[2]) for part in parts]
         return table
-
-    def images(self, root: Path) -> Path:
-        """`images`."""
-        return subfolder(root, "images", "distorted_images")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, read_table
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader, Version
 from bench.data.datasets.ratings import Ratings
@@ -55,6 +55,7 @@ class Koniq10k(DatasetReader):
         standard="5",
     )
     marks = (_SCORES, _SETS, *_PLUSPLUS)
+    image_folders = ("1024x768", "512x384")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 1 to 5 (default), from 0 to 100 in either table's column, or of KonIQ++.
@@ -92,7 +93,3 @@ class Koniq10k(DatasetReader):
         counts = [table.numbers(f"c{level}", finite=True) for level in range(1, 6)]
         images = tuple(table.paths("image_name"))
         return Ratings(images, np.arange(1.0, 6.0), np.column_stack(counts).astype(np.int64))
-
-    def images(self, root: Path) -> Path:
-        """`1024x768`, else `512x384`."""
-        return subfolder(root, "1024x768", "512x384")

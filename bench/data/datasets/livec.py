@@ -39,6 +39,7 @@ class LiveChallenge(DatasetReader):
         standard="1162",
     )
     marks = ("Data/AllMOS_release.mat",)
+    image_folders = ("Images",)
     duplicates = (("246.bmp", "333.bmp"),)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
@@ -55,7 +56,3 @@ class LiveChallenge(DatasetReader):
             table.loc[: _TRAINING - 1, "image"] = "trainingImages/" + table["image"][:_TRAINING]
             return table
         return table[_TRAINING:]
-
-    def images(self, root: Path) -> Path:
-        """`Images`."""
-        return root / "Images"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, read_table
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 
@@ -38,6 +38,7 @@ class LiveFb(DatasetReader):
         folders=("livefb", "flive", "PaQ-2-PiQ", "paq2piq", "LIVE_FB_IQA", "FLIVE_Database"),
     )
     marks = ("labels_image.csv", "database/labels_image.csv")
+    image_folders = ("database", ".")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 100, with the official split as far as its tables are there.
@@ -61,7 +62,3 @@ class LiveFb(DatasetReader):
                 part[row.image] = "val" if str(row.valid).lower() in ("true", "1") else "train"
         table["official"] = table["image"].map(part)
         return table
-
-    def images(self, root: Path) -> Path:
-        """`database`."""
-        return subfolder(root, "database") if within(root, "database") else root

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, read_sheet, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, read_sheet, read_table
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 
@@ -54,6 +54,7 @@ class Spaq(DatasetReader):
         attributes=tuple(name.lower() for name in _ATTRIBUTES),
     )
     marks = tuple(f"{folder}{name}" for name in _MOS for folder in ("Annotations/", ""))
+    image_folders = ("TestImage", "img_resize")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 100; an image with several scene categories has them joined by '|'."""
@@ -83,10 +84,6 @@ class Spaq(DatasetReader):
             return {}
         listed = read_table(file, separator=" ", header=False)
         return dict(zip(listed.texts("0"), listed.numbers("2").tolist(), strict=True))
-
-    def images(self, root: Path) -> Path:
-        """`TestImage`."""
-        return subfolder(root, "TestImage", "img_resize")
 
 
 def _scenes() -> list[tuple[str, str]]:

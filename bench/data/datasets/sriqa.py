@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import columns, find_file, named_parts, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, named_parts, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.util.errors import DataError
 from bench.util.listing import listed
@@ -38,6 +38,7 @@ class Sriqa(DatasetReader):
         folders=("SRIQA-Bench", "SRIQA", "sriqa_bench"),
     )
     marks = ("MOS", "LRImages")
+    image_folders = ("images",)  # the low-resolution originals beside it share names with it
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """Scores from 0 to 100 within each photograph."""
@@ -55,7 +56,3 @@ class Sriqa(DatasetReader):
         table["group"] = [name[0] for name in names]
         table["distortion"] = [name[1] for name in names]
         return table
-
-    def images(self, root: Path) -> Path:
-        """`images`; the low-resolution originals beside it share names with it."""
-        return subfolder(root, "images")

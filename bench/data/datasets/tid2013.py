@@ -10,7 +10,6 @@ from bench.data.datasets._files import (
     named_parts,
     read_table,
     same_length,
-    subfolder,
 )
 from bench.data.datasets._places import within
 from bench.data.datasets.base import DatasetInfo, DatasetReader
@@ -67,6 +66,7 @@ class Tid2013(DatasetReader):
         references=True,
     )
     marks = ("mos_with_names.txt",)
+    image_folders = ("distorted_images",)
     pristine = ("reference_images/{}.bmp",)
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
@@ -95,7 +95,3 @@ class Tid2013(DatasetReader):
             same_length(root, mos_with_names=table, mos_std=values)
             table["spread"] = values
         return table
-
-    def images(self, root: Path) -> Path:
-        """`distorted_images`."""
-        return subfolder(root, "distorted_images")

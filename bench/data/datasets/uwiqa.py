@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.datasets._files import find_file, first_two, read_table, subfolder
+from bench.data.datasets._files import find_file, first_two, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Uwiqa(DatasetReader):
         folders=("uwiqa", "UWIQA_Database", "UIQA"),
     )
     marks = ("IQA_Value.xlsx", "IQA_Value.xls", "IQA_Value.csv", "mos.csv", "UWIQA.csv")
+    image_folders = ("img", "images", "image")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         """MOS from 0 to 1; a bare number 12 means the file 0012.png."""
@@ -40,10 +41,6 @@ class Uwiqa(DatasetReader):
         table = first_two(read_table(file))
         table["image"] = [_file_name(name) for name in table["image"]]
         return table
-
-    def images(self, root: Path) -> Path:
-        """`img`, or what is called alike."""
-        return subfolder(root, "img", "images", "image")
 
 
 def _file_name(cell: str) -> str:

@@ -11,7 +11,7 @@ from bench.data.fetch.download import Arrived, Progress, download, quiet
 from bench.data.fetch.http import Patience
 from bench.data.fetch.hub import remote_of
 from bench.data.fetch.sources import WeightsSource, known
-from bench.model.fitted import SeenNote
+from bench.model.fitted_weights import SeenNote
 from bench.util import atomic
 from bench.util.errors import unknown
 

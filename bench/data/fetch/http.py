@@ -194,7 +194,7 @@ def _given_up(remote: Remote, failure: Exception, tries: int, asked: float) -> D
     elif tries > 1:
         reason += f", {tries} times"
     return DataError(
-        f"{remote.url}: {reason}. What has come is kept: the same command goes on from there"
+        f"{remote.url}: {reason}. The received part is kept: the same command continues from there"
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.data import datasets, tools
+from bench.data import datasets, housekeeping
 from bench.data.fetch import archives, sources
 from bench.data.fetch.download import Arrived, Progress, download, quiet, recorded
 from bench.data.fetch.http import Patience, Remote
@@ -59,12 +59,12 @@ class Got:
     """What became of an order."""
 
     order: Order
-    there: tools.DatasetStatus | None = None
+    there: housekeeping.DatasetStatus | None = None
     """Set where the database was there before: nothing was done."""
     arrived: tuple[Arrived, ...] = ()
     files: int = 0
     """How many files were put in place."""
-    verified: tools.Verification | None = None
+    verified: housekeeping.Verification | None = None
     kept: tuple[Path, ...] = field(default=())
     """Archives that were downloaded and stay, since the result did not verify."""
 
@@ -185,7 +185,7 @@ def _held(
     arrived = _arrived(wanted, progress, patience)
     count = _put(wanted, arrived, progress, limits)
     receipt(wanted, arrived)
-    verified = tools.verify(
+    verified = housekeeping.verify(
         wanted.name,
         wanted.root,
         lambda done, total: progress(f"decoding {wanted.name}", done, total),
@@ -196,9 +196,9 @@ def _held(
     return Got(wanted, None, arrived, count, verified, tuple(kept))
 
 
-def _there(wanted: Order) -> tools.DatasetStatus | None:
+def _there(wanted: Order) -> housekeeping.DatasetStatus | None:
     """The database, where the root has all of it. Raises `DataError` where it has a part."""
-    found = tools.status_of(wanted.name, wanted.root)
+    found = housekeeping.status_of(wanted.name, wanted.root)
     if found.state == "complete":
         return found
     if wanted.folder.exists():

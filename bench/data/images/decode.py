@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,18 +49,8 @@ class Unreadable(DataError):
 
 def check_header(path: Path) -> None:
     """Raise `Unreadable` for a file whose header says that it cannot be decoded; reads no pixel."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Unreadable(path.name, f"too large ({image.width} x {image.height} pixels)")
-    except FileNotFoundError:
-        raise Unreadable(path.name, "missing") from None
-    except Image.DecompressionBombError:
-        raise Unreadable(path.name, "too large (more pixels than an image should have)") from None
-    except UnidentifiedImageError:
-        raise Unreadable(path.name, _not_an_image(path)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise Unreadable(path.name, _why(error)) from None
+    with _opened(path):
+        pass
 
 
 def decode(path: Path, policy: ImagePolicy) -> Pixels:
@@ -68,21 +60,27 @@ def decode(path: Path, policy: ImagePolicy) -> Pixels:
     """
     # Other packages switch this on for the whole process; a grey lower half is not the image.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with _opened(path) as image:
+        return resize(to_rgb(upright(jpeg.loaded(image, path)), path.name), policy)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image of a file; what Pillow raises here or in the block becomes `Unreadable`."""
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(path.name, f"too large ({image.width} x {image.height} pixels)")
-            whole = jpeg.loaded(image, path)
-            pixels = resize(to_rgb(upright(whole), path.name), policy)
+            yield image
     except FileNotFoundError:
         raise Unreadable(path.name, "missing") from None
     except Image.DecompressionBombError:
         raise Unreadable(path.name, "too large (more pixels than an image should have)") from None
     except UnidentifiedImageError:
         raise Unreadable(path.name, _not_an_image(path)) from None
+    # Pillow's decoders raise all of these on damaged bytes.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise Unreadable(path.name, _why(error)) from None
-    return pixels
 
 
 def upright(image: Image.Image) -> Image.Image:

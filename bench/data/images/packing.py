@@ -23,13 +23,15 @@ Progress = Callable[[int, int], None]
 THREADS = min(4, os.cpu_count() or 1)
 AT_ONCE = 4 * THREADS
 """Images that are decoded before the first of them is used; a large one takes some 40 MB."""
+SHOWN = 5
+"""Unreadable files that an error names."""
 PIXELS, INDEX = "pixels.bin", "index.json"
 
 
-def complaint(total: int, failures: Sequence[tuple[str, str]], shown: int = 5) -> str:
+def complaint(total: int, failures: Sequence[tuple[str, str]]) -> str:
     """One line that counts unreadable files and names the first few with their reason."""
-    first = ", ".join(f"{name} ({reason})" for name, reason in failures[:shown])
-    more = f" and {len(failures) - shown} more" if len(failures) > shown else ""
+    first = ", ".join(f"{name} ({reason})" for name, reason in failures[:SHOWN])
+    more = f" and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
     return f"{len(failures)} of {total} images cannot be used: {first}{more}"
 
 

@@ -1,7 +1,6 @@
-"""Does a method keep the contract of `bench.api.Method`? (`bench conform`, and the test suite)
+"""Checks the contract of `bench.api.Method`, for `bench conform` and the test suite.
 
-`rules.py` has the rules, `subject.py` the method that is asked, `sample_images.py` what it is
-shown.
+`rules.py` has the rules, `subject.py` the method that is checked, `sample_images.py` its images.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Verdict = Literal["holds", "broken", "inapplicable"]
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What became of one rule."""
+    """The outcome of one rule."""
 
     rule: str
     verdict: Verdict
@@ -27,10 +26,10 @@ class RuleResult:
 
 
 def conform(name: str, settings: Mapping[str, Any]) -> Iterator[RuleResult]:
-    """Ask a method (NAME or NAME:ARGUMENT) about every rule, in its smallest form.
+    """Check a method (NAME or NAME:ARGUMENT), with small settings, against every rule.
 
     Raises `UsageError` for an unknown method or setting, and `BenchError` for weights that are not
-    on this machine: without them there is nothing to ask.
+    on this machine, since nothing can be checked without them.
     """
     from bench.runs.conformance.rules import RULES
     from bench.runs.conformance.sample_images import draw
@@ -52,7 +51,7 @@ def _asked(rule: Any, subject: Any) -> RuleResult:
         return RuleResult(title, "inapplicable", str(reason))
     except Broken as reason:
         return RuleResult(title, "broken", str(reason))
-    except Exception as error:  # whatever a method raises is the answer
+    except Exception as error:  # whatever a method raises breaks the rule
         if isinstance(error, BenchError) and refused(error):
             raise
         return RuleResult(title, "broken", f"{type(error).__name__}: {error}")

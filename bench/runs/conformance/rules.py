@@ -1,6 +1,6 @@
-"""The rules of the contract, one function each; its docstring is what `bench conform` prints.
+"""The rules of the contract, one function each, whose docstring `bench conform` prints.
 
-A rule raises `Broken` with what was found, or `Inapplicable` where it does not concern the method.
+A rule raises `Broken` with the reason, or `Inapplicable` if it does not concern the method.
 docs/methods.md states the rules in words.
 """
 
@@ -37,15 +37,15 @@ from bench.runs.conformance.unsafe import unsafe_weights
 from bench.runs.execute.ready import load_weights
 
 SETTLED = 2e-4
-"""Batches of other sizes round otherwise; orders and repetitions do not."""
+"""Share of the scores' range that other batch sizes may move them, by rounding."""
 ROUNDING = 4e-5
-"""Of float32 in deep networks, where few steps leave scores close together."""
+"""Share of the scores' size allowed for float32 rounding, where few steps leave them close."""
 CHEAP = 0.2
-"""Seconds of processor time; a plan builds a method for every row."""
+"""Seconds of processor time, since planning builds a method for every row."""
 FOLLOWS = 0.5
-"""SRCC above which scores follow labels or detail."""
+"""SRCC above which scores count as following labels or detail."""
 MOST = 0.75
-"""Share of scenes that must score above themselves without detail."""
+"""Share of scenes that must score above their copies without detail."""
 
 Rule = Callable[[Subject], None]
 
@@ -64,7 +64,7 @@ def settings_are_described(subject: Subject) -> None:
 
 
 def building_is_cheap(subject: Subject) -> None:
-    """building it is cheap, and asks for nothing"""
+    """building it is cheap and needs no weights"""
     subject.build()
     start = time.process_time()
     method = subject.build()
@@ -79,7 +79,7 @@ def building_is_cheap(subject: Subject) -> None:
 
 
 def scores_are_numbers(subject: Subject) -> None:
-    """scores are one finite number an image"""
+    """scores are one finite number for each image"""
     scores, train = subject.trained.scores, subject.trained.train
     require(scores.shape == (len(train),), f"shape {scores.shape} for {len(train)} images")
     require(np.issubdtype(scores.dtype, np.floating), f"their type is {scores.dtype}")
@@ -103,7 +103,7 @@ def fit_leaves_labels(subject: Subject) -> None:
     require(bool(epochs) == learns, f"{len(epochs)} epochs of a method that does not learn")
     require(bool(np.isfinite([epoch.loss for epoch in epochs]).all()), "a loss is not finite")
     require(train.scores.tolist() == expected.tolist(), "the labels changed")
-    # Trained without a prediction in between, under the same seed: the same scores.
+    # The subject was trained with predictions between epochs, which must change nothing.
     moved = float(np.abs(again - subject.trained.scores).max())
     require(moved < 1e-6, f"a second run under the same seed differs by {moved:g}")
 
@@ -156,7 +156,7 @@ def order_does_not_matter(subject: Subject) -> None:
 
 
 def generators_are_left_alone(subject: Subject) -> None:
-    """predicting leaves the global random generators to training"""
+    """predicting does not use the global random generators, which belong to training"""
     import torch
 
     method, train, _ = _parts(subject)
@@ -170,7 +170,7 @@ def generators_are_left_alone(subject: Subject) -> None:
             method.predict(train.images)
         drawn = torch.rand(2).tolist(), np.random.rand(2).tolist()  # noqa: NPY002
         expected = expected or drawn
-        require(drawn == expected, "they stand elsewhere after a prediction")
+        require(drawn == expected, "a prediction changed their state")
 
 
 def what_is_saved_is_loaded(subject: Subject) -> None:
@@ -204,7 +204,7 @@ def weights_run_no_code(subject: Subject) -> None:
 
 
 def features_have_a_row_an_image(subject: Subject) -> None:
-    """features and named numbers have a row an image"""
+    """features and named numbers have one row for each image"""
     method, train, _ = _parts(subject)
     numbers = {key: np.shape(values) for key, values in method.per_image(train.images).items()}
     wrong = [f"'{key}' {shape}" for key, shape in numbers.items() if shape != (len(train),)]
@@ -220,7 +220,7 @@ def features_have_a_row_an_image(subject: Subject) -> None:
 
 
 def attention_is_a_map_an_image(subject: Subject) -> None:
-    """attention is a map an image in 0 to 1, and looking changes nothing"""
+    """attention is one map for each image in 0 to 1, and computing it changes no score"""
     method, train, scores = _parts(subject)
     if type(method).attend is Method.attend:
         raise Inapplicable("it has no attention maps")
@@ -235,7 +235,7 @@ def attention_is_a_map_an_image(subject: Subject) -> None:
 
 
 def small_images_are_named(subject: Subject) -> None:
-    """an image of 4 x 5 pixels is scored, or refused by its name"""
+    """an image of 4 x 5 pixels is scored, or refused with its name"""
     method, _, _ = _parts(subject)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "000.png"
@@ -263,17 +263,18 @@ def higher_is_better(subject: Subject) -> None:
 
 
 def follows_labels(up: Scores, down: Scores, labels: Scores, strict: bool = True) -> None:
-    """Scores go up with the labels, and `down`, learnt from labels turned round, go down."""
+    """Require that scores rise with the labels, and that `down`, learnt from reversed ones,
+    fall."""
     bent = srcc(up - down, labels)
-    require(bent > FOLLOWS, f"labels turned round do not turn scores: SRCC {bent:.2f}")
-    if strict:  # a network of few steps only bends what it started with
+    require(bent > FOLLOWS, f"reversed labels do not reverse scores: SRCC {bent:.2f}")
+    if strict:  # after few steps a network still shows much of its initial state
         first, second = srcc(up, labels), srcc(down, labels)
         require(first > FOLLOWS, f"SRCC with the labels it learned from is {first:.2f}")
-        require(second < -FOLLOWS, f"SRCC is {second:.2f} after learning labels turned round")
+        require(second < -FOLLOWS, f"SRCC is {second:.2f} after learning reversed labels")
 
 
 def prefers_clean(subject: Subject, method: Method) -> None:
-    """Without any training: most scenes score above themselves without detail."""
+    """Require that most scenes score above their copies without detail, without any training."""
     clean = np.asarray(method.predict(seen(subject.pictures.clean, method.policy)))
     blurred = np.asarray(method.predict(seen(subject.pictures.blurred, method.policy)))
     better, count = int((clean > blurred).sum()), len(clean)

@@ -1,4 +1,4 @@
-"""Rendered pictures that a method is asked about: graded, clean, and without any detail."""
+"""Rendered pictures for checking a method: graded, clean, and without any detail."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pictures:
     graded: Sequence[Path]
     """Scenes, the first ones dark and blurred; later is better."""
     clean: Sequence[Path]
-    """The scenes as they were."""
+    """The unchanged scenes."""
     blurred: Sequence[Path]
     """The scenes without any detail."""
 
@@ -55,7 +55,7 @@ def draw(folder: Path) -> Pictures:
 
 
 def _graded(scene: Array, share: float) -> Array:
-    """A scene as good as `share`, 0 the worst and 1 untouched."""
+    """A scene degraded to quality `share`, from 0 (the worst) to 1 (unchanged)."""
     if share == 1:
         return scene
     light = WORST_LIGHT + (1 - WORST_LIGHT) * share

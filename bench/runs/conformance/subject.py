@@ -1,4 +1,4 @@
-"""The method that is asked, in its smallest form: built, trained once, and remembered."""
+"""The method that is checked, with small settings: built, and trained once for all rules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Inapplicable(Exception):
 
 @dataclass(frozen=True)
 class TrainedMethod:
-    """A method after `fit`, what it was trained on, and what it says of that."""
+    """A method after `fit`, its training set, and its scores of that set."""
 
     method: Method
     train: LabelledSet
@@ -38,16 +38,16 @@ class TrainedMethod:
 
 @dataclass
 class Subject:
-    """A method by NAME or NAME:ARGUMENT, with pictures to ask it about."""
+    """A method by NAME or NAME:ARGUMENT, and the pictures to check it with."""
 
     case: str
     pictures: Pictures
     given: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that win over the method's own small ones."""
+    """Settings that override the method's own small ones."""
     count: int = COUNT
-    """How many graded pictures it learns from: fewer for networks that take seconds an image."""
+    """Number of graded pictures that it learns from; fewer for slow networks."""
     strict: bool = True
-    """Whether a learner must follow its labels in both directions, not only bend towards them."""
+    """Whether the scores of a learner must follow its labels, not only move towards them."""
 
     def __post_init__(self) -> None:
         name, argument = registry.split_name(registry.full_name(self.case))
@@ -64,7 +64,7 @@ class Subject:
         return method
 
     def labelled(self, method: Method) -> LabelledSet:
-        """Graded pictures with everything a method may ask for; later is better."""
+        """Graded pictures with all annotations; later ones are better."""
         count = self.count
         scores = np.linspace(LOWEST, HIGHEST, count)
         scores.setflags(write=False)
@@ -81,7 +81,7 @@ class Subject:
 
     @cached_property
     def trained(self) -> TrainedMethod:
-        """Trained once for all rules, with predictions asked for between epochs."""
+        """The method trained once for all rules, with predictions between epochs."""
         method = self.build()
         train = self.labelled(method)
         for _ in method.fit(train):
@@ -90,7 +90,7 @@ class Subject:
 
 
 def turned(train: LabelledSet) -> LabelledSet:
-    """The same images under labels that run the other way."""
+    """The same images with reversed labels."""
     return replace(train, scores=train.scores[::-1].copy())
 
 
@@ -108,5 +108,5 @@ def require(holds: bool, otherwise: str) -> None:
 
 
 def refused(error: BenchError) -> bool:
-    """Whether an error says that weights are not on this machine, which breaks no rule."""
+    """Whether an error reports weights that are not on this machine, which breaks no rule."""
     return "not on this machine" in str(error)

@@ -1,7 +1,21 @@
-"""Many jobs on an executor: what happens to each of them, and how the user stops them all.
+"""What happens to a job, from `Executor.submit` to its `JobOutcome`.
 
-A job is a group of runs. An executor sends it to a `Supervisor`, here or on another machine, which
-computes it in a worker process (`bench exec`); its `JobOutcome` is the result of the job's future.
+A job is a pre-training, or a group of runs of one method (`bench.model.jobs`; `bench.runs.sweep`
+makes jobs of a plan).
+
+1. `run` submits all jobs to the executor: this machine, a Dask cluster or Slurm (`executors/`).
+   The answer to each submission is a future.
+2. Once there is room, a `Supervisor` (`supervise.py`) takes the job: in a thread of the command, on
+   a Dask worker or on a node of Slurm. It starts a worker process, `bench exec`
+   (`bench.runs.worker`), and passes the worker's events on to `Session.listen`, the display.
+3. The worker claims each run, computes it and writes its record. When it dies, the supervisor
+   starts another worker. The run at which it died is tried once more and then recorded as failed.
+4. When no run is left, the supervisor returns a `JobOutcome`, which is the result of the future.
+5. When the supervisor itself is lost with its machine, the future has an exception, and `run`
+   submits the job once more.
+
+Ctrl-C raises `Session.level`. Every supervisor looks at it and ends its worker, after the current
+epoch or at once.
 """
 
 from __future__ import annotations
@@ -12,27 +26,31 @@ import signal
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from bench.model.jobs import Event, Job
+from bench.model.resources import Resources
 from bench.runs.dispatch.supervise import AFTER_EPOCH, NOW, JobOutcome, Listen
 from bench.util.filenames import slug
+
+if TYPE_CHECKING:
+    from bench.cli.options import Options
 
 
 @dataclass
 class Session:
-    """What one command and its executor share."""
+    """State that one command and its executor share."""
 
     results: Path
     """The results folder."""
     listen: Listen
-    """Takes in an event of a job; called from several threads."""
+    """Called with each event of a job, from several threads."""
     say: Callable[[str], None] = lambda text: None
     """Shows the user a line."""
     level: int = 0
@@ -40,22 +58,32 @@ class Session:
     name: str = field(
         default_factory=lambda: f"{slug(socket.gethostname())}-{os.getpid()}-{uuid4().hex[:6]}"
     )
-    """Unique among all machines, and safe in file names."""
+    """Unique on all machines, and valid in file names."""
 
 
 class Executor(ABC):
     """Runs jobs on one or more machines; close it after use."""
+
+    def __init__(self, options: Options, session: Session) -> None:
+        """Raises `UsageError` if no cluster answers."""
+        self._options = options
+        self._session = session
+
+    @classmethod
+    def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
+        """Row -> why no machine of the executor can ever run it. '' or no entry: it can."""
+        return {}
 
     @abstractmethod
     def submit(self, job: Job) -> Future[JobOutcome]:
         """Have a job supervised. An exception in the future means that its supervisor was lost.
 
         When `Session.level` rises, all futures end, after the epoch or within seconds. Raises
-        `BenchError` where nothing can run.
+        `BenchError` if nothing can run.
         """
 
     def batch(self) -> contextlib.AbstractContextManager[None]:
-        """A context at whose end the jobs submitted inside are sent, where they go together."""
+        """A context for jobs that are sent together at its end, if the executor does so."""
         return contextlib.nullcontext()
 
     @abstractmethod
@@ -83,7 +111,7 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
         for future in as_completed(futures):
             job = futures[future]
             outcomes[job.group] = outcome = _outcome(future, job, session)
-            if outcome.fatal:  # a disk that is full is full for all jobs
+            if outcome.fatal:  # a full disk is full for all jobs
                 session.level = max(session.level, AFTER_EPOCH)
         jobs = [job for job in jobs if outcomes[job.group].lost]
     for outcome in outcomes.values():
@@ -95,7 +123,7 @@ def run(jobs: Sequence[Job], executor: Executor, session: Session) -> dict[str, 
 def _outcome(future: Future[JobOutcome], job: Job, session: Session) -> JobOutcome:
     try:
         return future.result()
-    except Exception as error:  # each library has its own for a task that was lost
+    except Exception as error:  # each library has its own error for a lost task
         session.listen(job, Event(kind="ended"))
         if session.level:
             return JobOutcome(interrupted=True)

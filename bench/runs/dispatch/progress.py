@@ -1,4 +1,4 @@
-"""What a user sees while runs are computed: bars on a terminal, plain lines elsewhere."""
+"""Progress of runs: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.model.jobs import Event, Job
 
 
 class Display:
-    """One overall bar, and one line for each job at work."""
+    """One overall bar, and one line for each running job."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
@@ -21,7 +21,7 @@ class Display:
         self._lock = threading.Lock()
         self._tasks: dict[str, Any] = {}
         self._runs: dict[str, str] = {}
-        """Group of a job -> budget and repeat of the run that it is at."""
+        """Group of a job -> budget and repeat of its current run."""
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -41,12 +41,12 @@ class Display:
         self._progress.stop()
 
     def show(self, job: Job, event: Event) -> None:
-        """Take in one event; called from several threads."""
+        """Show one event; called from several threads."""
         with self._lock:
             self._update(job, event)
 
     def say(self, text: str) -> None:
-        """One line, above the bars."""
+        """Print one line above the bars."""
         self.console.print(text, markup=False, highlight=False)
 
     def elsewhere(self, count: int) -> None:

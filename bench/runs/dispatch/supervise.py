@@ -36,13 +36,13 @@ AFTER_EPOCH, NOW = 1, 2
 WORKER = (sys.executable, "-m", "bench", "exec", ATTENDED)
 LOG_LINES = 40  # of a dead worker's log, kept in the record of the run it was at
 TICK = 0.2
-"""Seconds between two looks at what the user wants and at the clock."""
+"""Seconds between two checks of the session's level and of the time limit."""
 START_UP = 120.0
-"""Seconds that a worker has to start its first run, however short the time limit."""
+"""Seconds that a worker may take to start its first run, however short the time limit."""
 LAST_WORDS = 2.0
-"""Seconds that a worker over its time has to write down where it is."""
+"""Seconds that a worker over its time limit gets to log where its threads are."""
 GRACE = 10.0
-"""Seconds to wait for a killed process: one that hangs in a driver does not end at all."""
+"""Seconds to wait for a killed process; a process that hangs in a driver never ends."""
 
 Listen = Callable[[Job, Event], None]
 
@@ -53,13 +53,13 @@ class JobOutcome:
 
     interrupted: bool = False
     lost: bool = False
-    """Its supervisor is gone: nothing is known about the runs without a record."""
+    """Whether its supervisor was lost, so that nothing is known of runs without a record."""
     errors: list[str] = field(default_factory=list)
-    """What went wrong beside failed runs, one line each."""
+    """Errors besides failed runs, one line each."""
     elsewhere: list[str] = field(default_factory=list)
     """Runs that another process was computing."""
     fatal: StoreError | OutOfBudgetError | None = None
-    """Why no more results can be had: a full disk, a budget that is spent."""
+    """Why nothing more can be computed: a full disk or a spent budget."""
 
 
 class Supervisor:
@@ -72,8 +72,8 @@ class Supervisor:
         self._outcome = JobOutcome()
         self._log = job.results / "logs" / f"{slug(job.title)}-{job.group}.log"
         self._deaths: Counter[str] = Counter()
-        self._current = ""  # what the worker is at: a run_id, or the key of a pre-training
-        self._since = 0.0  # when it began with that
+        self._current = ""  # the worker's current run_id, or the key of its pre-training
+        self._since = 0.0  # when that began
         self._overtime = False
 
     def run(self) -> JobOutcome:
@@ -94,7 +94,7 @@ class Supervisor:
         return self._outcome
 
     def _attempt(self) -> bool:
-        """Have a worker process compute what is left; whether another one must go on after it."""
+        """Have a worker compute the remaining runs. Returns whether another one has to continue."""
         code = INTERRUPTED if self._level() else self._work()
         if code == INTERRUPTED or (self._level() and code != 0):
             self._outcome.interrupted = True
@@ -102,10 +102,10 @@ class Supervisor:
         return code != 0 and self._replace(code)
 
     def _replace(self, code: int) -> bool:
-        """Retry or fail runs after a worker died; whether another one must go on."""
+        """Retry or fail runs after a worker died. Returns whether another one has to continue."""
         reason, current = self._reason(code), self._current
         self._deaths[current] += 1
-        # The next worker may escape a signal, but not an error exit or the time limit.
+        # A signal may not hit the next worker; an error exit or the time limit would recur.
         if code < 0 and not self._overtime and self._deaths[current] == 1:
             self._job = self._job.with_last(current)
             note = Event(kind="note", run=current, title=f"{reason}; trying once more")
@@ -115,7 +115,7 @@ class Supervisor:
             # Usually the worker has reported the error itself.
             self._outcome.errors = self._outcome.errors or [f"{self._job.title}: {reason}"]
             return False
-        # Without a current run all fail: the next worker would die before its first one, too.
+        # Without a current run all runs fail: the next worker would die before its first one, too.
         at_work = [work for work in self._job.runs if work.spec.run_id == current]
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         for work in at_work or self._job.runs:
@@ -151,11 +151,11 @@ class Supervisor:
             write_text(path, self._job.model_dump_json(indent=1))
             process = subprocess.Popen(
                 [*WORKER, str(path)],
-                stdin=subprocess.PIPE,  # its end of file tells the worker that we are gone
+                stdin=subprocess.PIPE,  # end of file tells the worker that this process is gone
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **self._job.environment},
-                # Ctrl-C reaches the parent alone, which passes it on in order.
+                # Ctrl-C only reaches the parent, which then stops its workers in order.
                 start_new_session=True,
             )
             try:
@@ -195,7 +195,7 @@ class Supervisor:
             self._outcome.elsewhere.append(event.run)
         if event.kind == "failed" and self._job.pretraining is not None:
             self._outcome.errors.append(f"{self._job.title}: {event.error}")
-        # The time limit is for all epochs of a run, but for each of a pre-training.
+        # The time limit covers all epochs of a run, but each single epoch of a pre-training.
         if event.kind != "epoch" or self._job.pretraining is not None:
             self._since = time.monotonic()
         self._listen(self._job, event)
@@ -207,7 +207,7 @@ class Supervisor:
         if time.monotonic() - self._since < (limit if self._current else max(limit, START_UP)):
             return
         self._overtime = True
-        # The worker answers by writing to its log where each of its threads is.
+        # The worker answers by logging where each of its threads is.
         process.send_signal(signal.SIGUSR1)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(LAST_WORDS)
@@ -235,7 +235,7 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            ended = process.poll() is not None  # before reading: then nothing more can come
+            ended = process.poll() is not None  # before reading, so that no later line is missed
             if selector.select(0 if ended else TICK):
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:

@@ -1,7 +1,7 @@
 """One run → one record: fit, predict, score, write.
 
-The method works in a process of its own (`bench.runs.isolation`); this one holds the test labels,
-judges, and writes.
+The method works in a separate process (`bench.runs.isolation`). This process holds the test labels,
+computes metrics and writes the record.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RunExecutor:
     emit: Callable[[Event], None] = lambda event: None
     stopping: Callable[[], bool] = lambda: False
     claims: Claims | None = None
-    """What other processes of the results folder are at; the store's own by default."""
+    """Claims of the job; by default new ones on the store's folder."""
 
     def __post_init__(self) -> None:
         self._claims = self.claims or Claims(self.store.root)
@@ -79,9 +79,9 @@ class RunExecutor:
     def execute(self, work: RunJob) -> Record:
         """Compute a run and write its record, done or failed.
 
-        `Interrupted` passes through, and so do `StoreError`, `OutOfBudgetError` and `MethodDied`:
-        that the disk is full or a budget spent is no result of the run, and a process that was
-        killed is tried once more.
+        Raises `Interrupted`, `StoreError`, `OutOfBudgetError` and `MethodDied` without a record: a
+        full disk or a spent budget is not a result of the run, and the supervisor retries a run
+        whose process was killed.
         """
         spec = work.spec
         try:
@@ -102,7 +102,7 @@ class RunExecutor:
         return record
 
     def facts(self, work: RunJob) -> Facts:
-        """What the method says of itself; asked once for all runs of one setting."""
+        """Properties of the method; asked once for all runs with the same settings."""
         key = digest([work.spec.method, work.settings])
         if key not in self._facts:
             with MethodProcess(self._start(work)) as method:
@@ -110,7 +110,7 @@ class RunExecutor:
         return self._facts[key]
 
     def kept_all(self, work: RunJob) -> bool:
-        """Whether a finished run has stored all artefacts that are wanted and its method offers."""
+        """Whether a finished run has stored every wanted artefact that its method can compute."""
         return artifacts.complete(self.store, work.spec, self._kept(work))
 
     def _kept(self, work: RunJob) -> frozenset[str]:
@@ -140,7 +140,7 @@ class RunExecutor:
         return record.model_copy(update=changes), table
 
     def _learnt(self, work: RunJob, sides: Sides) -> tuple[Trajectory, Account]:
-        """The run's test side, predicted by a fit that all tests of the fit share."""
+        """Predictions of the run's test side, by the fit that all tests of this fit share."""
         from bench.metrics import metric
 
         spec = work.spec
@@ -155,12 +155,12 @@ class RunExecutor:
             )
             wanted = any("validation" in metric(name).needs for name in self.metrics)
             trajectory = live.predict(test, spec.selection, validation if wanted else None)
-        # Of the state after the last epoch, whichever counts.
+        # Artefacts come from the state after the last epoch, whichever epoch `selection` reports.
         kept = self._kept(work)
         keeping.write(self.store, spec, live.method, test.images, sides.known(), kept)
         account = live.method.account()
         self._measure(work, live.method, account.environment, test.images)
-        if len(work.tests) == 1:
+        if len(work.tests) == 1:  # no other run can use this fit
             self.close()
         return trajectory, account
 
@@ -169,24 +169,24 @@ class RunExecutor:
     ) -> None:
         try:
             costing.measure_once(self.store, work.spec.fit, method, where, images)
-        except MethodFailed as error:  # its results stand without
+        except MethodFailed as error:  # the results are valid without the cost
             self.emit(Event(kind="note", run=work.spec.run_id, title=f"cost not measured: {error}"))
 
     def _fit_for(self, work: RunJob, sides: Sides) -> LiveFit:
-        """The fit of this run: still at hand, read from disk, or learnt now."""
+        """The fit of this run: the one that is still open, one read from disk, or a new one."""
         fit_id = work.spec.fit.fit_id
         if self._live is not None and self._live.fit_id == fit_id:
             return self._live
-        self.close()
+        self.close()  # before the next one starts: two networks may not fit into the memory
         state = KeptState(self.store, work)
         self._live = live = LiveFit.opened(fit_id, self._method(work))
         note = state.read()
         if note is not None:
-            print(f"{live.method.name} goes on with fit {fit_id}, which was learnt before")
+            print(f"{live.method.name} continues with fit {fit_id}, which was learnt before")
             live.method.load(state.path)
             live.note = note
         else:
-            # Standard error is the job's log: what was learnt, each fit once.
+            # What is printed goes to the job's log, which thus lists each fit once.
             source = work.spec.fit.train
             print(
                 f"{live.method.name} learns from {source}, repeat {work.spec.repeat}: fit {fit_id}"
@@ -201,14 +201,14 @@ class RunExecutor:
         return live
 
     def _recall(self, live: LiveFit, work: RunJob) -> None:
-        """Bring the method to the state that counts, where training went on after it."""
+        """Load the state of the selected epoch if training continued after it."""
         trajectory = live.trajectory
         if trajectory is None or live.note.epoch == trajectory.checkpoints[-1].epoch:
             return
         if not live.method.facts.saves:
             raise BenchError(
                 f"{live.method.name} cannot save its state, and so predicts several test sets "
-                "under selection: last alone"
+                "only under selection: last"
             )
         live.method.load(KeptState(self.store, work).path)
 
@@ -246,7 +246,7 @@ class RunExecutor:
 
     @contextmanager
     def _method(self, work: RunJob, seed: int | None = None) -> Iterator[MethodProcess]:
-        """The method in a process of its own."""
+        """The method in its own process."""
 
         def say(text: str) -> None:
             self.emit(Event(kind="note", run=work.spec.run_id, title=text))
@@ -317,6 +317,7 @@ class RunExecutor:
             if path.exists():
                 self.emit(Event(kind="note", title=f"set aside: {_lacks(path)}"))
                 set_aside(path)
+            # Not the run's seed: these scores serve all splits and repeats.
             with self._method(work, seed=int(digest([key, "scores"], 15), 16)) as method:
                 start = time.perf_counter()
                 found = method.predict(images)
@@ -325,14 +326,14 @@ class RunExecutor:
                 self._accounts[key] = method.account()
                 self._measure(work, method, self._accounts[key].environment, images)
             table = pd.DataFrame({"image": images.names, "score": scores})
-            # Whoever takes the scores another time must say the same of them.
+            # Later runs that read these scores must have the same notes in their records.
             table.attrs["notes"] = list(self._accounts[key].notes)
             write_parquet(table, path)
 
     def _record(self, sides: Sides, account: Account, trajectory: Trajectory) -> Record:
         from bench.metrics import USUAL
 
-        # Logistic fits take longer than small runs: only what the run reports has them.
+        # Logistic fits may take longer than a small run: only the reported selection has them.
         reported, others = (*USUAL, *self.metrics), (*PLAIN, *self.metrics)
         spec = sides.spec
         side = sides.test(spec.tested)
@@ -364,7 +365,7 @@ class RunExecutor:
         )
 
     def _wait(self, holder: Holder) -> None:
-        """Another process is scoring the dataset that this run is about."""
+        """Show that another process is scoring the dataset of this run."""
         if self.stopping():
             raise Interrupted
         self.emit(Event(kind="waiting", title=holder.host))
@@ -379,7 +380,7 @@ class RunExecutor:
 
 
 def _lacks(path: Path) -> str:
-    """Why kept scores are to be computed: they are not there, or were damaged since; else ''."""
+    """Why stored scores have to be computed (missing or damaged); '' if they are there."""
     if not path.exists():
         return "not there"
     try:

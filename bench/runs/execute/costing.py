@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bench.model import costs
@@ -21,20 +20,20 @@ MEASURED = 9
 def measure_once(
     store: Store, fit: FitSpec, method: MethodProcess, where: Environment, images: Images
 ) -> None:
-    """Write down the cost of a fit's method on the device of `where`, unless it is there.
+    """Store the cost of a fit's method on the device of `where`, unless it is stored already.
 
-    A method that reads no images has none. Raises `MethodFailed` where it raises on the images.
+    A method that reads no images has no cost. Raises `MethodFailed` if it fails on the images.
     """
     device = method.start.device.partition(":")[0]
     key = costs.key_of(fit.method, fit.settings, fit.code, device)
     if not method.facts.reads_images or costs.path_of(store.root, key).exists():
         return
-    found = asdict(method.measure(images.subset(range(min(len(images), MEASURED)))))
+    found = method.measure(images.subset(range(min(len(images), MEASURED))))
     costs.Cost(
         method=fit.method,
         settings=fit.settings,
         code=fit.code,
         device=device,
         hardware=where.device,
-        **found,
+        **found.model_dump(),
     ).write(store.root)

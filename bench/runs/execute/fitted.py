@@ -1,4 +1,4 @@
-"""One fit for all its tests: what was learnt is kept until each of them has its record."""
+"""One fit for all its tests: its state is kept until each of them has a record."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 
 class FitNote(StrictModel):
-    """What is known of a fit beside its state."""
+    """Facts on a fit, stored beside its state."""
 
     epoch: int
     """The epoch whose state was kept."""
     curve: list[CurvePoint]
-    """Training, epoch by epoch; scores are those of the watched test set."""
+    """Training, epoch by epoch; scores are those of the test set that is evaluated during it."""
     fit_seconds: float
     """Wall-clock seconds of training."""
 
 
 @dataclass
 class KeptState:
-    """Where the state of one fit lies until all its tests have records."""
+    """The stored state of one fit, which is removed once all its tests have records."""
 
     store: Store
     work: RunJob
 
     @property
     def several(self) -> bool:
-        """Whether the fit has more than one test; only then is anything kept."""
+        """Whether the fit has more than one test; otherwise nothing is kept."""
         return len(self.work.tests) > 1
 
     @property
@@ -60,17 +60,18 @@ class KeptState:
         return self.path.with_suffix(".json")
 
     def save(self, method: MethodProcess, trajectory: Trajectory, epoch: int) -> None:
-        """Write the method's present state and what is known of it."""
+        """Write the method's present state and its note."""
         if not (self.several and method.facts.saves):
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path) as temporary:
             method.save(temporary)
+        # The note last: a state without a note does not count as whole.
         note = FitNote(epoch=epoch, curve=trajectory.curve, fit_seconds=trajectory.fit_seconds)
         write_text(self._note, note.model_dump_json())
 
     def read(self) -> FitNote | None:
-        """The note of a whole state; None where there is none."""
+        """The note of a complete state; None without one."""
         if not (self.several and self.path.is_file()):
             return None
         with contextlib.suppress(OSError, ValueError):
@@ -89,12 +90,12 @@ class KeptState:
 
 @dataclass
 class LiveFit:
-    """A method that has learnt, in its process, and how it got there."""
+    """A method that has learnt, in its process, and the course of its training."""
 
     fit_id: str
     method: MethodProcess
     trajectory: Trajectory | None
-    """Of the watched test set; None where the state was read from disk."""
+    """Training with evaluations; None if the state was read from disk."""
     note: FitNote
     _open: ExitStack
 
@@ -116,7 +117,7 @@ class LiveFit:
     def predict(
         self, test: EvalSet, selection: Selection, validation: EvalSet | None = None
     ) -> Trajectory:
-        """One more test side, predicted by the state that counts.
+        """Predict one more test side with the state of the selected epoch.
 
         `validation` images of the same database are predicted for metrics fitted on them.
         """

@@ -1,4 +1,4 @@
-"""Drives a method's `fit` and evaluates between epochs; the method never sees what it evaluates."""
+"""Runs a method's `fit` and evaluates the method between epochs, with labels it never sees."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class EvalSet:
-    """Images with the labels that judge predictions on them (never shown to the method)."""
+    """Images to predict, and their labels, which the method never sees."""
 
     images: Images
     quality: npt.NDArray[np.float64] | None
@@ -40,7 +40,7 @@ class EvalSet:
     groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
     """Column -> (n,) texts, for metrics within groups of images (`bench.metrics.GROUPS`)."""
     known: Known | None = None
-    """What else metrics may ask of the images."""
+    """Other facts on the images that metrics need."""
     dataset: str = ""
     """The database of the images."""
 
@@ -80,14 +80,14 @@ class EvaluatedEpoch:
 
 @dataclass
 class Trajectory:
-    """All that training left behind."""
+    """The course of a training and the predictions of its evaluated epochs."""
 
     curve: list[CurvePoint] = field(default_factory=list)
     checkpoints: list[EvaluatedEpoch] = field(default_factory=list)
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
     only: Selection | None = None
-    """The one selection that predictions are known of, where the fit was watched on another set."""
+    """The only selection with predictions, if another test set was evaluated during training."""
 
     def chosen(self) -> dict[Selection, EvaluatedEpoch]:
         """The checkpoint that each selection reports; `val` only with validation images, and
@@ -98,6 +98,7 @@ class Trajectory:
         if len(self.checkpoints) == 1:  # nothing to choose, e.g. a method that does not train
             return {**chosen, "val": self.checkpoints[0], "best_test": self.checkpoints[0]}
         if all(point.val is not None for point in self.checkpoints):
+            # Of equally good epochs, `max` takes the first one.
             chosen["val"] = max(self.checkpoints, key=lambda point: monitored(point.val))
         if all(point.test for point in self.checkpoints):
             chosen["best_test"] = max(self.checkpoints, key=lambda point: monitored(point.test))
@@ -105,14 +106,15 @@ class Trajectory:
 
 
 def monitored(values: Mapping[str, float | None] | None) -> float:
-    """SRCC + PLCC, what the released codes select by; -2 where undefined."""
+    """SRCC + PLCC, by which the released codes select; an undefined one counts as -1."""
+    # -1 is the worst value: a constant prediction must not win against any other.
     found = [(values or {}).get(name) for name in ("srcc", "plcc")]
     return sum(-1.0 if value is None else value for value in found)
 
 
 @dataclass
 class Fitting:
-    """One run's training, evaluated every so often."""
+    """One run's training, evaluated every `every` epochs."""
 
     method: MethodProcess
     test: EvalSet
@@ -125,8 +127,8 @@ class Fitting:
     may_miss: float = 0.0
     """Share of images that the method may leave without a score."""
     on_best: Callable[[Trajectory, int], None] = lambda trajectory, epoch: None
-    """Called while the method is in the state that counts so far: after a new best epoch, or after
-    the last one where that counts."""
+    """Called while the method is in the state that is best so far: after each new best epoch or,
+    under `selection: last`, after the last one."""
 
     def run(self, train: LabelledSet) -> Trajectory:
         """Train to the end. Raises `Interrupted` when asked to stop between epochs."""
@@ -137,10 +139,11 @@ class Fitting:
         while True:
             start = time.perf_counter()
             try:
-                epoch = generator.send(reply)  # of None at first, which is `next`
+                epoch = generator.send(reply)  # None at first, which starts the generator
             except StopIteration:
                 trajectory.fit_seconds += time.perf_counter() - start
                 break
+            # Evaluations are not part of the training time.
             trajectory.fit_seconds += time.perf_counter() - start
             number += not epoch.start
             due = self._judges() and bool(self.every) and number % self.every == 0
@@ -156,7 +159,7 @@ class Fitting:
         return trajectory
 
     def _judges(self) -> bool:
-        """Whether an evaluation between epochs tells anything."""
+        """Whether there are labels for evaluations between epochs."""
         return self.test.quality is not None or bool(self.val)
 
     def _note(
@@ -176,7 +179,7 @@ class Fitting:
         return checkpoint
 
     def _finish(self, trajectory: Trajectory, number: int) -> None:
-        """The state after the last epoch is always evaluated."""
+        """Evaluate the state after the last epoch, unless that was done."""
         points = trajectory.checkpoints
         if points and points[-1].epoch == number:
             return
@@ -186,7 +189,8 @@ class Fitting:
             trajectory.curve[-1] = trajectory.curve[-1].model_copy(update=update)
 
     def _reply(self, checkpoint: EvaluatedEpoch | None) -> float | None:
-        """What the method may know: validation, or the test score where the protocol says so."""
+        """The score that the method may see: on validation images, or on test images under
+        `selection: best_test`."""
         if checkpoint is None or self.selection == "last":
             return None
         return monitored(checkpoint.val if self.selection == "val" else checkpoint.test)
@@ -225,7 +229,7 @@ def _mean(values: Sequence[Values]) -> Values | None:
 
 
 def predict(method: Method, images: Images) -> Predictions:
-    """Checked predictions: one finite number an image.
+    """Checked predictions, one finite number for each image.
 
     An out-of-memory error halves the inference batch and tries again.
     """

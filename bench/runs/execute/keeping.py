@@ -1,4 +1,4 @@
-"""Writes what a protocol keeps of a run beside its record (`bench.store.artifacts`)."""
+"""Writes the artefacts that a protocol's `keep` names (`bench.store.artifacts`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Giver(Protocol):
-    """A method, here or in a process of its own, that gives what is kept."""
+    """A method, in this process or in its own, that computes artefacts."""
 
     @property
     def name(self) -> str:
@@ -45,20 +45,21 @@ def write(
     table: pd.DataFrame,
     keep: Iterable[str],
 ) -> None:
-    """Ask the method, in its present state, and write what is asked for.
+    """Compute the artefacts in `keep` with the method in its present state, and write them.
 
     `images` are the test images and `table` their rows of the dataset's table with their quality
-    in the column 'quality', both in the order of the predictions. Raises `BenchError` where the
-    method's answer has another shape or holds values that are not numbers.
+    in the column 'quality', both in the order of the predictions. Raises `BenchError` if the
+    method's answer has another shape or holds values that are not finite.
     """
     for kind in sorted(keep):
         _WRITERS[kind](path(store, spec, kind), spec, method, images, table)
 
 
 def spread_rows(quality: npt.NDArray[Any], seed: int, count: int = SHOWN) -> npt.NDArray[np.int64]:
-    """Places of `count` images, one at random from each part of equal size by quality, worst first.
+    """Rows of `count` images, worst first: one at random from each of `count` equal parts by
+    quality.
 
-    All of them where there are fewer. The same for every method that is tested on these images.
+    All rows if there are fewer. The same for every method that is tested on these images.
     """
     rng = np.random.default_rng(seed)
     order = np.argsort(quality, kind="stable")

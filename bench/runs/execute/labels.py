@@ -1,4 +1,4 @@
-"""Training labels brought to a common scale, in one place; test labels never take part."""
+"""Scaling of training labels, the only place that does it; test labels have no influence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def normalise(
 
     `minmax_train` maps the labels of the rows `train` to 0-1 and applies the same line to all
     others (which may then leave 0-1); `range` maps the dataset's published scale to 0-1; `none`
-    keeps them. Raises `DataError` where all training labels are equal.
+    keeps them. Raises `DataError` if all training labels are equal.
     """
     if mode == "none":
         return quality.copy()

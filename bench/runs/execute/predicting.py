@@ -19,9 +19,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def expand(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The image files among and under `paths`, and for people what was left out of each folder.
+    """The image files in and under `paths`, each once, and a message for each folder on files that
+    were left out.
 
-    Raises `DataError` for a path that is not there, and where there is no image at all.
+    Raises `DataError` for a path that does not exist, and if there is no image at all.
     """
     found: list[Path] = []
     left_out: list[str] = []
@@ -37,7 +38,7 @@ def expand(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     if not found:
         besides = f"; left out of {'; '.join(left_out)}" if left_out else ""
         raise DataError(f"no images in what was given{besides}")
-    return found, left_out
+    return list(dict.fromkeys(found)), left_out
 
 
 def read_pairs(path: Path) -> tuple[list[Path], list[float]]:
@@ -53,9 +54,9 @@ def read_pairs(path: Path) -> tuple[list[Path], list[float]]:
 
 
 def read_prompt(path: Path, method: Method) -> tuple[ArrayImages, Floats]:
-    """A user's image-score pairs as a method sees them, tried on one that is thrown away.
+    """A user's image-score pairs, decoded as the method needs them; `method` serves as a test only.
 
-    Raises `DataError` for a pair that cannot be read, `UsageError` for pairs that it does not take.
+    Raises `DataError` for a pair that cannot be read, `UsageError` if the method refuses the pairs.
     """
     files, values = read_pairs(path)
     images, scores = load_images(files, method.policy), np.array(values, dtype=np.float64)

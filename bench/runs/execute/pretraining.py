@@ -36,8 +36,8 @@ def pretrain(
 ) -> None:
     """Compute and store a pre-trained state, unless it is there.
 
-    A claim keeps two processes from computing one state at once; a method resumes from the
-    checkpoints in its scratch folder after a kill. Raises `Interrupted` when asked to stop.
+    A claim prevents two processes from computing the same state; after a kill, a method resumes
+    from the checkpoints in its scratch folder. Raises `Interrupted` when asked to stop.
     """
     path = store.pretrained_file(work.spec.method, work.spec.key)
 
@@ -59,7 +59,7 @@ def _compute(
     emit: Callable[[Event], None],
     stopping: Callable[[], bool],
 ) -> None:
-    # In the results folder, not in a temporary one: another machine may go on from there.
+    # In the results folder, not in a temporary one, so that another machine can continue.
     scratch = path.parent / f"partial-{work.spec.key}"
     scratch.mkdir(parents=True, exist_ok=True)
     begin = Start(work.method, work.settings, device, work.spec.seed, scratch=scratch)
@@ -101,7 +101,7 @@ def _train(
 
 
 def corpora(facts: Facts, work: Pretraining, data_cache: DataCache) -> list[LabelledSet]:
-    """The labelled sets a method pre-trains on; labels scaled corpus by corpus."""
+    """The labelled sets that a method pre-trains on, with labels scaled for each corpus."""
     sets = []
     for name in work.spec.corpora:
         dataset = data_cache.dataset(name)
@@ -131,8 +131,8 @@ def pretrain_whole(
 ) -> Path:
     """The state pre-trained on the whole corpora, for predicting images outside any protocol.
 
-    Computed on first use and kept in the store, as for runs. `task` says which databases `OWN`
-    stands for, where a fit on labels follows.
+    Computed on first use and kept in the store, as for runs. If a fit follows, its `task` says
+    which databases `OWN` stands for.
     """
     spec = pretrain_spec(
         variant,

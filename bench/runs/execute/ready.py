@@ -1,4 +1,4 @@
-"""A method that is ready to score a user's own images: asked for before any image is read."""
+"""The method of `bench predict`, with its settings and weights checked before any image is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.api import OWN, Context, Method
-from bench.model.fitted import WeightsNote, read_note
+from bench.model.fitted_weights import WeightsNote, read_note
 from bench.protocol import Protocol
 from bench.protocol.variants import Variant, choose
 from bench.util.errors import BenchError, DataError, UsageError
@@ -25,12 +25,12 @@ PACKAGES = ("open_clip_torch", "timm", "pyiqa", "torch")
 
 @dataclass
 class Ready:
-    """A method, and where what it predicts by comes from."""
+    """A method, and the weights or pairs that it predicts with."""
 
     variant: Variant
     weights: Path | None
     note: WeightsNote | None
-    """What the weights file says of itself; None for files of others, and without weights."""
+    """The note that `bench fit` wrote into the weights file; None for other files or no file."""
     prompted: bool = False
     """Whether a user's image-score pairs will be given."""
 
@@ -38,15 +38,15 @@ class Ready:
     def of(
         cls, name: str | None, given: Mapping[str, Any], weights: Path | None, prompted: bool
     ) -> Ready:
-        """Settings and weights put together. Reads no tensor.
+        """Combine the given settings with those of the weights file. Reads no tensor.
 
-        A file of `bench fit` knows its method and settings, which then need not be given. Raises
-        `UsageError` where it contradicts what is given, where a method has nothing to predict by,
-        and where it takes no pairs.
+        A file of `bench fit` holds its method and settings, which then need not be given. Raises
+        `UsageError` if it contradicts given settings, if the method has neither weights nor pairs
+        to predict with, and if it takes no pairs.
         """
         note = None if weights is None else _note(weights)
         if name is None and note is None:
-            raise UsageError("--method is missing, and no weights file (--weights) names one")
+            raise _unnamed(weights)
         full = registry.full_name(name) if name is not None else note.fit.method if note else ""
         variant = choose(Protocol(name="predict"), [full], given)[0]
         if note is not None and weights is not None:
@@ -67,7 +67,7 @@ class Ready:
             method.require_learnt()
 
     def identity(self, pairs: tuple[Images, Scores] | None) -> dict[str, Any]:
-        """All that scores follow from besides the images, as plain values."""
+        """Everything besides the images that scores depend on, as plain values."""
         from bench import source
         from bench.protocol.variants import file_digest
 
@@ -85,7 +85,7 @@ class Ready:
         }
 
     def remarks(self) -> list[str]:
-        """What to know of the weights: what they have seen, and where they may not fit."""
+        """Remarks for the user: what the weights were trained on, and other versions than here."""
         seen = self.note.trained_on if self.note else self.variant.build().all_trained_on()
         lines = [f"trained on {', '.join(seen)}"] if seen else []
         if self.weights is not None and self.note is None:
@@ -105,7 +105,7 @@ class Ready:
         return lines
 
     def build(self, device: str, batch_size: int, store: Store, data_cache: DataCache) -> Method:
-        """The method itself: its weights read, or pre-trained as runs have it."""
+        """The method with its weights loaded or, without a file, pre-trained on its corpora."""
         method = self.variant.build(Context(device=device, batch_size=batch_size))
         if self.weights is not None:
             load_weights(method, self.weights)
@@ -121,6 +121,18 @@ class Ready:
         return method
 
 
+def _unnamed(weights: Path | None) -> UsageError:
+    """The error for a command that names no method."""
+    if weights is None:
+        return UsageError("--method is missing, and no weights file (--weights) names one")
+    if not weights.is_file():
+        return UsageError(f"--weights: there is no file '{weights}'")
+    return UsageError(
+        f"--weights: '{weights}' names no method: it is not a file of `bench fit`, or is damaged. "
+        "--method says whose weights they are"
+    )
+
+
 def _note(weights: Path) -> WeightsNote | None:
     try:
         return read_note(weights)
@@ -131,7 +143,7 @@ def _note(weights: Path) -> WeightsNote | None:
 def _as_fitted(
     variant: Variant, given: Mapping[str, Any], note: WeightsNote, weights: Path
 ) -> Variant:
-    """The variant with the settings that the weights were fitted under."""
+    """The variant with the settings that the weights were fitted with."""
     if note.fit.method != variant.method:
         raise UsageError(
             f"--weights: '{weights}' was fitted by {note.fit.method}, not by {variant.method}"
@@ -164,7 +176,7 @@ def load_weights(method: Method, weights: Path) -> None:
         method.load(weights)
     except BenchError:
         raise
-    except Exception as error:  # each reader of weights has errors of its own
+    except Exception as error:  # every library that reads weights has its own errors
         reason = (str(error).splitlines() or [""])[0]
         raise UsageError(
             f"--weights: '{weights}' holds no weights of {method.name} "

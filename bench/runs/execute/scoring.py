@@ -1,4 +1,4 @@
-"""A user's own images scored as a stream: bounded memory, scores kept as they come."""
+"""Scores a user's images as a stream: memory is bounded, and scores are written as they come."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from bench.api import ImagePolicy
 
 CHUNK_BYTES = 192 * 2**20
-"""Decoded pixels that are held at a time."""
+"""Bytes of decoded pixels that are in memory at a time."""
 CHUNK_IMAGES = 256
 """Images that are scored at a time, however small."""
 PARTIAL = ".partial"
-"""Added to the name of the scores' file while it is not whole."""
+"""Suffix of the scores' file while it is incomplete."""
 
 
 @dataclass
 class Scoring:
     """One file of scores on its way.
 
-    Scores go into a file beside `out` as they come, a line an image, so that the same command goes
-    on after a kill; `out` itself appears whole.
+    Scores are appended to a file beside `out`, one line for each image, so that the same command
+    can continue after a kill; `out` itself is written whole.
     """
 
     method: Method
     paths: Sequence[Path]
     out: Path
     identity: dict[str, Any]
-    """What the scores follow from besides the images: method, settings, weights, pairs."""
+    """Everything besides the images that scores depend on: method, settings, weights, pairs."""
     advance: Callable[[int], None] = lambda count: None
-    """Hears how many images more are done."""
+    """Called with the number of images that were just done."""
     broken: dict[Path, str] = field(default_factory=dict)
     """Images without a score, each with the reason."""
     scores: dict[Path, float] = field(default_factory=dict)
@@ -54,7 +54,8 @@ class Scoring:
         return self.out.with_name(self.out.name + PARTIAL)
 
     def inspect(self) -> None:
-        """Look at the header of every file: what is no image is known before anything is scored."""
+        """Check the header of every file, so that broken images are known before anything is
+        scored."""
         for path in self.paths:
             try:
                 check_header(path)
@@ -62,10 +63,10 @@ class Scoring:
                 self.broken[path] = _reason(error)
 
     def run(self) -> None:
-        """Score what no earlier command has scored.
+        """Score the images that no earlier command has scored.
 
-        An image that the method refuses is among `broken`. Where the first images all fail, their
-        error is raised: then it is not the images.
+        An image that the method refuses is added to `broken`. If all of the first images fail,
+        their error is raised, since the cause is then probably not an image.
         """
         self.scores = self._recall()
         self.advance(len(self.scores) + len(self.broken))
@@ -76,7 +77,7 @@ class Scoring:
                 self.advance(len(paths))
 
     def _chunks(self, paths: Sequence[Path]) -> Iterator[tuple[list[Path], list[Pixels]]]:
-        """Decoded images within both bounds; at least one at a time."""
+        """Batches of decoded images within both bounds, of at least one image."""
         names: list[Path] = []
         arrays: list[Pixels] = []
         for path in paths:
@@ -101,7 +102,7 @@ class Scoring:
             found = dict(zip(paths, predict(self.method, images).tolist(), strict=True))
         except (UsageError, StoreError):
             raise
-        except Exception as error:  # of one image, perhaps: the others are scored without it
+        except Exception as error:  # perhaps one image is the cause: score the others without it
             found = self._one_by_one(paths, images)
             if not found and not self.scores:
                 kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
@@ -123,7 +124,7 @@ class Scoring:
         return found
 
     def _recall(self) -> dict[Path, float]:
-        """Scores of an earlier command on the same files; {} where it asked for something else."""
+        """Scores of an earlier command on the same files; {} if its method or settings differ."""
         try:
             first, *lines = self.partial.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError):
@@ -140,7 +141,8 @@ class Scoring:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[TextIO]:
-        """The file of the scores so far, written anew without what cannot be used."""
+        """The file of the scores so far, rewritten with the usable ones."""
+        # A line that a kill cut off would otherwise run into the next one.
         lines = [json.dumps([*_key(path), score]) for path, score in self.scores.items()]
         write_text(self.partial, "".join(f"{line}\n" for line in [digest(self.identity), *lines]))
         with writing(self.partial):
@@ -149,14 +151,14 @@ class Scoring:
             yield file
 
     def finish(self) -> None:
-        """Write the scores, in the order of the images, and drop the file of those so far."""
+        """Write the scores in the order of the images and remove the partial file."""
         good = [path for path in self.paths if path in self.scores]
         write_scores(self.out, good, [self.scores[path] for path in good])
         self.partial.unlink(missing_ok=True)
 
 
 def _key(path: Path) -> tuple[str, int, int]:
-    """What tells whether a file is still the one that was scored."""
+    """Identifies a file and its content, as far as the file system tells: path, size and time."""
     status = path.stat()
     return str(path), status.st_size, status.st_mtime_ns
 

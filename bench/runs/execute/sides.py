@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sides:
-    """What a run learns from, validates on and predicts; test labels stay here."""
+    """Training, validation and test images of a run; test labels do not leave this process."""
 
     spec: RunSpec
     cache: DataCache
     policy: ImagePolicy | None
-    """How images are decoded; None where their names are enough."""
+    """How images are decoded; None if the method only needs their names."""
     sources: tuple[selection.SourceSide, ...]
 
     @classmethod
     def of(cls, spec: RunSpec, cache: DataCache, policy: ImagePolicy | None) -> Sides:
-        """The sides of a run. Raises `DataError` where the data changed since it was planned."""
+        """The sides of a run. Raises `DataError` if the data changed since it was planned."""
         sources, found = cache.sources(spec.task, spec.fit.split, spec.repeat)
         sides = cls(spec, cache, policy, sources)
         fit, tested = spec.fit, sides.tested(spec.tested)[2]
@@ -53,7 +53,7 @@ class Sides:
         return self.cache.dataset(side.test), rows, digest
 
     def test(self, side: TestSide) -> EvalSet:
-        """Images of a test side with the labels that judge predictions of them."""
+        """Images and labels of a test side."""
         dataset, rows, _ = self.tested(side)
         quality = dataset.quality[rows] if dataset.info.labelled else None
         images = self.cache.images(dataset.info.spec, self.policy)
@@ -79,12 +79,13 @@ class Sides:
         )
 
     def training(self) -> LabelledSet:
-        """What the fit learns from: labels scaled database by database."""
+        """The training set of the fit, with labels scaled for each database."""
         fit = self.spec.fit
         sides = selection.balanced(self.sources) if fit.sampling == "balanced" else self.sources
         return selection.joined([self._labelled(side, fit) for side in sides])
 
     def _labelled(self, side: selection.SourceSide, fit: FitSpec) -> LabelledSet:
+        # Balanced mixtures repeat rows; scaling needs each label once.
         dataset, rows = side.dataset, side.train
         scores = normalise(dataset.quality, np.unique(rows), fit.normalise, dataset)[rows]
         images = self.cache.images(dataset.info.spec, self.policy)
@@ -104,12 +105,13 @@ class Sides:
         return {dataset.info.spec: dataset.digest for dataset in used}
 
     def predictions(self, columns: dict[str, npt.NDArray[Any]]) -> pd.DataFrame:
-        """Image, quality, groups and the given columns, a row a test image that has a score."""
+        """Image, quality, groups and the given columns, one row for each test image with a
+        score."""
         import pandas as pd
 
         dataset, rows, _ = self.tested(self.spec.tested)
         own = {"image": dataset.table["image"].iloc[rows].to_numpy()}
-        # With the groups, metrics within them can be worked out later on.
+        # The groups allow computing metrics within them later.
         groups = {name: texts[rows] for name, texts in dataset.groupings.items()}
         table = pd.DataFrame({**own, "quality": dataset.quality[rows], **columns, **groups})
         return table[table["prediction"].notna()]

@@ -13,7 +13,7 @@ from bench import source
 from bench.api import OWN
 from bench.data import datasets, features, selection
 from bench.data.data_cache import DataCache
-from bench.model.fitted import WeightsNote, stamp
+from bench.model.fitted_weights import WeightsNote, stamp
 from bench.model.jobs import Event
 from bench.model.records import JOINT, FitSpec, RunSpec, Task
 from bench.protocol import Protocol
@@ -26,14 +26,19 @@ from bench.util.atomic import replacing
 from bench.util.errors import BenchError, DataError, UsageError
 
 Emit = Callable[[Event], None]
+HEARD = (
+    *("normalise", "sampling", "seed", "set_for"),
+    *("datasets", "pairs", "train", "trainings", "test", "methods", "settings"),
+)
+"""Keys of a protocol that influence a fit on all labels."""
 
 
 @dataclass
 class WholeFit:
     """One method on all labels of one or several databases.
 
-    The protocol says how labels are scaled and databases are mixed; its splits, budgets and
-    selection have no say, since nothing is held out: the state after the last epoch is kept.
+    The protocol says how labels are scaled and databases are mixed. Its splits, budgets and
+    selection are ignored, since nothing is held out: the state after the last epoch is kept.
     """
 
     variant: Variant
@@ -48,7 +53,7 @@ class WholeFit:
     emit: Emit = lambda event: None
 
     def check(self) -> None:
-        """Raise, before anything is computed, where the fit cannot be made or kept.
+        """Raise, before anything is computed, if the fit is impossible or cannot be saved.
 
         `UsageError` for a method that does not learn and a database without labels, `DataError`
         listing every database that is missing.
@@ -56,8 +61,8 @@ class WholeFit:
         method = self.variant.build()
         if not type(method).learns():
             raise UsageError(
-                f"{self.variant.title} learns nothing from labels: `bench predict` takes it as "
-                "it is"
+                f"{self.variant.title} learns nothing from labels: use it with `bench predict` "
+                "directly"
             )
         for name in self.sources:
             if not datasets.info(name, self.data_cache.data_roots).labelled:
@@ -68,7 +73,7 @@ class WholeFit:
             raise DataError(datasets.describe_missing(absent))
 
     def write(self, out: Path) -> WeightsNote:
-        """Fit in a process of its own and write the weights, with what they were learnt from.
+        """Fit in a separate process and write the weights, with a note on their training data.
 
         Raises `BenchError` for a method that cannot be saved or whose process dies, and
         `MethodFailed` for what it raises.
@@ -133,10 +138,11 @@ class WholeFit:
         )
 
     def _spec(self, pretrained: str | None) -> tuple[FitSpec, tuple[selection.SourceSide, ...]]:
-        """What the fit is, and what it learns from."""
+        """The specification of the fit, and its training sides."""
         variant, protocol, task = self.variant, self.protocol, self._task
         method = variant.build()
         rule = protocol.split_rule().model_copy(update={"validation": 0.0})
+        # The task learns from all images, so that every repeat is the same.
         sides, digests = self.data_cache.sources(task, rule, 0)
         annotations = None
         if method.reads_annotations():
@@ -161,7 +167,7 @@ class WholeFit:
         return fit, sides
 
     def _seen(self, before: Sequence[str]) -> tuple[str, ...]:
-        """All databases whose labels are in the weights."""
+        """All databases whose labels the weights have seen."""
         corpora = selection.corpus_names(self.variant.build().corpora(), self._task)
         return tuple(dict.fromkeys([*self.sources, *before, *corpora]))
 
@@ -170,7 +176,7 @@ class WholeFit:
 
 
 def _portable(variant: Variant) -> dict[str, Any]:
-    """Settings without files, which another machine may not have."""
+    """Settings other than files, which another machine may not have."""
     own = variant.settings
     return {
         name: value

@@ -26,7 +26,8 @@ from bench.api import (
     computed_anew,
     ran_out,
 )
-from bench.runs.isolation.measuring import Measured, TrainedParameters, measure
+from bench.model.costs import Measured
+from bench.runs.isolation.measuring import TrainedParameters, measure
 from bench.runs.isolation.memory import advice, retry_smaller_batch
 from bench.runs.isolation.messages import Account, Facts, Failure, Start
 from bench.store import artifacts
@@ -42,7 +43,7 @@ def serve(pipe: Connection, lifeline: Connection, start: Start) -> None:
     A request is (name, arguments); an answer ('value', result), ('error', `Failure`), or, before
     either, any number of ('say', line). Ends when the harness closes the pipe or dies.
     """
-    # Ctrl-C reaches every process of the terminal; when to end this one is for the harness to say.
+    # Ctrl-C reaches every process of the terminal, but the harness decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_traces()
     threading.Thread(target=_end_with_the_harness, args=(lifeline,), daemon=True).start()
@@ -54,7 +55,7 @@ def serve(pipe: Connection, lifeline: Connection, start: Start) -> None:
             return
         try:
             answer = ("value", getattr(served, name)(*arguments))
-        except Exception as error:  # whatever a method raises is for the harness to report
+        except Exception as error:  # the harness reports whatever a method raises
             answer = ("error", _failure(error, start.method))
         pipe.send(answer)
 
@@ -71,7 +72,7 @@ class Served:
         self._trained = TrainedParameters()
 
     def facts(self) -> Facts:
-        """What the harness must know before anything else."""
+        """Properties of the method that the harness needs first."""
         method = self._method
         return Facts(
             name=method.name,
@@ -89,7 +90,7 @@ class Served:
         )
 
     def account(self) -> Account:
-        """What to write down of it after it ran."""
+        """What the record says of the method after it ran."""
         device = self._start.device
         method = self._method
         return Account(
@@ -129,11 +130,11 @@ class Served:
         return epoch
 
     def measure(self, images: Images) -> Measured:
-        """What it costs."""
+        """Measure the method's cost."""
         return measure(self._method, images, self._trained)
 
     def predict(self, images: Images) -> np.ndarray[Any, Any]:
-        """Scores as the method gives them, with a smaller batch where memory runs out."""
+        """The method's scores, with a smaller batch if memory runs out."""
         method = self._method
         method.require_learnt()
         return np.asarray(
@@ -227,7 +228,7 @@ def _end_with_the_harness(lifeline: Connection) -> None:
 
 
 def _leave_traces() -> None:
-    """A crash, and SIGUSR1 at the time limit, write to the log where every thread is."""
+    """Write to the log where every thread is, on a crash and on SIGUSR1 at the time limit."""
     faulthandler.enable(file=2)
     if hasattr(faulthandler, "register"):
         faulthandler.register(signal.SIGUSR1, file=2)

@@ -1,4 +1,4 @@
-"""What one method costs, measured in its own process, which holds nothing else."""
+"""The cost of one method, measured in its own process, which holds nothing else."""
 
 from __future__ import annotations
 
@@ -7,39 +7,25 @@ import gc
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bench.api import ArrayImages, Images, Method, computed_anew
+from bench.model.costs import Measured
 
 BATCH = 8
 """Images that are timed together."""
 LONG = 2.0
-"""Seconds; where the first image takes longer, no batch is timed."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The numbers of `bench.model.costs.Cost`."""
-
-    parameters: int | None = None
-    trained_parameters: int | None = None
-    multiply_adds: int | None = None
-    height: int | None = None
-    width: int | None = None
-    batch: int | None = None
-    milliseconds: float | None = None
-    tokens: float | None = None
+"""Seconds; if the first image takes longer, no batch is timed."""
 
 
 class TrainedParameters:
-    """Which parameters optimisers move."""
+    """The parameters that optimisers update."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, int] = {}
-        self._kept: list[Any] = []  # so that no other tensor takes an id
+        self._kept: list[Any] = []  # alive, so that no other tensor gets the same id
 
     def watch(self) -> None:
         """Note the parameters of every optimiser that makes a step from now on."""
@@ -62,7 +48,7 @@ class TrainedParameters:
 def measure(method: Method, images: Images, trained: TrainedParameters) -> Measured:
     """Parameters, multiply-adds and time of a method that can predict, on images never seen.
 
-    The images are shown as negatives, so that no cache knows them.
+    The images are negatives of the given ones, so that no cache holds results for them.
     """
     tokens = method.tokens_per_image()
     if tokens is not None or "torch" not in sys.modules:

@@ -1,4 +1,4 @@
-"""Memory that runs out: inference goes on with smaller batches, training says what would help."""
+"""Handling of exhausted memory: smaller batches in inference, advice on settings in training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def retry_smaller_batch(method: Method, infer: Callable[[], T]) -> T:
-    """What `infer` returns; each time memory runs out, again with half the inference batch.
+    """The result of `infer`, repeated with half the inference batch each time memory runs out.
 
     Raises the error itself once a batch is a single image.
     """
@@ -25,12 +25,12 @@ def retry_smaller_batch(method: Method, infer: Callable[[], T]) -> T:
         except (RuntimeError, MemoryError) as error:
             if not ran_out(error) or method.context.batch_size <= 1:
                 raise
-        # Outside the handler: the error's frames hold the tensors that are in the way.
+        # Outside the handler, since the error's frames keep the large tensors alive.
         _halve(method)
 
 
 def advice(method: type[Method]) -> str:
-    """What a user can do about a run that did not fit, in a line."""
+    """Advice on a run that did not fit into memory, in one line."""
     fields = method.Settings.model_fields.items()
     sizes = [f"--set {method.name}.{name}=…" for name, field in fields if _is_batch(name, field)]
     smaller = f"a smaller batch ({', '.join(sizes)}), " if sizes else ""

@@ -1,4 +1,4 @@
-"""What crosses between the harness and a method's process."""
+"""Messages between the harness and a method's process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.util.environment import Environment
 
 @dataclass(frozen=True)
 class Start:
-    """What a method is built of."""
+    """Everything that a method is built from."""
 
     method: str
     """Full name, argument included."""
@@ -38,23 +38,23 @@ class Start:
     pretrained: Path | None = None
     """A pre-trained state to load."""
     features: Path | None = None
-    """Where features of frozen networks are kept for all fits; None: nowhere."""
+    """Folder that keeps features of frozen networks for all fits; None: they are not kept."""
     feature_bytes: int = 0
-    """How much may lie there."""
+    """Largest size of that folder."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """An oracle's labels by image name; empty for every other method."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the harness must know of a method before it runs."""
+    """Properties of a method that the harness needs before it runs."""
 
     name: str
     """The method's name without argument."""
     policy: ImagePolicy
     """How images are decoded for it."""
     corpus_policy: ImagePolicy
-    """How images of corpora are."""
+    """How images of corpora are decoded for it."""
     learns: bool
     """Whether it has a `fit`."""
     real_names: bool
@@ -62,13 +62,13 @@ class Facts:
     reads_images: bool
     """Whether it is given pixels."""
     oracle_of: str | None
-    """The database whose labels it is given, for the oracle alone."""
+    """The database whose labels it is given; None for all methods but the oracle."""
     corpora: tuple[str, ...]
-    """What its pre-training needs."""
+    """The databases that its pre-training needs."""
     corpus_normalise: Literal["minmax_train", "range", "none"]
     """How labels of corpora are scaled."""
     able: frozenset[str]
-    """The kinds of things it can give for keeping (`bench.store.artifacts`)."""
+    """The kinds of artefacts that it can compute (`bench.store.artifacts`)."""
     may_miss: float
     """Share of images that may stay without a score."""
     saves: bool
@@ -77,7 +77,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Account:
-    """What a method says of itself after it ran."""
+    """What the record says of a method after it ran."""
 
     notes: tuple[str, ...]
     """What a reader of the record should know."""
@@ -94,11 +94,11 @@ class Failure:
     """An error that was raised in the method's process."""
 
     text: str
-    """One line: kind and message, with advice where memory ran out."""
+    """One line: kind and message, with advice if memory ran out."""
     trace: str
     """The whole traceback."""
     exit_code: int
-    """Of a `BenchError`; 1 for any other."""
+    """That of a `BenchError`; 1 for any other error."""
 
 
 class MethodFailed(BenchError):

@@ -1,4 +1,4 @@
-"""Images under names that tell nothing: a file's name may hold its distortion and its level."""
+"""Neutral names for images, since a file's name may hold its distortion and its level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness's end of a method's process."""
+"""The harness's side of a method's process."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ import numpy.typing as npt
 
 from bench import source
 from bench.api import Epoch, Images, LabelledSet, Scores
+from bench.model.costs import Measured
 from bench.runs.isolation import child
-from bench.runs.isolation.measuring import Measured
 from bench.runs.isolation.messages import Account, Facts, Failure, MethodFailed, Start
 from bench.runs.isolation.names import Neutral
 
 PRELOADED = ("bench.runs.isolation.child", "bench.data.images", "bench.runs.isolation.known_once")
 HIDDEN = ("IQA_DATA",)
-"""Environment variables that a method's process does not get: where the databases lie."""
+"""Environment variables that a method's process does not get: the folders of the databases."""
 
 
 class MethodDied(Exception):
-    """The process of a method ended by a signal or an exit of its own."""
+    """The process of a method was killed by a signal or exited by itself."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"the method's process ended with code {code}")
@@ -38,14 +38,14 @@ class MethodDied(Exception):
 
 @dataclass
 class MethodProcess:
-    """One method in a process of its own; what it is asked, it answers in order.
+    """One method in its own process, which answers requests in order.
 
-    Raises `MethodFailed` where the method raised, and `MethodDied` where its process is gone.
+    Raises `MethodFailed` if the method raised, and `MethodDied` if its process is gone.
     """
 
     start: Start
     say: Callable[[str], None] = lambda text: None
-    """Hears lines of progress."""
+    """Called with lines of progress."""
     _names: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> MethodProcess:
@@ -70,7 +70,7 @@ class MethodProcess:
         _RUNNING.remove(self)
         self._pipe.close()
         self._lifeline.close()
-        if kind is not None:  # it may be in the middle of an epoch
+        if kind is not None:  # it may be in the middle of an epoch and would not see the end
             self._process.kill()
         self._process.join()
         self._process.close()
@@ -82,24 +82,24 @@ class MethodProcess:
 
     @property
     def facts(self) -> Facts:
-        """What the method says of itself before it runs."""
+        """Properties of the method, asked once."""
         if "_facts" not in self.__dict__:
             self.__dict__["_facts"] = self._ask("facts")
         found: Facts = self.__dict__["_facts"]
         return found
 
     def account(self) -> Account:
-        """What the method says of itself after it ran."""
+        """What the record says of the method after it ran."""
         found: Account = self._ask("account")
         return replace(found, notes=tuple(self._named(note) for note in found.notes))
 
     def measure(self, images: Images) -> Measured:
-        """What it costs, on images of the size that it is shown."""
+        """The method's cost, on images of the size that it is shown."""
         found: Measured = self._ask("measure", images)
         return found
 
     def know(self, labels: Mapping[str, float]) -> None:
-        """Labels for an oracle, by the images' own names."""
+        """Give an oracle its labels, by the names of the images' files."""
         self._ask("know", dict(labels))
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
@@ -113,7 +113,7 @@ class MethodProcess:
         yield from self._epochs()
 
     def predict(self, images: Images) -> Scores:
-        """As `Method.predict`; not checked yet."""
+        """As `Method.predict`; the scores are not checked here."""
         found: Scores = self._ask("predict", self._hide(images))
         return found
 
@@ -163,7 +163,7 @@ class MethodProcess:
         return neutral.images
 
     def _named(self, text: str) -> str:
-        """A message with the images' own names in the place of neutral ones."""
+        """A message with the files' names in place of neutral ones."""
         for neutral, real in self._names.items():
             if neutral in text:
                 text = text.replace(neutral, real)
@@ -197,16 +197,16 @@ _RUNNING: list[MethodProcess] = []
 
 
 def trace_running() -> None:
-    """Each method's process of this process writes down where it is."""
+    """Ask the process of every open method to log where its threads are."""
     for process in _RUNNING:
         process.trace()
 
 
 def _context(method: str) -> ForkServerContext:
-    """A fork server, once it runs, has imported what its first method needs.
+    """The fork server, which imports what its first method needs when it starts.
 
-    It opens no file of a database, starts no thread and touches no device, so that every fit
-    begins from the same untouched state.
+    It opens no file of a database, starts no thread and uses no device, so that every fit
+    begins from the same clean state.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *source.heavy_imports(method)])
@@ -215,7 +215,7 @@ def _context(method: str) -> ForkServerContext:
 
 @contextlib.contextmanager
 def _hidden() -> Iterator[None]:
-    """The fork server starts with the first process: its environment is made without `HIDDEN`."""
+    """Remove `HIDDEN` from the environment while the fork server starts with the first process."""
     kept = {name: os.environ.pop(name) for name in HIDDEN if name in os.environ}
     try:
         yield

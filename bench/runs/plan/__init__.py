@@ -1,4 +1,4 @@
-"""Protocol × methods → the runs that make it up, what they need, and which are done."""
+"""Protocol × methods → the plan: all runs, the pre-trained states they need, and which are done."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PretrainJob:
     spec: PretrainSpec
     variant: Variant
     tasks: tuple[Task, ...]
-    """The tests of the first fit that needs it: their images are left out of the corpora."""
+    """The tests of the first fit that needs it, whose images the corpora leave out."""
     rule: SplitRule
     """How they are split."""
     repeat: int
@@ -58,7 +58,7 @@ class Plan:
     protocol: Protocol
     cells: list[Cell]
     pretrains: dict[str, PretrainJob]
-    """By key; those that some run of the plan needs, present or not."""
+    """All pre-trained states that the plan's runs need, by key, whether or not they exist."""
     states: dict[str, str] = field(default_factory=dict)
     """run_id -> one of `STATES`."""
     without_weights: list[str] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Plan:
         ]
 
     def older_code(self, store: Store) -> list[str]:
-        """A line for each method of which runs with other code stay stored."""
+        """A line for each method with stored runs of other code."""
         found: Counter[tuple[str, str]] = Counter()
         for run in self.runs.values():
             if self.states[run.run_id] == "done":
@@ -104,22 +104,22 @@ class Plan:
         ]
 
     def _label(self, cell: Cell) -> str:
-        """A row of a table: a method, with the name of its training where there are several."""
+        """The row's name in tables: the method's, with the name of the training if there are
+        several."""
         named = {JOINT.join(sources): name for name, sources in self.protocol.trainings.items()}
         training = named.get(cell.task.train)
         return f"{cell.variant.title} ({training})" if training else cell.variant.title
 
     @cached_property
     def fits(self) -> dict[str, list[RunSpec]]:
-        """The runs of every fit, by fit id; the first is the one that is watched."""
+        """The runs of every fit, by fit id; the first one is evaluated during training."""
         found: dict[str, list[RunSpec]] = {}
         for run in self.runs.values():
             found.setdefault(run.fit.fit_id, []).append(run)
         return found
 
     def left_out(self) -> list[str]:
-        """A line for each row and dataset that is left out on purpose, and for each metric that a
-        task cannot have."""
+        """A line for each omitted row and dataset, and for each metric that a task cannot have."""
         lines = (
             f"left out: {variant.title} on {task.title}: {why}"
             for variant, task, why in self.omitted
@@ -132,14 +132,14 @@ class Plan:
 
 
 class Planner:
-    """Builds plans. Datasets and splits are read once however many methods share them."""
+    """Builds plans. Datasets and splits are read once for all methods."""
 
     def __init__(
         self, protocol: Protocol, data_cache: DataCache, accepted: Sequence[str] = ()
     ) -> None:
         self.protocol = protocol
         self.accepted = tuple(accepted)
-        """Digests of older code whose stored runs are taken as they are."""
+        """Digests of older code whose stored runs count as runs of the present code."""
         self.data_cache = data_cache
         self.rule = protocol.split_rule()
 
@@ -154,7 +154,7 @@ class Planner:
     ) -> Plan:
         """The plan for these rows; failed runs count as to do when they are to be retried.
 
-        `why_not` is why a cell is to be left out, "" for one that is to run.
+        `why_not` gives the reason for leaving a cell out, "" for none.
         """
         self._store = store
 
@@ -186,7 +186,7 @@ class Planner:
                 omitted += [(row.variant, task, why) for task, why in reasons.items() if why]
                 if not planned:
                     continue
-                # Also of tests that this row leaves out: rows of a table share their splits.
+                # By all tests, also those that this row leaves out: all rows share their splits.
                 rule = self.protocol.split_rule(training)
                 fits = [
                     self._fit(row, planned, rule, repeat, pretrains)
@@ -218,7 +218,7 @@ class Planner:
         return Cell(variant, task, tuple(runs))
 
     def _stored(self, run: RunSpec) -> RunSpec | None:
-        """The same run by older code, where that is accepted and has a record."""
+        """The same run by older code, if that code is accepted and the run has a record."""
         for record in self._store.siblings(run) if self.accepted else ():
             current = record.spec.learning(code=run.fit.code, pretrained=run.fit.pretrained)
             if record.spec.fit.code in self.accepted and current == run:
@@ -263,7 +263,7 @@ class Planner:
             pretrained=pretrained,
             image_policy=row.policy,
             selection=protocol.selection,
-            # Whose scores choose the epoch defines the result; whose are only drawn does not.
+            # A test set that selects the epoch defines the result; one that is only drawn does not.
             monitored=task.test if protocol.selection == "best_test" and len(tasks) > 1 else None,
             evaluate_every=protocol.evaluate_every,
             normalise=row.normalise or protocol.normalise,
@@ -285,7 +285,7 @@ class Planner:
 
 @dataclass
 class _Row:
-    """What all runs of a variant share, worked out once and not for each of thousands."""
+    """What all runs of a variant share, computed once instead of for each of thousands."""
 
     variant: Variant
     _states: dict[tuple[tuple[str, str], ...], tuple[PretrainSpec, str]] = field(
@@ -334,7 +334,7 @@ def _contamination(task: Task) -> str:
 
 
 def contaminated(variant: Variant, task: Task, protocol: Protocol) -> bool:
-    """Whether the weights a method starts from have seen labels that one of the repeats tests."""
+    """Whether the method's initial weights have seen labels of test images of some repeat."""
     seen, rule = variant.build().all_trained_on(), protocol.split_rule()
     return any(saw_test_labels(seen, task, rule, repeat) for repeat in range(protocol.repeats))
 
@@ -354,7 +354,7 @@ def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:
 
 
 def _reopen(plan: Plan, store: Store, states: dict[str, str]) -> None:
-    """A run that is done but did not keep what the protocol now asks for is to do again."""
+    """Mark done runs as to do if they lack artefacts that the protocol now keeps."""
     if not plan.protocol.keep:
         return
     methods = {run.run_id: cell.variant.cls for cell in plan.cells for run in cell.runs}

@@ -1,10 +1,10 @@
-"""What a plan will take, from the seconds that stored runs took.
+"""Estimates how long a plan takes, from the times of stored runs.
 
-A run is estimated from done runs of the same method on the same backbone: by those with the same
-settings on the same task where there are any, else by those of another task in proportion to the
-images (training time to the training images, prediction to the test images). Runs with the same
-settings come before runs of the same task: epochs weigh more than images. Nothing is guessed where
-no such run is stored.
+A run is estimated from done runs of the same method on the same backbone: from those with the same
+settings on the same task or, if there are none, from those of another task in proportion to the
+images (training time to the training images, prediction to the test images). The same settings
+matter more than the same task, because the number of epochs matters more than that of images.
+Without any such run there is no estimate.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from bench.model.identity import canonical
 from bench.model.records import PretrainSpec, Record, RunSpec
 from bench.store import Store
 from bench.util import filenames
@@ -31,43 +32,44 @@ SAMPLE = 50
 
 @dataclass(frozen=True)
 class Guess:
-    """Seconds of something, and where they come from."""
+    """An estimated time and its source."""
 
     seconds: float
     gpu: bool
     device: str
     count: int
-    """Stored timings that it is made of."""
+    """Number of stored timings behind it."""
     scaled: bool
     """Whether they are of other settings, images or corpora."""
 
 
 @dataclass
 class Estimate:
-    """What a plan will take."""
+    """Estimated times of a plan."""
 
     cells: list[Guess | None] = field(default_factory=list)
-    """For the runs to do of each cell of the plan, in its order; None: no timing, or nothing."""
+    """For the remaining runs of each cell of the plan, in order; None: no timing, or no run
+    left."""
     pretrainings: dict[str, Guess | None] = field(default_factory=dict)
-    """By key, of those to do."""
+    """By key, of those that do not exist yet."""
     unknown: list[str] = field(default_factory=list)
-    """What is to do and has no stored timing, by name."""
+    """Names of remaining work without a stored timing."""
     phases: list[list[float]] = field(default_factory=list)
     """Seconds of the jobs that start at once, and of those that need a pre-training."""
 
     @property
     def guesses(self) -> list[Guess]:
-        """All that there is an estimate for."""
+        """All estimates."""
         return [item for item in (*self.pretrainings.values(), *self.cells) if item is not None]
 
     @property
     def seconds(self) -> float:
-        """All computing, one after the other."""
+        """Time of all work, one piece after the other."""
         return sum(guess.seconds for guess in self.guesses)
 
     @property
     def gpu_hours(self) -> float:
-        """Hours of that on a GPU, by what the timings were taken on."""
+        """Hours of work on a GPU, by the devices on which the timings were measured."""
         return sum(guess.seconds for guess in self.guesses if guess.gpu) / 3600
 
     def elapsed(self, slots: int) -> float:
@@ -76,7 +78,7 @@ class Estimate:
 
 
 def makespan(jobs: Iterable[float], slots: int) -> float:
-    """When the last of some jobs ends, each starting in order on the first free of `slots`.
+    """When the last of the jobs ends, if each starts in order on the first free slot.
 
     >>> makespan([4, 3, 2, 1], 2)
     5.0
@@ -88,7 +90,7 @@ def makespan(jobs: Iterable[float], slots: int) -> float:
 
 
 def by_run(plan: Plan, found: Estimate) -> dict[str, float]:
-    """Seconds of every run that is to do and has an estimate, its cell's in equal parts."""
+    """Seconds of every remaining run with an estimate: equal shares of its cell's."""
     seconds: dict[str, float] = {}
     for cell, guess in zip(plan.cells, found.cells, strict=True):
         todo = [run.run_id for run in cell.runs if plan.states[run.run_id] == "todo"]
@@ -97,7 +99,7 @@ def by_run(plan: Plan, found: Estimate) -> dict[str, float]:
 
 
 def estimate(plan: Plan, store: Store, data_cache: DataCache) -> Estimate:
-    """Estimate everything that is to do; reads records, runs nothing."""
+    """Estimate all remaining work; reads records and runs nothing."""
     return _Estimator(plan, store, data_cache).estimate()
 
 
@@ -120,7 +122,7 @@ class _Timing:
         fit, predict = seconds.get("fit", 0.0), seconds.get("predict", 0.0)
         return cls(
             spec=record.spec,
-            settings=_canonical(record.spec.fit.settings),
+            settings=canonical(record.spec.fit.settings),
             fit=fit,
             predict=predict,
             other=max(0.0, seconds.get("total", fit + predict) - fit - predict),
@@ -182,19 +184,19 @@ class _Estimator:
         tested, _ = self.data_cache.tested(cell.task, rule, repeat)
         sizes = {"train": sum(len(side.train) for side in sources), "test": len(tested)}
         if learns:
-            # Further tests of one fit cost their predictions alone.
+            # Further tests of a fit only cost their predictions.
             further = self.plan.fits[runs[0].fit.fit_id][0] != runs[0]
             cost = _predicting if further else _scaled
             seconds = len(runs) * median(cost(timing, sizes) for timing in best)
         else:
             seconds = len(runs) * median(timing.other for timing in best)
             seconds += self._scoring(cell, best, sizes)
-        exact = same and best[0].settings == _canonical(runs[0].fit.settings)
+        exact = same and best[0].settings == canonical(runs[0].fit.settings)
         where = best[0].environment
         return Guess(seconds, on_gpu(where), where.device, len(best), not exact)
 
     def _scoring(self, cell: Cell, best: Sequence[_Timing], sizes: dict[str, int]) -> float:
-        """Scoring a whole dataset, which the first run of a method that learns nothing does."""
+        """Seconds for scoring a whole dataset, which only the first run of a fixed method does."""
         key = (cell.variant.title, cell.task.test)
         before = any(
             self.plan.states[run.run_id] == "done"
@@ -208,8 +210,8 @@ class _Estimator:
         return max(timing.predict * _ratio(sizes, timing, "test") for timing in best)
 
     def _best(self, spec: RunSpec, learns: bool) -> list[_Timing]:
-        """The stored timings that come nearest to a run, all of the newest one's device."""
-        settings = _canonical(spec.fit.settings)
+        """The stored timings that fit a run best, all from the device of the newest one."""
+        settings = canonical(spec.fit.settings)
 
         def rank(timing: _Timing) -> tuple[bool, bool]:
             return timing.settings == settings, timing.spec.task == spec.task
@@ -218,7 +220,7 @@ class _Estimator:
             timing
             for timing in self._of_method(spec.method)
             if timing.spec.fit.weights == spec.fit.weights
-            # A method that learns takes another time where it may not.
+            # A method that learns takes a different time in a zero-shot task.
             and not (learns and timing.spec.task.zero_shot != spec.task.zero_shot)
         ]
         if not known:
@@ -234,7 +236,7 @@ class _Estimator:
             for folder in sorted(
                 (self.store.root / "records").glob(f"*/{filenames.folder(method)}")
             ):
-                # Names are hashes: the first ones are a fair sample.
+                # Names are hashes, so that the first ones are a random sample.
                 paths = sorted(folder.glob("[!.]*.json"))[:SAMPLE]
                 records = (self.store.read(path, curve=False) for path in paths)
                 found += [
@@ -287,7 +289,3 @@ def _ratio(sizes: dict[str, int], timing: _Timing, side: str) -> float:
 
 def _kind(spec: PretrainSpec) -> tuple[str, dict[str, Any]]:
     return spec.method, spec.weights
-
-
-def _canonical(settings: dict[str, Any]) -> str:
-    return json.dumps(settings, sort_keys=True)

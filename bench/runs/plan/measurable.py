@@ -1,4 +1,4 @@
-"""Which metrics a protocol's tasks can have: told before anything runs, not by an empty cell."""
+"""Checks which metrics a protocol's tables can have, before anything runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WAYS_OUT: dict[str, str] = {
     "validation": "set `selection: val` and test on a database that is learnt from, or take the "
     "metric without `_val`, whose curve is fitted on the test images",
 }
-"""What to do about a metric that no task of a protocol can have, by what it needs."""
+"""Need of a metric -> advice if no task of a protocol meets it."""
 Databases = Callable[[str], Dataset]
 
 
 def check(protocol: Protocol, planned: Sequence[Task], dataset: Databases) -> list[str]:
-    """A line for each metric and test set of the planned tasks that can have no value of it.
+    """A line for each metric and planned task on which the metric cannot have a value.
 
-    Raises `UsageError`, naming the way out, for a metric that no task of the protocol can have.
+    Raises `UsageError` with advice for a metric that no task of the protocol can have.
     """
     tasks = [task for task in planned if dataset(task.test).info.labelled]
     lines: list[str] = []
@@ -57,7 +57,7 @@ def _refuse_groups(name: str, tasks: list[Task], dataset: Databases) -> None:
 
 
 def _lacking(name: str, protocol: Protocol, task: Task, dataset: Databases) -> Iterator[Need]:
-    """What of its needs a metric does not get on a task."""
+    """The needs of a metric that a task does not meet."""
     known = dataset(task.test).known()
     for need in metric(name).needs:
         there = _validates(protocol, task) if need == "validation" else _has(known, need)
@@ -66,12 +66,12 @@ def _lacking(name: str, protocol: Protocol, task: Task, dataset: Databases) -> I
 
 
 def _has(known: Known, need: Need) -> bool:
-    """Whether test images can have it: a run whose test images all do has a value."""
+    """Whether some test images have it; a run has a value if all of its test images do."""
     if need != "ratings" or known.std is None or known.raters is None:
         return known.has(need)
     return bool(((known.raters >= 2) & np.isfinite(known.std)).any())
 
 
 def _validates(protocol: Protocol, task: Task) -> bool:
-    """Whether a task has validation images of the database that it is tested on."""
+    """Whether a task has validation images of its test database."""
     return protocol.selection == "val" and not task.zero_shot and task.test in task.sources

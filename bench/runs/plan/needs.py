@@ -1,4 +1,4 @@
-"""What the runs of a protocol need: which databases, their images or labels alone, and for what."""
+"""The databases that the runs of a protocol need, with images or only labels, and why."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Why = Literal["learnt from", "named as the source", "tested", "pre-training"]
 
 
 def in_order(whys: Iterable[Why]) -> list[Why]:
-    """Reasons in the order in which they are told."""
+    """Reasons in the order in which messages list them."""
     return sorted(whys, key=get_args(Why).index)
 
 
@@ -31,33 +31,33 @@ class Need:
     spec: str
     why: Why
     images: bool
-    """Whether its images are read; its labels always are."""
+    """Whether its images are read; its labels are always read."""
 
 
 @dataclass(frozen=True)
 class CellNeeds:
-    """What one row needs on one task."""
+    """The needs of one row on one task."""
 
     variant: Variant
-    """With the settings that hold on the task."""
+    """With its settings for the task."""
     task: Task
     needs: tuple[Need, ...]
 
 
 @dataclass(frozen=True)
 class Lacks:
-    """What of all that is not on this machine."""
+    """The needs that this machine does not meet."""
 
     absent: tuple[datasets.Missing, ...]
     """Databases that were not found."""
     imageless: dict[str, str]
-    """Databases whose table is there and whose images are not all: what is missing, in words."""
+    """Databases whose table exists but some of whose images are missing, with a message."""
 
     def __bool__(self) -> bool:
         return bool(self.absent or self.imageless)
 
     def unmet(self, cell: CellNeeds) -> list[Need]:
-        """The needs of a cell that are not met."""
+        """The unmet needs of a cell."""
         gone = {missing.spec for missing in self.absent}
         return [
             need
@@ -66,7 +66,7 @@ class Lacks:
         ]
 
     def why_not(self, cell: CellNeeds) -> str:
-        """Why a cell cannot run, "" where it can."""
+        """Why a cell cannot run; "" if it can."""
         by_why: dict[str, list[str]] = {}
         for need in self.unmet(cell):
             names = by_why.setdefault(need.why, [])
@@ -79,7 +79,7 @@ class Lacks:
 def needs(
     protocol: Protocol, variants: Sequence[Variant], uncontaminated: bool = False
 ) -> list[CellNeeds]:
-    """What every cell needs; contaminated ones are left out where that is asked for."""
+    """The needs of every cell, or of every uncontaminated one."""
     found = []
     for variant in variants:
         for task in protocol.tasks():
@@ -94,7 +94,7 @@ def _needs_of(variant: Variant, task: Task) -> tuple[Need, ...]:
     pixels = variant.cls.reads_images
     why: Why = "learnt from" if learns else "named as the source"
     found = [Need(spec, why, pixels and learns) for spec in task.sources]
-    if not learns:  # a split that nothing is learnt from concerns the tested database alone
+    if not learns:  # the split then only concerns the tested database
         found = [need for need in found if need.spec != task.test]
     found.append(Need(task.test, "tested", pixels))
     corpora = (spec for spec in variant.build().corpora() if spec != OWN)
@@ -102,7 +102,7 @@ def _needs_of(variant: Variant, task: Task) -> tuple[Need, ...]:
 
 
 def lacks(cells: Iterable[CellNeeds], data_cache: DataCache) -> Lacks:
-    """What of the needs is not at hand; each database is looked at once."""
+    """The needs that this machine does not meet; each database is looked for once."""
     wanted: dict[str, bool] = {}
     for need in (need for cell in cells for need in cell.needs):
         wanted[need.spec] = wanted.get(need.spec, False) or need.images
@@ -127,7 +127,7 @@ def _missing_images(name: str, data_cache: DataCache) -> str:
 
 
 def explain(lacking: Lacks, cells: Sequence[CellNeeds]) -> list[str]:
-    """Lines: what is missing, then which row needs it, why, and what would make it unnecessary."""
+    """Lines on what is missing, which rows need it, why, and how to do without it."""
     lines = [datasets.describe_missing(lacking.absent)] if lacking.absent else []
     lines += lacking.imageless.values()
     lines.append("Who needs what:")
@@ -146,7 +146,7 @@ def _who_needs_what(lacking: Lacks, cells: Sequence[CellNeeds]) -> list[str]:
             if need.why not in whys:
                 whys[:] = in_order([*whys, need.why])
     lines: dict[str, list[str]] = {}
-    """What is needed and why -> rows."""
+    """Databases and reason -> rows."""
     for title, specs in reasons.items():
         by_reason: dict[str, list[str]] = {}
         for spec, whys in specs.items():
@@ -158,7 +158,7 @@ def _who_needs_what(lacking: Lacks, cells: Sequence[CellNeeds]) -> list[str]:
 
 
 def _reason(whys: Sequence[Why], variant: Variant) -> str:
-    """Why a row needs a database, and how it would not."""
+    """Why a row needs a database, and how to do without it."""
     text = " and ".join(filter(None, [", ".join(whys[:-1]), whys[-1]]))
     if "pre-training" not in whys:
         return f"{text}; or name others with --datasets"

@@ -10,7 +10,7 @@ from bench.protocol.variants import Variant
 def pretrain_spec(variant: Variant, corpora: dict[str, str]) -> PretrainSpec:
     """The identity of a pre-trained state, given the digests of the corpora's rows."""
     identity = variant.identity()
-    # Through `identity`, so that a file enters by content and the backbone by its weights.
+    # `identity` replaces paths by digests of the files; the backbone is part of `weights`.
     settings = {
         key: identity.get(key, value)
         for key, value in variant.build().pretrain_settings().items()

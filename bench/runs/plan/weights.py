@@ -1,6 +1,7 @@
-"""The weights that rows fetch by themselves: which are here, how large others are, getting them.
+"""The weights that methods download by themselves: which are here, their sizes, downloading them.
 
-Backbones and pyiqa's metrics alike, so that a machine is ready before it loses its network.
+Covers backbones, pyiqa's metrics and models of the hub, so that `bench get` can prepare a machine
+that will have no network.
 """
 
 from __future__ import annotations
@@ -26,29 +27,29 @@ PYIQA = "pyiqa"
 NETWORK = "pyiqa_network"
 BACKBONE = "backbone"
 HUB = "hub"
-"""The kinds that `Method.downloads` names, each in front of a colon."""
+"""The kinds in `Method.downloads`, before the colon."""
 
 
 class Weights(Protocol):
-    """One file or several that a row needs beside databases."""
+    """Weights that a row needs, one file or several."""
 
     @property
     def title(self) -> str:
-        """What it is."""
+        """Name for messages."""
 
     @property
     def where(self) -> str:
-        """Where it comes from."""
+        """Its address or repository."""
 
     @property
     def here(self) -> bool:
-        """Whether nothing is to be got."""
+        """Whether it is on this machine."""
 
     def size(self) -> int | None:
         """Bytes to download; None if no source states it."""
 
     def fetch(self) -> None:
-        """Get it. Raises `BenchError` where it cannot be had."""
+        """Download it. Raises `BenchError` if that fails."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class BackboneWeights:
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What turns texts into a CLIP backbone's tokens, where that comes from the hub too."""
+    """The tokenizer of a CLIP backbone, if it comes from the hub."""
 
     backbone: str
     repository: str
@@ -128,11 +129,11 @@ class TokenizerFiles:
 
 @dataclass(frozen=True)
 class PyiqaFile:
-    """One file that pyiqa fetches for a network of its own."""
+    """One file that pyiqa downloads for one of its networks."""
 
     attempt: Attempt
     make: Callable[[], object]
-    """Builds the network, which fetches all that it lacks."""
+    """Builds the network, which makes pyiqa download all missing files."""
 
     @property
     def title(self) -> str:
@@ -163,7 +164,7 @@ class PyiqaFile:
 
 @dataclass(frozen=True)
 class ModelWeights:
-    """A model of the hub that is read whole; named REPOSITORY@REVISION."""
+    """A whole repository of the hub, named REPOSITORY@REVISION."""
 
     name: str
 
@@ -235,7 +236,7 @@ KINDS: Mapping[str, Callable[[str], list[Weights]]] = {
 def weights_of(
     variants: Iterable[Variant], cells: Iterable[CellNeeds] = ()
 ) -> dict[str, tuple[Weights, list[str]]]:
-    """What the rows fetch by themselves, by title: the weights, and the rows that need them.
+    """The weights that rows download by themselves, by title, with the rows that need them.
 
     `cells` name the databases whose labels a metric gives (`tid2013@lpips`); it needs weights too.
     """

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench.api import ImagePolicy
-from bench.data import datasets, tools
+from bench.data import datasets, housekeeping
 from bench.data.datasets.base import Dataset
 from bench.data.images import open_images
 from bench.data.splits import make_split
@@ -191,6 +191,6 @@ def test_livec_end_to_end(tmp_path):
 
 
 def test_livec_verified():
-    result = tools.verify("livec", DATA)
+    result = housekeeping.verify("livec", DATA)
     assert result.good, result.checks
     assert len(result.digest) == 64

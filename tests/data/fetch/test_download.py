@@ -124,7 +124,7 @@ def test_a_body_that_breaks_off_is_gone_on_with(site: Site, tmp_path: Path) -> N
 
 def test_a_body_that_always_breaks_off_ends_with_its_address(site: Site, tmp_path: Path) -> None:
     site.pages["a.bin"] = Page(CONTENT, cut=[0] * 1000)
-    with pytest.raises(DataError, match=r"a\.bin: .*, 3 times\. What has come is kept"):
+    with pytest.raises(DataError, match=r"a\.bin: .*, 3 times\. The received part is kept"):
         fetched(site, tmp_path)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import datasets, tools
+from bench.data import datasets, housekeeping
 from bench.data.fetch import place, sources
 from bench.data.fetch.sources import RoughSize
 from bench.util.errors import DataError
@@ -71,7 +71,7 @@ def test_a_database_by_one_command(
         "ok   images decodable: 12 decoded",
     ):
         assert said in done.stdout, done.text
-    assert tools.status_of("small", root).state == "complete"
+    assert housekeeping.status_of("small", root).state == "complete"
     assert {path.name for path in (root / place.WORK).iterdir()} == {"small.json", "small.lock"}
     (file,) = json.loads((root / place.WORK / "small.json").read_text())["files"]
     assert (file["sha256"], file["bytes"]) == (digest, len(archive))
@@ -213,7 +213,7 @@ def test_what_cannot_be_had_says_how_to_apply(
     assert "bench data get livec --from FILE" in done.stderr
     both = get(root, "livec", "small", "--yes")
     assert both.returncode == 3, "what could be had was got"
-    assert tools.status_of("small", root).state == "complete"
+    assert housekeeping.status_of("small", root).state == "complete"
     assert "not available: livec: ask them" in both.stdout
 
 

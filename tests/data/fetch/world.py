@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from bench.data import datasets
-from bench.data.datasets._files import columns, find_file, read_table, subfolder
+from bench.data.datasets._files import columns, find_file, read_table
 from bench.data.datasets.base import DatasetInfo, DatasetReader
 from bench.data.fetch import sources
 from tests.data.datasets import layouts
@@ -39,13 +39,11 @@ class Small(DatasetReader):
         folders=("small", "SmallDB_release"),
     )
     marks = ("scores.csv",)
+    image_folders = ("pictures", "img")
 
     def read(self, root: Path, version: str = "") -> pd.DataFrame:
         file = find_file(root, "scores.csv")
         return columns(read_table(file), {"image": "image", "score": "mos"})
-
-    def images(self, root: Path) -> Path:
-        return subfolder(root, "pictures", "img")
 
 
 def write(root: Path, pictures: str = "pictures") -> None:

@@ -13,26 +13,24 @@ from bench.util.errors import UsageError, unknown
 if TYPE_CHECKING:
     from bench.cli.options import Options
 
-NAMES = ("local", "dask", "slurm")
+PACKAGES = {"local": "", "dask": "distributed", "slurm": "submitit"}
+"""Executor -> the package that it needs."""
+TAKEN_BY = {"scheduler": "dask", "slurm": "slurm", "bundle": "slurm", "array_limit": "slurm"}
+"""Option -> the one executor that takes it."""
 
 
 def check(options: Options) -> None:
     """Raise `UsageError` for an executor that does not exist or an option that it does not take."""
     name = options.executor
-    if name not in NAMES:
-        raise unknown("executor", name, NAMES, "--executor")
-    if options.scheduler and name != "dask":
-        raise UsageError(f"--scheduler belongs to --executor dask, not to '{name}'")
-    if options.slurm and name != "slurm":
-        raise UsageError(f"--slurm belongs to --executor slurm, not to '{name}'")
-    if options.bundle and name != "slurm":
-        raise UsageError(f"--bundle belongs to --executor slurm, not to '{name}'")
-    if options.array_limit is not None and name != "slurm":
-        raise UsageError(f"--array-limit belongs to --executor slurm, not to '{name}'")
-    if name == "dask":
-        _require("distributed", name)
+    if name not in PACKAGES:
+        raise unknown("executor", name, PACKAGES, "--executor")
+    for option, taker in TAKEN_BY.items():
+        if getattr(options, option) and name != taker:
+            flag = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{flag} belongs to --executor {taker}, not to '{name}'")
+    if package := PACKAGES[name]:
+        _require(package, name)
     if name == "slurm":
-        _require("submitit", name)
         from bench.runs.dispatch.executors import slurm
 
         slurm.parameters(options)
@@ -44,56 +42,41 @@ def refuse(options: Options, rows: Mapping[str, Resources]) -> None:
     `rows` are those with something to do. Torch is imported, or a cluster asked, only where a row
     asks for what not every machine has.
     """
-    # Keys of sbatch are read under Slurm alone.
-    every = options.executor == "slurm"
-    asking = {title: needs for title, needs in rows.items() if needs.gpu or every}
-    lines = [f"{title} {reason}" for title, reason in _refusals(options, asking)]
+    # Only Slurm reads keys of sbatch.
+    every, without = options.executor == "slurm", options.device == "cpu"
+    asking = {title: needs for title, needs in rows.items() if every or (needs.gpu and not without)}
+    refused = _named(options.executor).refusals(options, asking) if asking else {}
+    lines = [f"{title} {reason}" for title, reason in refused.items() if reason]
     if lines:
         raise UsageError("\n".join(lines))
 
 
-def _refusals(options: Options, rows: Mapping[str, Resources]) -> list[tuple[str, str]]:
-    if not rows:
-        return []
-    if options.executor == "slurm":
-        from bench.runs.dispatch.executors import slurm
-
-        reasons = {title: slurm.refusal(options, needs) for title, needs in rows.items()}
-    elif options.executor == "dask":
-        from bench.runs.dispatch.executors import dask_cluster
-
-        reasons = dask_cluster.refusals(options.scheduler, rows)
-    else:
-        from bench.runs.dispatch.slots import Machine
-        from bench.util.environment import resolve_device
-
-        machine = Machine.here(resolve_device(options.device), options.jobs, options.threads)
-        without = options.device == "cpu"
-        reasons = {title: machine.refusal(needs, without) for title, needs in rows.items()}
-    return [(title, reason) for title, reason in reasons.items() if reason]
-
-
 def make(options: Options, session: Session) -> Executor:
-    """The executor that the options name. Raises as `check`, and where no cluster answers."""
+    """The executor that the options name. Raises as `check`, and if no cluster answers."""
     check(options)
-    if options.executor == "slurm":
+    return _named(options.executor)(options, session)
+
+
+def _named(name: str) -> type[Executor]:
+    """Imports the libraries of this executor and of no other."""
+    if name == "slurm":
         from bench.runs.dispatch.executors.slurm import SlurmExecutor
 
-        return SlurmExecutor(options, session)
-    if options.executor == "dask":
+        return SlurmExecutor
+    if name == "dask":
         from bench.runs.dispatch.executors.dask_cluster import DaskExecutor
 
-        return DaskExecutor(options, session)
+        return DaskExecutor
     from bench.runs.dispatch.executors.local import LocalExecutor
 
-    return LocalExecutor(options, session)
+    return LocalExecutor
 
 
-def _require(module: str, extra: str) -> None:
+def _require(package: str, name: str) -> None:
     try:
-        importlib.import_module(module)
+        importlib.import_module(package)
     except ImportError as error:
         raise UsageError(
-            f"--executor {extra} needs the package '{error.name or module}': "
-            f"pip install 'iqa-bench[{extra}]'"
+            f"--executor {name} needs the package '{error.name or package}': "
+            f"pip install 'iqa-bench[{name}]'"
         ) from None

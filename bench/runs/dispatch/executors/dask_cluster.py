@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,25 +21,44 @@ if TYPE_CHECKING:
     from bench.cli.options import Options
 
 VRAM = "VRAM"
-"""The resource of Dask's workers that a row's `vram` takes, in GiB."""
+"""The resource of Dask workers that a row's `vram` takes, in GiB."""
 CONNECT = 15
 """Seconds to wait for a scheduler to answer, or for its first worker."""
 MANY = 1000
-"""Jobs under way without `--jobs`: more than a cluster computes at once."""
+"""Jobs submitted at once without `--jobs`: more than a cluster runs at once."""
 
 
 class DaskExecutor(Executor):
     """Jobs on a Dask cluster."""
 
     def __init__(self, options: Options, session: Session) -> None:
-        self._options = options
-        self._session = session
+        super().__init__(options, session)
         self._client = connect(options.scheduler)
-        self._executor = cache(self._make_executor)
-        # One thread for each job under way, which only waits for Dask's answer.
+        # One thread for each submitted job, which only waits for Dask's answer.
         self._pool = ThreadPoolExecutor(options.jobs or MANY)
         self._running: set[Future[JobOutcome]] = set()
         self._monitor = remote.RemoteMonitor(session, self._cancel)
+
+    @classmethod
+    def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
+        """As `Executor.refusals`, of the workers that are there now. Raises as `connect`."""
+        asked = {title: needs.vram for title, needs in rows.items() if needs.gpu and needs.vram}
+        if not asked:
+            return {}
+        with connect(options.scheduler) as client:
+            workers = client.scheduler_info()["workers"].values()
+            most = max((worker["resources"].get(VRAM, 0.0) for worker in workers), default=0.0)
+        largest = f"the largest Dask worker declares {most:g}"
+        has = largest if most else "no Dask worker declares any"
+        return {
+            title: (
+                f"needs {vram:g} GiB of GPU memory (vram), and {has}: start workers on GPUs by "
+                f"dask worker ADDRESS --resources '{VRAM}=GIB' with what their GPU has, or leave "
+                "vram out of the row's needs"
+            )
+            for title, vram in asked.items()
+            if vram > most
+        }
 
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; a job is lost when Dask gives its task up (`KilledWorker`)."""
@@ -55,9 +73,11 @@ class DaskExecutor(Executor):
     def _supervise(self, job: Job) -> JobOutcome:
         if self._session.level:
             return JobOutcome(interrupted=True)
-        device = "cpu" if job.needs.device == "cpu" else self._options.device
-        job = self._monitor.follow(job, device)
-        dask = self._executor(job.needs.vram if job.needs.gpu else None)
+        job = self._monitor.follow(job, self._options.device)
+        # Dask starts the task on a worker with this much GPU memory that no other task has taken.
+        on_gpu = job.needs.gpu and self._options.device != "cpu"
+        wanted = {"resources": {VRAM: job.needs.vram}} if on_gpu and job.needs.vram else {}
+        dask = self._client.get_executor(pure=False, **wanted)
         task = dask.submit(supervise, job, self._monitor.folder, self._options.threads)
         self._running.add(task)
         try:
@@ -66,48 +86,22 @@ class DaskExecutor(Executor):
         finally:
             self._running.discard(task)
 
-    def _make_executor(self, vram: float | None) -> distributed.cfexecutor.ClientExecutor:
-        """Sends tasks to workers with so much GPU memory that is not taken by others."""
-        wanted = {} if vram is None else {"resources": {VRAM: vram}}
-        made: distributed.cfexecutor.ClientExecutor
-        made = self._client.get_executor(pure=False, **wanted)
-        return made
-
     def _cancel(self) -> None:
-        """Wait for no task once the user wants to end now: its supervisor is told to stop."""
+        """Stop waiting for tasks once the user wants to end now; their supervisors stop by
+        themselves."""
         for task in list(self._running) if self._session.level >= NOW else ():
             task.cancel()
 
 
 def supervise(job: Job, folder: Path, threads: int | None) -> JobOutcome:
     """Supervise a job on a Dask worker, whose threads share its cores."""
-    own = job.needs.cpus or threads
-    return remote.supervise(job, folder, own, distributed.get_worker().state.nthreads)
-
-
-def refusals(scheduler: str, rows: Mapping[str, Resources]) -> dict[str, str]:
-    """Row -> why no worker that is there now can hold it; rows that one can hold are not named.
-
-    Raises as `connect`.
-    """
-    asked = {title: needs.vram for title, needs in rows.items() if needs.gpu and needs.vram}
-    if not asked:
-        return {}
-    with connect(scheduler) as client:
-        workers = client.scheduler_info()["workers"].values()
-        most = max((worker["resources"].get(VRAM, 0.0) for worker in workers), default=0.0)
-    has = f"the largest Dask worker has {most:g}" if most else "no Dask worker says that it has any"
-    return {
-        title: f"needs {vram:g} GiB of GPU memory, and {has}: dask worker --resources '{VRAM}=24'"
-        for title, vram in asked.items()
-        if vram > most
-    }
+    return remote.supervise(job, folder, threads, distributed.get_worker().state.nthreads)
 
 
 def connect(scheduler: str) -> distributed.Client:
     """A client of the scheduler at an address, or in a scheduler file, or of Dask's own settings.
 
-    Raises `UsageError` where none with a worker answers.
+    Raises `UsageError` if no scheduler with a worker answers.
     """
     address = scheduler or dask.config.get("scheduler-address", None)
     if not address:

@@ -1,34 +1,41 @@
-"""This machine: a thread for each job at work supervises its worker process."""
+"""This machine: a thread for each running job supervises its worker process."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from bench.model.jobs import Job
+from bench.model.resources import Resources
 from bench.runs.dispatch import Executor, Session
-from bench.runs.dispatch.slots import Machine, Place
 from bench.runs.dispatch.supervise import JobOutcome, Supervisor
+from bench.runs.slots import Machine, Place
 from bench.util.environment import resolve_device
 
 if TYPE_CHECKING:
     from bench.cli.options import Options
 
 MOST = 4096
-"""Threads at most; there are as many as jobs at work."""
+"""Largest number of threads; there is one for each running job."""
 
 
 class LocalExecutor(Executor):
     """Jobs on the places of this machine, in order among those on GPUs and among the others."""
 
     def __init__(self, options: Options, session: Session, machine: Machine | None = None) -> None:
-        device = resolve_device(options.device)
-        self._machine = machine or Machine.here(device, options.jobs, options.threads)
-        self._session = session
+        super().__init__(options, session)
+        self._machine = machine or _machine(options)
         self._pool = ThreadPoolExecutor(MOST)
         self._lock = threading.Lock()
         self._waiting: list[tuple[Job, Future[JobOutcome]]] = []
+
+    @classmethod
+    def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
+        """As `Executor.refusals`."""
+        machine = _machine(options)
+        return {title: machine.refusal(needs) for title, needs in rows.items()}
 
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`; supervisors in this process are never lost."""
@@ -43,7 +50,7 @@ class LocalExecutor(Executor):
         self._pool.shutdown()
 
     def _start(self) -> None:
-        """Give waiting jobs the places that are free.
+        """Start waiting jobs on the free places.
 
         The first on GPUs, and the first of the others, is never overtaken by its own kind: small
         jobs would keep one that needs a whole GPU waiting for ever.
@@ -72,3 +79,7 @@ class LocalExecutor(Executor):
             with self._lock:
                 self._machine.give_back(place)
             self._start()
+
+
+def _machine(options: Options) -> Machine:
+    return Machine.here(resolve_device(options.device), options.jobs, options.threads)

@@ -19,14 +19,14 @@ from pathlib import Path
 from bench.model.jobs import Event, Job
 from bench.registry import OWN_FOLDERS
 from bench.runs.dispatch import Session
-from bench.runs.dispatch.slots import thread_limits
 from bench.runs.dispatch.supervise import NOW, JobOutcome, Supervisor
+from bench.runs.slots import thread_limits
 from bench.util.atomic import write_text, writing
 from bench.util.environment import cores
 from bench.util.errors import StoreError
 
 LOOK = 1.0
-"""Seconds between two looks at what is new in the folder."""
+"""Seconds between two checks of the folder."""
 FORGOTTEN = 7 * 86400.0
 """Seconds after which the folder of a command that was killed is removed."""
 
@@ -34,12 +34,12 @@ FORGOTTEN = 7 * 86400.0
 def supervise(job: Job, folder: Path, threads: int | None, at_once: int = 1) -> JobOutcome:
     """Supervise a job on a cluster's machine.
 
-    A worker gets `threads` CPU threads; by default `at_once` jobs share the cores of this machine,
-    or those that Slurm has allotted.
+    A worker gets the CPU threads that its row needs, or `threads`; by default `at_once` jobs share
+    the cores of this machine, or those that Slurm has allotted.
     """
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     share = (int(given) if given.isdecimal() else cores()) // at_once
-    variables = {**job.environment, **thread_limits(threads or share)}
+    variables = {**job.environment, **thread_limits(job.needs.cpus or threads or share)}
     log = EventLog(folder)
     job = job.model_copy(update={"environment": variables})
     return Supervisor(job, log.append, log.level).run()
@@ -55,12 +55,12 @@ class EventLog:
         self._level = 0
 
     def append(self, job: Job, event: Event) -> None:
-        """Tell the command what happens. Errors are ignored: only the display suffers."""
+        """Send an event to the command. Errors are ignored, since only the display needs events."""
         with contextlib.suppress(OSError), (self.folder / f"{job.group}.events").open("a") as file:
             file.write(event.model_dump_json(exclude_defaults=True) + "\n")
 
     def level(self) -> int:
-        """`Session.level`, as far as it is known here."""
+        """The last known `Session.level`."""
         if time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()
             with contextlib.suppress(OSError, ValueError):
@@ -71,10 +71,11 @@ class EventLog:
 
 
 class RemoteMonitor:
-    """The command's side: a thread that shows events and passes on the wish to stop."""
+    """The command's side: a thread that shows events and passes on requests to stop."""
 
     def __init__(self, session: Session, look: Callable[[], None] = lambda: None) -> None:
-        """`look` is called at every look at the folder. Raises `StoreError` as a full disk does."""
+        """`look` is called at every check of the folder. Raises `StoreError` if the disk is
+        full."""
         self.session = session
         self.folder = session.results.absolute() / "jobs" / session.name
         with writing(self.folder):
@@ -93,12 +94,16 @@ class RemoteMonitor:
         self._thread.start()
 
     def follow(self, job: Job, device: str) -> Job:
-        """Show the events of a job from now on. Returns the job as its machine is to get it."""
+        """Show the events of a job from now on. Returns the job for its machine.
+
+        `device` is what `--device` says.
+        """
         self._jobs[job.group] = job
         folders = filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep))
         own = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
         environment = {**job.environment, **({OWN_FOLDERS: own} if own else {})}
-        return job.model_copy(update={"device": device, "environment": environment})
+        changes = {"device": job.needs.device_for(device), "environment": environment}
+        return job.model_copy(update=changes)
 
     def close(self) -> None:
         """Show the last events and remove the folder, which ends supervisors still at work."""
@@ -109,9 +114,9 @@ class RemoteMonitor:
     def _run(self) -> None:
         closing = False
         while not closing:
-            closing = self._closing.wait(LOOK)  # one look more after it is set
+            closing = self._closing.wait(LOOK)  # one more check after it is set
             if self.session.level > self._told:
-                with contextlib.suppress(StoreError):  # tried again at the next look
+                with contextlib.suppress(StoreError):  # tried again at the next check
                     write_text(self.folder / "stop", str(self.session.level))
                     self._told = self.session.level
             for job in list(self._jobs.values()):

@@ -10,7 +10,7 @@ import contextlib
 import math
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,11 +36,11 @@ RENAMED = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 DEFAULT_MINUTES = 240
 GPU_KEYS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres")
 KIND_KEYS = ("constraint", "gres", "partition", "nodelist")
-"""Keys by which a kind of GPU is named."""
+"""Keys that name a kind of GPU."""
 ARRAY_LIMIT = 1000
-"""Longest array where nothing is said; Slurm's own `MaxArraySize` is 1001 by default."""
+"""Default length of the longest array; Slurm's own `MaxArraySize` is 1001 by default."""
 TIMEOUTS = 20
-"""How often a group may reach the job's time and be put into the queue again."""
+"""How often a group may reach the time limit and go back into the queue."""
 
 
 class Supervision(Checkpointable):
@@ -52,25 +52,28 @@ class Supervision(Checkpointable):
 
     def __call__(self, jobs: Sequence[Job], folder: Path, threads: int | None) -> list[JobOutcome]:
         """Supervise each to its end."""
-        return [remote.supervise(job, folder, job.needs.cpus or threads) for job in jobs]
+        return [remote.supervise(job, folder, threads) for job in jobs]
 
 
 class SlurmExecutor(Executor):
     """Jobs under Slurm."""
 
     def __init__(self, options: Options, session: Session) -> None:
-        self._options = options
-        self._session = session
-        self._slurm()  # raises where there is none
+        super().__init__(options, session)
+        self._slurm()  # raises early if there is no Slurm
         self._batch: list[Waiting] = []
         self._submitted: list[tuple[submitit.Job[list[JobOutcome]], list[Future[JobOutcome]]]] = []
         self._monitor = remote.RemoteMonitor(session, self._look)
 
+    @classmethod
+    def refusals(cls, options: Options, rows: Mapping[str, Resources]) -> dict[str, str]:
+        """As `Executor.refusals`. Raises as `parameters`."""
+        return {title: refusal(options, needs) for title, needs in rows.items()}
+
     def submit(self, job: Job) -> Future[JobOutcome]:
         """As `Executor.submit`, within `batch`; a job is lost when it ends without an answer."""
-        device = "cpu" if job.needs.device == "cpu" else self._options.device
         future: Future[JobOutcome] = Future()
-        self._batch.append((self._monitor.follow(job, device), future))
+        self._batch.append((self._monitor.follow(job, self._options.device), future))
         return future
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +22,8 @@ from bench.runs.dispatch.executors import check, refuse
 from bench.runs.dispatch.executors.slurm import SlurmExecutor, parameters
 from bench.util.errors import UsageError
 from tests.conftest import Bench
-from tests.runs.executors import stand_in
-from tests.runs.executors.processes import (
+from tests.runs.dispatch.executors import stand_in
+from tests.runs.dispatch.executors.processes import (
     PROTOCOL,
     calls,
     finish,
@@ -152,7 +153,7 @@ def test_ctrl_c_ends_work_elsewhere_after_the_epoch(
     process.send_signal(signal.SIGINT)
     output = finish(process)
     assert process.returncode == 130, output
-    assert "The same command goes on" in output
+    assert "Run the same command again to continue" in output
     kept = {record.run_id: record.created for record in records(bench)}
     assert 0 < len(kept) < 6
     assert list((bench.results / "claims").iterdir()) == []
@@ -267,11 +268,15 @@ def test_dask_gives_the_memory_of_a_gpu_as_a_resource(monkeypatch: pytest.Monkey
     monkeypatch.setattr(dask_cluster, "connect", lambda scheduler: Client())
     options = Options("few_shot", executor="dask", scheduler="tcp://x:1")
     rows = {"grmp": Resources(vram=12), "ridge": CPU}
-    with pytest.raises(UsageError, match="grmp needs 12 GiB of GPU memory, and no Dask worker"):
+    with pytest.raises(UsageError, match=r"grmp needs 12 GiB of GPU memory .*no Dask worker") as no:
         refuse(options, rows)
+    assert "dask worker ADDRESS --resources 'VRAM=GIB'" in str(no.value)
+    refuse(replace(options, device="cpu"), rows)
     Client.workers = {"a": {"resources": {}}, "b": {"resources": {"VRAM": 24.0}}}
     refuse(options, rows)
-    with pytest.raises(UsageError, match=r"large needs 80 GiB .* the largest Dask worker has 24"):
+    with pytest.raises(
+        UsageError, match=r"large needs 80 GiB .* the largest Dask worker declares 24"
+    ):
         refuse(options, {"large": Resources(vram=80)})
 
 

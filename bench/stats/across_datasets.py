@@ -30,8 +30,6 @@ class Friedman:
     """Of chi-squared, an approximation."""
     df: int
     """Methods minus one."""
-    n_datasets: int
-    """Datasets that were ranked within."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,9 @@ def friedman(scores: npt.ArrayLike) -> Friedman:
     if d < 2 or m < 3:
         raise ValueError(f"scores: Friedman needs 2 datasets and 3 methods, got {d} and {m}")
     if (table == table[:, :1]).all():
-        return Friedman(0.0, 1.0, m - 1, d)
+        return Friedman(0.0, 1.0, m - 1)
     statistic, p_value = stats.friedmanchisquare(*table.T)
-    return Friedman(float(statistic), float(p_value), m - 1, d)
+    return Friedman(float(statistic), float(p_value), m - 1)
 
 
 def wilcoxon_holm(scores: npt.ArrayLike) -> PairwiseWilcoxon:

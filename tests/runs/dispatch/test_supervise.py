@@ -17,7 +17,7 @@ from bench.runs.dispatch import supervise
 from bench.runs.dispatch.supervise import JobOutcome, Supervisor
 from bench.store import Store
 from tests.fake_results import FakeSweep
-from tests.runs.executors.processes import alive
+from tests.runs.dispatch.executors.processes import alive
 
 STUB = Path(__file__).parent / "executors" / "stub_worker.py"
 

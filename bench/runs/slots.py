@@ -1,4 +1,4 @@
-"""What a machine has, and which part of it each job at work has taken."""
+"""The GPUs and cores of a machine, and the part of them that each running job has taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.model.resources import Resources
 from bench.util.environment import cores
 
 ROUNDING = 1e-9
-"""Shares of a whole are added and taken away."""
+"""Tolerance, since shares are added and subtracted again and again."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Gpu:
     """One GPU that this process may use."""
 
     name: str
-    """For CUDA_VISIBLE_DEVICES."""
+    """Its name in CUDA_VISIBLE_DEVICES."""
     memory: float
     """GiB."""
 
@@ -29,18 +29,18 @@ class Place:
 
     device: str
     environment: dict[str, str]
-    """Variables by which the worker learns its part."""
+    """Environment variables that tell the worker its part."""
     gpu: int | None = None
-    """Which GPU it is on."""
+    """Number of its GPU; None for a place on the CPU."""
     share: float = 0.0
-    """Of that GPU, or cores where it is on none."""
+    """Share of the GPU, or number of cores."""
 
 
 class Machine:
-    """Gives jobs their places: on GPUs by memory, elsewhere by cores.
+    """Gives jobs their places: on GPUs by memory, on the CPU by cores.
 
-    Without needs of their own, workers have a GPU each, or share the cores. Jobs that need no GPU
-    have places beside those that do, so that neither kind waits for the other.
+    Jobs without stated needs get a whole GPU each, or an equal share of the cores. Jobs that need
+    no GPU have separate places, so that neither kind waits for the other.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Machine:
         n_cores: int | None = None,
     ) -> None:
         """`jobs` is the number of workers at once (several may share a GPU), `threads` the CPU
-        threads of each; by default what OMP_NUM_THREADS says, else the workers divide the cores."""
+        threads of each; the default is OMP_NUM_THREADS, else an equal share of the cores."""
         self.gpus = tuple(gpus)
         self.cores = n_cores or cores()
         self._most = jobs
@@ -60,7 +60,7 @@ class Machine:
         beside = max(1, self.cores // 8)
         self._cpu_places = beside if gpus else jobs or usual
         self.places = jobs or len(gpus) or usual
-        """How many jobs without needs are at work at once."""
+        """Number of jobs without stated needs that run at once."""
         self._threads = threads or _said_threads()
         self._used = [0.0] * len(gpus)
         self._on_gpus = 0
@@ -71,13 +71,11 @@ class Machine:
         """This machine; `device` is resolved: 'cpu', 'cuda' for all GPUs, 'cuda:N' for one."""
         return cls(_gpus(device) if device != "cpu" else (), jobs, threads)
 
-    def refusal(self, needs: Resources, without: bool = False) -> str:
-        """Why a job can never run here; '' where it can. `without` a GPU is what the user asked
-        for."""
+    def refusal(self, needs: Resources) -> str:
+        """Why a job can never run here; '' if it can."""
         if not self.on_gpu(needs):
-            lacking = needs.device == "cuda" and not self.gpus and not without
             text = "needs a GPU (device: cuda), and there is none here; --device cpu does without"
-            return text if lacking else ""
+            return text if needs.device == "cuda" else ""
         most = max(gpu.memory for gpu in self.gpus)
         if needs.vram is None or needs.vram <= most:
             return ""
@@ -88,7 +86,7 @@ class Machine:
         return bool(self.gpus) and needs.device != "cpu"
 
     def take(self, needs: Resources) -> Place | None:
-        """A place for a job; None while there is none."""
+        """A place for a job; None while no place is free."""
         place = self._on_a_gpu(needs) if self.on_gpu(needs) else self._on_the_cpu(needs)
         if place is None:
             return None
@@ -100,7 +98,7 @@ class Machine:
         return place
 
     def give_back(self, place: Place) -> None:
-        """The job of a place has ended."""
+        """Free the place of a job that has ended."""
         if place.gpu is None:
             self._on_cpu.remove(place.share)
         else:
@@ -111,7 +109,7 @@ class Machine:
         if self._most is not None and self._on_gpus >= self._most:
             return None
         each = -(-self.places // len(self.gpus))
-        # The emptiest first: small jobs share a GPU once there is no free one.
+        # The emptiest GPU first, so that small jobs share one only if no other is free.
         for number in sorted(range(len(self.gpus)), key=lambda number: self._used[number]):
             gpu = self.gpus[number]
             share = 1 / each if needs.vram is None else needs.vram / gpu.memory
@@ -123,6 +121,7 @@ class Machine:
     def _on_the_cpu(self, needs: Resources) -> Place | None:
         share = float(needs.cpus or self.cores / self._cpu_places)
         full = sum(self._on_cpu) + share > self.cores + ROUNDING
+        # The first job always gets a place, even if it asks for more cores than there are.
         if self._on_cpu and (full or len(self._on_cpu) >= self._cpu_places):
             return None
         return Place("cpu", self._variables("", needs, int(share)), None, share)
@@ -133,13 +132,14 @@ class Machine:
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """The variables by which numerical libraries learn how many threads to use, at least one."""
+    """The environment variables that limit the threads of numerical libraries, to at least one."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(max(1, threads)))
 
 
 def _said_threads() -> int:
-    """OMP_NUM_THREADS of this process, 0 for none; it may be a list, one number a level."""
+    """OMP_NUM_THREADS of this process, 0 if unset; of a list (one number for each level) the
+    first."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdecimal() else 0
 

@@ -1,4 +1,4 @@
-"""Files of fitted weights: what they were learnt from stands in the file itself.
+"""Files of fitted weights, which hold a note on their training data.
 
 A safetensors file begins with eight bytes, the length of a JSON header, and in that header
 `__metadata__` holds texts. One of them is the note of `bench fit`.
@@ -30,7 +30,7 @@ ALIGNMENT = 8
 
 
 class WeightsNote(StrictModel):
-    """What fitted weights are, and what they were learnt from."""
+    """Describes fitted weights and their training data."""
 
     schema_version: int = SCHEMA
     """Version of this format."""
@@ -45,7 +45,7 @@ class WeightsNote(StrictModel):
     digests: dict[str, str] = Field(default_factory=dict)
     """Database -> SHA-256 of its table."""
     notes: tuple[str, ...] = ()
-    """What the method says of its fit."""
+    """The method's notes on its fit."""
     environment: Environment = Field(default_factory=Environment)
     """Hardware and software that fitted it, libraries included."""
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -55,7 +55,7 @@ class WeightsNote(StrictModel):
 def stamp(source: Path, target: Path, note: WeightsNote) -> None:
     """Write the tensors of `source` with the note to `target`.
 
-    Raises `ValueError` where `source` is not a safetensors file.
+    Raises `ValueError` if `source` is not a safetensors file.
     """
     with source.open("rb") as file, target.open("wb") as out:
         header = _header(file)
@@ -69,7 +69,7 @@ def stamp(source: Path, target: Path, note: WeightsNote) -> None:
 
 
 def read_note(path: Path) -> WeightsNote | None:
-    """The note in a file; None for files of others, and where there is no such file.
+    """The note in a file; None for a file without one, and if the file does not exist.
 
     Raises `ValueError` for a note that cannot be read, perhaps of a newer iqa-bench.
     """
@@ -85,23 +85,23 @@ class SeenNote(StrictModel):
 
     url: str
     bytes: int
-    """The file's size: with another one the note is of another file."""
+    """The file's size; the note does not apply to a file of another size."""
     sha256: str
     checked: str
-    """What its digest was compared with, in words."""
+    """Source of the digest that it was compared with, in words."""
     seen: tuple[str, ...]
     """Databases whose labels it has seen."""
 
     @staticmethod
     def place(path: Path) -> Path:
-        """Where the note of a checkpoint lies."""
+        """The file of a checkpoint's note."""
         return path.with_name(f"{path.name}.seen.json")
 
 
 def fitted_on(path: Path) -> tuple[str, ...] | None:
-    """The databases whose labels a file of weights has seen; None where neither it nor a note says.
+    """The databases whose labels a weights file has seen; None if neither it nor a note says so.
 
-    It is a file of `bench fit`, or one that `bench get --weights` has brought.
+    Files of `bench fit` hold a note; `bench get --weights` writes one beside a checkpoint.
     """
     try:
         note = read_note(path)
@@ -121,7 +121,8 @@ def _seen(path: Path) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=64)
 def _noted(path: Path, size: int, modified: int) -> WeightsNote | None:
-    """`size` and `modified` are in the key alone: a file that was replaced is read again."""
+    """Cached; `size` and `modified` only serve as its key, so that a replaced file is read
+    again."""
     try:
         with path.open("rb") as file:
             header = _header(file)
@@ -138,7 +139,7 @@ def _noted(path: Path, size: int, modified: int) -> WeightsNote | None:
 
 
 def _header(file: BinaryIO) -> dict[str, Any] | None:
-    """The header of a safetensors file, which is then read up to its end; None for others."""
+    """The header of a safetensors file, after which the file stands; None for other files."""
     start = file.read(8)
     if len(start) < 8:
         return None

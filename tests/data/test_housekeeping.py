@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.api import ImagePolicy
-from bench.data import datasets, tools
+from bench.data import datasets, housekeeping
 from bench.data.splits import make_split
 from bench.util.errors import DataError, UsageError
 from tests.conftest import run_cli
@@ -27,11 +27,11 @@ def root(tmp_path):
 
 
 def line(name, root):
-    return next(one for one in tools.status(root) if one.name == name)
+    return next(one for one in housekeeping.status(root) if one.name == name)
 
 
 def test_status_lists_everything(root):
-    table = tools.status(root)
+    table = housekeeping.status(root)
     assert [one.name for one in table] == datasets.names(root)
     states = {one.name: one.state for one in table}
     assert states["spaq"] == "missing"
@@ -64,7 +64,7 @@ def test_status_of_a_broken_set(root):
 
 
 def checks(spec, root):
-    return {check.what: check for check in tools.verify(spec, root).checks}
+    return {check.what: check for check in housekeeping.verify(spec, root).checks}
 
 
 def test_verify_compares_with_what_was_published(root):
@@ -127,6 +127,15 @@ def test_verify_writes_the_list_that_splits_honour(root):
     assert "nothing to write" in again.text
 
 
+def test_where_the_list_goes_is_looked_at_before_images_are(root, monkeypatch):
+    monkeypatch.setattr(housekeeping, "verify", lambda *_: pytest.fail("images are decoded"))
+    verify = ("data", "verify", "livec", "--write-duplicates")
+    assert "no data root to write to" in run_cli(*verify).stderr
+    (root / "iqa-duplicates.yaml").mkdir()
+    done = run_cli(*verify, "--data-root", root)
+    assert (done.returncode, "it is a folder" in done.stderr) == (2, True)
+
+
 def test_lists_of_several_files_and_databases_add_up(root):
     datasets.list_duplicates("livec", [("10.JPG", "3.bmp")], root)
     path = datasets.list_duplicates("livec@1169", [("10.JPG", "11.bmp")], root)
@@ -146,7 +155,8 @@ def test_lists_of_several_files_and_databases_add_up(root):
     ("listed", "reason"),
     [
         ("livec: [[11.bmp, 4.bmp]]", r"duplicates: livec has no image '4\.bmp'"),
-        ("live: [[a.bmp]]\n  livecc: [[a, b]]", r"duplicates: unknown dataset 'livecc'"),
+        ("live: [[a.bmp, b]]\n  livecc: [[a, b]]", r"duplicates: unknown dataset 'livecc'"),
+        ("livec: [[11.bmp, 11.bmp]]", "names of two images at least"),
     ],
 )
 def test_a_list_of_equal_pictures_has_to_be_of_this_database(root, listed, reason):
@@ -155,16 +165,53 @@ def test_a_list_of_equal_pictures_has_to_be_of_this_database(root, listed, reaso
         datasets.load("livec", root)
 
 
+def test_one_list_serves_versions_with_other_images(root):
+    images = root / "livec" / "Images"
+    for name in ("3.bmp", "11.BMP", "trainingImages/t1.bmp", "trainingImages/t2.bmp"):
+        layouts.picture(images / name, 90)
+    found = run_cli("data", "verify", "livec@1169", "--data-root", root, "--write-duplicates")
+    assert "trainingImages/t1.bmp" in (root / "iqa-duplicates.yaml").read_text(), found.text
+    for spec, alone in (("livec", 1), ("livec@1169", 6)):
+        data = datasets.load(spec, root)
+        units = dict(zip(data.names.tolist(), data.units.tolist(), strict=True))
+        assert units["3.bmp"] == units["11.bmp"] == "11.bmp"
+        assert len(set(units.values())) == alone + 1
+        assert (
+            "nothing to write"
+            in run_cli("data", "verify", spec, "--data-root", root, "--write-duplicates").text
+        )
+    assert units["trainingImages/t1.bmp"] == "11.bmp"
+    path = root / "iqa-duplicates.yaml"
+    path.write_text("duplicates: {livec: [[3.bmp, trainingImages/t8.bmp]]}")
+    for spec in ("livec", "livec@1169"):
+        with pytest.raises(UsageError, match=r"no image 'trainingImages/t8\.bmp'\. Did you mean"):
+            datasets.load(spec, root)
+
+
+def test_lists_of_databases_that_are_not_configured_stop_nothing(root):
+    (root / "mine").mkdir()
+    (root / "iqa-duplicates.yaml").write_text("duplicates: {holiday: [[a.png, b.png]]}")
+    for command in (["data", "status"], ["data", "verify", "livec"]):
+        done = run_cli(*command, "--data-root", root)
+        assert (done.returncode == 0) == (command[1] == "status")  # three images of 1,162
+        assert "iqa-duplicates.yaml: the equal pictures of 'holiday' are ignored" in done.stderr
+    assert "holiday" in (root / "iqa-duplicates.yaml").read_text()
+    assert run_cli("data", "verify", "livecc", "--data-root", root).returncode == 2
+
+
 def test_verify_reports_bad_annotations_and_missing_sets(root):
     (root / "livec" / "Data" / "AllMOS_release.mat").unlink()
-    result = tools.verify("livec", root)
+    result = housekeeping.verify("livec", root)
     assert [check.what for check in result.checks] == ["annotations readable"]
+    # Nothing was compared, so that nothing is said of equal pictures.
+    told = run_cli("data", "verify", "livec", "--data-root", root, "--write-duplicates")
+    assert "equal pictures" not in told.text
     assert not result.good
-    absent = tools.verify("spaq", root)
+    absent = housekeeping.verify("spaq", root)
     assert absent.root is None
     assert "get it from" in absent.checks[0].detail
     with pytest.raises(UsageError):
-        tools.verify("spak", root)
+        housekeeping.verify("spak", root)
 
 
 def test_verify_a_good_database_of_the_users_own(tmp_path):
@@ -174,26 +221,26 @@ def test_verify_a_good_database_of_the_users_own(tmp_path):
         "databases: {mine: {root: mine, table: s.csv, range: [1, 5]}}"
     )
     seen = []
-    result = tools.verify("mine", tmp_path, lambda *step: seen.append(step))
+    result = housekeeping.verify("mine", tmp_path, lambda *step: seen.append(step))
     assert result.good
     assert seen == [(1, 2), (2, 2)]
     assert line("mine", tmp_path).state == "complete"
 
 
 def test_prepare_fills_the_cache_that_runs_use(root, tmp_path):
-    done = tools.prepare("koniq10k", ImagePolicy("squash", 4), root)
+    done = housekeeping.prepare("koniq10k", ImagePolicy("squash", 4), root)
     assert (done.images, done.folder.parent) == (4, tmp_path / "cache" / "images")
     assert done.bytes > 4 * 4 * 4 * 3
-    again = tools.prepare("koniq10k", ImagePolicy("squash", 4), root)
+    again = housekeeping.prepare("koniq10k", ImagePolicy("squash", 4), root)
     assert (again.folder, again.digest) == (done.folder, done.digest)
     (root / "koniq10k" / "1024x768" / layouts.KONIQ[0]).unlink()
     (root / "koniq10k" / "512x384" / layouts.KONIQ[0]).unlink()
     with pytest.raises(DataError, match="1 of 4 images"):
-        tools.prepare("koniq10k", ImagePolicy("squash", 4), root)
+        housekeeping.prepare("koniq10k", ImagePolicy("squash", 4), root)
 
 
 def test_exported_splits_are_read_back(root, tmp_path):
-    out = tools.export_splits("koniq10k", range(3), tmp_path / "splits", root, seed=4)
+    out = housekeeping.export_splits("koniq10k", range(3), tmp_path / "splits", root, seed=4)
     assert [one.path.name for one in out] == [f"koniq10k-{k:02d}.csv" for k in range(3)]
     assert (out[0].train, out[0].val, out[0].test) == (3, 0, 1)
     data = datasets.load("koniq10k", root)
@@ -209,5 +256,5 @@ def test_published_splits_are_found_under_the_data_root(root, tmp_path):
     for part, names in (("train", [0, 1]), ("val", [2]), ("test", [3])):
         lines = [f"1024x768/{layouts.KONIQ[k]}\t3.2" for k in names]
         layouts.text(folder / f"koniq10k_{part}.txt", *lines)
-    out = tools.export_splits("koniq10k", [0], tmp_path / "out", root, scheme="liqe")
+    out = housekeeping.export_splits("koniq10k", [0], tmp_path / "out", root, scheme="liqe")
     assert (out[0].train, out[0].val, out[0].test) == (2, 1, 1)

@@ -250,9 +250,7 @@ def _gaps(summary: pd.DataFrame, metric: str, places: Places) -> list[dict[str, 
     return [
         {
             "label": row["label"],
-            "href": places.get(
-                (row["label"], row["selection"], row["dataset"], row["labels"]), "#"
-            ),
+            "href": places.get(_place(row), "#"),
             "dataset": row["dataset"],
             "labels": budget_title(row["labels"]),
             "chosen": number(row["median"], minus="−"),
@@ -273,9 +271,7 @@ def _noise(summary: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
     return [
         {
             "label": row["label"],
-            "href": places.get(
-                (row["label"], row["selection"], row["dataset"], row["labels"]), "#"
-            ),
+            "href": places.get(_place(row), "#"),
             "dataset": row["dataset"],
             "labels": budget_title(row["labels"]),
             "median": f"{row['noise']:g}",

@@ -36,7 +36,7 @@ class Sweep:
     executor: dispatch.Executor
     display: Display
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """run_id -> how long it may take, where that is known and asked for."""
+    """run_id -> estimated seconds, if they are known and asked for."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def run(self) -> list[JobOutcome]:
@@ -66,7 +66,7 @@ class Sweep:
         return first, later
 
     def _pretrainings(self, queue: Collection[str]) -> list[Job]:
-        """A job for each pre-trained state that runs in `queue` need and that is not there."""
+        """A job for each missing pre-trained state that runs in `queue` need."""
         needed = {self.plan.runs[run_id].fit.pretrained for run_id in queue}
         protocol = self.plan.protocol
         return [
@@ -114,7 +114,7 @@ class Sweep:
         return [self._job(title, rows[title], groups[title]) for title in titles]
 
     def _failed(self, spec: RunSpec) -> str:
-        """When the run's failed record was written, '' where there is none."""
+        """When the run's failed record was written; '' without one."""
         record = self.store.get(spec)
         return record.created if record is not None and record.status == "failed" else ""
 
@@ -147,7 +147,8 @@ class Sweep:
         )
 
     def _budget(self) -> dict[str, str]:
-        """Limits of vision-language models, and the file where processes write what they spent."""
+        """Limits for vision-language models, and the file in which processes add up their
+        spending."""
         limits = (self.options.max_tokens, self.options.max_cost)
         if limits == (None, None):
             return {}
@@ -160,7 +161,7 @@ class Sweep:
         claims = Claims(self.store.root)
         told = ""
         while elsewhere and not self.session.level:
-            # Claims first: a run's record is there before its claim is gone.
+            # Read claims before records: a process writes the record before it releases the claim.
             holders = {run_id: claims.holder(run_id) for run_id in elsewhere}
             there = {run_id for run_id in elsewhere if self._recorded(run_id)}
             elsewhere -= there
@@ -183,7 +184,7 @@ class Sweep:
 
 
 def _title(label: str, runs: Sequence[RunSpec]) -> str:
-    """A method on what its fit learns from and is tested on."""
+    """The method with its training and test data."""
     task = runs[0].task
     if len(runs) == 1:
         return f"{label} on {task.title}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.model import cards
 from bench.model.cards import SubmissionCard
 from bench.publishing.board import SplitKey
-from bench.publishing.files import BASELINE
+from bench.publishing.submitted_files import BASELINE
 from bench.store import Store, baseline, manifest
 from bench.util.errors import BenchError
 
