@@ -2,7 +2,7 @@
 
 `python -m tools.cpu_runtimes` exports the image towers of ViT-B/16 (random weights) and `tiny` to
 ONNX, runs ONNX Runtime, OpenVINO, torch and `bench.methods.kit.onednn` on the same batches in
-turns in one process, and prints the best round of each, its ratio to the fastest, and the largest
+turns in one process, and prints the best batch of each, its ratio to the fastest, and the largest
 difference of a feature. It needs `onnx`, `onnxruntime` and `openvino`.
 """
 

@@ -153,9 +153,9 @@ def _no_gpu() -> str:
     built = torch.version.cuda or torch.version.hip
     why = "whose driver may be missing" if built else "a build for the CPU alone"
     return (
-        f"no GPU is visible to this torch ({torch.__version__}, {why}). Run `make gpu-check` on a machine with "
-        "one and paste gpu-check.md into docs/performance.md. Here, `python -m tools.gpu_check "
-        "--device cpu --small` shows that the check itself works"
+        f"no GPU is visible to this torch ({torch.__version__}, {why}). Run `make gpu-check` on a "
+        "machine with one and paste gpu-check.md into docs/performance.md. Here, `python -m "
+        "tools.gpu_check --device cpu --small` shows that the check itself works"
     )
 
 
