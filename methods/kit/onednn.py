@@ -115,7 +115,8 @@ class _Block(nn.Module):
             q_x = q_x[:, :1].contiguous()
             asked = self._query(normed[:, :1].contiguous())
             parts.insert(0, asked.view(images, self._heads, 1, self._depth))
-        mixed = F.scaled_dot_product_attention(*parts).transpose(1, 2).reshape(q_x.shape)
+        query, key, value = parts
+        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(q_x.shape)
         x = self._mix(mixed, q_x)
         return self._down(self._up(self._ln_2(x)), x)
 
