@@ -123,6 +123,7 @@ class Encoder:
             raise BenchError(
                 f"{name} of {width} x {height} is smaller than a patch of CLIP ({self.smallest})"
             )
+        # Without positions a crop is the whole image; only its mirroring counts.
         return image[:, ::-1] if shown.view.flip else image
 
     def _pack(self, batch: Tensor) -> Callable[[Tensor], Tensor]:
