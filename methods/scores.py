@@ -221,6 +221,7 @@ def _expectation(cell: Any, where: str) -> float:
         raise DataError(
             f"{where}: logits need numbers for {', '.join(LEVELS)}, or for {' and '.join(PAIR)}"
         )
+    # The largest logit is subtracted so that no exponential overflows.
     chances = np.exp(logits - logits.max())
     return float(chances @ np.array(list(words.values())) / chances.sum())
 

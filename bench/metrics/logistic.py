@@ -77,6 +77,7 @@ def fit_logistic4(prediction: npt.ArrayLike, quality: npt.ArrayLike) -> Logistic
     ([90.0, 10.0, 0.5, 0.7], True)
     """
     x, y = finite_pair(prediction, quality)
+    # Bytes are hashable, so that they can be the key of a cache.
     return _fitted(x.tobytes(), y.tobytes(), with_line=False)
 
 
@@ -169,6 +170,7 @@ def _fit(x: FloatArray, y: FloatArray, *, with_line: bool) -> LogisticFit:
     if not found.converged:
         return _failed(x.size, size, f"the solver did not converge: {found.message}")
     mapped = np.asarray(y.mean() + y.std() * found.mapped)
+    # Least squares also fits a falling curve, which a correlation after mapping would hide.
     direction = 1 if float(found.mapped @ scaled) >= 0 else -1
     params = (_params5 if with_line else _params4)(found.shape, x, y)
     return LogisticFit(params, mapped, True, "", direction, found.at_bound)

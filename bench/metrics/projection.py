@@ -61,6 +61,7 @@ class Projected:
     def __init__(self, x: FloatArray, y: FloatArray, with_line: bool) -> None:
         self.x, self.y, self.with_line = x, y, with_line
         self._target = self._residual(y)
+        # The scale is searched by its logarithm: it is positive and spans orders of magnitude.
         self._low = np.array([x.min() - MARGIN, np.log(STEEPEST * _bulk(x))])
         self._high = np.array([x.max() + MARGIN, np.log(FLATTEST)])
 
@@ -147,6 +148,7 @@ class Projected:
         rest = self._residual(self._sigmoids(grid))
         gain = self._heights(rest) * (rest @ self._target)
         best_scale = gain.argmax(axis=1)
+        # Different locations, since neighbouring scales lead to one minimum.
         best_location = np.argsort(-gain.max(axis=1), kind="stable")[:STARTS]
         return np.asarray(grid[best_location, best_scale[best_location]])
 

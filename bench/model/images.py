@@ -98,6 +98,7 @@ class Images(Protocol):
 
 def pixel_digest(image: Pixels) -> str:
     """SHA-256 over shape and pixels."""
+    # The shape too: the same bytes may be 2 x 3 or 3 x 2 pixels.
     digest = hashlib.sha256(json.dumps(image.shape).encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()

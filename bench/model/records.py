@@ -111,6 +111,7 @@ class _Named(StrictModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy of the spec, which does not inherit what is cached."""
         copy = super().model_copy(update=update, deep=deep)
+        # Pydantic copies cached properties too: a changed copy would keep the old name.
         for cached in copy.__dict__.keys() - type(self).model_fields.keys():
             del copy.__dict__[cached]
         return copy

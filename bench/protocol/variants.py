@@ -56,6 +56,7 @@ class Variant:
     def identity(self) -> dict[str, Any]:
         """Settings for a run's identity: files by content; the backbone is part of `weights`."""
         values = self.raw
+        # Two names may stand for the same weights; the digest of the weights counts.
         values.pop("backbone", None)
         for name in type(self.settings).model_fields:
             value = getattr(self.settings, name)

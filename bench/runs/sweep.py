@@ -53,6 +53,7 @@ class Sweep:
                 for outcome in dispatch.run(jobs, self.executor, self.session).values():
                     outcomes.append(outcome)
                     elsewhere.update(outcome.elsewhere)
+            # Another process may stop or die: what it leaves without a record is computed here.
             queue = self._wait(elsewhere)
         return outcomes
 
@@ -129,6 +130,7 @@ class Sweep:
         known = [self.seconds.get(work.spec.run_id) for work in runs]
         return Job(
             title=title,
+            # Unique on all machines: claims and logs carry it.
             group=f"{self.session.name}-{next(self._numbers)}",
             needs=row.needs,
             estimate=None if None in known or not known else sum(filter(None, known)),

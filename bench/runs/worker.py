@@ -45,6 +45,7 @@ def run_job(path: Path, attended: bool = False) -> int:
     if attended:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     _leave_traces()
+    # Libraries print to standard output, which would break the stream of events.
     events = _take_stdout()
 
     from bench.runs.execute.fitting import Interrupted
@@ -168,6 +169,7 @@ def _end_with_stdin() -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
+    # At once, without clean-up: nobody reads what this process would still compute.
     os._exit(INTERRUPTED)
 
 

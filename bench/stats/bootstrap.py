@@ -161,6 +161,7 @@ def mean_interval(
     parts = []
     for number, sides in enumerate(sets):
         _check(sides, metric, resamples)
+        # Another seed for each set: their clusters are drawn independently.
         values, empty = _replicates([sides], metric, resamples, seed + number)
         parts.append((values[0], empty))
     own = np.array([[_score(metric, one) for one in sides] for sides in sets])
@@ -304,6 +305,7 @@ def draws(clusters: int, resamples: int, seed: int, size: int) -> Iterator[Float
     batch = max(1, BATCH // max(size, clusters))
     for start in range(0, resamples, batch):
         rows = min(batch, resamples - start)
+        # Offsets keep the resamples apart, so that one `bincount` counts all of them.
         flat = rng.integers(0, clusters, (rows, clusters)) + clusters * np.arange(rows)[:, None]
         counts = np.bincount(flat.ravel(), minlength=rows * clusters)
         yield counts.reshape(rows, clusters).astype(np.float64)

@@ -110,6 +110,7 @@ def _ceiling(
     total, noise = float(scores.var(ddof=1)), float(error_variance.mean())
     if noise >= total:
         return no_ceiling("the raters' noise is as large as the spread of the scores", source)
+    # Shrunk, so that truth plus errors varies as much as the scores.
     truth = scores.mean() + math.sqrt(1 - noise / total) * (scores - scores.mean())
     rng = np.random.default_rng(seed)
     draws = np.array([truth + errors(rng) for _ in range(DRAWS)])
@@ -147,6 +148,7 @@ def _with_halves(
 
 def _half(counts: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Half of each image's ratings, drawn without replacement, as counts of each level."""
+    # Level by level, which gives a multivariate hypergeometric draw for all images at once.
     left, wanted = counts.sum(axis=1), counts.sum(axis=1) // 2
     taken = np.zeros_like(counts)
     for level in range(counts.shape[1]):

@@ -52,6 +52,7 @@ def pitman_morgan(first: npt.ArrayLike, second: npt.ArrayLike) -> DependentTest:
     power = float(total @ total) * float(difference @ difference)
     if power == 0:
         return DependentTest(math.nan, math.nan, one.size, "one side has no errors at all")
+    # Rounding may carry it beyond 1, where the statistic is not defined.
     r = min(1.0, max(-1.0, float(total @ difference) / math.sqrt(power)))
     return _correlation_test(r, one.size)
 
@@ -91,6 +92,7 @@ def outlier_ratios(
     z = float(one.mean() - other.mean()) / error if error else 0.0
     from scipy.special import bdtr, ndtr
 
+    # Images on which both agree say nothing about a difference.
     alone, against = int((one & ~other).sum()), int((other & ~one).sum())
     total = alone + against
     exact = min(1.0, 2 * float(bdtr(min(alone, against), total, 0.5))) if total else 1.0

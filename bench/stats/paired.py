@@ -194,5 +194,6 @@ def holm(pvalues: npt.ArrayLike) -> FloatArray:
     tested = np.flatnonzero(~np.isnan(p))
     order = tested[np.argsort(p[tested], kind="stable")]
     factors = np.arange(order.size, 0, -1)
+    # Step-down: no adjusted p-value is below that of a smaller p-value.
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p[order]))
     return adjusted

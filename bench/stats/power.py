@@ -55,6 +55,7 @@ class Design:
         return self._seen(self.splits) if self.splits > 1 or self.same_test else math.nan
 
     def _seen(self, splits: int) -> float:
+        # Over one test set the deviation is that of the images' statistic: a normal test.
         freedom = math.inf if self.same_test else splits - 1
         return _noncentrality(freedom, self.alpha, self.power) * self._error(splits)
 

@@ -98,6 +98,7 @@ class Replicates:
         tail = (1 - confidence) / 2
         tail = _tail(tail, clusters) if self.widened else tail
         low, high = (float(bound) for bound in np.quantile(usable, [tail, 1 - tail]))
+        # One is added below: a finite number of resamples never proves p = 0.
         crossing = min(np.count_nonzero(usable <= 0), np.count_nonzero(usable >= 0))
         p = min(0.5, float(crossing + 1) / (usable.size + 1))
         p = 2 * (_shrunk(p, clusters) if self.widened else p)

@@ -57,6 +57,7 @@ def plcc(predictions: FloatArray, quality: FloatArray) -> Resampled:
 
     def values(weights: FloatArray) -> FloatArray:
         total, my, yy, *of_x = sums @ weights
+        # All sums come from one matrix product, which is the whole cost.
         mx, xx, xy = np.array(of_x).reshape(3, len(rows), -1)
         total = np.where(total > 0, total, np.nan)
         vx, vy = xx - mx * mx / total, yy - my * my / total
@@ -74,6 +75,7 @@ def krcc(predictions: FloatArray, quality: FloatArray) -> Resampled:
     if quality.size > MOST_PAIRS:
         return _undefined(len(predictions))
 
+    # Signs and counts of draws are exact in float32, which halves the memory of all pairs.
     def signs(values: FloatArray) -> npt.NDArray[np.float32]:
         return np.sign(values[:, None] - values[None, :]).astype(np.float32)
 

@@ -193,6 +193,7 @@ def covariance_ratio(
     if not sizes.budgeted(influence.cluster_size):
         return bound
     share = sizes.training_share(influence.cluster_size)
+    # Estimates of variances may come out negative by chance.
     testing = max(0.0, influence.covariance)
     training = max(0.0, (variance + testing - influence.variance) / (1 - share))
     return min(bound, (testing + share * training) / variance)

@@ -86,6 +86,7 @@ class Claims:
             pid=os.getpid(),
             group=self.group,
         )
+        # A failed attempt may mean a dead holder: evict it and try again.
         while not self._create(path, holder.model_dump_json()):
             other = _read(path)
             if other is not None and self._alive(path, other):

@@ -87,6 +87,7 @@ class _Merge:
         if current is None:
             self._choose(path, name)
             return
+        # A separate store: the conflict below reports the problem, which must not count twice.
         other = Store(current.parents[3]).read(current)
         if other is None:
             self._conflict(current, path, "the first cannot be read")

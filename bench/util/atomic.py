@@ -34,6 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(handle)
             temporary = Path(name)
             yield temporary
+            # Before the rename, so that no crash leaves a name without its bytes.
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             # mkstemp gives mode 0600; in a shared folder, colleagues are to read the file, too.

@@ -88,6 +88,7 @@ def peak_memory_mb(device: str) -> float | None:
         import resource
     except ImportError:  # Windows has no such call
         return None
+    # macOS gives bytes, Linux KiB.
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return usage / (2**20 if platform.system() == "Darwin" else 2**10)
 
@@ -110,6 +111,7 @@ def resolve_device(wanted: str) -> str:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto":
         return "cuda" if count else "cpu"
+    # Not left to torch, whose error would come after the plan.
     index = int(wanted.partition(":")[2] or 0)
     if index >= count:
         raise UsageError(f"--device {wanted}: this machine has {count} CUDA devices")

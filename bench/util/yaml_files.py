@@ -49,6 +49,7 @@ def read(path: Path, may_be_empty: bool = False) -> Document:
     text = _text(path)
     try:
         _refuse_bombs(path, text)
+        # Read twice: the nodes know the lines of keys, the values know nothing of them.
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -49,6 +49,7 @@ class Pipeline:
         tower = self.model.image_encoder
         with self.lens.precision():
             prompts = self._visual_prompts(len(crops), dropout, generator)
+            # Dropout or trained prompts change the frozen blocks' outputs from step to step.
             if dropout or self.live_prompts:
                 start, tokens = 0, tower.embed(self.lens.pixels(crops))
             else:

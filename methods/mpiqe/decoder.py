@@ -26,6 +26,7 @@ def dropped(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor
     """Dropout drawn from a CPU generator; none without one."""
     if not rate or generator is None:
         return x
+    # On the CPU: a run gives the same mask on every device.
     mask = torch.rand(x.shape, generator=generator) >= rate
     return x * mask.to(x) / (1 - rate)
 
@@ -112,6 +113,7 @@ class MultiModalEncoder(nn.Module):
     def start_at(self, score: float) -> None:
         """Set the offset of the last layer so that scores start out near `score`."""
         if self.sigmoid:
+            # The inverse of the sigmoid is infinite at 0 and 1.
             score = min(max(score, 1e-3), 1 - 1e-3)
             score = math.log(score / (1 - score))
         offset: Tensor = self.mlp[-1].bias  # type: ignore[assignment]

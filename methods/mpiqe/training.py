@@ -123,6 +123,7 @@ class MpiqeTraining:
     def _answer(self, batch: Sequence[Crop], at: At) -> CropOutput:
         generator = None
         if self.settings.dropout:
+            # By place: parts of a batch that ran out of memory draw masks of their own.
             seed = self.context.seed_for("dropout", at.epoch, at.step, at.first)
             generator = torch.Generator().manual_seed(seed)
         with self.lens.precision():

@@ -73,6 +73,7 @@ class PromptIQANet(nn.Module):
         super().__init__()
         self.size = size = size or ModelSize()
         self.vit = encoder
+        # The published network has no such layer: its encoder has the width of the MALs.
         if size.tap_width != size.width:
             self.reduce = nn.ModuleList(
                 nn.Linear(size.tap_width, size.width) for _ in range(size.taps)

@@ -57,6 +57,7 @@ class Network:
         self.info = encoder_info(settings.backbone, settings.image_size, settings.map_pool)
         self.extra: dict[str, npt.NDArray[Any]] = {}
         source = path or settings.checkpoint
+        # Building must not move the global generator, which other code may have seeded.
         with torch.random.fork_rng([]):
             torch.manual_seed(context.seed_for("weights"))
             self.net = self._build(empty=source is not None, imagenet=imagenet)

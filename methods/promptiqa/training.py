@@ -83,6 +83,7 @@ class PromptTraining:
 
     def _train_mode(self) -> None:
         """Only what is trained is in training mode: frozen batch norms keep their statistics."""
+        # Parts that are not trained stay in evaluation mode, batch norms and dropout included.
         self.net.eval()
         for name, module in self.net.named_children():
             if trains(self.plan.part, f"{name}."):

@@ -147,7 +147,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "pairs.csv")) == 18
     alone = run_cli("compare", root, "--methods", "best")
     assert alone.returncode == 3
-    assert "Over images: how far" not in alone.stdout
+    assert "Over images: the uncertainty" not in alone.stdout
     assert run_cli("compare", root, "--methods", "bst").returncode == 2
     assert run_cli("compare", root, "--protocol", "none").returncode == 2
 

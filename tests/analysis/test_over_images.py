@@ -57,7 +57,7 @@ def test_the_command_says_which_interval_it_used(tmp_path: Path) -> None:
     assert ended.returncode == 0
     assert "over this suite good is better than fair by at least" in ended.text
     assert "95 % interval" in ended.text
-    assert "Over images: how far a difference may lie from the truth" in ended.text
+    assert "Over images: the uncertainty of a difference" in ended.text
     written = pd.read_csv(tmp_path / "c.csv")
     assert set(written["interval"]) == {"splits", "images"}
     assert written[written["interval"] == "images"]["low"].notna().all()

@@ -14,7 +14,7 @@ from bench.util import atomic
 
 
 def part_of(target: Path) -> Path:
-    """Where the bytes of a file lie that is not whole yet."""
+    """The file of a download that is not complete yet."""
     return target.with_name(f"{target.name}.part")
 
 
@@ -84,6 +84,7 @@ class Partial:
     def finished(self, start: int) -> None:
         """Note that the part from `start` on is whole."""
         with atomic.writing(self._journal):
+            # The bytes first: the journal must never name a part that is not on the disk.
             os.fsync(self._file)
             with self._lock, self._journal.open("a", encoding="utf-8") as journal:
                 journal.write(f"{start}\n")

@@ -56,6 +56,7 @@ def build(
         with (partial / INDEX).open("wb") as out:
             out.write(json.dumps({"bytes": size, "images": entries}).encode())
             _flush(out)
+        # An index written last and a rename: a folder that exists is whole.
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
@@ -69,7 +70,8 @@ def _pack(
     policy: ImagePolicy,
     progress: Progress | None,
 ) -> tuple[list[tuple[int, int, int, str]], int]:
-    """Append every image to `out`. Goes on after a bad one, so that the error names all of them."""
+    """Append every image to `out`. Continues after a bad one, so that the error names all of
+    them."""
     entries: list[tuple[int, int, int, str]] = []
     failures: list[tuple[str, str]] = []
     size = 0

@@ -84,6 +84,7 @@ def _grmp(dataset: Dataset, repeat: int, labels: int | None) -> Parts:
             f"{cut} images"
         )
     for _ in range(repeat + 1):
+        # The released loop shuffles the order of the previous repeat, so that all are replayed.
         generator.shuffle(order)
         train = order[:cut]
         if labels is not None:
@@ -101,6 +102,7 @@ def _promptiqa(dataset: Dataset, repeat: int, seed: int) -> Parts:
     keys = dataset.table["reference" if name == "kadid10k" else "image"].to_numpy(dtype=str)
     units = sorted(set(keys)) if name == "kadid10k" else list(keys)
     numbers = list(range(len(units)))
+    # Python's own generator, as in the released script; numpy's would give other splits.
     random.Random(_PROMPTIQA_SEED + seed + repeat).shuffle(numbers)
     trained = {units[number] for number in numbers[: round(0.8 * len(units))]}
     inside = np.array([key in trained for key in keys])
@@ -114,6 +116,7 @@ def _liqe(dataset: Dataset, repeat: int, folder: Path) -> Parts:
         files = listed(place, f"{repeat + 1}/*_{part}*.txt")
         if not files:
             raise DataError(f"{place}: no file {repeat + 1}/*_{part}*.txt")
+        # Some databases have two versions of a list; the released loader reads the `_clip` one.
         best = next((file for file in files if file.stem.endswith("_clip")), files[0])
         lines = read_text(best).splitlines()
         images = [line.split("\t")[0] for line in lines if line]

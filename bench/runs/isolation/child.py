@@ -46,6 +46,7 @@ def serve(pipe: Connection, lifeline: Connection, start: Start) -> None:
     # Ctrl-C reaches every process of the terminal, but the harness decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_traces()
+    # Even if the harness is killed, the system closes its end of this pipe.
     threading.Thread(target=_end_with_the_harness, args=(lifeline,), daemon=True).start()
     served = Served(pipe, start)
     while True:

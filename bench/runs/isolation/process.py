@@ -54,6 +54,7 @@ class MethodProcess:
         ours, self._lifeline = context.Pipe(duplex=False)
         arguments = (theirs, ours, self.start)
         self._process = context.Process(target=child.serve, args=arguments, daemon=True)
+        # The fork server inherits the environment of the first start.
         with _hidden():
             self._process.start()
         theirs.close()

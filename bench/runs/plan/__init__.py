@@ -348,6 +348,7 @@ def run_states(plan: Plan, store: Store, retry_failed: bool) -> dict[str, str]:
             states[run_id] = "todo"
     _reopen(plan, store, states)
     for run_id in Claims(store.root).holders().keys() & states.keys():
+        # A claim outlives its record for a moment: a run that is done stays done.
         if states[run_id] == "todo":
             states[run_id] = "elsewhere"
     return states
