@@ -85,7 +85,7 @@ def tokenizer_for(name: str) -> Tokenizer:
     except Exception as error:  # of transformers or the hub's client, in many classes
         detail = " ".join(str(error).split())[:160]
         raise BackboneError(
-            f"backbone {name!r}: its tokenizer could not be had ({type(error).__name__}: "
+            f"backbone {name!r}: its tokenizer could not be loaded ({type(error).__name__}: "
             f"{detail}); it comes from the Hugging Face hub and needs the package transformers. "
             "Methods on image features alone (ridge, svr, linear_probe) work without it"
         ) from error
