@@ -72,13 +72,13 @@ class ClipZeroShot(Method):
     def _forward(self) -> Frozen:
         """The image tower; one for all predictions, since it proves its arithmetic once."""
         from bench.methods.kit import onednn
-        from bench.methods.kit.forms import Frozen, worth_packing
+        from bench.methods.kit.forms import Frozen, has_onednn
 
         model = self._loaded().model
         return Frozen(
             lambda batch: model.encode_image(batch, normalize=True),
             self.context,
-            partial(onednn.encoder, model) if worth_packing(self.settings.backbone) else None,
+            partial(onednn.encoder, model) if has_onednn(self.settings.backbone) else None,
         )
 
     def _texts(self) -> Tensor:

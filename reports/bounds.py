@@ -1,4 +1,4 @@
-"""What stands beside a median, in words: bounds over splits, and an interval over images."""
+"""Explanations of what tables show beside a median: bounds over splits, intervals over images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def in_words(summary: pd.DataFrame) -> list[str]:
-    """All that a reader must know of the small print of a table."""
+    """Everything that a reader has to know about the notes of a table."""
     return [
         *over_splits(summary),
         *lacking_needs(summary),

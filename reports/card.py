@@ -1,4 +1,4 @@
-"""A method's model card: what it is, what it has seen, how well it does and what it costs."""
+"""A method's model card: settings, training data, results and cost."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How a report takes the place of an earlier one, and takes away the files it no longer has.
+"""Replaces an earlier report by a new one and removes files that the new one lacks.
 
-A report's folder may hold files of the user's own. Removed is only what an earlier report wrote
-there and nobody has changed since.
+A report's folder may hold files of the user's own. Only files that an earlier report wrote
+and that nobody changed since are removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = ".report-files.json"
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, gone afterwards. Raises `StoreError` where there can be none."""
+    """A temporary folder beside `out`. Raises `StoreError` if it cannot be made."""
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists() and not out.is_dir():
@@ -52,7 +52,7 @@ def as_written(out: Path, path: Path) -> bool:
 
 
 def swap_in(made: Path, out: Path, paths: Iterable[Path]) -> list[Path]:
-    """Move whole files into `out`, pages after what they show; returns where they are then.
+    """Move finished files into `out`, pages last; returns their new paths.
 
     Raises `StoreError` where `out` cannot be written.
     """

@@ -1,4 +1,4 @@
-"""What the columns of a cost table are called, and how their numbers are written."""
+"""Heads of the columns of a cost table, and the format of their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How charts look, in print and on pages: series differ in colour, marker and dash."""
+"""The style of charts, in print and on pages: series differ in colour, marker and dash."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 INK = "#1d1c1a"
 """Lines and text that belong to no series."""
 GREY = "0.72"
-"""What is not told apart."""
+"""Colour of everything that is not distinguished."""
 INTERVAL_MAP = "viridis"
 """Colours of score intervals, dark to light: ordered without colour too."""
 KEY = "Comment"
-"""Where a PNG holds what it was drawn from."""
+"""Name of the PNG field with the key of its data."""
 HEAT_MAP = "inferno"
 FINEST = 100
 """Cells of a heat map on its longer side, about."""

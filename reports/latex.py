@@ -1,4 +1,4 @@
-"""Summary → booktabs tables that look like the papers' own and compile as they are."""
+"""Summary → booktabs tables in the style of the papers, which compile as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of a dataset, where the database is on this machine, encoded for a page."""
+"""The images of a dataset, if the database is on this machine, encoded for a page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Look:
-    """How large and how exact images are on a page."""
+    """Size and quality of images on a page."""
 
     size: int
     """Longer side in pixels at most; larger images are scaled down."""

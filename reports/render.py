@@ -61,7 +61,7 @@ class Rendered:
 
 
 def default_folder(store: Store) -> Path:
-    """Where a report goes when nobody says otherwise."""
+    """The default folder of a report."""
     return store.root / "report"
 
 
@@ -111,7 +111,7 @@ def _render(
     limits: Limits,
     with_images: bool,
 ) -> Rendered:
-    """The whole report in a folder of its own; `earlier` is the one that it takes the place of."""
+    """The whole report in a new folder; `earlier` is the one that it replaces."""
     results, unsound = reportable(_read(store, data_roots, exclude_contaminated))
     results, above = _within(results, limits)
     at_hand = AtHand(data_roots)

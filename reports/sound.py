@@ -1,4 +1,4 @@
-"""What of a results folder can be reported, so that one protocol does not take down the others."""
+"""Finds the protocols that cannot be reported, so that the others still can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells that differ in one setting alone: a setting's values with what each is worth."""
+"""Cells that only differ in one setting: results by the values of this setting."""
 
 from __future__ import annotations
 

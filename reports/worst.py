@@ -1,4 +1,4 @@
-"""The images that a run judges worst: names, labels and scores, with thumbnails where there are."""
+"""The images that a run judges worst: names, labels and scores, with thumbnails if available."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = "thumbnails"
 
 @dataclass(frozen=True)
 class Miss:
-    """One image with what people and the method say of it."""
+    """One image with its label and its prediction."""
 
     image: str
     quality: float

@@ -2,7 +2,7 @@
 
 `python -m tools.cpu_runtimes` exports the image towers of ViT-B/16 (random weights) and `tiny` to
 ONNX, runs ONNX Runtime, OpenVINO, torch and `bench.methods.kit.onednn` on the same batches in
-turns in one process, and prints the best round of each, its ratio to the fastest, and the largest
+turns in one process, and prints the best batch of each, its ratio to the fastest, and the largest
 difference of a feature. It needs `onnx`, `onnxruntime` and `openvino`.
 """
 
@@ -21,31 +21,35 @@ import numpy.typing as npt
 import torch
 
 from bench import backbones
-from bench.methods.kit.forms import worth_packing
+from bench.api import Context
+from bench.methods.kit.forms import has_onednn
 from bench.methods.kit.onednn import packed
 from tools import command_line
 
 Pixels = npt.NDArray[np.float32]
 Infer = Callable[[Pixels], npt.NDArray[np.float32]]
+TURN = 3
+"""Batches of a runtime in a row, as an encoder sees them, after one that is not counted."""
 TARGET = 1.15
-"""How much longer than the fastest the form of a tower may take that is worth packing."""
+"""How much longer than the fastest runtime the form may take that is used here."""
 
 
 def main() -> int:
     """Print a line for each runtime and network; 1 where a form takes longer than `TARGET`."""
     parser = command_line("cpu_runtimes", __doc__)
     parser.add_argument("--backbones", nargs="+", default=["ViT-B-16:random", "tiny"])
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, Context.batch_size])
+    parser.add_argument("--seconds", type=float, default=20, help="at least, for each batch size")
     options = parser.parse_args()
     torch.set_num_threads(1)
     slow = False
     for name in options.backbones:
-        slow |= _of(name, options.batch, options.rounds) > TARGET
+        for batch in options.batch:
+            slow |= _of(name, batch, options.seconds) > TARGET
     return int(slow)
 
 
-def _of(name: str, batch: int, rounds: int) -> float:
+def _of(name: str, batch: int, seconds: float) -> float:
     """Measure one network; what the project takes, over the fastest runtime."""
     info = backbones.resolve(name)
     clip = backbones.load(name, "cpu").model
@@ -61,29 +65,32 @@ def _of(name: str, batch: int, rounds: int) -> float:
         torch.backends.mha.set_fastpath_enabled(fused)
         runtimes = {
             "torch": _torch(tower),
-            "onednn": _torch(packed(clip, batch * tokens).visual),
+            "onednn": _torch(packed(clip, batch, tokens).visual),
             "onnxruntime": _onnx(path),
             "openvino": _openvino(path),
         }
     found = {title: infer(pixels) for title, infer in runtimes.items()}
     times: dict[str, list[float]] = {title: [] for title in runtimes}
-    for _ in range(rounds):
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline or not times["torch"]:
         for title, infer in runtimes.items():
+            infer(pixels)  # what the one before left in the processor's caches is not its time
             # Of the processor, since the machine may be busy; each of them has one thread.
-            start = time.process_time()
-            infer(pixels)
-            times[title].append(time.process_time() - start)
+            for _ in range(TURN):
+                start = time.process_time()
+                infer(pixels)
+                times[title].append(time.process_time() - start)
     best = {title: min(values) for title, values in times.items()}
     fastest = min(best, key=lambda title: best[title])
     print(f"{name}, batches of {batch}, one thread")
-    for title, seconds in best.items():
+    for title, took in best.items():
         gap = float(np.abs(found[title] - found["torch"]).max())
         print(
-            f"  {title:12} {batch / seconds:8.2f} images/s   {seconds / best[fastest]:5.2f} times "
+            f"  {title:12} {batch / took:8.2f} images/s   {took / best[fastest]:5.2f} times "
             f"the fastest   largest difference {gap:.1e}",
             flush=True,
         )
-    return best["onednn" if worth_packing(name) else "torch"] / best[fastest]
+    return best["onednn" if has_onednn(name) else "torch"] / best[fastest]
 
 
 def _torch(tower: Any) -> Infer:

@@ -145,11 +145,18 @@ def _measure(name: str, options: argparse.Namespace) -> int:
 
 
 def _no_gpu() -> str:
+    """What to do on a machine whose torch sees no GPU; empty where it sees one."""
     import torch
 
     if torch.cuda.is_available():
         return ""
-    return "torch sees no GPU here; --device cpu --small shows that the check works"
+    built = torch.version.cuda or torch.version.hip
+    why = "whose driver may be missing" if built else "a build for the CPU alone"
+    return (
+        f"no GPU is visible to this torch ({torch.__version__}, {why}). Run `make gpu-check` on a "
+        "machine with one and paste gpu-check.md into docs/performance.md. Here, `python -m "
+        "tools.gpu_check --device cpu --small` shows that the check itself works"
+    )
 
 
 def machine(device: str) -> dict[str, Any]:

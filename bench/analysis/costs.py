@@ -1,4 +1,4 @@
-"""What each row costs, beside what it is worth: measured costs and what records hold."""
+"""The cost of each row, beside its quality: measured costs and those in records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMITS = {
     "fit_seconds": "seconds a fit",
     "tokens": "tokens an image",
 }
-"""Columns that `--limit NAME=VALUE` takes, and what they hold."""
+"""Columns that `--limit NAME=VALUE` accepts, with their meaning."""
 COLUMNS = (
     *("protocol", "label", "parameters", "trained_parameters", "gmacs", "image"),
     *("ms", "images_per_second", "batch", "device", "memory", "fit_seconds", "tokens"),
@@ -55,7 +55,7 @@ class Limits:
         return cls(bounds)
 
     def broken(self, row: Mapping[str, Any]) -> str:
-        """Why a row is left out; '' where it keeps all limits. What is unknown breaks them."""
+        """Why a row is left out; '' if it keeps all limits. Unknown costs exceed every limit."""
         for name, bound in self.bounds.items():
             value = row[name]
             if value is None or math.isnan(value):
@@ -135,7 +135,7 @@ def _cost(run: Record, known: Mapping[str, costs.Cost]) -> costs.Cost | None:
 
 
 def _recorded(runs: Sequence[Record]) -> float:
-    """Milliseconds an image of the runs that say how long they predicted; NaN without."""
+    """Milliseconds for each image, of runs with a prediction time; NaN without any."""
     found = [
         1000 * run.seconds["predict"] / run.sizes["test"]
         for run in runs

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 WORST = 6
-"""Worst errors of a run that are named at most."""
+"""Largest number of worst errors that are named."""
 Reading = Callable[[CurvePoint], float | None]
 
 
@@ -70,8 +70,8 @@ def diagnostic(name: str) -> Reading:
 def over_epochs(title: str, runs: Sequence[Record], reading: Reading) -> Line | None:
     """Median and interval over `runs`, epoch by epoch; None with fewer than two epochs.
 
-    An epoch counts only where every run that has a curve has a value, so that no step of the line
-    comes from a run that joins or leaves.
+    An epoch only counts if every run with a curve has a value, so that no step of the line
+    comes from a change of the runs.
     """
     curves = [values for run in runs if (values := _values(run, reading))]
     epochs = sorted(set.intersection(*(set(values) for values in curves))) if curves else []

@@ -1,4 +1,4 @@
-"""Stored features of test images → two dimensions, with what is known of each image."""
+"""Stored features of test images → two dimensions, with the facts on each image."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ FloatArray = npt.NDArray[np.float64]
 LEAST = 10
 """Fewest images that are drawn."""
 MOST = 2000
-"""Most images that are drawn; of larger test sets a random sample, always the same."""
+"""Most images that are drawn; larger test sets are sampled at random, always in the same way."""
 PERPLEXITY = 30.0
 CONFIDENT = 0.8
 """Semantic confidence above which an image with wrong quality is semantic noise (GRMP-IQA,
 Fig. 1)."""
 WRONG = 0.25
 """How far the ranks of prediction and quality lie apart in such an image, as a share of the test
-images. The paper does not say when a prediction is incorrect; ranks need no common scale."""
+images. The paper does not define an incorrect prediction; ranks need no common scale."""
 RULE = (
     f"semantic confidence above {CONFIDENT:g}, and ranks of prediction and quality more than "
     f"{WRONG:.0%} of the test images apart"
 )
-"""What semantic noise is, in words."""
+"""The definition of semantic noise, in words."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def semantic_noise(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def noise_counts(results: Results, cell: CellResult) -> list[int | None]:
-    """How many test images are semantic noise, run by run; None where that is not known.
+    """The number of test images that are semantic noise, run by run; None if it is not known.
 
-    It is known of done runs that kept the semantic confidence of their images. Computed once for
+    Only done runs that kept the semantic confidence of their images tell it. Computed once for
     tables and figures.
     """
     return [_noise_count(results, run) for run in cell.runs]

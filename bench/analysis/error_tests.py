@@ -2,7 +2,7 @@
 
 Every test is of one split's test images, with the methods' predictions mapped by a 4-parameter
 logistic fitted on those images. Splits of one database share images, so their p-values are not
-combined: the median over splits says what a typical split would have shown.
+combined: the median over splits is the result of a typical split.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ErrorTests:
     splits: int
     p_values: dict[str, float]
     note: str
-    """Why tests that need ratings are missing, or all of them."""
+    """Why all tests, or those that need ratings, are missing."""
 
 
 def compare(

@@ -1,9 +1,9 @@
 """Pools of images that several methods have predicted, found in the table of runs.
 
 A pool is the test side of one repeat of one task: within a dataset that of the split, across
-datasets all images. It is the same for all methods of the task, as they share their splits. Of a
+datasets all images. It is the same for all methods of the task, as they share their splits. In a
 suite with several trainings, all fits that test a whole database predict the same pool, whatever
-they learnt from.
+their training data.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Scores:
-    """What methods predicted on one repeat's pool; rows in the order of the images' names."""
+    """Predictions of methods on one repeat's pool, in the order of the images' names."""
 
     pool: Pool
     repeat: int
@@ -139,7 +139,7 @@ def _parts(runs: pd.DataFrame, protocol: Protocol) -> Iterator[pd.DataFrame]:
 def choose(found: Sequence[Pool], **wanted: str | None) -> Pool:
     """The one pool with the `wanted` values of columns of the table of runs; None: any value.
 
-    Raises `UsageError` where no pool or several have them, with the options that select each.
+    Raises `UsageError` if no pool or several match, with the options that select each.
     """
     fitting = [
         pool

@@ -38,7 +38,7 @@ class GridCell:
     n: int
     expected: int
     rank: int | None
-    """1 for the best and for all that print the same number, 2 for the next; None: not ranked."""
+    """1 for the best and all values that print the same, 2 for the next; None: not ranked."""
     contaminated: bool
     selection: str
     noted: bool = False
@@ -93,7 +93,7 @@ class GridCell:
 
 
 NOTHING = GridCell(math.nan, math.nan, math.nan, math.nan, 0, 0, None, False, "")
-"""A cell in which nothing was measured."""
+"""A cell without a measured value."""
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,8 @@ def row_title(key: Key, keys: Sequence[str], several: bool) -> str:
 
 
 def table_notes(summary: pd.DataFrame) -> list[str]:
-    """What '§' means in tables of a summary: a line a row and note, with the datasets that it holds
-    for where it does not hold for all.
+    """What '§' means in tables of a summary: a line for each row and note, with its datasets unless
+    it holds for all.
 
     >>> import pandas as pd
     >>> table_notes(pd.DataFrame({"label": ["a", "a", "b"], "dataset": ["x", "y", "x"],

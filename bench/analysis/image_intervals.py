@@ -4,7 +4,7 @@ One resample weighs every cluster of images once, scores all splits of the cell 
 and takes the median over them, as the table does (`bench.stats.bootstrap`); for a mean over test
 sets, the median of the splits' means. Reading predictions and
 resampling takes about as long as the rest of a report, so results are kept in the user's cache,
-named by what they were computed from.
+under a hash of their inputs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 COLUMNS = ("image_low", "image_high", "image_clusters", "image_note")
 RESAMPLES = 1000
 AT_ONCE = 64
-"""Cells of one test set whose predictions are held at once."""
+"""Cells of one test set whose predictions are in memory at once."""
 VERSION = 3
 """Raised when the same predictions would give another interval."""
 _KEY = ["protocol", "label", "train", "test", "labels", "selection"]
@@ -147,7 +147,7 @@ def of_cells(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A cell whose intervals are not in the cache, their file, and where they are to go."""
+    """A cell whose intervals are not in the cache, their file, and the place of the result."""
 
     cell: CellRuns
     path: Path
@@ -211,7 +211,7 @@ def _none(note: str) -> ImageInterval:
 
 
 def _name(images: StoredPredictions, cell: CellRuns, metrics: Sequence[str]) -> str:
-    """What the intervals follow from: predictions, groups of images, metrics, and how."""
+    """The inputs of the intervals: predictions, groups of images, metrics and method."""
     parts = []
     for test, records in cell.parts.items():
         groups = images.at_hand.groups(test)

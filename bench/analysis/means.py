@@ -1,7 +1,7 @@
 """Means over the test sets of one fit: per split first, then summarised like any cell.
 
-Databases that the fit learnt from (their own test sides) and databases that it never saw are
-averaged apart, since a mean over both says neither. A mean is absent where one of its sets is
+Databases that the fit learnt from (their own test sides) and databases that it never saw have
+separate means, since a mean over both mixes two questions. A mean is absent if one of its sets is
 incomplete.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIT = ["protocol", "label", "train", "budget", "selection"]
-"""Columns that tell fits apart, whatever they are tested on."""
+"""Columns that identify a fit, whatever its test sets."""
 KINDS = ("mean_by_images", "mean")
 TITLES = {"": "{n} unseen sets", "_own": "{n} own sets", "_all": "{n} sets, seen and unseen"}
 
@@ -94,7 +94,7 @@ def _rows(group: pd.DataFrame, suffix: str, kind: str) -> Iterator[dict[str, Any
 
 
 def title(test: str, n: int) -> str | None:
-    """What a column of means is called; None for a database.
+    """The title of a column of means; None for a database.
 
     >>> title("mean", 6), title("mean_by_images_own", 2), title("livec", 1)
     ('mean of 6 unseen sets', 'mean by images of 2 own sets', None)

@@ -29,7 +29,7 @@ class Mover:
     now: float
     """Place by those of the second set."""
     change: float
-    """How much further from its label's place it is now, in points; below zero it is nearer."""
+    """Change of the distance to its label's place, in points; below zero it is nearer now."""
     splits: int
     """Splits that test it in both sets."""
 

@@ -190,7 +190,7 @@ def _pairs(drawn: Sequence[Mapping[str, Replicates]], reference: str | None) -> 
 
 
 def at_least(pair: Pair, higher_is_better: bool) -> str:
-    """Which method is better and by how much at least, in words.
+    """Which method is better, and by how much at least, in words.
 
     >>> nan = float("nan")
     >>> over = BootstrapInterval(0.02, 0.004, 0.04, 0.01, 0.95, 1000, 0, 300)

@@ -1,4 +1,4 @@
-"""What a protocol can see before it is run: a row for each of its tasks."""
+"""Which differences a protocol can detect, before it is run: a row for each of its tasks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Planned:
     budget: str
     design: Design | None
     source: str
-    """Where the deviation comes from, or why there is no design."""
+    """The source of the deviation, or why there is no design."""
 
 
 def plan(

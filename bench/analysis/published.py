@@ -1,4 +1,4 @@
-"""Published numbers beside measured ones: which a report shows, and where it gives a difference.
+"""Published numbers beside measured ones: which of them a report shows, and with which differences.
 
 A number is shown where a protocol names its table and the report has a column of its dataset (or
 pair), budget and metric. It is subtracted only from the median of the row that its table names as
@@ -41,7 +41,7 @@ class PublishedSource:
     statistic: str
     """Mean or median, as the paper states it."""
     notes: tuple[str, ...]
-    """What is odd about the printed table."""
+    """Oddities of the printed table."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class PublishedNumber:
     source: str
     """Its table, or tables."""
     label: str = ""
-    """The measured row that it is shown with; '' where it has a row of its own."""
+    """The measured row that it is shown with; '' if it has a separate row."""
     selection: str = ""
     """That row's selection."""
     measured: bool = False
@@ -105,7 +105,7 @@ class Printed:
     """All published numbers of a report."""
 
     numbers: tuple[PublishedNumber, ...] = ()
-    """Those beside measured cells and those in rows of their own."""
+    """Those beside measured cells, and those in separate rows."""
     known: Mapping[str, tuple[PublishedSource, ...]] = field(default_factory=dict)
     """Protocol -> the tables that numbers come from."""
     withheld: Mapping[str, str] = field(default_factory=dict)

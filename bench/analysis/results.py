@@ -76,7 +76,7 @@ class CellResult:
 
     @property
     def table_notes(self) -> list[str]:
-        """What a table must say beside its numbers, each note of its done runs once."""
+        """The notes that a table has to show, each note of the done runs once."""
         return list(dict.fromkeys(note for run in self.done for note in run.table_notes))
 
     @property
@@ -109,14 +109,14 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Results:
-    """What reports take from a results folder, read once."""
+    """The content of a results folder for reports, read once."""
 
     store: Store
     cells: list[CellResult]
     problems: list[str] = field(default_factory=list)
     """Files that could not be read, each with its reason."""
     worked_out: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """What pages and figures share, computed once: (kind, run or protocol) -> value."""
+    """Values that pages and figures share, computed once: (kind, run or protocol) -> value."""
     excluded: list[CellResult] = field(default_factory=list)
     """Contaminated cells that `uncontaminated` left out."""
     at_hand: AtHand = field(default_factory=AtHand)

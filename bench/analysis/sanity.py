@@ -1,4 +1,4 @@
-"""Checks of methods whose scores are known beforehand; where one fails, the table is wrong.
+"""Checks of methods whose scores are known beforehand; if one fails, the table is wrong.
 
 `constant` and `label_mean` have no correlation, that of `random` is within chance, that of `oracle`
 without noise is perfect, and an oracle with more noise never scores above one with less.
@@ -41,7 +41,7 @@ class SanityRow:
     noise: float | None
     """Of an oracle of the tested dataset; None for all other methods."""
     chance: float
-    """How far from 0 a correlation over its test images is still chance."""
+    """Largest correlation over its test images that chance explains."""
 
     @property
     def median(self) -> float:

@@ -1,4 +1,4 @@
-"""Stored runs → what the corrected t needs to know of their splits: sizes, influences of images."""
+"""Stored runs → the inputs of the corrected t: sizes of splits, influences of images."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Runs = tuple[StoredPredictions, Sequence[str]]
 def sizes(runs: pd.DataFrame) -> SplitSizes | None:
     """The mean sizes of the splits of some runs, None where they are not known.
 
-    `runs` are rows of `bench.store.table.load`. Methods may use a split's labels differently: those
-    of the one that uses most count, which errs on the safe side. Labels of several databases that
+    `runs` are rows of `bench.store.table.load`. Methods may use a split's labels differently: the
+    method that uses most counts, which is the conservative choice. Labels of several databases that
     are learnt from together are not counted: two splits share more of a small database's labels
     than of as many in a large one, and more where it has many images of one reference, and a record
     tells neither. They count as all that is left, for which the corrected t takes the most.

@@ -1,1 +1,1 @@
-"""What is measured on: databases, decoded images, splits, and the rendered demo."""
+"""Databases, decoded images, splits, and the rendered demo."""

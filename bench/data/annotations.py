@@ -6,7 +6,7 @@ too, so they are read here and no method opens them: a method gets the two colum
 images (`LabelledSet.scenes`, `LabelledSet.distortions`).
 
 A line is `path TAB score TAB distortion TAB scene TAB scene TAB scene`, with `invalid` for a scene
-that an image does not have. What a database names itself is kept: LIQE's file for LIVE, for
+that an image does not have. Names of the database itself take precedence: LIQE's file for LIVE, for
 instance, calls fast fading white noise.
 """
 
@@ -36,7 +36,7 @@ ABSENT = "invalid"
 
 
 class Annotation(NamedTuple):
-    """What a file says of one image."""
+    """One image's entry in a file."""
 
     distortion: str
     """One of LIQE's 33 kinds."""
@@ -48,8 +48,8 @@ def completed(table: pd.DataFrame, database: str, folder: Path) -> pd.DataFrame:
     """A table of samples with its empty scenes and distortions filled from LIQE's files.
 
     `folder` is LIQE's (`IQA_Database/*/splits2` below it); a database that it lacks stays as it is.
-    Raises `DataError`, naming file and line, for a file that is not of LIQE's form or that says two
-    things of one image.
+    Raises `DataError`, naming file and line, for a file that is not of LIQE's form or that
+    contradicts itself on one image.
     """
     place = published_folder(database, folder, "splits2")
     files = _files(place) if place else []

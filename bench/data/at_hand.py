@@ -23,14 +23,14 @@ class AtHand:
         self.groups = cache(self._groups)
 
     def info(self, spec: str) -> DatasetInfo | None:
-        """What is known of a database without having it; None for one that is unknown here."""
+        """The description of a database; None for one that is unknown here."""
         try:
             return datasets.info(people(spec), self.roots)
         except BenchError:
             return None
 
     def _dataset(self, spec: str) -> Dataset | str:
-        """The database with the labels that people gave, or why there is none here."""
+        """The database with the labels that people gave, or why it is not available."""
         try:
             if datasets.locate(people(spec), self.roots) is None:
                 return f"{people(spec)} is not under the data roots"

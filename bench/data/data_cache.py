@@ -1,4 +1,4 @@
-"""Datasets, splits and decoded images, opened once per process and shared by all that need them."""
+"""Datasets, splits and decoded images, opened once per process and shared."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _SharedPictures:
 
 
 class DataCache:
-    """What lies under the data roots."""
+    """The content of the data roots."""
 
     def __init__(self, data_roots: Sequence[Path]) -> None:
         self.data_roots = list(data_roots)
@@ -167,7 +167,7 @@ class DataCache:
         alone: bool,
         split_alike: bool,
     ) -> selection.Rows:
-        """The rows of a pre-training corpus that a fit with these tests and repeat may use.
+        """The rows of a pre-training corpus that a fit with these tests and this repeat may use.
 
         `split_alike`: the training side of the corpus' own split of that repeat, whatever the
         tasks. `alone`: there is no other corpus.
@@ -193,7 +193,7 @@ class DataCache:
         *,
         split_alike: bool = False,
     ) -> dict[str, str]:
-        """The digests of those rows, by corpus; a corpus of which nothing is left is not there."""
+        """The digests of those rows, by corpus; a corpus without rows is omitted."""
         found = selection.corpus_names(names, tasks[0])
         alone = len(found) == 1
         digests = {

@@ -38,7 +38,7 @@ ROWS, ABOUT = "rows.bin", "about.json"
 
 @dataclass(frozen=True)
 class ShelfInfo:
-    """What lies on a shelf."""
+    """The content of a shelf."""
 
     folder: Path
     about: dict[str, Any]
@@ -50,7 +50,7 @@ class ShelfInfo:
 
 
 def folder() -> Path:
-    """Where shelves lie: in the project's cache, unless `FOLDER_NAME` names another place."""
+    """The folder of the shelves: in the project's cache, unless `FOLDER_NAME` names another."""
     if given := os.environ.get(FOLDER_NAME):
         return Path(given)
     # A method's process is given the folder, and need not import the readers of databases.
@@ -173,7 +173,7 @@ class _Shelf:
         return found
 
     def append(self, digests: Sequence[str], rows: Rows) -> None:
-        """Write rows behind the others. OSError where the disk does not take them."""
+        """Append rows. Raises OSError if the disk is full or read-only."""
         from filelock import FileLock
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -211,7 +211,7 @@ class _Shelf:
 
 
 def _width(folder: Path) -> int | None:
-    """How long the rows of a shelf are; None where nothing says so."""
+    """The length of a shelf's rows; None if it is not recorded."""
     try:
         return int(json.loads((folder / ABOUT).read_text(encoding="utf-8"))["width"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -219,7 +219,7 @@ def _width(folder: Path) -> int | None:
 
 
 def _whole(record: Any, digest: str) -> bool:
-    """Whether a record is of that image (the file may be another by now) and undamaged."""
+    """Whether a record is undamaged and belongs to that image (the file may have been replaced)."""
     mine = bytes(record["key"]) == bytes.fromhex(digest)
     return mine and zlib.crc32(record["row"].tobytes()) == int(record["sum"])
 

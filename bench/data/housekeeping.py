@@ -1,4 +1,4 @@
-"""What `bench data` and `bench splits` do: plain functions that return tables.
+"""The work of `bench data` and `bench splits`: plain functions that return tables.
 
 status(roots)            -> list[DatasetStatus]
 verify(spec, roots)      -> Verification
@@ -36,7 +36,7 @@ class DatasetStatus:
     title: str
     kind: str
     root: Path | None
-    """Where it lies; None where it was not found (or, of a demo set, not rendered yet)."""
+    """Its folder; None if it was not found (or, for a demo set, not rendered yet)."""
     samples: int
     """Samples in the annotation files, 0 where they cannot be read."""
     images: int
@@ -61,7 +61,7 @@ class DatasetStatus:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that `verify` looked at."""
+    """One check of `verify`."""
 
     what: str
     good: bool
@@ -70,7 +70,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `bench data verify` found."""
+    """The result of `bench data verify`."""
 
     spec: str
     root: Path | None
@@ -78,8 +78,7 @@ class Verification:
     digest: str = ""
     """`Dataset.digest`: names, labels and groups."""
     torn: tuple[tuple[str, ...], ...] = ()
-    """Names of images that are one picture and that a random split may tear apart, picture by
-    picture."""
+    """Groups of image names that show one picture and that a random split may separate."""
 
     @property
     def good(self) -> bool:
@@ -113,7 +112,7 @@ class ExportedSplit:
 
 
 def status(roots: Roots = None) -> list[DatasetStatus]:
-    """Every known database: where it lies and how complete it is. Renders and decodes nothing."""
+    """The folder and completeness of every known database. Renders and decodes nothing."""
     return [status_of(name, roots) for name in datasets.names(roots)]
 
 

@@ -51,7 +51,7 @@ COARSE = 4
 """Pristine images are reduced by this factor before parts are looked for."""
 AT_ONCE = 1024
 _VERSION = 1
-"""Of the rules above: lists of other rules are not read."""
+"""Version of the rules above; lists made by other rules are not read."""
 
 Kind = Literal["exact", "near", "crop"]
 Floats = npt.NDArray[np.float32]
@@ -298,7 +298,7 @@ def _place(one: Dataset, other: Dataset) -> Path:
 
 
 def _head(one: Dataset, other: Dataset) -> str:
-    """The first line of a list: whose it is, and of which images."""
+    """The first line of a list: its two databases and their images."""
     digests: list[Any] = [
         hashlib.sha256(
             json.dumps(sorted(zip(data.names, data.units, strict=True))).encode()

@@ -13,13 +13,13 @@ _FOLDERS = {
     "live": ("databaserelease2", "live"),
     "livefb": ("flive", "livefb"),
 }
-"""What the published folders are called where that is not the database's own name."""
+"""Names of published folders that differ from the database's name."""
 
 
 def published_folder(name: str, folder: Path, inside: str) -> Path | None:
     """`inside` in a database's folder among published ones: `folder` or one somewhere below it.
 
-    None where there is none; `DataError` where `folder` itself is not there.
+    None if it does not exist; raises `DataError` if `folder` itself does not exist.
     """
     wanted = folder_names(name)
     if not folder.is_dir():

@@ -49,7 +49,7 @@ def relabelled(
 
     `references` (n,) are the pristine files. Raises `DataError` for images that are missing,
     cannot be decoded or differ in size from their reference, and `BenchError` for a metric whose
-    weights cannot be had.
+    weights are not available.
     """
     from filelock import FileLock
 

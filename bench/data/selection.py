@@ -1,4 +1,4 @@
-"""From a task and a repeat to rows, labels and images: what a method is given, and what not."""
+"""From a task and a repeat to the rows, labels and images that a method is given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Rows = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class SourceSide:
-    """What a fit learns from one database."""
+    """The rows of one database that a fit learns from."""
 
     dataset: Dataset
     train: Rows
@@ -45,11 +45,11 @@ def source_sides(
     folder: Path | None = None,
     left_out: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> tuple[SourceSide, ...]:
-    """What a task learns from each of its databases under one repeat.
+    """The training sides of a task's databases in one repeat.
 
     The training side of the database's split, or all of it where the task learns from all; budgets
     and validation are taken from either, database by database. `folder` is where a published
-    split's files lie. `left_out` names units of databases that are not learnt from.
+    split's files lie. `left_out` names units of databases that are excluded from learning.
     """
     from bench.data.splits import make_split
 
@@ -102,8 +102,8 @@ def sides_digests(sides: Sequence[SourceSide]) -> tuple[str, ...]:
 def corpus_names(names: Sequence[str], task: Task | None) -> list[str]:
     """The corpora that a method names, `OWN` resolved to the databases that the task learns from.
 
-    Their labels are people's there, also where the task's are a metric's. Raises `UsageError` for
-    `OWN` without a task.
+    `OWN` uses the labels that people gave, also if the task's labels come from a metric. Raises
+    `UsageError` for `OWN` without a task.
     """
     if task is None and OWN in names:
         raise UsageError(

@@ -144,10 +144,10 @@ class Encoder:
 
 
 def packable(settings: ImageSettings) -> bool:
-    """Whether oneDNN may compute the features: of squares, by a tower that is worth it."""
-    from bench.methods.kit.forms import worth_packing
+    """Whether oneDNN may compute the features: of squares, by open_clip's own ViT."""
+    from bench.methods.kit.forms import has_onednn
 
-    return settings.positions and worth_packing(settings.backbone)
+    return settings.positions and has_onednn(settings.backbone)
 
 
 def smallest_side(backbone: str) -> int:

@@ -69,7 +69,9 @@ def test_the_report_names_the_device_and_escapes_its_cells() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "--device cpu --small" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Run `make gpu-check` on a machine with one" in said
+    assert "--device cpu --small" in said
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
-"""Getting databases and checkpoints: where they are, downloading, unpacking, putting in place.
+"""Getting databases and checkpoints: their sources, downloading, unpacking, installing.
 
 `sources` reads `bench/data/sources.yaml`; `place.get` does the rest for one database, and
-`checkpoints.get` for a method's released weights. Nothing here decides for a user: the command line
-shows what a database's terms ask, and asks.
+`checkpoints.get` for a method's released weights. The command line shows a database's terms and
+asks the user for agreement; nothing here does.
 """

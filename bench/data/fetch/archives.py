@@ -16,14 +16,14 @@ from bench.util.errors import DataError
 Kind = Literal["file", "folder", "symlink", "hardlink", "other"]
 PIECE = 2**20
 TABLES = (".xlsx", ".ods")
-"""Packed themselves, and tables all the same."""
+"""Zip archives that are tables and must not be unpacked."""
 DAMAGED = (EOFError, OSError, ValueError, KeyError, zlib.error)
-"""What readers of archives raise for bytes that are none, beside classes of their own."""
+"""Errors that readers of archives raise for damaged bytes, besides their own classes."""
 
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """One entry of an archive, as the archive describes it: nothing of it is to be trusted."""
+    """One entry of an archive, as the archive describes it; do not trust any of it."""
 
     name: str
     kind: Kind
@@ -36,7 +36,7 @@ class ArchiveMember:
 Sink = Callable[[bytes], None]
 """Takes the bytes of one file, piece by piece."""
 Visit = Callable[[ArchiveMember], Sink | None]
-"""Says what to do with a member: a sink for the bytes of a file, None to go on without them."""
+"""Returns a sink for the bytes of a member, or None to skip them."""
 
 
 def is_archive(path: Path) -> bool:
@@ -90,7 +90,7 @@ def visit(path: Path, each: Visit) -> None:
 
 
 class Rejected(Exception):
-    """Carries an error of a visitor past the readers, which have errors of the same classes."""
+    """Carries an error of a visitor past the readers, whose own errors have the same classes."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))
@@ -170,7 +170,7 @@ def _of_7z(entry: Any) -> ArchiveMember:
 
 
 def _sinks(sinks: dict[str, Sink]) -> Any:
-    """What py7zr writes into: a sink for each name, and nothing for any other."""
+    """The files that py7zr writes to: a sink for each name, and none for other names."""
     from py7zr.io import Py7zIO, WriterFactory
 
     class Into(Py7zIO):

@@ -1,4 +1,4 @@
-"""Methods' released checkpoints: downloaded once, with a note of what they have seen."""
+"""Methods' released checkpoints: downloaded once, with a note on their training data."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ SPARE = 2**28
 """Bytes that stay free on a disk."""
 
 Progress = Callable[[str, int, int | None], None]
-"""Hears what is happening ('csiq.tgz'), how many bytes of it are done, and of how many."""
+"""Called with the name of a step ('csiq.tgz'), the bytes done and the bytes in all."""
 
 
 def quiet(what: str, done: int, total: int | None) -> None:
@@ -43,16 +43,17 @@ def quiet(what: str, done: int, total: int | None) -> None:
 
 @dataclass(frozen=True)
 class Arrived:
-    """A file that has come, and what was checked of it."""
+    """A downloaded file and the result of its check."""
 
     path: Path
     url: str
     size: int
     sha256: str
     checked: str
-    """What it was compared with, in words."""
+    """What its size and digest were compared with, in words."""
     own: bool = False
-    """Whether it lay on this machine before (a user's archive, the hub's cache): it stays."""
+    """Whether it was on this machine before (a user's archive, the hub's cache); it is kept
+    then."""
 
 
 class NoRanges(Exception):
@@ -66,11 +67,11 @@ def download(
     progress: Progress = quiet,
     room_after: float = 1.0,
 ) -> Arrived:
-    """The file, whole and checked, in `folder`; what an earlier call left is gone on with.
+    """Download a file into `folder` and check it; continues what an earlier call left.
 
-    `room_after` times its size has to be free beside it, for what it will be unpacked into.
-    Raises `DataError` for a server that does not give it and for a wrong size or digest,
-    `StoreError` for a disk that is full or too small. Parts that have come stay for the next call.
+    `room_after` times its size has to be free as well, for unpacking.
+    Raises `DataError` if no server delivers it and for a wrong size or digest,
+    `StoreError` for a disk that is full or too small. Received parts stay for the next call.
     """
     if remote.local is not None:
         return recorded(remote.local, remote.url, remote.sha256)
@@ -105,9 +106,9 @@ def recorded(path: Path, url: str, sha256: str = "") -> Arrived:
 
 
 def _checked(path: Path, remote: Remote, answer: RemoteFile, progress: Progress) -> Arrived:
-    """The file as it arrived. Raises `DataError`, and removes it, where it is not what it is to be.
+    """Check a downloaded file. Raises `DataError`, and removes the file, if the check fails.
 
-    What it is compared with: the published digest, else the server's, else the size.
+    It is compared with the published digest, else the server's, else the size.
     """
     size = path.stat().st_size
     if answer.size is not None and size != answer.size:
@@ -143,7 +144,7 @@ def digest(path: Path, progress: Callable[[int], None] = lambda done: None) -> s
 
 
 def _make_room(target: Path, size: int | None, room_after: float) -> None:
-    """Raises `StoreError` where the disk has not the room for a file and what is made of it."""
+    """Raise `StoreError` if the disk has no room for a file and its unpacked content."""
     with atomic.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(target)
@@ -164,7 +165,7 @@ def need_room(folder: Path, size: int) -> None:
 
 @dataclass
 class _Transfer:
-    """One download on its way."""
+    """One running download."""
 
     http: httpx.Client
     remote: Remote
@@ -205,7 +206,7 @@ class _Transfer:
             raise error
 
     def _chunk(self, start: int, end: int) -> None:
-        """One part, from where its last connection broke off."""
+        """Download one part, from where its last connection ended."""
         place, begun = start, start
 
         def rest() -> None:
@@ -256,7 +257,7 @@ class _Transfer:
             )
 
     def _in_one(self) -> None:
-        """All of it in one connection: nothing of an earlier one can be gone on with."""
+        """Download everything in one connection, from the start."""
         self.partial.restart()
         self._received, size = 0, self.answer.size
         with self.http.stream("GET", self.remote.url, headers=self.remote.headers) as response:

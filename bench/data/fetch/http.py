@@ -1,4 +1,4 @@
-"""A file somewhere else: its address, what is known of it, and what the server says of it."""
+"""A remote file: its address, its known properties, and those that the server states."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Remote:
     rough: RoughSize | None = None
     """Its published size, where it is known."""
     home: str = ""
-    """A page for a reader who cannot have it from here."""
+    """The home page, for errors."""
     local: Path | None = None
     """Where it already lies on this machine (the hub's cache)."""
 
@@ -70,7 +70,7 @@ class RemoteFile:
     ranges: bool
     """Whether parts of it can be asked for."""
     tag: str
-    """Changes with its content: ETag or date; '' where the server gives neither."""
+    """A tag that changes with the content: ETag or date; '' if the server gives neither."""
     sha256: str = ""
     """Its digest, where the server states it (the hub does for large files)."""
 
@@ -137,7 +137,7 @@ def _answer(response: httpx.Response) -> RemoteFile:
 
 
 def check_status(response: httpx.Response, remote: Remote) -> None:
-    """Raises `Unwell` for what may pass, `Refused` with a way out for what will not."""
+    """Raises `Unwell` for temporary errors, `Refused` with advice for permanent ones."""
     code = response.status_code
     if response.is_success:
         return
@@ -199,7 +199,7 @@ def _given_up(remote: Remote, failure: Exception, tries: int, asked: float) -> D
 
 
 class StallWatch:
-    """Notices a connection that is alive and brings next to nothing."""
+    """Detects a connection that is alive but delivers almost nothing."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience

@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub: its client knows address, token and cache; parts come from us.
+"""Files of the Hugging Face hub: its client gives address, token and cache; the download is ours.
 
 The hub's own client takes a plain file in one connection, and its network slows down connections
 that last. So `huggingface_hub` is asked where a file is (HF_ENDPOINT), with which token

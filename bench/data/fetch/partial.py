@@ -14,7 +14,7 @@ from bench.util import atomic
 
 
 def part_of(target: Path) -> Path:
-    """Where the bytes of a file lie that is not whole yet."""
+    """The file of a download that is not complete yet."""
     return target.with_name(f"{target.name}.part")
 
 

@@ -25,7 +25,7 @@ WORK = ".iqa-bench"
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be got: from where, and to where."""
+    """What to get, with source and destination."""
 
     name: str
     """Bare name of the database."""
@@ -50,13 +50,13 @@ class Order:
 
     @property
     def receipt(self) -> Path:
-        """What came, from where, and what was checked of it."""
+        """The received files, their source, and the result of the check."""
         return self.root / WORK / f"{self.name}.json"
 
 
 @dataclass(frozen=True)
 class Got:
-    """What became of an order."""
+    """The result of an order."""
 
     order: Order
     there: housekeeping.DatasetStatus | None = None
@@ -77,7 +77,7 @@ class Got:
 
 
 def order(name: str, root: Path, wanted: Sequence[str] = ()) -> Order:
-    """What `bench data get NAME --from WANTED` is to do.
+    """The order for `bench data get NAME --from WANTED`.
 
     `wanted` is nothing, 'mirror' or 'home', or one or several addresses or files. Raises
     `UsageError` for a name or file that does not exist, `DataError` that says how to apply where no
@@ -145,7 +145,7 @@ def get(
     """Download or take, unpack, put in place and verify; one process a database and root at a time.
 
     Raises `DataError` for a source that fails, a harmful archive, and a folder that is in the way;
-    `StoreError` for a disk that is full. What has come stays for the next call.
+    `StoreError` for a disk that is full. Received files stay for the next call.
     """
     from filelock import FileLock, Timeout
 

@@ -103,7 +103,7 @@ class DatabaseSources(StrictModel):
     """Where to get one database."""
 
     asks: tuple[str, ...] = ()
-    """What its terms ask for beside its licence's line."""
+    """Further conditions of its terms."""
     note: str = ""
     """What to know before getting it."""
     apply: str = ""

@@ -18,7 +18,7 @@ from bench.util.errors import DataError
 
 @dataclass(frozen=True)
 class UnpackLimits:
-    """What no database's archive comes near. The largest has 100,000 images; pixels hardly pack."""
+    """Limits that no database's archive approaches: the largest has 100,000 images."""
 
     members: int = 2_000_000
     """Files and folders."""
@@ -41,7 +41,7 @@ def unpack(
     Raises `DataError` for a damaged archive and for one that means harm: a name that climbs out or
     is absolute, a link that leads out, a device, more members or bytes than `limits` grant. A link
     in a zip or 7z is refused wherever it leads. Raises `StoreError` where the disk is too small.
-    The folder then holds a part and is to be thrown away. `progress` hears the bytes unpacked.
+    The folder then holds a part; remove it. `progress` is called with the bytes unpacked.
     """
     unpacking = _Unpacking(archive, folder, limits or UnpackLimits(), progress)
     members = archives.declared(archive)

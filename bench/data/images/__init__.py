@@ -31,7 +31,7 @@ from bench.util.errors import DataError, StoreError
 PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 """Whose version counts for a resize kernel."""
 FORMAT = 1
-"""Raised when `bench.data.images.decode` gives other pixels: old caches are then ignored."""
+"""Raise it when `bench.data.images.decode` gives other pixels; old caches are then ignored."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _ONLY_NAMED = frozenset({"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "FPX", "MIC"})
 
 @cache
 def suffixes() -> frozenset[str]:
-    """What names an image that Pillow decodes, in lower case: '.png', '.jfif', '.avif', ..."""
+    """Suffixes of images that Pillow decodes, in lower case: '.png', '.jfif', '.avif', ..."""
     from PIL import Image
 
     Image.init()
@@ -68,7 +68,7 @@ class ImageFiles:
 def image_files(root: Path) -> ImageFiles:
     """All images below a folder by their suffix: the only listing of them in the project.
 
-    Links are followed, each folder once; a folder called `d.jpg` is none.
+    Links are followed, each folder once; a folder called `d.jpg` does not count as an image.
     """
     names, unseen, others = list[str](), 0, Counter[str]()
     for found in walk(root):
@@ -129,7 +129,7 @@ class Tree:
 
 
 def _leaves(name: str) -> bool:
-    """Whether a name would lead out of the folder: names also come from other people's tables."""
+    """Whether a name would lead out of the folder, since names also come from untrusted tables."""
     path = PurePosixPath(name)
     return path.is_absolute() or ".." in path.parts
 

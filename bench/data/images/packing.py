@@ -70,7 +70,8 @@ def _pack(
     policy: ImagePolicy,
     progress: Progress | None,
 ) -> tuple[list[tuple[int, int, int, str]], int]:
-    """Append every image to `out`. Goes on after a bad one, so that the error names all of them."""
+    """Append every image to `out`. Continues after a bad one, so that the error names all of
+    them."""
     entries: list[tuple[int, int, int, str]] = []
     failures: list[tuple[str, str]] = []
     size = 0

@@ -1,12 +1,12 @@
 """Which samples train, validate and test: pure functions of names, groups, seed and repeat.
 
 A random split orders groups (references, prompts; single images where there are none) by a SHA-256
-of the dataset's name, the seed, the repeat and the group's name. Nothing else has a say: not the
-order of rows, not other repeats, not a library's random numbers. Label budgets and training ratios
-take a prefix of such an order, so that smaller ones are contained in larger ones.
+of the dataset's name, the seed, the repeat and the group's name. Nothing else has an influence: not
+the order of rows, not other repeats, not a library's random numbers. Label budgets and training
+ratios take a prefix of such an order, so that smaller ones are contained in larger ones.
 
 This is version 2 of the rule (`SplitRule.version`). In version 1 groups that hold one picture twice
-could be torn apart; now they are one group (`Dataset.units`). The two differ for databases alone
+could be torn apart; now they are one group (`Dataset.units`). The two only differ for databases
 whose reader, or whose entry in `iqa-data.yaml`, lists such pictures.
 """
 

@@ -1,4 +1,4 @@
-"""Splits that stand in other people's lists of images: which of them train, validate and test.
+"""Splits from other people's lists of images for training, validation and test.
 
 DeQA-Score     `KONIQ/metas/train_koniq_7k.json`, `test_koniq_2k.json`: image, gt_score, std
 Q-Align        `ft/livec/train_split_1.json` ... `test_split_5.json`: image, gt_score
@@ -8,7 +8,7 @@ any other      a table (CSV, XLSX, JSON, JSON lines) with a column of images and
 
 A list's name says what it holds: its part (train, val or test), its number where there are several
 splits, and its database, unless a folder around it does. A list without a part in its name has a
-column of them. What only one side is listed of has all other images on the other.
+column of them. If only one side is listed, all other images are on the other side.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Rows = npt.NDArray[np.int64]
 SIDES = ("train", "val", "test")
 SUFFIXES = (*JSON_SUFFIXES, ".csv", ".tsv", ".xlsx")
 IMAGE = ("image", "image_name", "img_name", "img_path", "image_path", "image path", "filename")
-"""What the column of images is called in lists that are about."""
+"""Names of the column of images in common lists."""
 PART = ("part", "split", "set")
 _ALIASES = {
     "livec": ("clive", "livew", "livewild", "livechallenge"),
@@ -47,9 +47,9 @@ _ALIASES = {
     "cgiqa6k": ("cgi", "cgiqa"),
     "livefb": ("flive",),
 }
-"""What lists call a database besides its name and those of its folder."""
+"""Names of databases in lists, besides their names and those of their folders."""
 _NO_NAME = re.compile(r"split|splits|set|list|new|images?|scores?|\d+k?")
-"""What in a list's name says nothing of the database."""
+"""Words in a list's name that do not name the database."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from bench import backbones
 from bench.api import ArrayImages, Context
 from bench.data.features import FeatureCache, shelves
-from bench.methods.kit import forms, onednn
+from bench.methods.kit import forms, image_features, onednn
 from bench.methods.kit.clip_features import ImageSettings, packable
+from bench.methods.kit.clip_tower import private_copy
 from bench.methods.kit.forms import Frozen
 from bench.methods.kit.image_features import FeatureSettings, ImageFeatures
 
@@ -32,16 +33,41 @@ def pixels(count: int, side: int = 112, seed: int = 1) -> Tensor:
 def test_a_block_is_open_clips(activation: type[nn.Module]) -> None:
     torch.manual_seed(0)
     block = ResidualAttentionBlock(32, 4, act_layer=activation).eval().requires_grad_(False)
-    mine = onednn._Block(block, rows=20)
+    whole = onednn._Block(block, 2, 10)
+    first = onednn._Block(block, 2, 10, first_only=True)
     for shape in ((2, 10, 32), (1, 7, 32)):
         tokens = torch.randn(shape)
-        assert torch.allclose(mine(tokens), block(tokens), atol=1e-5)
+        expected = block(tokens)
+        assert torch.allclose(whole(tokens), expected, atol=1e-5)
+        assert torch.allclose(first(tokens), expected[:, :1], atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"ls_init_value": 0.1}, {"act_layer": nn.ReLU}])
+@torch.no_grad()
+@pytest.mark.parametrize("bias", [False, True])
+def test_patches_are_the_convolutions(bias: bool) -> None:
+    convolution = nn.Conv2d(3, 8, 4, 4, bias=bias)
+    patches = onednn._Patches(convolution, rows=6)
+    shown = torch.randn(2, 3, 8, 12)
+    assert torch.allclose(patches(shown), convolution(shown).flatten(2), atol=1e-5)
+    with pytest.raises(onednn.Unsuited):
+        onednn._Patches(nn.Conv2d(3, 8, 4, 2), rows=6)
+
+
+@torch.no_grad()
+def test_a_feature_of_all_tokens_is_computed_of_all() -> None:
+    clip = private_copy(backbones.load("tiny").model)
+    clip.visual.pool_type = "avg"
+    batch = pixels(3)
+    found = onednn.encoder(clip, batch)(batch)
+    assert torch.allclose(found, clip.encode_image(batch, normalize=True), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"ls_init_value": 0.1}, {"act_layer": nn.ReLU}, {"norm_layer": nn.RMSNorm}]
+)
 def test_other_blocks_are_unsuited(options: dict[str, object]) -> None:
     with pytest.raises(onednn.Unsuited):
-        onednn._Block(ResidualAttentionBlock(32, 4, **options), rows=20)
+        onednn._Block(ResidualAttentionBlock(32, 4, **options), 2, 10)
 
 
 @torch.no_grad()
@@ -101,17 +127,16 @@ def test_a_proof_of_another_machine_that_fails_here_leaves_torch(error: Exceptio
     assert notes == [f"frozen network in fp32, since onednn failed: {error}"]
 
 
-def test_small_backbones_and_whole_images_stay_as_they_are() -> None:
-    named = {name: forms.worth_packing(name) for name in ("tiny", "lite0", "ViT-B-16:random")}
-    assert named == {"tiny": False, "lite0": False, "ViT-B-16:random": True}
-    whole = ImageSettings(backbone="ViT-B-16:random", positions=False)
+def test_other_networks_and_whole_images_stay_as_they_are() -> None:
+    named = {name: forms.has_onednn(name) for name in ("tiny", "lite0", "RN50:openai")}
+    assert named == {"tiny": True, "lite0": False, "RN50:openai": False}
+    whole = ImageSettings(backbone="tiny", positions=False)
     assert not packable(whole)
 
 
 def test_rows_on_disk_are_kept_by_arithmetic_and_proved_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forms, "LARGE", 0)
     rng = np.random.default_rng(0)
     shown = ArrayImages([rng.integers(0, 256, (122, 122, 3), np.uint8) for _ in range(18)])
     notes: list[str] = []
@@ -136,3 +161,7 @@ def test_rows_on_disk_are_kept_by_arithmetic_and_proved_once(
         assert np.array_equal(features(exact=False).of(shown), fast)
         assert np.array_equal(features(exact=True).of(shown), plain)
     assert notes == [note] * 2
+    # Another processor proves it for itself, and takes the same rows.
+    monkeypatch.setattr(image_features, "_processor", lambda device: "another")
+    assert np.array_equal(features(exact=False).of(shown), fast)
+    assert sorted(shelf.rows for shelf in shelves(tmp_path)) == [1, 1, 18, 18]
