@@ -125,12 +125,23 @@ def _imported(path: Path, module: str) -> Iterator[str]:
         yield from (f"{base}.{name}" for name in names)
 
 
+def _blocks(tree: ast.Module) -> Iterator[ast.AST]:
+    """A tree and every statement and branch in it, without going through expressions."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, name, ())
+            todo += inner if isinstance(inner, list) else ()
+
+
 # By text, not by path: methods share most of their files, and parsing them is most of a digest.
 @cache
 def _imports(text: str) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """The imports of a source: module, leading dots, and what is taken of the module."""
     found: list[tuple[str, int, tuple[str, ...]]] = []
-    for node in ast.walk(ast.parse(text)):
+    for node in _blocks(ast.parse(text)):
         if isinstance(node, ast.Import):
             found += [(alias.name, 0, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -142,14 +153,14 @@ def _imports(text: str) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
 def _normalised(text: str) -> str:
     """The syntax of a source without comments, docstrings and formatting."""
     tree = ast.parse(text)
-    for node in ast.walk(tree):
+    for node in _blocks(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             # A string that stands alone documents what is before it, and does nothing.
             rest = [item for item in body if not _is_text(item)]
             node.body = rest or [ast.Pass()]  # type: ignore[attr-defined]
     # Not `ast.dump`, whose text differs between versions of Python.
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.unparse(tree)
 
 
 def _is_text(node: ast.AST) -> bool:
