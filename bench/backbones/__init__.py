@@ -5,8 +5,8 @@ open_clip's (`ViT-L-14:openai`, `ViT-B-16-SigLIP:webli`), a file (`ViT-B-16:PATH
 `.safetensors`, `.pt`, `.pth` or `.bin`), a file of a tag's weights, whose normalisation and
 activation then hold (`ViT-B-16:laion2b_s34b_b88k:PATH`), or `random`. Networks of timm are `lite0`
 and timm:NAME, with the same kinds of weights behind a colon, or none for timm's default tag
-(`bench.backbones.timm_names`). Nothing here imports torch before `load` is called, except for
-`timm:` names and names with a tag other than OpenAI's.
+(`bench.backbones.timm_names`). torch is only imported by `load`, by `timm:` names and by names
+with a tag other than OpenAI's.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ __all__ = [
 TINY_WEIGHTS = TINY_CONFIG.with_name("iqa-bench-tiny.safetensors")
 RANDOM_SEED = 0
 CLIP_SHOWN = 224 / 244
-"""The share of a resized image's shorter side that a CLIP is shown, as in GRMP-IQA's code."""
+"""The share of a resized image's shorter side that a CLIP sees, as in GRMP-IQA's code."""
 OPENAI_NAME = "ViT-B-16:openai"
 
 _WITH_FILE = re.compile(r"(?:([\w-]{2,}):)?(.+)")
@@ -102,12 +102,12 @@ def _described(
 
 
 def list_backbones() -> list[BackboneInfo]:
-    """The backbones that the defaults and the docs name; `families` has all the others."""
+    """The backbones of the defaults and the docs; `families` has all others."""
     return [_tiny(), lite0(), resolve(OPENAI_NAME), resolve("ViT-B-16:random")]
 
 
 def families() -> list[tuple[str, str]]:
-    """open_clip's architectures by kind, each with what can be done with it, and timm's."""
+    """open_clip's architectures by kind, each with its uses, and timm's."""
     uses = {
         "clip": "every method",
         "vit": "features and texts; `bench describe MODEL:TAG` says what else",
@@ -120,13 +120,13 @@ def families() -> list[tuple[str, str]]:
 
 
 def names_one(name: str) -> bool:
-    """Whether a name is meant for a backbone, which may still not be there."""
+    """Whether a name is meant for a backbone, which may not exist."""
     own = name in ("tiny", LITE0) or name.startswith(PREFIX)
     return own or name.partition(":")[0] in architectures.names()
 
 
 def resolve(name: str) -> BackboneInfo:
-    """What a name stands for; a weights file need not exist yet.
+    """The backbone of a name; a weights file need not exist yet.
 
     Raises UnknownBackboneError (a ValueError) that names the nearest right name.
     """
@@ -138,7 +138,7 @@ def resolve(name: str) -> BackboneInfo:
 def resolve_clip(name: str) -> ClipInfo:
     """As `resolve`, for methods that need a CLIP.
 
-    Raises UnknownBackboneError for a network without texts too.
+    Also raises UnknownBackboneError for a network without a text tower.
     """
     info = resolve(name)
     if isinstance(info, ClipInfo):
@@ -194,11 +194,11 @@ def _unknown(name: str, tags: list[str] | None = None) -> UnknownBackboneError:
 
 
 def resolve_vit(name: str, text: bool = False) -> ViTInfo:
-    """Sizes of a backbone whose image tower can be taken apart into blocks.
+    """Sizes of a backbone whose image tower can be split into blocks.
 
     That is open_clip's own vision transformer in CLIP's form. With `text` the text tower has to be
     CLIP's too, so that a learned context can stand in front of words. Raises UnknownBackboneError
-    that says what stands in the way, and as `resolve`.
+    with the reason if it cannot, and as `resolve`.
     """
     info = resolve_clip(name)
     problem = architectures.why_no_plain_vit(info.config)
@@ -221,7 +221,7 @@ def resolve_vit(name: str, text: bool = False) -> ViTInfo:
 
 
 def require_text(name: str) -> None:
-    """Raises UnknownBackboneError where the text tower takes no learned context."""
+    """Raises UnknownBackboneError if the text tower takes no learned context."""
     problem = architectures.why_no_plain_text(resolve_clip(name).config)
     if problem:
         raise UnknownBackboneError(
@@ -237,10 +237,10 @@ def _digest(path: str, size: int, modified: int) -> str:
 
 
 def identity(name: str) -> dict[str, str]:
-    """What defines a backbone's features: `name` of the architecture and `weights`.
+    """The identity of a backbone's features: `name` of the architecture and `weights`.
 
-    `weights` is "sha256:..." of a file, "tag:..." or "random:SEED"; the path of a file stays out,
-    so that moving it changes nothing. Raises BackboneError for a missing file.
+    `weights` is "sha256:..." of a file, "tag:..." or "random:SEED"; the path of a file is not
+    included, so that moving it changes nothing. Raises BackboneError for a missing file.
     """
     info = resolve(name)
     if info.pretrained is None:
@@ -256,7 +256,7 @@ def identity(name: str) -> dict[str, str]:
 
 
 def existing(info: BackboneInfo) -> Path:
-    """The weights file of a backbone that has one. Raises BackboneError if it is not there."""
+    """The weights file of a backbone that has one. Raises BackboneError if it is missing."""
     path = info.file
     if path is not None and path.is_file():
         return path
@@ -288,7 +288,7 @@ def load(name: str, device: str = "cpu") -> Backbone:
 
 
 def shared(name: str, device: str = "cpu") -> Backbone:
-    """As `load`, but one shared copy for inference; a method that trains it takes `load`.
+    """As `load`, but one shared copy for inference; use `load` to train it.
 
     The last two are kept, so that the repeats of a run read no weights again. Raises as `load`.
     """
@@ -299,5 +299,5 @@ def shared(name: str, device: str = "cpu") -> Backbone:
 
 @lru_cache(maxsize=2)
 def _kept(name: str, device: str, state: tuple[int, ...]) -> Backbone:
-    """`state` is in the key alone: a file that was replaced is read again."""
+    """`state` is only part of the key, so that a replaced file is read again."""
     return load(name, device)

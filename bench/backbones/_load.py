@@ -45,7 +45,7 @@ class Backbone:
     def tokenizer(self) -> Tokenizer:
         """Made at first use: some models' tokenizers come from the hub, and features need none.
 
-        BackboneError where it cannot be had.
+        BackboneError if it is not available.
         """
         return tokenizer_for(self.info.name)
 
@@ -85,7 +85,7 @@ def tokenizer_for(name: str) -> Tokenizer:
     except Exception as error:  # of transformers or the hub's client, in many classes
         detail = " ".join(str(error).split())[:160]
         raise BackboneError(
-            f"backbone {name!r}: its tokenizer could not be had ({type(error).__name__}: "
+            f"backbone {name!r}: its tokenizer could not be loaded ({type(error).__name__}: "
             f"{detail}); it comes from the Hugging Face hub and needs the package transformers. "
             "Methods on image features alone (ridge, svr, linear_probe) work without it"
         ) from error

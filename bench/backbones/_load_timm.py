@@ -17,7 +17,7 @@ from bench.backbones.timm_names import LITE0, LITE0_NAMES, LITE0_PACKAGE
 def load_timm(info: TimmInfo, file: Path | None, seed: int) -> nn.Module:
     """A network in float32 with its weights, without a classifier (`lite0` keeps its own).
 
-    `file` is the weights file, where there is one. BackboneError for weights that cannot be had or
+    `file` is the weights file, if any. BackboneError for weights that are not available or
     do not fit.
     """
     if info.name == LITE0:

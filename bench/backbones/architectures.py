@@ -1,4 +1,4 @@
-"""open_clip's architectures and what their weights were trained with.
+"""open_clip's architectures and the settings of their weights.
 
 Sizes are read from open_clip's own config files, without importing it or torch. Only the tags of
 pretrained weights, with their normalisation and activation, need the package itself.
@@ -36,7 +36,7 @@ OPENAI_MODELS = frozenset(
         "ViT-L-14-336",
     }
 )
-"""What OpenAI released. Weights of these without a tag are taken for OpenAI's."""
+"""OpenAI's models. Weights of these without a tag count as OpenAI's."""
 
 _VIT = frozenset({"image_size", "layers", "width", "head_width", "mlp_ratio", "patch_size"})
 _VIT_OPTIONS = _VIT | {"ls_init_value", "norm_kwargs", "act_kwargs"}
@@ -45,7 +45,7 @@ _TEXT = frozenset({"context_length", "vocab_size", "width", "heads", "layers"})
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What weights expect of the network around them and of pixels."""
+    """The activation and normalisation that weights require."""
 
     mean: tuple[float, ...] = OPENAI_MEAN
     std: tuple[float, ...] = OPENAI_STD
@@ -78,7 +78,7 @@ def config(model: str) -> Config:
 
 
 def tower_of(found: Config) -> Tower:
-    """What kind of image tower a config has."""
+    """The kind of image tower in a config."""
     vision = found["vision_cfg"]
     if "timm_model_name" in vision:
         return "timm"
@@ -86,7 +86,7 @@ def tower_of(found: Config) -> Tower:
 
 
 def families() -> dict[Family, list[str]]:
-    """Architectures by what can be done with them.
+    """Architectures by their uses.
 
     The '-quickgelu' variants, which tags imply, are left out.
     """
@@ -103,7 +103,7 @@ def _family(found: Config) -> Family:
 
 
 def why_no_plain_vit(found: Config) -> str:
-    """Why an image tower cannot be taken apart into blocks; empty where it can."""
+    """Why an image tower cannot be split into blocks; empty if it can."""
     vision, tower = found["vision_cfg"], tower_of(found)
     if tower == "timm":
         return f"its image tower is timm's {vision['timm_model_name']}"
@@ -114,7 +114,7 @@ def why_no_plain_vit(found: Config) -> str:
 
 
 def why_no_plain_text(found: Config) -> str:
-    """Why a text tower takes no learned context; empty where it does."""
+    """Why a text tower takes no learned context; empty if it does."""
     text = found["text_cfg"]
     odd = sorted({*set(text) - _TEXT, *({"multimodal_cfg"} & set(found))})
     return f"its text tower has options of its own ({', '.join(odd)})" if odd else ""
@@ -128,9 +128,9 @@ def tags(model: str) -> list[str]:
 
 
 def preprocessing(model: str, tag: str | None) -> Preprocessing | None:
-    """What the weights of a tag expect; None for an unknown tag.
+    """The requirements of a tag's weights; None for an unknown tag.
 
-    Without a tag: what OpenAI's weights do, or those of the architecture's first tag.
+    Without a tag: those of OpenAI's weights, or of the architecture's first tag.
     """
     if model in OPENAI_MODELS and tag in (None, "openai"):
         return OPENAI

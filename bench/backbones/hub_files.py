@@ -1,6 +1,6 @@
-"""Files of the Hugging Face hub that backbones are read from: which, whether here, getting them.
+"""Files of backbones on the Hugging Face hub: their names, whether they are here, downloading.
 
-There, in the hub's cache (HF_HOME), is where open_clip and timm look for them.
+They are in the hub's cache (HF_HOME), where open_clip and timm look for them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 """In the order in which the libraries ask for them."""
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".jinja")
-"""What transformers reads of a repository; nothing that could be run."""
+"""Files of a repository that transformers reads; none of them can be executed."""
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"),
 )
-"""What transformers reads of a tokenizer's repository."""
+"""Files of a tokenizer's repository that transformers reads."""
 PATIENCE = 10.0
-"""Seconds to wait for the hub to say how large a file is."""
+"""Seconds to wait for the hub's answer on the size of a file."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class HubFile:
 
     @property
     def cached(self) -> Path | None:
-        """Where it lies on this machine; None where it does not."""
+        """Its path on this machine; None if it is not there."""
         from huggingface_hub import try_to_load_from_cache
 
         found = (try_to_load_from_cache(self.repository, name) for name in self.names)
         return next((Path(path) for path in found if isinstance(path, str)), None)
 
     def size(self) -> int | None:
-        """Bytes, as the hub says; None where it does not answer."""
+        """Bytes, from the hub; None without an answer."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         for name in self.names:
@@ -53,7 +53,7 @@ class HubFile:
         return None
 
     def fetch(self) -> Path:
-        """Put it into the cache. BackboneError where it cannot be had."""
+        """Put it into the cache. BackboneError if it is not available."""
         from huggingface_hub import hf_hub_download
 
         reason = ""
@@ -85,7 +85,7 @@ class HubRepository:
         return False
 
     def size(self, endings: tuple[str, ...] = MODEL_FILES) -> int | None:
-        """Bytes of the files that end so, as the hub says; None where it does not answer."""
+        """Bytes of the files with these endings, from the hub; None without an answer."""
         from huggingface_hub import HfApi
 
         with suppress(Exception):  # offline, no such model, no network: errors of many kinds
@@ -98,7 +98,7 @@ class HubRepository:
         return None
 
     def fetch(self) -> None:
-        """Put it into the cache. BackboneError where it cannot be had."""
+        """Put it into the cache. BackboneError if it is not available."""
         from huggingface_hub import snapshot_download
 
         patterns = [f"*{suffix}" for suffix in MODEL_FILES]
@@ -130,7 +130,7 @@ def hub_file(name: str) -> HubFile | None:
 
 
 def tokenizer_repository(name: str) -> str:
-    """The hub's repository of a CLIP backbone's tokenizer; '' where open_clip has that itself.
+    """The hub's repository of a CLIP backbone's tokenizer; '' if open_clip includes it.
 
     Raises UnknownBackboneError for a wrong name.
     """

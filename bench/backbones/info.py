@@ -1,4 +1,4 @@
-"""What is known of a backbone without loading it, and the errors of all backbones."""
+"""Facts on a backbone that need no loading, and the errors of all backbones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.backbones.architectures import Config, Tower
 from bench.util.errors import BenchError, UsageError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-"""How the name of a weights file ends."""
+"""Endings of weights files."""
 
 
 class BackboneError(BenchError, RuntimeError):
-    """Weights that are missing, cannot be fetched or do not fit; says how to put them right."""
+    """Weights that are missing, cannot be fetched or do not fit; the message tells the remedy."""
 
 
 class UnknownBackboneError(UsageError, ValueError):
@@ -25,11 +25,11 @@ class UnknownBackboneError(UsageError, ValueError):
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """What all backbones have."""
+    """The facts on any backbone."""
 
     name: str
     architecture: str
-    """The part of the name that says how weights are used: all but the weights themselves."""
+    """The name without the weights: how they are used."""
     model: str
     """The library's name of the architecture."""
     pretrained: str | None
@@ -43,7 +43,7 @@ class BackboneInfo:
 
     @property
     def file(self) -> Path | None:
-        """The weights file, or None where the weights are a tag or random."""
+        """The weights file, or None if the weights are a tag or random."""
         named = self.pretrained is not None and self.pretrained.endswith(SUFFIXES)
         return Path(self.pretrained) if named and self.pretrained else None
 
@@ -64,7 +64,7 @@ class ClipInfo(BackboneInfo):
 
     @property
     def tower(self) -> Tower:
-        """What kind of image tower it has."""
+        """The kind of its image tower."""
         return architectures.tower_of(self.config)
 
 
@@ -75,7 +75,7 @@ class TimmInfo(BackboneInfo):
     interpolation: Literal["bicubic", "bilinear"]
     """How images were resized when its weights were trained."""
     shown: float
-    """The share of an image's shorter side that the network was shown in evaluation."""
+    """The share of an image's shorter side that the network saw in evaluation."""
     fixed_size: bool
     """Whether it takes squares of `image_size` alone (positional embeddings)."""
 

@@ -1,8 +1,8 @@
 """Names of timm's networks: `lite0`, and timm:NAME[:TAG|:PATH|:TAG:PATH|:random].
 
-What a network expects of pixels is timm's own configuration of the tag, or of the architecture's
-default tag where none is named. timm, and with it torch, is imported for `timm:` names only: what
-is known of `lite0` stands here, and a test compares it with timm's configuration.
+The preprocessing is timm's own configuration of the tag, or of the architecture's default tag.
+timm, and with it torch, is only imported for `timm:` names: the facts on `lite0` are given here,
+and a test compares them with timm's configuration.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LITE0_NAMES = Path(__file__).parent / "lite0" / "names.tsv"
 def lite0() -> TimmInfo:
     """EfficientNet-Lite0 with the ImageNet weights of a package from the index.
 
-    The package's code does not run: its file is looked for where Python would import it from.
+    The package's code does not run: its file is searched in the places of Python's imports.
     """
     spec = importlib.util.find_spec(LITE0_PACKAGE)
     folders = spec.submodule_search_locations if spec else None
@@ -47,7 +47,7 @@ def lite0() -> TimmInfo:
 
 
 def resolve_timm(name: str) -> TimmInfo:
-    """What `timm:...` stands for; a weights file need not exist yet.
+    """The backbone of `timm:...`; a weights file need not exist yet.
 
     Raises UnknownBackboneError that names the nearest network or the network's tags.
     """

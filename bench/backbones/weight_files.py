@@ -1,4 +1,4 @@
-"""The tensors of a weights file by name, whichever program wrote it. No code in it is executed."""
+"""The tensors of a weights file by name, written by any program. No code in it is executed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import Tensor
 from bench.backbones.openai_archives import is_archive, read_archive
 
 WRAPPERS = ("state_dict", "params", "model")
-"""Keys under which training programs put a state dict in what they save."""
+"""Keys under which training programs save a state dict."""
 PARALLEL = "module."
-"""What DataParallel writes in front of every name."""
+"""DataParallel's prefix of every name."""
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a weights file holds."""
+    """The content of a weights file."""
 
     tensors: dict[str, Tensor]
     """In the file's own precision, on the CPU; names without 'module.'."""
@@ -34,7 +34,7 @@ def read(path: Path) -> WeightFile:
     """Read safetensors, a `torch.save` (bare, or under one of `WRAPPERS`) or a TorchScript archive.
 
     Pickled files are read with `weights_only`, archives as data. Raises OSError, ValueError (a file
-    that holds no tensors) or whatever safetensors, torch and pickle have for a damaged file.
+    without tensors) or an error of safetensors, torch or pickle for a damaged file.
     """
     if path.suffix == ".safetensors" or _looks_like_safetensors(path):
         found = _safetensors(path)

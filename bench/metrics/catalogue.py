@@ -41,11 +41,11 @@ class Metric:
     """
 
     name: str
-    """What protocols and tables call it."""
+    """Its name in protocols and tables."""
     title: str
     """For the head of a table."""
     function: Function
-    """What computes it."""
+    """The function that computes it."""
     higher_is_better: bool
     """False for errors."""
     lower: float
@@ -53,7 +53,7 @@ class Metric:
     upper: float
     """Bounds of the value; NaN (undefined) is always possible."""
     needs: tuple[Need, ...] = ()
-    """What it takes besides predictions and quality. Runs record such a metric only where their
+    """Its inputs besides predictions and quality. Runs record such a metric only where their
     protocol names it."""
     by: str = ""
     """Column of `GROUPS` that it is taken within; `compute` gives it the groups."""

@@ -1,4 +1,4 @@
-"""What else is known of test images besides their scores: what some metrics need."""
+"""Facts on test images besides their scores, which some metrics need."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy.typing as npt
 from bench.metrics.inputs import FloatArray
 
 Need = Literal["", "ratings", "five levels", "validation"]
-"""What a metric needs besides predictions and quality."""
+"""The inputs of a metric besides predictions and quality."""
 NEEDS: dict[str, str] = {
     "ratings": "the spread and number (at least two) of the ratings of every test image",
     "five levels": "scores that are plain means on a scale of five levels, from 1 to 5",
     "validation": "validation images of the tested database (`selection: val`)",
 }
-"""The same in words, for what is said where a metric cannot be had."""
+"""The same in words, for the message that a metric is not available."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """Facts of n test images; None where they are not known."""
+    """Facts on n test images; None if they are not known."""
 
     std: FloatArray | None = None
     """(n,) standard deviations of the single ratings of each image (not of their mean)."""

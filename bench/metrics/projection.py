@@ -40,7 +40,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Solution:
-    """What the solver found, and whether it is a minimum."""
+    """The solver's solution, and whether it is a minimum."""
 
     shape: Shape
     mapped: FloatArray
@@ -99,7 +99,7 @@ class Projected:
         return found
 
     def _residual(self, rows: FloatArray) -> FloatArray:
-        """What the constant (and the line) leave of each row of (..., n)."""
+        """The residuals of each row of (..., n) without the constant (and the line)."""
         rest = rows - rows.mean(axis=-1, keepdims=True)
         if self.with_line:
             rest = rest - (rest @ self.x)[..., None] * self.x / self.x.size

@@ -2,9 +2,9 @@
 
 - `leaderboard.yaml`: its rules
 - `protocols/NAME.yaml`: the protocols that count, which `bench run` takes
-- `splits.json`: digests of their splits, where the databases were on the machine of `init`
+- `splits.json`: digests of their splits, if `init` found the databases
 - `submissions/NAME/`: a results folder with `card.yaml` and `baseline.json`
-- `README.md`, `card.example.yaml`, `.github/workflows/`: how to submit, and what checks it
+- `README.md`, `card.example.yaml`, `.github/workflows/`: how to submit, and the automatic check
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ SPLITS = "splits.json"
 PROTOCOLS = "protocols"
 SUBMISSIONS = "submissions"
 _FILES = Path(__file__).parent / "board_files"
-"""What `init` copies: name under the leaderboard, with `__` for a folder and `dot-` for a dot."""
+"""Files that `init` copies: path in the leaderboard, with `__` for '/' and `dot-` for a dot."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 NAMES = "expected up to 63 lower-case letters, digits and hyphens"
-"""What names of submissions are, in words."""
+"""The rule for names of submissions, in words."""
 _FROM_GIT = (
     "# This board was made by a version between releases. Write here which one the workflows\n"
     "# install, by a commit of its repository: iqa-bench @ git+https://ADDRESS@COMMIT"
@@ -50,15 +50,15 @@ SplitKey = tuple[str, str, str, str, int]
 
 
 class Rules(StrictModel):
-    """What a submission must have."""
+    """Requirements for submissions."""
 
     title: str = Field(min_length=1, max_length=200)
     """Name of the leaderboard."""
     audit: Literal["required", "shown"] = "required"
-    """Whether every method must have passed `bench audit`, or is marked where it has."""
+    """Whether every method must have passed `bench audit`; if not, passing is marked."""
     predictions: Literal["required", "digests"] = "required"
-    """Whether predictions must be there, or their digests are enough: then nobody can compute the
-    metrics again, and the list of submissions says so."""
+    """Whether predictions are required. If digests are enough, nobody can compute the metrics
+    again, and the list of submissions says so."""
     tasks: Literal["all", "any"] = "all"
     """Whether a submission must have every task of a protocol that it enters."""
     max_megabytes: float = Field(default=50, gt=0, le=10_000)
@@ -83,7 +83,7 @@ class BoardSplit(StrictModel):
 
     @property
     def key(self) -> SplitKey:
-        """What it is the split of."""
+        """The cell of the split."""
         return self.protocol, self.train, self.test, self.budget, self.repeat
 
 
@@ -100,7 +100,7 @@ class Board:
 
     @classmethod
     def read(cls, root: Path) -> Board:
-        """The leaderboard in a folder. Raises `UsageError` where it is none or cannot be read."""
+        """The leaderboard in a folder. Raises `UsageError` if it is none or cannot be read."""
         if not (root / RULES).is_file():
             raise UsageError(
                 f"'{root}' is not a leaderboard: it has no {RULES} "
@@ -119,26 +119,26 @@ class Board:
         return sorted(path.name for path in there if path.is_dir() and not hidden(path.name))
 
     def folder(self, name: str) -> Path:
-        """The folder of a submission. Raises `UsageError` for a name that none can have."""
+        """The folder of a submission. Raises `UsageError` for an invalid name."""
         if not self.can_name(name):
             raise UsageError(f"'{name}' cannot name a submission: {NAMES}")
         return self.root / SUBMISSIONS / name
 
     @staticmethod
     def can_name(name: str) -> bool:
-        """Whether a submission may be called so."""
+        """Whether this is a valid name of a submission."""
         return bool(_NAME.fullmatch(name))
 
 
 def init(
     root: Path, protocols: Sequence[Protocol], rules: Rules, data_roots: Sequence[Path] = ()
 ) -> tuple[list[Path], list[str]]:
-    """Make a leaderboard of these protocols, or add them to the one that is there.
+    """Make a leaderboard of these protocols, or add them to an existing one.
 
-    Files that are there stay as they are, except a protocol of the same name and `splits.json`.
-    Returns the files written, and why splits of some protocols are not known: then the first
-    submission that is accepted says what they are. Raises `UsageError` where a protocol that
-    already has submissions would be changed.
+    Existing files are kept, except a protocol of the same name and `splits.json`. Returns the files
+    written, and why splits of some protocols are not known: the first accepted submission
+    then defines them. Raises `UsageError` if a protocol that already has submissions would
+    change.
     """
     for protocol in protocols:
         _refuse_to_change(root, protocol)
@@ -170,14 +170,14 @@ def _refuse_to_change(root: Path, protocol: Protocol) -> None:
 
 
 def as_yaml(protocol: Protocol) -> str:
-    """A protocol as a file of its own, with all that it inherits; defaults are left out."""
+    """A protocol as a separate file with everything that it inherits, without defaults."""
     values = protocol.model_dump(mode="json", exclude_defaults=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     return f"# Run it unchanged: bench run FILE --methods NAME\n{text}"
 
 
 def _copied(root: Path, rules: Rules) -> Iterator[Path]:
-    """The files that every leaderboard has, where they are not there yet."""
+    """Write the files of every leaderboard that do not exist yet."""
     from importlib import metadata
 
     try:
@@ -196,7 +196,7 @@ def _copied(root: Path, rules: Rules) -> Iterator[Path]:
 
 
 def _rules_text(rules: Rules) -> str:
-    """The rules as YAML, each with what it means."""
+    """The rules as YAML, each with its meaning."""
     lines = []
     for name, field in Rules.model_fields.items():
         lines += [f"# {line}" for line in (field.description or "").splitlines()]

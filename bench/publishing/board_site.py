@@ -27,7 +27,7 @@ _EMPTY = """<!doctype html>
 def build(board: Board, out: Path) -> Rendered:
     """Render all submissions to `out`, without any image of a database.
 
-    Of two records of one run with other numbers the first submission's counts, and a note says so.
+    If two records of one run have different numbers, the first submission's counts, with a note.
     A board without submissions gets a page that says so.
     """
     names = board.submissions

@@ -1,4 +1,4 @@
-"""What a branch of a leaderboard's repository changes, by git."""
+"""The changes of a branch of a leaderboard's repository, by git."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from bench.publishing.board import NAMES, SUBMISSIONS, Board
 from bench.util.errors import BenchError, UsageError
 
 _FILES = ("100644", "100755", "000000")
-"""Git's modes of files, and of what is gone."""
+"""Git's modes of files, and of removed ones."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """The files that differ between where a branch began and where it is."""
+    """The files that differ between the start of a branch and its last commit."""
 
     paths: tuple[str, ...]
     """Relative to the leaderboard's folder."""
     no_files: tuple[str, ...] = ()
-    """Those that are links or other repositories now, which a checkout may show as files."""
+    """Changed files that are now links or other repositories; a checkout may show them as files."""
 
     @property
     def submissions(self) -> list[str]:
-        """Names of the submissions that files of are changed, sorted."""
+        """Names of the submissions with changed files, sorted."""
         found = {
             parts[1]
             for path in self.paths
@@ -46,9 +46,9 @@ class Changes:
 
 
 def changes(root: Path, base: str) -> Changes:
-    """What the checked-out branch changed since it left `base`.
+    """The changes of the checked-out branch since it left `base`.
 
-    Raises `UsageError` where the folder is in no git repository, or the base is not known there.
+    Raises `UsageError` if the folder is in no git repository, or the base is unknown there.
     """
     commit = _commit(root, base)
     text = _git(root, "diff", "--raw", "--no-renames", "--relative", "-z", f"{commit}...HEAD")
@@ -60,7 +60,7 @@ def changes(root: Path, base: str) -> Changes:
 
 @contextmanager
 def board_at(root: Path, base: str) -> Iterator[Board]:
-    """The leaderboard as it is at a commit, in a folder of its own."""
+    """The leaderboard at a commit, in a temporary folder."""
     archive = _git(root, "archive", "--format=tar", _commit(root, base))
     with tempfile.TemporaryDirectory(prefix="iqa-bench-board-") as folder:
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -69,7 +69,7 @@ def board_at(root: Path, base: str) -> Iterator[Board]:
 
 
 def refusals(found: Changes, before: Board, author: str) -> Iterator[str]:
-    """Why changes are not those of one submission by whom it belongs to; nothing where they are."""
+    """Why changes are not those of one submission by its owner; empty if they are."""
     names = found.submissions
     for path in found.no_files[:3]:
         yield f"{path} is a link or another repository; a submission holds files alone"
@@ -92,7 +92,7 @@ def refusals(found: Changes, before: Board, author: str) -> Iterator[str]:
 
 
 def _owner(board: Board, name: str) -> str | None:
-    """Who may change a submission of a board; None where it has none of this name."""
+    """Who may change a submission of a board; None if there is none of this name."""
     if name not in board.submissions:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a check of a submission says to its author: a comment in Markdown."""
+"""The result of a check for the author of a submission: a comment in Markdown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def comment(
     """Verdict, findings and the difference to a board.
 
     `refused` are reasons beside those of the submission; `before` is the board without the change
-    (by default the submission's own). The difference is left out where something is wrong.
+    (by default the submission's own). The difference is left out if there are problems.
     """
     code = 1 if refused else submission.found.exit_code
     lines = [f"## {markdown(submission.name)}: {VERDICTS[code]}", ""]
@@ -62,7 +62,7 @@ def _short(text: str) -> str:
 
 
 def difference(submission: Submission, before: Board) -> Iterator[str]:
-    """Each protocol's tasks: the new rows, their ranks, and the best row that was there."""
+    """Each protocol's tasks: the new rows, their ranks, and the best earlier row."""
     others = _others(before, submission.name)
     earlier = _earlier(before, submission)
     for name, protocol in submission.board.protocols.items():
@@ -122,7 +122,7 @@ def _rows(
 
 
 def _best(there: Mapping[str, GridCell], labels: Sequence[str]) -> str:
-    """The best row of other submissions, '' where there is none."""
+    """The best row of other submissions, '' if there is none."""
     ranked = [
         (cell.rank if cell.rank else math.inf, label)
         for label, cell in there.items()
@@ -152,7 +152,7 @@ def _of(runs: pd.DataFrame, label: str, place: tuple[str, str, str]) -> pd.DataF
 
 
 def _change(found: CellCheck | None) -> tuple[str, str, str]:
-    """Change, interval and what `bench check` calls it."""
+    """Change, interval and the verdict of `bench check`."""
     if found is None:
         return "", "", ""
     if math.isnan(found.change):
@@ -167,7 +167,7 @@ def _against_earlier(cell: CellCheck) -> tuple[str, ...]:
 
 
 def _others(board: Board, name: str) -> pd.DataFrame:
-    """The table of runs of all other submissions; those that cannot be read are left out."""
+    """The table of runs of all other submissions, except unreadable ones."""
     import pandas as pd
 
     tables = []
@@ -182,7 +182,7 @@ def _others(board: Board, name: str) -> pd.DataFrame:
 
 
 def _earlier(board: Board, submission: Submission) -> pd.DataFrame | None:
-    """The submission's runs as they are in another board; None where it is new."""
+    """The submission's runs in another board; None if it is new."""
     if board.root == submission.board.root or submission.name not in board.submissions:
         return None
     try:

@@ -1,7 +1,7 @@
 """Results on the hub: predictions as a dataset, and the report as a static Space.
 
-Uploads are prepared in a folder of their own and sent as one commit a repository, so that a reader
-never sees half of them.
+Uploads are prepared in a separate folder and sent as one commit for each repository, so that a
+reader never sees half of them.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,90}", re.ASCII)
 _RUN = ("protocol", "label", "method", "train", "test", "budget", "selection", "repeat", "run_id")
-"""Columns of the predictions that say whose they are."""
+"""Columns that identify the run of a prediction."""
 SPACE = "-report"
-"""What follows the dataset's name in that of the Space."""
+"""Appended to the dataset's name, this is the name of the Space."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What goes to one repository."""
+    """The upload to one repository."""
 
     repo: str
     """OWNER/NAME."""
     kind: Literal["dataset", "space"]
     folder: Path
-    """Whose files go there, under the same names."""
+    """The folder whose files go there, under the same names."""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -59,11 +59,11 @@ def prepare(
     labels: bool = True,
     data_roots: Sequence[Path] | None = None,
 ) -> tuple[list[Upload], list[str]]:
-    """Make what is to be sent in a folder: the dataset, then the Space; and predictions left out.
+    """Make the uploads in a folder: the dataset, then the Space; and the predictions left out.
 
     `labels` puts the databases' labels beside the predictions. The report shows images of databases
     under `data_roots` alone: by default none, since a licence may forbid showing them. Raises
-    `UsageError` for what cannot name a repository, `StoreError` where there is nothing to publish.
+    `UsageError` for what cannot name a repository, `StoreError` if there is nothing to publish.
     """
     if not _REPO.fullmatch(repo):
         raise UsageError(f"--hub {repo}: expected OWNER/NAME")
@@ -90,7 +90,7 @@ def prepare(
 
 
 def _predictions(store: Store, done: pd.DataFrame, labels: bool, lost: list[str]) -> pd.DataFrame:
-    """All stored predictions in one table: whose they are, image, quality, prediction."""
+    """All stored predictions in one table: run, image, quality, prediction."""
     import pandas as pd
 
     parts = []
@@ -161,12 +161,11 @@ The report of the results in the dataset [{repo}](../../datasets/{repo}), made w
 
 
 def send(uploads: Sequence[Upload], private: bool = False) -> Iterator[str]:
-    """Make the repositories where they are not there, and send one commit to each.
+    """Make the repositories unless they exist, and send one commit to each.
 
-    Files of an earlier report that are no longer among them are removed; a repository that
-    holds others is refused. Yields each repository's
-    address. Raises `BenchError` where the hub refuses or cannot be reached; no message holds the
-    token.
+    Files of an earlier report that are no longer needed are removed; a repository with any
+    other files is refused. Yields each repository's address. Raises `BenchError` if the hub
+    refuses or cannot be reached; no message contains the token.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -200,7 +199,7 @@ def send(uploads: Sequence[Upload], private: bool = False) -> Iterator[str]:
 
 
 def _foreign(upload: Upload, there: Sequence[str]) -> list[str]:
-    """Files of a repository in no folder, and of no kind, of those that are sent."""
+    """Files of a repository whose folder or kind is not among those that are sent."""
     tops = {name.partition("/")[0] for name in upload.files if "/" in name}
     kinds = {PurePosixPath(name).suffix for name in upload.files if "/" not in name}
 

@@ -1,4 +1,4 @@
-"""A submission beside the others of its board: names, runs and splits that they share."""
+"""Comparing a submission with the others of its board: shared names, runs and splits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_others(submission: Submission, card: SubmissionCard, labels: set[str]) -> None:
-    """Note in `Submission.found` where a submission clashes with one that is there."""
+    """Note in `Submission.found` where a submission clashes with an earlier one."""
     for name in _names(submission):
         folder = submission.others.folder(name)
         for what in _clashes(folder, card, labels):
@@ -36,7 +36,7 @@ def _names(submission: Submission) -> list[str]:
 
 
 def _clashes(folder: Path, card: SubmissionCard, labels: set[str]) -> Iterator[str]:
-    """What another submission has already that this one would be taken for."""
+    """Names that another submission already uses."""
     try:
         theirs = cards.read(folder / cards.FILE)
     except BenchError:  # of somebody else: no fault of this submission
@@ -61,7 +61,7 @@ def _labels(folder: Path) -> set[str]:
 
 
 def _check_runs(submission: Submission, name: str, theirs: Store) -> None:
-    """A run that another submission has is the same run: one result, one content."""
+    """A run that another submission also has must have the same result and content."""
     shared = submission.records.keys() & set(theirs.names())
     for path in sorted(shared):
         own, other = submission.records[path], theirs.read(path, curve=False)
@@ -71,7 +71,7 @@ def _check_runs(submission: Submission, name: str, theirs: Store) -> None:
 
 
 def _check_splits(submission: Submission) -> None:
-    """Splits are those of the board, or else those of the submissions before."""
+    """Splits must be those of the board, or else of the earlier submissions."""
     known = {key: (digest, "the board") for key, digest in submission.board.splits.items()}
     for name in _names(submission):
         for key, digest in _baseline_splits(submission.others.folder(name)).items():

@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Submission:
-    """A submission's folder, read once, and what is wrong with it."""
+    """A submission's folder, read once, and the problems found."""
 
     board: Board
     name: str
     others: Board
-    """Where the other submissions are: the board, or that of the branch it is for."""
+    """The board with the other submissions: its own, or that of the target branch."""
     found: Validation = field(default_factory=Validation)
 
     @cached_property
@@ -57,12 +57,12 @@ class Submission:
 
     @cached_property
     def card(self) -> SubmissionCard:
-        """Its card. Raises `UsageError` where there is none that can be read."""
+        """Its card. Raises `UsageError` if it is missing or cannot be read."""
         return cards.read(self.root / cards.FILE)
 
     @cached_property
     def cells(self) -> list[tuple[Protocol, CellEntry]]:
-        """Its cells. Raises `StoreError` where no manifest can be read."""
+        """Its cells. Raises `StoreError` if no manifest can be read."""
         found = manifest.read_all(self.store)
         return [(one.protocol, cell) for one in found for cell in one.cells]
 
@@ -84,10 +84,10 @@ class Submission:
 
 
 def check(board: Board, name: str, others: Board | None = None) -> Submission:
-    """Everything that can be checked of a submission to a board, without its databases.
+    """Check a submission to a board as far as possible without its databases.
 
-    `others` is the board whose other submissions it is held against, by default the same.
-    `Submission.found` says what is wrong. Raises `UsageError` where there is no such submission.
+    `others` is the board with whose other submissions it is compared, by default the same.
+    `Submission.found` lists the problems. Raises `UsageError` if there is no such submission.
     """
     submission = Submission(board, name, others or board)
     if not submission.root.is_dir():
@@ -166,7 +166,7 @@ def _check_labels(
 
 
 def _check_cell(submission: Submission, protocol: Protocol, cell: CellEntry) -> None:
-    """A cell is one of the board's, and its runs are what it says."""
+    """A cell is one of the board's, and its runs match it."""
     where = f"{protocol.name}: {cell.label} on {cell.task.title}, {cell.task.budget}"
     asked = submission.board.protocols.get(protocol.name)
     if asked is None:
@@ -195,14 +195,14 @@ def _check_cell(submission: Submission, protocol: Protocol, cell: CellEntry) -> 
 
 
 def _says_otherwise(protocol: Protocol, asked: Protocol) -> str:
-    """What a copy of a board's protocol says otherwise of its tables; '' where nothing."""
+    """How a copy of a board's protocol differs in its tables; '' if it does not."""
     shown = ("title", "metrics", "means", "notes", "published")
     there = [name for name in shown if name in Protocol.model_fields]
     return ", ".join(name for name in there if getattr(protocol, name) != getattr(asked, name))
 
 
 def _otherwise(record: Record, cell: CellEntry, measure: Measure, repeat: int) -> str:
-    """What a run is that its cell says nothing of; '' where it belongs there."""
+    """How a run differs from its cell; '' if it belongs there."""
     spec = record.spec
     # Labels may be scaled as the method asks, whatever the protocol says.
     own = Measure.of(spec.fit).model_copy(update={"normalise": measure.normalise})
@@ -217,7 +217,7 @@ def _otherwise(record: Record, cell: CellEntry, measure: Measure, repeat: int) -
 
 
 def _check_audits(submission: Submission) -> None:
-    """Methods that no audit makes sense for have no place where one is required."""
+    """Methods that cannot be audited are refused if the board requires audits."""
     if submission.board.rules.audit != "required":
         return
     methods = dict.fromkeys(record.spec.method for record in submission.records.values())
@@ -228,7 +228,7 @@ def _check_audits(submission: Submission) -> None:
 
 
 def _check_tasks(submission: Submission, cells: list[tuple[Protocol, CellEntry]]) -> None:
-    """Every row has all tasks of a protocol that it enters, where the board asks for them."""
+    """Every row has all tasks of a protocol that it enters, if the board requires them."""
     there: dict[tuple[str, str], set[str]] = {}
     for protocol, cell in cells:
         place = f"{cell.task.title}, {cell.task.budget}"
@@ -246,7 +246,7 @@ def _check_tasks(submission: Submission, cells: list[tuple[Protocol, CellEntry]]
 
 
 def _check_tested(submission: Submission, kept_elsewhere: set[str]) -> None:
-    """The images and labels beside predictions are those that the run's name was made of."""
+    """The images and labels beside predictions match the run's name."""
     for name, record in submission.records.items():
         if record.status != "done":
             continue
@@ -271,10 +271,10 @@ def _check_tested(submission: Submission, kept_elsewhere: set[str]) -> None:
 
 
 def _check_declared(submission: Submission, card: SubmissionCard) -> None:
-    """Contamination is declared alike by the card, by records and by methods that are known here.
+    """Card, records and methods known here declare the same contamination.
 
-    A split that a card names (`koniq10k#official`) covers records that name the whole database no
-    more than the other way round: the two are the same text.
+    Texts are compared: a split on a card (`koniq10k#official`) does not cover records that name
+    the whole database, nor the other way round.
     """
     declared = set(card.training_data)
     recorded: dict[str, str] = {}
@@ -300,7 +300,7 @@ def _check_declared(submission: Submission, card: SubmissionCard) -> None:
 
 
 def _known_of(record: Record) -> set[str]:
-    """What a method that comes with iqa-bench says that its weights have seen; else nothing."""
+    """Databases that the weights of a method of iqa-bench have seen; empty for other methods."""
     fit = record.spec.fit
     entry = registry.entries().get(registry.split_name(fit.method)[0])
     # Methods of one's own would be code that somebody else wrote.

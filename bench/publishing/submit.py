@@ -1,4 +1,5 @@
-"""From a results folder to a submission: what a leaderboard needs of it, under the card's name."""
+"""From a results folder to a submission: the files that a leaderboard needs, under the card's
+name."""
 
 from __future__ import annotations
 
@@ -30,12 +31,12 @@ def submit(
     methods: Sequence[str] = (),
     digests: bool = False,
 ) -> Submission:
-    """Put the rows `methods` (all by default) of a results folder into a board, once it is checked.
+    """Check the rows `methods` (all by default) of a results folder and put them into a board.
 
-    Rows get the card's name, with their own in brackets where there are several. With `digests`
-    predictions stay where they are, and their digests go. What the check finds is in the returned
-    submission: where something is wrong, nothing is written. Raises `UsageError` for an unknown
-    row, for results of none of the board's protocols, and for a name that belongs to somebody else.
+    Rows get the card's name; several rows keep their own in brackets. With `digests`, digests of
+    the predictions are submitted instead of the predictions. The returned submission lists the
+    problems found; if there are any, nothing is written. Raises `UsageError` for an unknown row,
+    for results of none of the board's protocols, and for a name that belongs to somebody else.
     """
     target = board.folder(name)
     said = cards.read(card)
@@ -112,7 +113,7 @@ def _write(
 
 
 def _chosen(results: Store, board: Board, methods: Sequence[str]) -> list[Manifest]:
-    """The manifests of the board's protocols, with the cells that are asked for."""
+    """The manifests of the board's protocols, with the requested cells."""
     found = [one for one in manifest.read_all(results) if one.protocol.name in board.protocols]
     if not found:
         raise UsageError(
@@ -144,7 +145,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _swap(made: Path, target: Path) -> None:
-    """Put a whole folder in the place of another one, which is there until the new one is."""
+    """Replace a folder by another one; the old one stays until the new one is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as beside:
         new, old = Path(beside) / "new", Path(beside) / "old"

@@ -1,4 +1,4 @@
-"""The files of a submission: looked at from outside, before anything in them is read."""
+"""The files of a submission, checked from outside before any of them is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline.json"
 DIGESTS = "digests.json"
-"""Record -> SHA-256 of its predictions, where those are not there themselves."""
+"""Record -> SHA-256 of its predictions, if these are not submitted."""
 _UNPACKED = 20
 """How many times a submission's size its tables may take in memory."""
 _VALUE = 8
@@ -25,9 +25,9 @@ _VALUE = 8
 _READABLE = 256 * 2**20
 """Bytes of the largest table whose texts are measured; a larger one is refused."""
 _LARGEST_CARD = 50_000
-"""Bytes of a card, several times what its texts may have together; YAML is slow to read."""
+"""Largest card in bytes, several times its texts together; YAML is slow to read."""
 _MOST_FILES = 100_000
-"""Files and folders of a submission: a thousand times what a table of a paper takes."""
+"""Files and folders of a submission: a thousand times as many as a table of a paper needs."""
 _NAME = r"[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]*"
 """A file that listings show, on one line."""
 _ALLOWED = re.compile(
@@ -35,13 +35,13 @@ _ALLOWED = re.compile(
     rf"|(protocols|{audits.FOLDER}|{costs.FOLDER})/{_NAME}\.json"
     rf"|records/{_NAME}/{_NAME}/{_NAME}\.(json|parquet)"
 )
-"""What a submission may hold, relative to its folder."""
+"""Files that a submission may contain, relative to its folder."""
 
 
 def findings(root: Path, megabytes: float) -> Iterator[Finding]:
-    """What is wrong with a folder's files: names, links, kinds, sizes on disk and in memory.
+    """Problems of a folder's files: names, links, kinds, sizes on disk and in memory.
 
-    The size in memory is looked at where nothing else is wrong.
+    The size in memory is only checked if nothing else is wrong.
     """
     paths = list(itertools.islice(root.rglob("*"), _MOST_FILES + 1))
     if len(paths) > _MOST_FILES:
@@ -63,7 +63,7 @@ def findings(root: Path, megabytes: float) -> Iterator[Finding]:
 
 
 def _fault(path: Path, name: str) -> str:
-    """Why a path has no place in a submission; '' where it has one."""
+    """Why a path is not allowed in a submission; '' if it is."""
     if path.is_symlink():
         return "is a link; a submission holds files alone"
     if path.is_dir():
@@ -77,7 +77,7 @@ def _fault(path: Path, name: str) -> str:
 
 
 def _in_memory(root: Path, paths: list[Path], megabytes: float) -> Iterator[Finding]:
-    """Tables that are none of predictions, and tables that take too much once they are read."""
+    """Problems of tables: not of predictions, or too large in memory."""
     unpacked = 0
     for path in sorted(paths):
         if path.suffix != ".parquet":
@@ -100,9 +100,9 @@ def digest_of(predictions: Path) -> str:
 
 
 def _unpacked(path: Path) -> int:
-    """Bytes that a table takes once it is read, as its own end says.
+    """Size of a table in memory, in bytes, from the metadata at its end.
 
-    A value that is repeated takes next to nothing in a file, however often. Raises `ValueError` for
+    Repeated values take almost no space in a file. Raises `ValueError` for
     columns that are neither texts nor numbers, whose values may have any size, and whatever pyarrow
     raises for a file that it cannot read.
     """
@@ -121,8 +121,8 @@ def _unpacked(path: Path) -> int:
 
 
 def _texts_of(schema: Any) -> list[str]:
-    """The columns of texts. Raises `ValueError` where scores are no numbers, and for columns that
-    are neither texts nor numbers."""
+    """The columns of texts. Raises `ValueError` for scores that are not numbers, and for columns
+    that are neither texts nor numbers."""
     import pyarrow as pa
 
     def is_one(kind: Any, tests: tuple[Callable[[Any], bool], ...]) -> bool:
@@ -140,7 +140,7 @@ def _texts_of(schema: Any) -> list[str]:
 
 
 def _bytes_of(path: Path, texts: list[str]) -> int:
-    """Bytes of a table's texts, each counted as often as it stands there."""
+    """Bytes of a table's texts, each counted as often as it occurs."""
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 

@@ -56,7 +56,7 @@ class Clique:
 
 @dataclass(frozen=True)
 class CriticalDifference:
-    """What a critical-difference diagram draws; everything in order of average rank, best first."""
+    """The content of a critical-difference diagram, in order of average rank, best first."""
 
     names: tuple[str, ...]
     """Methods."""

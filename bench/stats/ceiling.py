@@ -40,7 +40,7 @@ class Ceiling:
     split_half: float
     """Mean SRCC between the scores of two random halves of the raters; NaN without ratings."""
     source: str
-    """What the error variance comes from."""
+    """The source of the error variance."""
     reason: str = ""
     """Why there is no ceiling (numbers are NaN then); empty when there is one."""
 

@@ -29,7 +29,7 @@ class MedianInterval:
 
     @property
     def bounds(self) -> str:
-        """What [low, high] is: see `bounds`."""
+        """The kind of [low, high]: see `bounds`."""
         return bounds(self.n)
 
 
@@ -38,7 +38,7 @@ LEAST_SPLITS = 6
 
 
 def bounds(n: int) -> str:
-    """What the lowest and highest of the values that `median_interval` gives for n of them are.
+    """The kind of [low, high] that `median_interval` gives for n values.
 
     >>> bounds(10), bounds(5), bounds(1), bounds(0)
     ('interval', 'range', 'one value', '')

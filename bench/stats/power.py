@@ -60,7 +60,7 @@ class Design:
         return _noncentrality(freedom, self.alpha, self.power) * self._error(splits)
 
     def splits_for(self, difference: float) -> int | None:
-        """The least number of splits that see a difference; None where no number does."""
+        """The least number of splits that detect a difference; None if no number does."""
         if self.same_test:
             return None
         return next((k for k in _splits() if self._seen(k) <= difference), None)

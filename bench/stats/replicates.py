@@ -50,7 +50,7 @@ class BootstrapInterval:
     undefined: int
     """Resamples left out because a side of them was constant, or a split had no image in them."""
     clusters: int
-    """What was drawn: images, or clusters of them."""
+    """The unit of resampling: images, or clusters of them."""
     reason: str = ""
     """Why there is no interval (bounds are NaN then); empty when there is one."""
 

@@ -56,8 +56,7 @@ class SplitSizes:
     tested: int
     """Images that a split tests."""
     labelled: int | None = None
-    """Images that are learnt from or validated on, 0 for none; None where that is all that is left.
-    """
+    """Training or validation images, 0 for none; None for all that are left."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -99,7 +98,7 @@ class SplitSizes:
 
 @dataclass(frozen=True)
 class Influence:
-    """What each image, or cluster of images, contributes to a score on each of k splits."""
+    """The contribution of each image, or cluster of images, to a score on each of k splits."""
 
     values: FloatArray
     """(k, units): derivative of the score by the unit's weight, 0 where a split does not test it.

@@ -1,1 +1,1 @@
-"""What every room may use: files written whole, YAML, durations, errors, the machine."""
+"""Helpers for every room: atomic writing, YAML, durations, errors, the machine."""

@@ -15,7 +15,7 @@ from typing import Any
 from bench.util.errors import StoreError, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-"""Errors of a full or read-only disk, which neither the program nor a run is to blame for."""
+"""Errors of a full or read-only disk, which are not faults of the program or a run."""
 
 
 @contextlib.contextmanager
@@ -77,9 +77,9 @@ def refusal(error: BaseException | None) -> str:
 
 
 def require_writable(path: Path) -> None:
-    """Raise, before anything is computed for it, where a file cannot be written.
+    """Raise if a file cannot be written, before anything is computed for it.
 
-    `UsageError` for a folder of that name, `StoreError` where its folder cannot be written.
+    `UsageError` for a folder of that name, `StoreError` if its folder cannot be written.
     """
     if path.is_dir():
         raise UsageError(f"cannot write '{path}': it is a folder")

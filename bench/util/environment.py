@@ -44,9 +44,9 @@ class Environment(StrictModel):
 
 @cache
 def machine() -> Environment:
-    """What all processes of this machine share: checkout, processor, versions of packages.
+    """Facts that hold for all processes of this machine: checkout, processor, versions of packages.
 
-    It takes a tenth of a second (git is asked), so that a fork server calls it once for the
+    It calls git and takes a tenth of a second, so a fork server calls it once for the
     processes that it forks.
     """
     commit, dirty = checkout()
@@ -119,7 +119,7 @@ def resolve_device(wanted: str) -> str:
 
 
 def _may_have_gpu() -> bool:
-    """Whether it is worth asking torch, which takes seconds to import."""
+    """Whether there may be a GPU, so that torch, which takes seconds to import, is asked."""
     if platform.system() != "Linux":
         return True
     devices = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/proc/driver/nvidia")

@@ -6,46 +6,46 @@ import difflib
 from collections.abc import Iterable
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+"""Exit code after Ctrl-C: 128 plus the number of SIGINT, as in shells."""
 
 
 class BenchError(Exception):
     """A problem of input or environment; the command line prints it without a traceback."""
 
     exit_code = 1
-    """Of a command that ends with it."""
+    """Exit code of a command that ends with it."""
 
 
 class UsageError(BenchError):
     """A wrong name, key or value in a command or a protocol file."""
 
     exit_code = 2
-    """Of a command that ends with it."""
+    """Exit code of a command that ends with it."""
 
 
 class DataError(BenchError):
-    """A database that is missing, incomplete or not what it claims to be."""
+    """A database that is missing, incomplete or different from its description."""
 
     exit_code = 3
-    """Of a command that ends with it."""
+    """Exit code of a command that ends with it."""
 
 
 class StoreError(BenchError):
     """A results folder, or the cache, that cannot be read or written."""
 
     exit_code = 4
-    """Of a command that ends with it."""
+    """Exit code of a command that ends with it."""
 
 
 class OutOfBudgetError(BenchError):
-    """Work that stopped at a limit of the user's; it fails no run, and goes on when asked again."""
+    """Work that stopped at a limit of the user's. No run fails; the same command continues it."""
 
     exit_code = 5
-    """Of a command that ends with it."""
+    """Exit code of a command that ends with it."""
 
 
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""What torch, its CPU allocator, cuBLAS and cuDNN say."""
+"""Messages of torch, its CPU allocator, cuBLAS and cuDNN."""
 
 
 def ran_out(error: BaseException) -> bool:
@@ -63,7 +63,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """What a user may have meant, as the end of a message; '' if no name is similar.
+    """A suggestion for the end of a message; '' if no name is similar.
 
     >>> hint("labls", ["labels", "ratios"])
     " Did you mean 'labels'?"

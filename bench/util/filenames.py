@@ -1,4 +1,4 @@
-"""Names of files for any label: the one way, for records, manifests, baselines, pages, figures."""
+"""File names for any label: used for records, manifests, baselines, pages and figures."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ LONGEST = 100
 """Characters of a name, so that endings and other names fit beside it (255 bytes in all)."""
 FOLDER = 150
 MARK = "~"
-"""In front of the digest; no name that is kept as it is holds it."""
+"""In front of the digest; names without a digest never contain it."""
 DIGITS = 8
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""What Windows takes for devices."""
+"""Names of devices on Windows."""
 
 
 def slug(*labels: str) -> str:
     """A readable file name for one label or several, valid on all systems; never '.' or '..'.
 
-    One-to-one: where anything had to be changed or cut, or where it is not clear where one label
-    ends, a digest of all of them follows.
+    One-to-one: if anything was changed or cut, or if the end of a label is not clear, a digest of
+    all labels follows.
 
     >>> slug("few_shot"), slug("a", "b"), slug("实验一") == slug("实验二")
     ('few_shot', 'a-b', False)
@@ -37,7 +37,7 @@ def slug(*labels: str) -> str:
 
 
 def readable(text: str) -> str:
-    """The readable part alone, for names that digests of their own follow; not one-to-one.
+    """The readable part alone, for names with another digest; not one-to-one.
 
     >>> readable("pyiqa:clipiqa+"), readable("../x")
     ('pyiqa-clipiqa+', '-x')
@@ -48,14 +48,14 @@ def readable(text: str) -> str:
 def folder(text: str) -> str:
     """The readable part as the name of a folder whose files are named by content.
 
-    Labels may share it: what lies in it is told apart all the same.
+    Labels may share it, since the files in it have distinct names.
     """
     plain = readable(text)
     return plain if len(plain) <= FOLDER else f"{plain[:LONGEST]}{MARK}{_digest(text)}"
 
 
 def present(path: Path) -> bool:
-    """Whether there is such a file or folder; not where the name is longer than any can be."""
+    """Whether there is such a file or folder; False for a name that is too long for any."""
     return os.path.exists(path)  # noqa: PTH110  # `Path.exists` raises for those
 
 

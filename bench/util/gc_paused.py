@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def gc_paused() -> Iterator[None]:
     """Pause garbage collection while thousands of records or runs are created. It may be nested.
 
-    None of them is part of a reference cycle, but Python would scan all of them again and again:
-    without the pause, this takes two thirds of the time of reading 10,000 records.
+    None of them is part of a reference cycle, but Python would scan all of them repeatedly, which
+    takes two thirds of the time of reading 10,000 records.
     """
     was = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Which files of a folder count: what the system and other programs leave there does not."""
+"""Listing files, without those that the system and other programs leave in folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEFT_BEHIND = frozenset(
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or was left there by a system or an editor.
+    """Whether a file or folder is hidden, or a leftover of a system or an editor.
 
     >>> [hidden(name) for name in ("._x.jpg", ".ipynb_checkpoints", "Thumbs.db", "~$a.xlsx", "x")]
     [True, True, True, True, False]
@@ -24,16 +24,16 @@ def hidden(name: str) -> bool:
 
 
 def listed(folder: Path, pattern: str) -> list[Path]:
-    """What matches `pattern` (of `Path.glob`) in a folder, sorted, without what is hidden there."""
+    """Files in a folder that match `pattern` (of `Path.glob`), sorted, without hidden ones."""
     own = len(folder.parts)
     return sorted(path for path in folder.glob(pattern) if not any(map(hidden, path.parts[own:])))
 
 
 def visible(text: str) -> str:
-    """A text on one line, with a mark for what would not be seen, or would change what is.
+    """A text on one line, with a mark for characters that are invisible or change the display.
 
-    Somebody else's file names and labels may hold line breaks, which begin a line of their own in a
-    log, escape codes of terminals, and marks that turn the direction of writing.
+    File names and labels of others may contain line breaks, which begin a new line in a log, escape
+    codes of terminals, and marks that change the direction of writing.
 
     >>> visible("a\\n::error::b \\x1b[2J \\u202e")
     'a ::error::b \ufffd[2J \ufffd'
@@ -64,11 +64,11 @@ class Found:
 
 
 def walk(root: Path) -> Iterator[Found]:
-    """Every file below `root`, links followed, each folder once whatever links lead to it.
+    """Every file below `root`, following links, each folder once even if several links lead to it.
 
-    Folders come before what only a link leads to, so that a file is known by its own place where it
-    has one below `root`. Folders that cannot be read, pipes and devices are left out; a link to a
-    file that is gone is listed, and whoever opens it learns that.
+    Folders come before the targets of links, so that a file below `root` is listed under its real
+    path. Folders that cannot be read, pipes and devices are left out; a broken link is listed, and
+    opening it raises an error.
     """
     seen: set[str] = set()
     folders, links = [("", False)], list[tuple[str, bool]]()

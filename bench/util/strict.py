@@ -1,4 +1,4 @@
-"""What records, protocols and other files are made of."""
+"""The base class of records, protocols and other files."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Tables that people and programs write: the only reader of them in the project.
+"""Tables written by people and programs: the only reader of them in the project.
 
 CSV and its kin (UTF-8, with or without a mark; separated by comma, semicolon, tab or bar), Excel
-workbooks, and lists of JSON objects (one array, or one object a line). What differs between
-programs and languages makes no difference here: padding, blank rows, case of headers, decimal
-commas, the Unicode form of letters, Excel's `sep=;` line. Cells stay text until a column is asked
-for as numbers, so that a name such as 00012 keeps its zeros.
+workbooks, and lists of JSON objects (one array, or one object a line). Differences
+between programs and languages are removed: padding, blank rows, case of headers, decimal commas,
+the Unicode form of letters, Excel's `sep=;` line. Cells stay text until a column is read as
+numbers, so that a name such as 00012 keeps its zeros.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _GUESSED = (",", "\t", ";", "|")
 _PADDING = " \t\r\n\v\f\u00a0\u2007\u202f\ufeff\u200b"
-"""Blanks and invisible characters, both of which Excel and web pages leave in cells."""
+"""Blanks and invisible characters, which Excel and web pages leave in cells."""
 _EXCEL_HINT = re.compile(r'"?sep=(.)"?')
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _PERHAPS_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
@@ -41,7 +41,7 @@ _EMPTY = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none"})
 
 
 def separator(text: str) -> str:
-    """The character that a user means. Raises `ValueError` for what cannot separate columns.
+    """The character of a user's separator. Raises `ValueError` if it cannot separate columns.
 
     >>> separator("tab") == separator("\\\\t") == separator("\\t"), separator("semicolon")
     (True, ';')
@@ -54,20 +54,20 @@ def separator(text: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under names, which count without regard to case."""
+    """Rows of cells under names, whose case does not matter."""
 
     file: Path
-    """Where it was read from."""
+    """The file it was read from."""
     names: tuple[str, ...]
-    """Headers as they stand in the file; '0', '1', ... where it has none."""
+    """Headers as in the file; '0', '1', ... if it has none."""
     rows: tuple[tuple[Any, ...], ...]
     """Cells, text without padding and in Unicode's composed form."""
     lines: tuple[int, ...]
-    """Where each row begins: line of the text, row of the sheet, from 1."""
+    """First line of each row: line of the text, row of the sheet, from 1."""
     separator: str = ""
-    """What separates the columns; "" where nothing does (workbooks, JSON)."""
+    """The separator of the columns; "" if there is none (workbooks, JSON)."""
     counted: str = "line"
-    """What `lines` count: lines, or the entries of a JSON list."""
+    """The unit of `lines`: lines, or the entries of a JSON list."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,7 +81,7 @@ class Table:
         return any(_header(name) == _header(other) for other in self.names)
 
     def cells(self, name: str) -> list[Any]:
-        """A column as it is. Raises `DataError` where it is not there, or there twice."""
+        """A column as it is. Raises `DataError` if it is missing, or there twice."""
         place = self._place(name)
         return [row[place] for row in self.rows]
 
@@ -114,7 +114,7 @@ class Table:
         return np.array(found, dtype=np.float64)
 
     def by_position(self) -> Table:
-        """The same with the names '0', '1', ..., for files whose headers are not known for sure."""
+        """The same with the names '0', '1', ..., for files whose headers are not certain."""
         return replace(self, names=tuple(map(str, range(len(self.names)))))
 
     def _place(self, name: str) -> int:
@@ -131,7 +131,7 @@ class Table:
         return found[0]
 
     def _decimal_comma(self, name: str, cells: Sequence[Any]) -> bool:
-        """Whether 3,5 means 3.5 in a column. Raises `DataError` where it may mean 35 as well."""
+        """Whether 3,5 means 3.5 in a column. Raises `DataError` if it could also mean 35."""
         texts = [cell for cell in cells if isinstance(cell, str)]
         commas = [text for text in texts if _DECIMAL_COMMA.fullmatch(text)]
         if not commas:
@@ -156,7 +156,7 @@ def read_table(
     """The table in a file: text, the first sheet of a workbook, or JSON, by its suffix.
 
     Without `separator` it is the one that the first line uses; " " stands for any run of blanks.
-    With `comments`, lines before the header that begin with '#' are passed over. Raises `DataError`
+    With `comments`, lines before the header that begin with '#' are skipped. Raises `DataError`
     for a file that cannot be read, that is no table, or whose rows differ in length.
     """
     suffix = file.suffix.lower()
@@ -213,7 +213,7 @@ def read_text(file: Path) -> str:
 def _table(
     file: Path, rows: list[list[Any]], lines: list[int], header: bool, separator: str
 ) -> Table:
-    """Without blank rows. A line of text may have empty cells more than the first, a sheet less."""
+    """The table without blank rows. Lines may have extra empty cells, rows of a sheet fewer."""
     kept = [(row, line) for row, line in zip(rows, lines, strict=True) if _filled(row)]
     if not kept:
         raise DataError(f"{file}: the file is empty")
@@ -279,7 +279,7 @@ def _body(text: str, comments: bool) -> tuple[int, str, str]:
 
 
 def _separator(text: str) -> str:
-    """What the first line has most of, outside quotes."""
+    """The most frequent separator of the first line, outside quotes."""
     first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
     best = max(_GUESSED, key=first.count)
     return best if best in first else ","
@@ -310,7 +310,7 @@ def _is_empty(cell: Any) -> bool:
 
 
 def _as_number(cell: Any, comma: bool) -> float | None:
-    """The number in a cell, NaN where it is empty, None where it is something else."""
+    """The number in a cell, NaN if it is empty, None if it is something else."""
     if _is_empty(cell):
         return math.nan
     text = str(cell).replace("\N{MINUS SIGN}", "-")

@@ -1,4 +1,4 @@
-"""Tables and lines on a terminal, their texts shown as they are: rich reads `[red]` as markup."""
+"""Tables and lines on a terminal with plain texts, since rich reads `[red]` as markup."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def text_table(
 ) -> Table:
     """A table without a frame: columns of text at the `left`, of numbers at the `right`.
 
-    Where there is little room texts are folded and numbers are not: a number cut short is another
-    one. `options` are those of rich's `Table`.
+    In a narrow terminal texts are folded and numbers are not, since a cut number would be
+    wrong. `options` are those of rich's `Table`.
     """
     table = Table(
         title=Text(title, "bold") if title else None,

@@ -25,7 +25,7 @@ _KINDS = (
     (("list", "tuple", "set", "frozen_set"), "a list"),
     (("dict", "mapping", "model", "dataclass"), "'key: value' lines"),
 )
-"""Beginnings of pydantic's types of error, and what it would have taken instead."""
+"""Beginnings of pydantic's types of error, and the expected type."""
 _BOUNDS = {
     "greater_than": "a number above {gt}",
     "greater_than_equal": "a number of at least {ge}",
@@ -37,7 +37,7 @@ _BOUNDS = {
 
 
 def nowhere(location: Location) -> str:
-    """The place of a value that comes from no file."""
+    """The place of a value without a file."""
     return ""
 
 
@@ -60,9 +60,9 @@ def explain(
     place: Callable[[Location], str] = nowhere,
     owner: str = "",
 ) -> str:
-    """A line for each thing that is wrong: its place, its key, the reason and what was meant.
+    """A line for each error: its place, its key, the reason and a suggestion.
 
-    `place` gives FILE:LINE of a location; `owner` is whose keys they are, where that is no file.
+    `place` gives FILE:LINE of a location; `owner` names the owner of the keys if there is no file.
     """
     lines = []
     for location, reason in _faults(error, model):
@@ -72,7 +72,7 @@ def explain(
 
 
 def first_reason(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing that is wrong, in one line: for files that programs write."""
+    """The first error, in one line: for files that programs write."""
     location, reason = _faults(error, model)[0]
     return _sentence(location, reason)
 
@@ -85,7 +85,7 @@ def _sentence(location: Location, reason: str) -> str:
 
 
 def _faults(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
-    """Where and why, once a value: a union's members each complain about the same one."""
+    """Place and reason, once for each value: all members of a union report the same one."""
     found: dict[Location, list[ErrorDetails]] = {}
     holders: dict[Location, type[BaseModel] | None] = {}
     for item in error.errors():
@@ -125,7 +125,7 @@ def _joined(fault: str, advice: str) -> str:
 
 
 def _wanted(item: ErrorDetails) -> str | None:
-    """What would have been right; None where only pydantic's own message says so."""
+    """The expected value; None if only pydantic's own message tells it."""
     context = item.get("ctx", {})
     if item["type"] == "literal_error":
         return str(context["expected"])
@@ -156,9 +156,9 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _resolve(model: type[BaseModel], location: Location) -> tuple[Location, type[BaseModel] | None]:
-    """A location without what pydantic adds to it, and the model that its last key belongs to.
+    """A location without pydantic's additions, and the model of its last key.
 
-    Where several types are allowed, pydantic names the one it tried, as if that were a key.
+    If several types are allowed, pydantic adds the one it tried, like a key.
     """
     kind: Any = model
     holder: type[BaseModel] | None = None
@@ -177,7 +177,7 @@ def _resolve(model: type[BaseModel], location: Location) -> tuple[Location, type
 
 
 def _options(kind: Any) -> list[Any]:
-    """The types that an annotation allows, None left out."""
+    """The types that an annotation allows, without None."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if get_origin(kind) in (Union, types.UnionType):
@@ -186,13 +186,13 @@ def _options(kind: Any) -> list[Any]:
 
 
 def _is_called(kind: Any, tag: str) -> bool:
-    """Whether pydantic calls a type so: 'int', 'tuple[int, ...]', the name of a model."""
+    """Whether this is pydantic's name of a type: 'int', 'tuple[int, ...]', the name of a model."""
     kind = get_origin(kind) or kind
     return getattr(kind, "__name__", "").lower() == tag.partition("[")[0].lower()
 
 
 def _inner(kind: Any, part: int | str) -> Any:
-    """The type of what lies under a key or index."""
+    """The type of the value under a key or index."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         fields = kind.model_fields
         aliases = {field.alias: field for field in fields.values()}

@@ -13,12 +13,12 @@ from bench.util.validation import Location, Model, validated
 
 LARGEST = 1_000_000  # bytes; what people write is a page of text
 DEEPEST = 30
-"""Lists and mappings inside each other; the parser's time grows with the square of them."""
+"""Largest depth of nesting; the parser's time grows with its square."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file says, and where."""
+    """The values in a YAML file, and their lines."""
 
     path: Path
     values: dict[str, Any]
@@ -27,7 +27,7 @@ class Document:
     """Keys and list indices -> FILE:LINE."""
 
     def place(self, location: Location) -> str:
-        """FILE:LINE of a value, or of the nearest that is around it; the file for the whole."""
+        """FILE:LINE of a value, or of the nearest one that contains it; the file for the whole."""
         around = (location[:length] for length in range(len(location), 0, -1))
         return next((self.places[key] for key in around if key in self.places), str(self.path))
 
@@ -69,7 +69,7 @@ def read(path: Path, may_be_empty: bool = False) -> Document:
 
 
 def _refuse_bombs(path: Path, text: str) -> None:
-    """Raise `UsageError` for what is short to write and takes gigabytes or hours to read."""
+    """Raise `UsageError` for a short text that takes gigabytes or hours to read."""
     depth = 0
     for event in yaml.parse(text):
         # Aliases can nest into gigabytes, and a protocol shares by `extends` instead.

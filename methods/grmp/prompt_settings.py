@@ -153,8 +153,8 @@ class PretrainSettings(PromptSettings):
     pretrain_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of visual prompts in pre-training. Paper: unstated. Code: 0.1."""
     checkpoint: Literal["last", "held_out"] = "last"
-    """Which epoch is kept. Paper: unstated. Code: the best on LIVEC, the target set itself, which
-    cannot be had here; 'held_out' takes the best mean SRCC of tasks on references of the corpora
-    that no update sees."""
+    """Which epoch is kept. Paper: unstated. Code: the best on LIVEC, the target set itself, whose
+    test labels no method sees here; 'held_out' takes the best mean SRCC of tasks on references of
+    the corpora that no update sees."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
     """Share of references kept for checkpoint 'held_out'."""

@@ -7,6 +7,7 @@ the harness keeps them for all repeats, budgets and methods (`Context.features`)
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -164,8 +165,9 @@ class ImageFeatures:
         """The arithmetic of rows from now on: what proves itself on the first images that are
         enough to prove anything; fp32 before.
 
-        A proof is kept like a feature, so that one machine decides once, and a process whose rows
-        are all on disk loads no network.
+        A proof is kept like a feature, so that each kind of processor decides once, and a process
+        whose rows are all on disk loads no network. Machines that share the cache share the rows of
+        an arithmetic, and not what proved it: other kernels may round otherwise.
         """
         from bench.methods.kit import forms
 
@@ -174,7 +176,7 @@ class ImageFeatures:
             return self._arithmetic or forms.PLAIN
         (row,) = self.context.features(
             __name__,
-            {**self.what(), "proof of": list(wanted)},
+            {**self.what(), "proof of": list(wanted), "on": _processor(self.context.device)},
             [PROOF],
             lambda _: self._prove(images, wanted)[None],
         )
@@ -307,6 +309,15 @@ class _Timm:
                 f"image '{name}' of {width} x {height} is smaller than {SMALLEST} pixels"
             )
         return image
+
+
+def _processor(device: str) -> str:
+    """What computes: the model of a GPU, or the architecture and instruction set of a CPU."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _turned(image: Pixels, quarter: int) -> Pixels:

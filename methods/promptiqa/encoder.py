@@ -145,7 +145,7 @@ def _load_imagenet(module: nn.Module, weights: Path | None) -> None:
         )
     except (OSError, RuntimeError) as error:
         raise UsageError(
-            f"promptiqa: the ImageNet weights of {VIT} could not be had ({error}); give a "
+            f"promptiqa: the ImageNet weights of {VIT} could not be downloaded ({error}); give a "
             "local file with promptiqa.encoder_weights, or a trained promptiqa.checkpoint"
         ) from error
     kept = module.state_dict()

@@ -178,5 +178,5 @@ def test_a_tokenizer_that_is_not_here_is_explained(monkeypatch: pytest.MonkeyPat
         raise OSError("no route to host")
 
     monkeypatch.setattr(open_clip, "get_tokenizer", unreachable)
-    with pytest.raises(BackboneError, match=r"tokenizer could not be had.*no route to host"):
+    with pytest.raises(BackboneError, match=r"tokenizer could not be loaded.*no route to host"):
         load("tiny").tokenizer  # noqa: B018

@@ -188,6 +188,16 @@ def test_one_list_serves_versions_with_other_images(root):
             datasets.load(spec, root)
 
 
+def test_names_of_equal_pictures_may_be_composed_otherwise(tmp_path):
+    rows = [["image", "score"], ["Zu\u0308rich.png", 1], ["b.png", 2], ["c.png", 3]]
+    layouts.table(tmp_path / "mine" / "s.csv", rows)
+    (tmp_path / "iqa-data.yaml").write_text(
+        "databases: {mine: {root: mine, table: s.csv, range: [1, 5]}}\n"
+        "duplicates: {mine: [[Zu\u0308rich.png, b.png]]}\n"
+    )
+    assert len(set(datasets.load("mine", tmp_path).units)) == 2
+
+
 def test_lists_of_databases_that_are_not_configured_stop_nothing(root):
     (root / "mine").mkdir()
     (root / "iqa-duplicates.yaml").write_text("duplicates: {holiday: [[a.png, b.png]]}")

@@ -25,6 +25,7 @@ it.
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -44,9 +45,11 @@ DUPLICATES = "iqa-duplicates.yaml"
 
 
 def _several(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < 2:
+    # Tables name an image in this form, however a file system or an editor composes its letters.
+    composed = tuple(unicodedata.normalize("NFC", name) for name in names)
+    if len(set(composed)) < 2:
         raise ValueError("one picture takes the names of two images at least")
-    return names
+    return composed
 
 
 Duplicates = dict[str, tuple[Annotated[tuple[str, ...], AfterValidator(_several)], ...]]

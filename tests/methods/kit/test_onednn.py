@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench import backbones
 from bench.api import ArrayImages, Context
 from bench.data.features import FeatureCache, shelves
-from bench.methods.kit import forms, onednn
+from bench.methods.kit import forms, image_features, onednn
 from bench.methods.kit.clip_features import ImageSettings, packable
 from bench.methods.kit.clip_tower import private_copy
 from bench.methods.kit.forms import Frozen
@@ -161,3 +161,7 @@ def test_rows_on_disk_are_kept_by_arithmetic_and_proved_once(
         assert np.array_equal(features(exact=False).of(shown), fast)
         assert np.array_equal(features(exact=True).of(shown), plain)
     assert notes == [note] * 2
+    # Another processor proves it for itself, and takes the same rows.
+    monkeypatch.setattr(image_features, "_processor", lambda device: "another")
+    assert np.array_equal(features(exact=False).of(shown), fast)
+    assert sorted(shelf.rows for shelf in shelves(tmp_path)) == [1, 1, 18, 18]
