@@ -44,7 +44,7 @@ def code_of(module: str, method: str) -> str:
 def _digest(found: Mapping[str, Path], version: str) -> str:
     digest = hashlib.sha256()
     for module, path in sorted(found.items()):
-        digest.update(f"{module}\0{_normalised(path)}\0".encode())
+        digest.update(f"{module}\0{_normalised(_text(path))}\0".encode())
     digest.update(version.encode())
     return digest.hexdigest()[:DIGITS]
 
@@ -110,32 +110,57 @@ def _inside(module: str, package: str) -> bool:
     return f"{module}.".startswith(f"{package}.")
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def _imported(path: Path, module: str) -> Iterator[str]:
     """Every module that a file imports anywhere; `from a import b` may mean the module a.b."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for base, level, names in _imports(_text(path)):
+        if level:
+            parts = package.split(".")[: len(package.split(".")) - level + 1]
+            base = ".".join([*parts, *([base] if base else [])])
+        yield base
+        yield from (f"{base}.{name}" for name in names)
+
+
+def _blocks(tree: ast.Module) -> Iterator[ast.AST]:
+    """A tree and every statement and branch in it, without going through expressions."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, name, ())
+            todo += inner if isinstance(inner, list) else ()
+
+
+# By text, not by path: methods share most of their files, and parsing them is most of a digest.
+@cache
+def _imports(text: str) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+    """The imports of a source: module, leading dots, and what is taken of the module."""
+    found: list[tuple[str, int, tuple[str, ...]]] = []
+    for node in _blocks(ast.parse(text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [(alias.name, 0, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*parts, *([base] if base else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            found.append((node.module or "", node.level, tuple(one.name for one in node.names)))
+    return tuple(found)
 
 
-def _normalised(path: Path) -> str:
-    """The syntax of a file without comments, docstrings and formatting."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+@cache
+def _normalised(text: str) -> str:
+    """The syntax of a source without comments, docstrings and formatting."""
+    tree = ast.parse(text)
+    for node in _blocks(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             # A string that stands alone documents what is before it, and does nothing.
             rest = [item for item in body if not _is_text(item)]
             node.body = rest or [ast.Pass()]  # type: ignore[attr-defined]
     # Not `ast.dump`, whose text differs between versions of Python.
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.unparse(tree)
 
 
 def _is_text(node: ast.AST) -> bool:

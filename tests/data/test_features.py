@@ -106,6 +106,26 @@ def test_processes_write_at_the_same_time(tmp_path: Path) -> None:
     assert ask(tmp_path, DIGESTS) == 0
 
 
+def test_rows_of_another_process_are_mapped_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = multiprocessing.get_context("spawn").Process(target=_process, args=(tmp_path, 0))
+    writer.start()
+    writer.join()
+    (rows,) = tmp_path.rglob(features.ROWS)
+    mapped: list[tuple[Path, str]] = []
+
+    def memmap(file: Path, *args: object, mode: str, **others: object) -> object:
+        mapped.append((file, mode))
+        return real(file, *args, mode=mode, **others)
+
+    real = np.memmap
+    monkeypatch.setattr(np, "memmap", memmap)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("a whole file was read"))
+    assert ask(tmp_path, DIGESTS[:3]) == 0
+    assert set(mapped) == {(rows, "r")}
+
+
 def test_the_bound_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(features.BOUND_NAME, "0.5")
     assert features.bound() == 2**29
