@@ -1,1 +1,1 @@
-"""Methods: one file, or one folder, each. Drop a file in and it is found; nothing to register."""
+"""Methods: one file or one folder for each. A new file is found without being registered."""

@@ -1,4 +1,4 @@
-"""Untouched CLIP asked whether an image is of high or of low quality: the zero-shot baseline."""
+"""The zero-shot baseline: the original CLIP compares high and low quality."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class ZeroShotSettings(Settings):
-    """Which CLIP, which words, which part of the image."""
+    """The CLIP, the words, and the part of the image."""
 
     backbone: str = "ViT-B-16:openai"
-    """The CLIP that is asked."""
+    """The CLIP."""
     high: str = "high quality"
     """Words for the good end."""
     low: str = "low quality"

@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from bench.methods.kit.trainer import Trainer
 
 Rows = npt.NDArray[np.int64]
-"""Which views a step shows: image times `views` plus number of the view, (B,)."""
+"""The views of a step: image times `views` plus number of the view, (B,)."""
 
 TINY: dict[str, Any] = {"steps": 600, "epoch_steps": 60}
-"""What differs with the tiny backbone: seconds on one core."""
+"""Other defaults with the tiny backbone: it takes seconds on one core."""
 
 
 class CoopSettings(ImageSettings):
     """The context and its training; defaults are CoOp's."""
 
     tiny: ClassVar[dict[str, Any]] = {**TINY, "lr": 0.02}
-    """Defaults with the tiny backbone: fewer steps, at a rate that moves contexts as far."""
+    """Defaults with the tiny backbone: fewer steps, at a rate that moves contexts equally far."""
     words: tuple[str, str] = ("high quality", "low quality")
     """The class token's words, good end first; a full stop is added, as CoOp's code does."""
     n_context: int = Field(default=16, ge=1)
@@ -51,7 +51,7 @@ class CoopSettings(ImageSettings):
     """Where the words stand: before, amid or behind the context. CoOp: 'end' in its main results,
     'middle' as the variant."""
     class_specific: bool = False
-    """A context of its own for each end (CoOp's CSC)."""
+    """A separate context for each end (CoOp's CSC)."""
     prompt_seed: int = Field(default=0, ge=0)
     """Which random initialisation."""
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
@@ -82,7 +82,7 @@ class CoopSettings(ImageSettings):
     """Random crops and flips."""
     views: int = Field(default=8, ge=1)
     """Distinct crops of an image in a whole fit, whose features are computed once. A whole image
-    (positions=false) has two whatever this says: as it is, and mirrored."""
+    (positions=false) always has two: as it is, and mirrored."""
 
     @model_validator(mode="before")
     @classmethod
@@ -195,7 +195,7 @@ class Coop(Method):
         checkpoints.write(path, {"ctx": self.prompts.ctx})
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote. BenchError where it has another shape."""
+        """Read a file of `save`. BenchError if its shape differs."""
         from bench.methods.kit import checkpoints
 
         checkpoints.put(self.prompts, checkpoints.read(path).tensors, f"'{path}'", ["ctx"])

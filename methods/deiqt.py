@@ -21,14 +21,14 @@ TOKEN_SPREAD = 0.02
 RESIZED = ("koniq10k", "spaq")
 """Databases whose images the released code resizes, to 384 pixels across and 512 down."""
 TINY: dict[str, Any] = {"crops": 1, "test_crops": 2}
-"""What differs with the tiny backbone: demo images have little more than one crop of its size."""
+"""Other defaults with the tiny backbone: demo images hardly exceed one crop of its size."""
 
 
 class DeiqtSettings(TrainingSettings):
     """Defaults are those of the released LIVEC configuration.
 
     KonIQ-10k and SPAQ are resized there, to 384 pixels across and 512 down: resize_mode=squash,
-    resize=[384, 512], resize_kernel=pillow_bilinear; a table says where they are not.
+    resize=[384, 512], resize_kernel=pillow_bilinear; tables say so if they are not.
     """
 
     backbone: str | None = None
@@ -119,21 +119,21 @@ class Deiqt(Regression):
         }
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
-        """Train all of it; tables say where images are larger than the authors'."""
+        """Train all of it; tables say so if images are larger than the authors'."""
         learnt = {name.partition("@")[0] for name in train.sources}
         if self.settings.resize_mode == "none" and (large := sorted(learnt.intersection(RESIZED))):
             self.note_at_table(f"{' and '.join(large)} not resized to 384 x 512 as in DEIQT")
         yield from super().fit(train)
 
     def downloads(self) -> tuple[str, ...]:
-        """ImageNet weights of the encoder, where training starts from timm's."""
+        """ImageNet weights of the encoder, if training starts from timm's."""
         own = self.settings
         if own.backbone is not None or own.initial != "imagenet" or own.weights is not None:
             return super().downloads()
         return (f"backbone:timm:{own.vit}",)
 
     def build(self) -> nn.Module:
-        """Encoder and decoder. BenchError where weights cannot be had."""
+        """Encoder and decoder. BenchError if weights are not available."""
         own = self.settings
         if own.backbone is not None:
             self.note_at_table(f"encoder: {own.backbone}, not DEIQT's own")
@@ -240,7 +240,8 @@ def _of_timm(backbone: str) -> Any:
 
 
 def _tower(backbone: str) -> nn.Module:
-    """A CLIP backbone's image tower, a copy that may be trained, with the face of timm's ViTs."""
+    """A CLIP backbone's image tower, a copy that may be trained, with the interface of timm's
+    ViTs."""
     import torch
     from torch import nn
 

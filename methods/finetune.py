@@ -31,12 +31,12 @@ PARTS = ("backbone", "head")
 
 
 class FinetuneSettings(TrainingSettings):
-    """Which backbone, what is taken of it, and how all of it is trained."""
+    """The backbone, its features, and the training of all of it."""
 
     backbone: str = "lite0"
     """The network: `lite0`, timm:NAME[:TAG|:FILE], or a CLIP, of which the joint feature counts."""
     initial: Literal["imagenet"] = "imagenet"
-    """The backbone's name says which weights it has; there is nothing to set here."""
+    """The weights are part of the backbone's name; this cannot be set."""
     stages: tuple[int, ...] | None = None
     """Levels of a network of timm that are pooled, as for `ridge`."""
     pooling: tuple[Statistic, ...] = Field(default=("mean", "std"), min_length=1)
@@ -130,7 +130,7 @@ class Finetune(Regression):
 
     @property
     def starts_from(self) -> str:
-        """'' for a backbone with weights of its own."""
+        """'' for a backbone that brings its weights."""
         return ""
 
     def in_backbone(self, parameter: str) -> bool:
@@ -138,7 +138,7 @@ class Finetune(Regression):
         return parameter.startswith("backbone.")
 
     def build(self) -> nn.Module:
-        """Backbone and head. BackboneError where weights cannot be had."""
+        """Backbone and head. BackboneError if weights are not available."""
         own = self.settings
         loaded = backbones.load(own.backbone, "cpu")
         if loaded.info.pretrained is None:
@@ -146,7 +146,7 @@ class Finetune(Regression):
         return pooled_network(loaded, own.stages, own.pooling, own.batch_norm == "frozen")
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
-        """The head by ridge regression where so set, then everything by gradient steps."""
+        """Fit the head by ridge regression if so set, then everything by gradient steps."""
         self._begin(train)
         yield from super().fit(train)
 
@@ -192,7 +192,7 @@ class Finetune(Regression):
         return np.concatenate(rows)
 
     def _optimiser(self, network: nn.Module, stage: str) -> torch.optim.Optimizer:
-        """A group of parameters for each stage of the backbone, with a rate of its own."""
+        """A group of parameters for each stage of the backbone, with its own rate."""
         from bench.methods.kit import optimisers
 
         own = self.settings
@@ -222,7 +222,7 @@ class Finetune(Regression):
                 yield parts, own.lr * own.layer_decay ** (last - depth)
 
     def _splits(self, network: nn.Module) -> bool:
-        """Frozen batch norms look at no batch."""
+        """Frozen batch norms use no statistics of the batch."""
         return self.settings.batch_norm == "frozen" or super()._splits(network)
 
 

@@ -1,4 +1,4 @@
-"""Regressors on frozen features: what the features of a CLIP or of a network of timm know untuned.
+"""Regressors on frozen features of a CLIP or of a network of timm.
 
 Linear probe, ridge (how CONTRIQUE, Re-IQA and GRepQ are evaluated), support vector regression and
 nearest neighbours. Penalties are chosen by cross-validation within the training images, whole
@@ -26,7 +26,7 @@ WIDTH = 512
 
 
 class ProbeSettings(FeatureSettings):
-    """Where features come from."""
+    """The source of the features."""
 
     scales: tuple[float, ...] = Field(default=(1.0,), min_length=1)
     """Sizes at which an image is shown, features side by side (CONTRIQUE: 1 and 0.5). Others than 1
@@ -90,7 +90,7 @@ class _Probe(Method):
         return sum(np.asarray(value).size for value in self.head.values())
 
     def save(self, path: Path) -> None:
-        """Write the regressor, and whose features it is for."""
+        """Write the regressor and the name of its features."""
         import torch
 
         from bench.methods.kit import checkpoints
@@ -99,7 +99,7 @@ class _Probe(Method):
         checkpoints.write(path, head, features=self._origin())
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote. BenchError for a regressor on other features."""
+        """Read a file of `save`. BenchError for a regressor on other features."""
         from bench.methods.kit import checkpoints
 
         found = checkpoints.read(path)
@@ -113,7 +113,7 @@ class _Probe(Method):
         self.head = {name: value.numpy() for name, value in found.tensors.items()}
 
     def _origin(self) -> str:
-        """The backbone with its weights, and what is taken of it."""
+        """The backbone with its weights, and the features that are used."""
         own = self.settings
         named = backbones.identity(own.backbone)
         taken = own.model_dump_json(include=set(ProbeSettings.model_fields) - {"backbone"})
@@ -252,8 +252,8 @@ class KnnSettings(ProbeSettings):
     """Nearest neighbours."""
 
     neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 40), min_length=1)
-    """Candidates for how many; the best in cross-validation is taken. At most as many as there are
-    training images."""
+    """Candidates for the number of neighbours; the best in cross-validation is taken. At most as
+    many as there are training images."""
 
     @field_validator("neighbours")
     @classmethod
@@ -271,7 +271,7 @@ class Knn(_Probe):
     settings: KnnSettings
 
     def regress(self, x: Array, y: Array, groups: Sequence[str]) -> Iterator[Epoch]:
-        """Nothing to solve: the choice of how many."""
+        """Choose the number of neighbours."""
         from sklearn.neighbors import KNeighborsRegressor
 
         most = fewest(groups)

@@ -32,7 +32,7 @@ BATCHED = frozenset(
 
 
 class PyiqaSettings(Settings):
-    """Which metric."""
+    """The metric."""
 
     metric: str
     """Name in `pyiqa.list_models(metric_mode='NR')`, e.g. 'piqe'."""
@@ -40,7 +40,7 @@ class PyiqaSettings(Settings):
     @field_validator("metric")
     @classmethod
     def _is_a_metric(cls, name: str) -> str:
-        """pyiqa itself is asked only about a name that the project has no entry of."""
+        """pyiqa itself is only asked about names without an entry in this project."""
         from bench.methods.kit.training_data import table
 
         if name not in table():
@@ -115,7 +115,7 @@ class PyiqaMetric(Method):
         return pyiqa_trained_on(self.metric_name)
 
     def downloads(self) -> tuple[str, ...]:
-        """What pyiqa fetches for the metric."""
+        """The files that pyiqa fetches for the metric."""
         return (f"pyiqa:{self.metric_name}",)
 
     def predict(self, images: Images) -> Scores:

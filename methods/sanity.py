@@ -81,14 +81,14 @@ class LabelMean(Method):
         save_file({"mean": np.array([self.mean])}, path)
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         from safetensors.numpy import load_file
 
         self.mean = float(load_file(path)["mean"][0])
 
 
 class OracleSettings(Settings):
-    """Whose labels it knows, and how well."""
+    """The database whose labels it knows, and the noise."""
 
     dataset: DatasetName
     """The database whose labels it reads, e.g. 'livec'."""

@@ -1,4 +1,4 @@
-"""Scores computed elsewhere, from a table: a method in any language joins the leaderboard."""
+"""Scores from a table: for methods in any language, computed elsewhere."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from bench.api import (
 FOLDER = "IQA_BENCH_SCORES"
 DEFAULT_FOLDER = "scores"
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".json", ".jsonl")
-"""What a table of scores in that folder may be."""
+"""Kinds of tables of scores in that folder."""
 IMAGE_COLUMNS = ("image", "img_path", "image_path", "filename")
 SCORE_COLUMNS = ("score", "pred_score", "prediction", "logits")
-"""What programs of the field call the two columns; the first that is there counts."""
+"""Common names of the two columns; the first one found counts."""
 LEVELS = {"excellent": 5.0, "good": 4.0, "fair": 3.0, "poor": 2.0, "bad": 1.0}
 PAIR = {"good": 1.0, "poor": 0.0}
 
@@ -45,13 +45,13 @@ Parts = dict[str, dict[str, Answers]]
 
 
 class ScoresSettings(Settings):
-    """Whose scores, and where they stand."""
+    """The method of the scores, and their files."""
 
     name: str
-    """What the row is called, and where its scores stand: NAME.csv (or .tsv, .xlsx), or every such
+    """Name of the row and of its scores: NAME.csv (or .tsv, .xlsx), or every such
     table in the folder NAME, under the folder that IQA_BENCH_SCORES names ('scores' by default)."""
     file: Path | None = None
-    """One table that stands somewhere else: CSV, TSV, XLSX, or JSON in Q-Bench's form."""
+    """One table in another place: CSV, TSV, XLSX, or JSON in Q-Bench's form."""
     image_column: str = ""
     """The column that names the images; by default image, img_path, image_path or filename."""
     score_column: str = ""
@@ -60,10 +60,10 @@ class ScoresSettings(Settings):
     words their logits: of excellent to bad the mean of 5 to 1 under a softmax counts (Q-Align),
     else the probability of good against poor (Q-Bench, arXiv 2309.14181)."""
     max_unparsed: float = Field(default=0.0, ge=0, lt=1)
-    """Share of empty cells that is allowed. Images whose cells are all empty have no score, and
+    """Largest share of empty cells. Images whose cells are all empty have no score, and
     tables say so."""
     lower_better: bool = False
-    """Turn the scores round."""
+    """Reverse the scores."""
     trained_on: tuple[DatasetName, ...] = ()
     """Databases whose labels the method has seen; their cells get a dagger."""
     content: str = ""
@@ -78,7 +78,7 @@ class ScoresSettings(Settings):
         return self
 
     def files(self) -> list[Path]:
-        """The CSV files. Raises ValueError where there are none."""
+        """The CSV files. Raises ValueError if there are none."""
         if self.file is not None:
             candidates = [self.file]
         else:
@@ -98,9 +98,9 @@ class ScoresSettings(Settings):
 class PrecomputedScores(Method):
     """Scores from a CSV with columns image and score (`scores:NAME`), computed by anything.
 
-    Names are those of the database's own table (`bench data`), as `images.names` gives them. Where
-    several databases share names, one file a database or a column `dataset` tells them apart: the
-    part that has all the images asked for is taken.
+    Names are those of the database's own table (`bench data`), as `images.names` gives them. If
+    several databases share names, a file for each database or a column `dataset` distinguishes
+    them: the part with all requested images is used.
     """
 
     name = "scores"
@@ -117,7 +117,7 @@ class PrecomputedScores(Method):
         self._parts: Parts | None = None
 
     def trained_on(self) -> tuple[str, ...]:
-        """What the user says."""
+        """The databases that the user declares."""
         return self.settings.trained_on
 
     @property
@@ -126,14 +126,14 @@ class PrecomputedScores(Method):
         return self.settings.max_unparsed
 
     def predict(self, images: Images) -> Scores:
-        """The scores of the images by name, upwards, (n,); NaN where all answers are missing."""
+        """The scores of the images by name, upwards, (n,); NaN if all answers are missing."""
         answers = self._answers(images)
         self._note(answers)
         scores = _mean(answers)
         return -scores if self.settings.lower_better else scores
 
     def per_image(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
-        """Spread between an image's answers, and how many are missing, where there are several."""
+        """Spread between an image's answers, and how many are missing, if there are several."""
         answers = self._answers(images)
         if answers.shape[1] == 1:
             return {}
@@ -191,7 +191,7 @@ def _read_one(table: Table, image_column: str, score_column: str, parts: Parts) 
 
 
 def _first(table: Table, names: Sequence[str]) -> str:
-    """The first name that is a column; the first of all, whose absence is then the error."""
+    """The first name that is a column; if none is, the first name, for the error message."""
     return next((name for name in names if name in table), names[0])
 
 
@@ -231,7 +231,7 @@ def _equal(first: Answers, second: Answers) -> bool:
 
 
 def _mean(answers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean of each row's answers, NaN where there is none."""
+    """Mean of each row's answers, NaN if there is none."""
     counts = (~np.isnan(answers)).sum(axis=1)
     return np.where(counts > 0, np.nansum(answers, axis=1) / np.maximum(counts, 1), np.nan)
 
@@ -244,7 +244,7 @@ def _spread(answers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _by_last_name(parts: Parts) -> Parts:
-    """The parts whose names are paths, by file name, where those tell their images apart."""
+    """The parts whose names are paths, by file name, if file names are unique."""
     found: Parts = {}
     for title, part in parts.items():
         short = {name.rpartition("/")[2]: answers for name, answers in part.items()}
@@ -254,7 +254,7 @@ def _by_last_name(parts: Parts) -> Parts:
 
 
 def _covering(parts: Parts, names: Sequence[str], title: str) -> dict[str, Answers]:
-    """The part that has all names. Raises `DataError` where none has, or where two disagree."""
+    """The part that has all names. Raises `DataError` if none has, or if two disagree."""
     wanted = [fold(name) for name in names]
     parts = {**parts, **_by_last_name(parts)}
     whole = [part for part in parts.values() if all(name in part for name in wanted)]

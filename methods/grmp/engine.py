@@ -1,4 +1,4 @@
-"""What `method.py` needs torch for: one model with its teacher, trained and asked."""
+"""The part of the method that needs torch: training and prediction of a model with its teacher."""
 
 from __future__ import annotations
 
@@ -168,13 +168,13 @@ class GrmpEngine:
     # -- files --------------------------------------------------------------------------------
 
     def save_prompts(self, path: Path) -> None:
-        """What pre-training trained."""
+        """The tensors that pre-training trained."""
         state = self.model.state_dict()
         prompts = {name: state[name] for name in prompt_names(self.model)}
         checkpoints.write(path, prompts, format=FORMAT, moved=repr(self.moved))
 
     def load_prompts(self, path: Path) -> None:
-        """Read what `save_prompts` wrote."""
+        """Read a file of `save_prompts`."""
         found = checkpoints.read(path)
         self._put(found.tensors, prompt_names(self.model), path)
         self.moved = float(found.header["moved"])

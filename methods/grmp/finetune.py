@@ -26,7 +26,7 @@ TOKENS = frozenset({"ctx", "prompt_embeddings", "deep_prompt_embeddings"})
 
 
 def rescaled(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scores stretched to 0–1; all 0.5 where they are equal."""
+    """Scores stretched to 0–1; all 0.5 if they are equal."""
     low, high = float(scores.min()), float(scores.max())
     return (scores - low) / (high - low) if high > low else np.full(scores.shape, 0.5)
 
@@ -118,7 +118,7 @@ class Finetuner:
         yield from self.trainer.run()
 
     def loss(self, crops: Sequence[Crop], at: At) -> Loss:
-        """Eq. 3 on a batch, with Eq. 7 as a second objective where its gradient is asked for.
+        """Eq. 3 on a batch, with Eq. 7 as a second objective if its gradient is needed.
 
         Without regulation that is an epoch's first batch, for the angle between the two.
         """
@@ -165,5 +165,5 @@ class Finetuner:
 
 
 def _known(**values: float) -> dict[str, float]:
-    """The numbers that there are: an angle to a zero gradient is none."""
+    """The numbers that exist: there is no angle to a zero gradient."""
     return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -80,7 +80,7 @@ class GRMP(Method):
         return ImagePolicy("squash", size, own.corpus_kernel)
 
     def _in_proportion(self, pixels: int) -> int:
-        """What `pixels` are to a crop of 224, for the backbone's crop.
+        """`pixels` of a crop of 224, in proportion to the backbone's crop.
 
         Raises `UsageError` for a backbone that cannot be prompted.
         """
@@ -170,5 +170,5 @@ class GRMP(Method):
         self.engine.save(path)
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote, or one of the authors' published files."""
+        """Read a file of `save`, or one of the authors' published files."""
         self.engine.load(path)

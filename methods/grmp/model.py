@@ -16,7 +16,7 @@ Tokenizer = Callable[[list[str]], Tensor]
 
 
 class QualityCLIP(nn.Module):
-    """A prompted CLIP that says how likely an image is of high quality (Eq. 2).
+    """A prompted CLIP that gives the probability of high quality (Eq. 2).
 
     Its state dict has the names of the released checkpoints. Parameters start out shared with the
     backbone it is built from; `train_only` gives the model copies of those that will change.
@@ -100,14 +100,14 @@ def is_prompt(name: str) -> bool:
 
 
 def prompt_names(model: QualityCLIP) -> list[str]:
-    """What meta-pre-training trains: the prompts, or where there are none (Table 4, row 2) both
+    """Parameters of meta-pre-training: the prompts, or without any (Table 4, row 2) both
     encoders' blocks."""
     names = [name for name, value in model.named_parameters() if is_prompt(name) and value.numel()]
     return names or [name for name, _ in model.named_parameters() if ".resblocks." in name]
 
 
 def finetuned_names(model: QualityCLIP, blocks: int, visual_prompts: bool) -> list[str]:
-    """What fine-tuning trains: text context, the last `blocks` blocks and final norms.
+    """Parameters of fine-tuning: text context, the last `blocks` blocks and final norms.
 
     At ViT-B/16 with four blocks these are the 101 tensors of the released code. `visual_prompts`
     adds the visual prompts with their projection and norm.

@@ -26,7 +26,7 @@ from bench.methods.kit.views import CENTRE, Crop, draw
 
 
 class InnerBatch(NamedTuple):
-    """What one inner step sees."""
+    """The batch of one inner step."""
 
     crops: Sequence[Crop]
     labels: npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ class Whole(Crop):
 
 
 class Learner(Protocol):
-    """What trains the parameters: by meta-learning, or on all images alike."""
+    """The training of the parameters: by meta-learning, or on all images alike."""
 
     @property
     def optimiser(self) -> torch.optim.Optimizer: ...
@@ -124,7 +124,7 @@ class Pretrainer:
         return Loss(quality_loss(logits, torch.tensor(labels).to(logits)))
 
     def asked(self, task: MetaTask, places: Sequence[int] | Indices) -> list[Crop]:
-        """What a query step sees of some of a task's images."""
+        """The batch of a query step."""
         kind = Whole if self.settings.query_view == "whole" else Crop
         return [kind(task.images, int(task.rows[place]), CENTRE, None) for place in places]
 

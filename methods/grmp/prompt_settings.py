@@ -1,4 +1,4 @@
-"""What defines the pre-trained prompts: settings of the model and of pre-training."""
+"""Settings that define the pre-trained prompts: of the model and of pre-training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REAL_CORPORA = ("tid2013", "kadid10k")
 
 
 class PromptSettings(Settings):
-    """The model: backbone, what it sees, and its prompts (§3.2)."""
+    """The model: backbone, input, and prompts (§3.2)."""
 
     backbone: str = "ViT-B-16:openai"
     """CLIP to adapt. Paper and code: ViT-B/16 of OpenAI."""
@@ -58,7 +58,7 @@ class PromptSettings(Settings):
     """The quality words behind the context, high first. Paper and code: these; the full stop is the
     code's."""
     hard_template: str = "a photo with {}"
-    """Around the words where there is no text context (Table 4). Paper: unstated. Code: this, of
+    """Around the words without text context (Table 4). Paper: unstated. Code: this, of
     its zero-shot CLIP."""
     scenes: tuple[str, ...] = Field(default=SCENES, min_length=2)
     """Scene categories of the semantic loss. Paper and code: the nine of LIVEFB."""
@@ -67,7 +67,7 @@ class PromptSettings(Settings):
 
     @property
     def quality_texts(self) -> tuple[str, ...]:
-        """What follows the context, high quality first."""
+        """The words after the context, high quality first."""
         if self.text_prompts:
             return self.words
         return tuple(self.hard_template.format(word) for word in self.words)
@@ -88,7 +88,7 @@ class PromptSettings(Settings):
 class PretrainSettings(PromptSettings):
     """Meta-prompt pre-training (§3.3). These and the model's define the pre-trained prompts.
 
-    Defaults are the released code's: what the paper's numbers were made with. Recipe `paper` has
+    Defaults are the released code's, which gave the paper's numbers. Recipe `paper` has
     Eq. 4–6 as printed.
     """
 
@@ -104,10 +104,10 @@ class PretrainSettings(PromptSettings):
     """Pixels of the square that a corpus image becomes, whatever its aspect ratio; by default 256
     for a crop of 224, in proportion for other crops. Paper: unstated. Code: 256."""
     corpus_kernel: Literal["pillow", "cv2", "skimage"] = "pillow"
-    """What resizes it (see `ImagePolicy`). Paper: unstated. Code: scikit-image's `resize`, which
-    needs that package; recipe `official` has it."""
+    """The resizing kernel (see `ImagePolicy`). Paper: unstated. Code: scikit-image's `resize`,
+    which needs that package; recipe `official` has it."""
     query_view: Literal["whole", "centre"] = "whole"
-    """What a query step sees of an image: all of it, shrunk to the crop's size, or the central
+    """Input of a query step: all of an image, shrunk to the crop's size, or the central
     crop; a support step sees a random crop, mirrored half of the time. Paper: unstated. Code:
     whole, shrunk from the file rather than from the square of `corpus_resize`."""
     types_per_corpus: int | None = Field(default=24, ge=1)
@@ -124,17 +124,17 @@ class PretrainSettings(PromptSettings):
     """Share of a task held out as its query set, drawn anew at each visit. Paper: unstated. Code:
     0.2."""
     query_by: Literal["reference", "image"] = "image"
-    """What is held out. Paper: unstated. Code: images, so that support and query share
+    """The units that are held out. Paper: unstated. Code: images, so that support and query share
     references."""
     inner_steps: int | None = Field(default=None, ge=1)
     """Pairs of a support step (Eq. 4) and a query step (Eq. 5) a visit; none: one for each support
     batch. Paper: one of each is written. Code: one for each support batch (2 for TID, 5 for
     KADID)."""
     inner_optimiser: Literal["adam", "sgd"] = "adam"
-    """What applies Eq. 4–5. Paper: written as SGD, 'using Adam' in §4.2. Code: Adam."""
+    """The optimiser of Eq. 4–5. Paper: written as SGD, 'using Adam' in §4.2. Code: Adam."""
     inner_state: Literal["fresh", "carried"] = "carried"
-    """What the inner optimiser knows when a task begins: nothing, or, for tasks of the first
-    corpus, the moments and step count of the task before. Paper: unstated. Code: carried, since
+    """State of the inner optimiser when a task begins: fresh, or, for tasks of the first
+    corpus, the moments and step count of the previous task. Paper: unstated. Code: carried, since
     only KADID's loop makes a new Adam for each task."""
     inner_lr: float = Field(default=1e-4, gt=0)
     """α of Eq. 4–5. Paper and code: 1e-4."""

@@ -18,7 +18,7 @@ PAPER: dict[str, Any] = {
     "task_labels": "as_given",
     "pretrain_dropout": 0.0,
 }
-"""Eq. 4–6 as printed, and what the paper leaves open without the released code's accidents."""
+"""Eq. 4–6 as printed; details that the paper leaves open avoid the released code's accidents."""
 
 OFFICIAL: dict[str, Any] = {
     "corpus_kernel": "skimage",
@@ -38,7 +38,7 @@ OFFICIAL: dict[str, Any] = {
     "labels": "rescaled",
     "autocast": "fp16",
 }
-"""What the released scripts do, mistakes that change numbers included."""
+"""The settings of the released scripts, including mistakes that change numbers."""
 
 SUPERVISED: dict[str, Any] = {
     "resize_mode": "none",
@@ -57,7 +57,7 @@ SUPERVISED: dict[str, Any] = {
     "crops": 10,
     "test_crops": 10,
 }
-"""§4.2 'Fully Supervised Setting'; what it leaves open as in DEIQT, whose recipe it is."""
+"""§4.2 'Fully Supervised Setting'; unstated details as in DEIQT, whose recipe it is."""
 
 TINY: dict[str, Any] = {
     "resize": 128,
@@ -105,7 +105,7 @@ TINY_OFFICIAL: dict[str, Any] = {
     "epochs": 20,
     "patience": 1,
 }
-"""What of `official` is another size for the tiny backbone; how it steps stays."""
+"""Sizes of `official` for the tiny backbone; its steps stay the same."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -117,5 +117,5 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def default_recipe(backbone: str) -> RecipeName:
-    """The recipe of a backbone where none is named."""
+    """The default recipe of a backbone."""
     return "tiny" if backbone.partition(":")[0] == "tiny" else "default"

@@ -1,4 +1,4 @@
-"""Which frozen computation is done once."""
+"""Frozen computations that are done once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reuse:
-    """Which work is done once. None of it changes a number by more than rounding."""
+    """Computations that are done once. None changes a number by more than rounding."""
 
     prefix: bool = True
     """Keep each view's tokens behind the frozen image blocks."""

@@ -1,6 +1,6 @@
-"""The settings of GRMP-IQA. Each says what the paper states and what the released code does.
+"""The settings of GRMP-IQA, each with the values of the paper and of the released code.
 
-Defaults of fine-tuning are the paper's, with the released code filling in what the paper leaves
+Defaults of fine-tuning are the paper's, and the released code's where the paper leaves them
 open. `recipe` replaces them as a set (`recipes.py`); a setting that is given wins over its recipe.
 The model's and pre-training's settings are in `prompt_settings.py`.
 """
@@ -42,7 +42,7 @@ class GrmpSettings(PretrainSettings):
     """Pixels of the square or the short side, or [width, height]; by default 244 for a crop of 224,
     in proportion for other crops. Paper: unstated. Code: 244."""
     kernel: Literal["pillow", "cv2"] = "pillow"
-    """What resizes (see `ImagePolicy`). Paper: unstated. Code: OpenCV's bicubic, without
+    """The resizing kernel (see `ImagePolicy`). Paper: unstated. Code: OpenCV's bicubic, without
     antialiasing; so 'cv2' is the default where `weights` is given, for the authors' were trained
     on such images."""
     finetuning: bool = True
@@ -56,7 +56,7 @@ class GrmpSettings(PretrainSettings):
     lam: float = Field(default=5.0, ge=0, alias="lambda")
     """λ of Eq. 8 (Table 7). Paper and code: 5."""
     scope: Literal["global", "per_tensor"] = "global"
-    """What Eq. 8 takes for one vector. Paper: the whole gradient. Code: every parameter tensor by
+    """The vectors of Eq. 8. Paper: the whole gradient. Code: every parameter tensor by
     itself."""
     optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
     """Paper: 'following the CoOp schedule', i.e. SGD; fully supervised AdamW. Code: SGD."""

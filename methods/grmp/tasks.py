@@ -1,4 +1,4 @@
-"""Distortion tasks for pre-training: what there is to learn from, and what is held out."""
+"""Distortion tasks for pre-training, and their held-out parts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class MetaTask:
     images: Images
     scores: npt.NDArray[np.float64]
     references: tuple[str | None, ...]
-    """What each image was made from; None where the corpus has no references."""
+    """The reference of each image; None if the corpus has no references."""
     rows: Indices
-    """Where the task's images lie in `images`; scores and references run along with it."""
+    """Indices of the task's images in `images`; scores and references are in the same order."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,8 +75,7 @@ def _share(count: int, fraction: float) -> int:
 def tasks_of(corpora: Sequence[LabelledSet], most: int | None = None) -> list[MetaTask]:
     """One task a distortion type, of each corpus the first `most` types (all by default).
 
-    DataError where a corpus does not say which type an image has, or a type has too few images to
-    be split.
+    DataError if a corpus does not name an image's type, or a type has too few images to be split.
     """
     tasks = []
     for corpus in corpora:

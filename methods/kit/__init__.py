@@ -1,1 +1,1 @@
-"""What methods share: crops, towers, checkpoints, training, caches; owned by none of them."""
+"""Code shared by methods: crops, towers, checkpoints, training, caches."""

@@ -1,14 +1,14 @@
-"""What was computed once and will be asked for again: rows of tensors within a bound of memory.
+"""A cache of computed rows of tensors that will be needed again, with a limit on memory.
 
-All of a process shares one `Cache` a device, so that the bound holds for all together. A user of it
-takes a `Shelf` and asks it for rows by key. While a shelf is in use none of its rows makes room for
-another: training images come round every epoch and test images every evaluation, and of rows that
-come round in turn a store that drops the oldest would find none. Once its user is gone, a shelf is
-emptied; one with a name stays for the next who takes that name, and gives way, row by row, when
-room is needed.
+A process has one `Cache` for each device, so that the limit holds for all its users together. A
+user takes a `Shelf` and asks it for rows by key. While a shelf is in use, none of its rows is
+removed: training images return every epoch and test images every evaluation, so that a cache that
+removes the oldest rows would never find any. When its user is gone, a shelf is emptied; a named
+shelf stays for the next user of that name, but its rows are removed one by one when memory is
+needed.
 
-A key of None says that a row will not be asked for again (a crop that was drawn at random, say): it
-is computed and not kept.
+A key of None means that a row will not be needed again (a random crop, for instance): it is
+computed and not kept.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Cache:
     def shelf(self, name: Hashable | None = None) -> Shelf:
         """A shelf of the caller's own, or the one of a name.
 
-        A name has to say all that a row depends on beside its key: the weights' digest, precision,
-        device. Keys of named shelves name images by content (`Images.digest`).
+        A name has to identify everything that a row depends on beside its key: the weights' digest,
+        precision, device. Keys of named shelves name images by content (`Images.digest`).
         """
         kept = self._named.setdefault(name, _Rows(name)) if name is not None else _Rows(None)
         kept.users += 1
@@ -75,7 +75,7 @@ class Cache:
         self.bytes += size
 
     def _make_room(self, size: int) -> bool:
-        """Whether there is room, at the cost of rows that nobody uses where need be."""
+        """Whether there is room; if necessary, unused rows are removed."""
         while self.bytes + size > self.most_bytes:
             if not self._left or size > self.most_bytes:
                 return False
@@ -113,7 +113,7 @@ class Shelf:
         return len(self._kept.rows)
 
     def rows(self, keys: Sequence[Hashable | None], compute: Compute) -> Tensor:
-        """The row of every key, stacked, (n, ...); `compute` makes those that are not kept.
+        """The row of every key, stacked, (n, ...); `compute` makes the missing ones.
 
         `compute` is called once at most, and not for an empty list of keys unless all are new.
         """

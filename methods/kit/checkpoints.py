@@ -1,4 +1,4 @@
-"""Reading and writing weights: the one way in and out, for every method."""
+"""Reading and writing weights, for every method."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read(path: Path) -> WeightFile:
     """The tensors of a checkpoint by name, without 'module.', and the plain values beside them.
 
     Takes safetensors, files of `torch.save` and TorchScript archives; nothing in them is executed.
-    BenchError that names the file and what is wrong with it.
+    BenchError that names the file and the problem.
     """
     if not path.is_file():
         raise BenchError(f"there is no file '{path}'")
@@ -48,7 +48,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], **header: str) -> None:
 def misfits(
     present: Mapping[str, Tensor], tensors: Mapping[str, Tensor], required: Iterable[str]
 ) -> str:
-    """What keeps tensors from going into a state dict, in one line; empty where they fit.
+    """Why tensors do not fit a state dict, in one line; empty if they fit.
 
     >>> here = {"a": torch.zeros(2), "b": torch.zeros(3)}
     >>> misfits(here, {"a": torch.zeros(5), "c": torch.zeros(1)}, here)
@@ -104,9 +104,9 @@ def _like(present: Tensor, value: Tensor) -> Tensor:
 
 
 def start_from(network: nn.Module, path: Path) -> str:
-    """Take the tensors of a file that fit by name and shape; says how many.
+    """Load the tensors of a file that fit by name and shape; returns a text with their number.
 
-    BenchError where none fits, or for a file that cannot be read.
+    BenchError if none fits, or for a file that cannot be read.
     """
     found = read(path).tensors
     present = network.state_dict()

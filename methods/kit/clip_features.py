@@ -22,10 +22,10 @@ RESNET_STRIDE = 32
 
 
 class ImageSettings(Settings):
-    """Which CLIP, and how it looks at an image."""
+    """The CLIP and the form of its input."""
 
     backbone: str = "ViT-B-16:openai"
-    """The CLIP that looks."""
+    """The CLIP."""
     positions: bool = True
     """Positional embeddings. With them the encoder sees a square of its own size, without them
     (CLIP-IQA) a whole image of any size."""
@@ -44,7 +44,7 @@ class ImageSettings(Settings):
 
     @property
     def policy(self) -> ImagePolicy:
-        """How images are decoded. `UsageError` for a backbone that cannot see them so."""
+        """How images are decoded. `UsageError` if the backbone does not support it."""
         if not self.positions:
             smallest_side(self.backbone)
         if self.resize_mode == "none":
@@ -56,7 +56,7 @@ class ImageSettings(Settings):
 
 
 class Encoder:
-    """Image features of length one from a frozen CLIP; what was computed once is kept."""
+    """Image features of length one from a frozen CLIP; computed features are kept."""
 
     def __init__(self, settings: ImageSettings, context: Context) -> None:
         import torch
@@ -107,7 +107,7 @@ class Encoder:
         return torch.stack(rows)
 
     def inputs(self, crops: Sequence[Crop]) -> Iterator[Tensor]:
-        """What the network sees of crops, in batches of one shape."""
+        """The network's inputs from crops, in batches of one shape."""
         from bench.methods.kit.devices import upload
 
         for _, pixels in same_shape(map(self._cut, crops), self.context.batch_size):

@@ -1,4 +1,4 @@
-"""CLIP's two towers taken apart: block ranges, deep visual prompts, text from embeddings.
+"""CLIP's two towers in parts: block ranges, deep visual prompts, text from embeddings.
 
 open_clip runs a tower from pixels or tokens to a feature in one go. Prompt learning needs more:
 tokens that join the sequence at every layer, text that starts from learned embeddings, and, where
@@ -7,7 +7,7 @@ an open_clip CLIP under the names of OpenAI's towers, so a state dict of CoOp, V
 onto them one to one.
 
 Two computations give the same numbers. `plain` runs whole blocks of open_clip on whole sequences.
-The other one (default) leaves out what nobody reads: the outputs of prompt tokens, which the next
+The other one (default) leaves out unused outputs: those of prompt tokens, which the next
 layer replaces, all outputs of the last visual block but the class token's, and the text positions
 behind the longest end-of-text token, which causal attention hides from it.
 """
@@ -27,17 +27,17 @@ PROMPT_NORM_EPS = 1e-6
 
 
 def private_copy(clip: nn.Module) -> Any:
-    """A second CLIP whose modules are its own but whose parameters are shared with `clip`.
+    """A second CLIP with new modules and the parameters of `clip`.
 
-    Replacing a parameter of the copy (`own`) leaves `clip` as it is, and what is never replaced
-    takes no memory.
+    Replacing a parameter of the copy (`own`) leaves `clip` unchanged; shared parameters take no
+    extra memory.
     """
     shared = {id(tensor): tensor for tensor in [*clip.parameters(), *clip.buffers()]}
     return copy.deepcopy(clip, memo=shared)
 
 
 def own(module: nn.Module, name: str, value: Tensor | None = None) -> nn.Parameter:
-    """Give `module` a parameter `name` (dotted) of its own, a copy of `value` or of the present."""
+    """Give `module` its own parameter `name` (dotted), a copy of `value` or of the present one."""
     path, _, leaf = name.rpartition(".")
     parent = module.get_submodule(path)
     source = getattr(parent, leaf) if value is None else value
@@ -208,7 +208,7 @@ def without_positions(visual: Any, pixels: Tensor) -> Tensor:
 
 
 def _resnet_maps(visual: Any, pixels: Tensor) -> Tensor:
-    """What a ResNet's last stage gives, (B, C, h, w)."""
+    """The output of a ResNet's last stage, (B, C, h, w)."""
     x: Tensor = visual.stem(pixels)
     for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
         x = layer(x)

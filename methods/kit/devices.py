@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Precision = Literal["fp32", "bf16"]
-"""Arithmetic of a forward pass; weights and what the optimiser does stay in float32."""
+"""Arithmetic of a forward pass; weights and the optimiser stay in float32."""
 
 
 def send(pixels: Tensor, device: str | torch.device) -> Tensor:
@@ -40,6 +40,6 @@ def upload(pixels: Pixels, device: str | torch.device) -> Tensor:
 
 
 def autocast(device: str, precision: Precision) -> torch.autocast:
-    """bf16 arithmetic where the settings ask for it."""
+    """bf16 arithmetic, if set."""
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -4,8 +4,8 @@ Tensor cores are slow in float32, and the matrix products that torch takes for i
 CPUs. The faster forms have to prove themselves: on the first images of a process they run beside
 plain float32, and one is used from then on only if linear scores of its rows are the same within
 `MOST` and in the same order (`LEAST`). The record notes which form it is and by how much it
-differs. Within such a bound the form stays outside a run's identity; a method that wants another
-arithmetic whatever it changes has a setting for it (`precision`, `autocast`), which is part of the
+differs. Within such a bound the form stays outside a run's identity; a method that allows other
+arithmetic with changed scores has a setting for it (`precision`, `autocast`), which is part of the
 identity. Rows that are kept on disk are kept by form (`image_features`).
 """
 
@@ -30,7 +30,7 @@ Form = Literal["bf16", "tf32", "onednn"]
 FORMS: Mapping[str, tuple[Form, ...]] = {"cuda": ("bf16", "tf32"), "cpu": ("onednn",)}
 """Those of a kind of device, the fastest first; `onednn` is float32 with other products."""
 PLAIN = "fp32"
-"""What every form is compared with."""
+"""The form that every other is compared with."""
 IMAGES = 64
 """How many images a form is tried on; a process that sees fewer stays with float32."""
 HEADS = 16
@@ -91,8 +91,8 @@ def arithmetic(form: Form, device: str | torch.device) -> Iterator[None]:
 def has_onednn(backbone: str) -> bool:
     """Whether oneDNN may compute a frozen backbone: a vision transformer of open_clip's own.
 
-    The trial takes half of what its images take anyway, and as many images more win it back,
-    whatever the size of the tower: oneDNN takes half of torch's time for `tiny` too.
+    The trial adds half of the time of its images, and equally many further images make up for it,
+    for any size of the tower: oneDNN takes half of torch's time for `tiny` too.
     """
     try:
         backbones.resolve_vit(backbone)
@@ -118,7 +118,7 @@ def fastest(proofs: Mapping[Form, Agreement]) -> Form | None:
 
 
 def told(proofs: Mapping[Form, Agreement], images: int) -> str:
-    """What a record notes of proofs."""
+    """The note of proofs in a record."""
     text = ", ".join(
         f"{form} {one.worst:.1e} and SRCC {one.srcc:.5f}" for form, one in proofs.items()
     )
@@ -146,7 +146,7 @@ class Frozen:
         self._tried: dict[Form, list[Tensor]] = {
             f: [] for f in candidates(context, pack is not None)
         }
-        """What the forms that are still on trial gave; none are once it is decided."""
+        """The results of the forms on trial; empty after the decision."""
 
     def __call__(self, batch: Tensor) -> Tensor:
         """The rows of a batch, float32, whichever way."""
@@ -163,7 +163,7 @@ class Frozen:
         return rows
 
     def use(self, form: Form | None) -> None:
-        """Compute in this form from now on, whose proof is somebody else's."""
+        """Use this form from now on; it was proved elsewhere."""
         self._form, self._exact, self._tried = form, [], {}
 
     def prove(self, batches: Iterable[Tensor], forms: Iterable[Form]) -> dict[Form, Agreement]:
@@ -177,7 +177,7 @@ class Frozen:
         return proofs
 
     def _chosen(self, form: Form, batch: Tensor) -> Tensor:
-        """In a form whose proof may come from another machine: one that packs may fail here."""
+        """Compute in a form whose proof may come from another machine, where packing may fail."""
         try:
             return self._in(form, batch)
         except (RuntimeError, MemoryError) as error:

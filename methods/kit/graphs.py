@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 PLAIN = 2
-"""Batches of a shape that run as they are, before one is worth a capture."""
+"""Batches of a shape that run without a graph before one is captured."""
 MOST = 4
 """Shapes that are captured; each holds the memory of one forward pass."""
 
@@ -35,7 +35,7 @@ class Captured:
 def capture(forward: Forward, batch: Tensor) -> Captured:
     """Record the kernels of `forward` without gradients, in the arithmetic of the caller.
 
-    Weights are read where they lie when the graph is replayed: changes in place count.
+    A replay reads the present weights, so changes in place count.
     """
     held = batch.clone()
     # Autocast's cache of weights would not outlive the caller's block.
@@ -61,8 +61,8 @@ def capture(forward: Forward, batch: Tensor) -> Captured:
 class Replayed:
     """A forward pass without gradients, from the third batch of a shape on as a CUDA graph.
 
-    A graph runs the same kernels, so that results have the same bits. On a CPU, or where it is not
-    asked for (`--cuda-graphs`), every batch runs as it is.
+    A graph runs the same kernels, so that results have the same bits. On a CPU, or without
+    `--cuda-graphs`, every batch runs without a graph.
     """
 
     def __init__(self, forward: Forward, asked: bool) -> None:

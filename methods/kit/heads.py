@@ -45,10 +45,10 @@ def _directions(x: Array) -> Array:
 def chosen(candidates: Sequence[Any], x: Array, y: Array, groups: Sequence[str]) -> Any:
     """The regressor with the least squared error on held-out groups of the training images.
 
-    Images of one group are held out together, in up to five parts of about one size. The middle
-    candidate where there are fewer than two groups. Candidates must not care how features (n, d)
-    are rotated: where there are more of them than images, they are turned into n of equal distances
-    and products.
+    Images of one group are held out together, in up to five parts of about one size. With fewer
+    than two groups it is the middle candidate. Candidates must not depend on a rotation of the
+    features (n, d): if there are more features than images, they are rotated into n features with
+    equal distances and products.
     """
     from sklearn.model_selection import GroupKFold, cross_val_score
 
@@ -66,7 +66,8 @@ def chosen(candidates: Sequence[Any], x: Array, y: Array, groups: Sequence[str])
 
 
 def fewest(groups: Sequence[str]) -> int:
-    """How many images at least are fitted when `chosen` holds some out; all where it does not."""
+    """Least number of images that are fitted when `chosen` holds some out; all if it holds out
+    none."""
     from sklearn.model_selection import GroupKFold
 
     parts, count = _parts(groups), len(groups)

@@ -1,4 +1,4 @@
-"""Features of frozen backbones, CLIP or timm: one row an image, computed once and kept on disk.
+"""Features of frozen backbones, CLIP or timm: a row for each image, computed once, kept on disk.
 
 Of a CLIP it is the joint feature of `clip_features`; of a network of timm the means and standard
 deviations of its levels (`stages`), side by side. Rows follow from pixels and weights alone, and so
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 SIDE = 384
-"""Shorter side of an image in front of networks that take any size. Larger than what they were
-trained on: distortions are lost where images shrink."""
+"""Shorter side of an image in front of networks that take any size. Larger than in their
+training, since shrinking images loses distortions."""
 SMALLEST = 32
-"""Side of an image that leaves something of it behind five strides of two."""
+"""Least side of an image that is not empty behind five strides of two."""
 LEAST_TO_PROVE = 16
 """Images with which another arithmetic proves itself: four views of each are 64."""
 PROOF = "0" * 64
@@ -41,7 +41,7 @@ LIBRARIES = ("torch", "timm", "open_clip_torch")
 
 
 class FeatureSettings(ImageSettings):
-    """Which backbone, how it looks at an image, and what is taken of what it sees."""
+    """The backbone, the form of its input, and the features that are used."""
 
     backbone: str = "ViT-B-16:openai"
     """The frozen network: a CLIP, `lite0`, or timm:NAME[:TAG|:FILE]."""
@@ -55,7 +55,7 @@ class FeatureSettings(ImageSettings):
     timm's configuration makes of their input size."""
     stages: tuple[int, ...] | None = None
     """Levels of a network of timm whose statistics are taken, from 0 or backwards from -1, the last
-    features; None: all where there are eight inner ones at most, else four evenly spaced, and the
+    features; None: all of at most eight inner ones, else four evenly spaced ones, and the
     last features."""
     pooling: tuple[Statistic, ...] = Field(default=("mean", "std"), min_length=1)
     """Statistics of a level of timm's: mean, standard deviation, or both."""
@@ -91,13 +91,13 @@ class FeatureSettings(ImageSettings):
 
     @property
     def timm(self) -> backbones.TimmInfo | None:
-        """The backbone where it is of timm."""
+        """The backbone, if it is of timm."""
         info = backbones.resolve(self.backbone)
         return info if isinstance(info, backbones.TimmInfo) else None
 
     @property
     def policy(self) -> ImagePolicy:
-        """How images are decoded. `UsageError` for a backbone that cannot see them so."""
+        """How images are decoded. `UsageError` if the backbone does not support it."""
         info = self.timm
         if info is None:
             return super().policy
@@ -147,7 +147,7 @@ class ImageFeatures:
         return np.asarray(found.double().numpy())
 
     def what(self) -> dict[str, Any]:
-        """All that a row depends on beside the pixels, this code and its arithmetic."""
+        """Everything that a row depends on beside the pixels, this code and its arithmetic."""
         if self._what is None:
             own = self.settings
             timm = {"stages": own.stages, "pooling": own.pooling} if own.timm else {}
@@ -194,7 +194,7 @@ class ImageFeatures:
         return self._arithmetic
 
     def _prove(self, images: Images, wanted: Sequence[Form]) -> Rows:
-        """(2 f,) the largest difference of a score and what its SRCC lacks of 1, by form; infinite
+        """(2 f,) the largest difference of a score and 1 - SRCC, by form; infinite
         for a form that cannot compute them."""
         from bench.api import ArrayImages
         from bench.methods.kit import forms
@@ -239,7 +239,7 @@ class _Clip:
         self.forward = self._encoder.forward
 
     def inputs(self, images: Images) -> Iterator[Any]:
-        """What the network sees, in batches of one shape."""
+        """The network's inputs, in batches of one shape."""
         from bench.methods.kit.views import Crop
 
         return self._encoder.inputs([Crop(images, row, CENTRE, None) for row in range(len(images))])
@@ -269,7 +269,7 @@ class _Timm:
         self.forward = Frozen(self._pooled, context)
 
     def inputs(self, images: Images) -> Iterator[Any]:
-        """What the network sees, in batches of one shape. BenchError names an image that is too
+        """The network's inputs, in batches of one shape. BenchError names an image that is too
         small."""
         from bench.methods.kit.batches import same_shape
         from bench.methods.kit.devices import upload
@@ -312,7 +312,7 @@ class _Timm:
 
 
 def _processor(device: str) -> str:
-    """What computes: the model of a GPU, or the architecture and instruction set of a CPU."""
+    """The processor: the model of a GPU, or the architecture and instruction set of a CPU."""
     import torch
 
     if device.startswith("cuda"):

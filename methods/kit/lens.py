@@ -35,7 +35,7 @@ class Lens:
         return (pixels - mean) / std
 
     def precision(self) -> AbstractContextManager[Any]:
-        """Autocast on a GPU, where the settings ask for it."""
+        """Autocast on a GPU, if set."""
         enabled = self.device.type == "cuda" and self.autocast != "off"
         return torch.autocast(
             self.device.type, PRECISIONS.get(self.autocast, torch.bfloat16), enabled=enabled

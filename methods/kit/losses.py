@@ -22,7 +22,7 @@ def norm_in_norm(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def rank(scores: Tensor, labels: Tensor) -> Tensor:
-    """Of (B,) and (B,): what the difference of two scores lacks of their labels' difference, mean
+    """Of (B,) and (B,): by how much the difference of two scores falls short of their labels', mean
     over all pairs (the monotonicity loss of video quality assessment). L1 of a batch of one."""
     if len(scores) < 2:
         return F.l1_loss(scores, labels)

@@ -3,9 +3,9 @@
 torch multiplies float32 matrices by MKL, which is slow on processors that are not Intel's. oneDNN's
 products take weights in an order of their own (packed once) and add a residual or apply the
 activation while they are at it: what `torch.compile` makes of a linear layer when it freezes one,
-here without compiling anything. The last block gives the class token alone, since nothing else is
-read of it, and patches become tokens by a product too. The operators are torch's own but no public
-interface: where one is missing or refuses, the tower stays as it is (`bench.methods.kit.forms`).
+here without a compiler. The last block gives the class token alone, since its other outputs are
+unused, and patches become tokens by a product too. The operators are torch's own but not a public
+interface: if one is missing or fails, the tower is not changed (`bench.methods.kit.forms`).
 """
 
 from __future__ import annotations
@@ -156,9 +156,9 @@ def _norm(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def _activation(module: nn.Module) -> tuple[tuple[str, str], float]:
-    """oneDNN's name of an activation, and what its input is multiplied with, its output divided by.
+    """oneDNN's name of an activation, and the factor of its input and divisor of its output.
 
-    QuickGELU is a swish of 1.702 x, over 1.702.
+    QuickGELU is a swish of 1.702 x, divided by 1.702.
     """
     if type(module).__name__ == "QuickGELU":
         return ("swish", ""), QUICK
@@ -168,7 +168,7 @@ def _activation(module: nn.Module) -> tuple[tuple[str, str], float]:
 
 
 class _Linear:
-    """A linear layer with packed weights, and what follows it."""
+    """A linear layer with packed weights, and the operation after it."""
 
     def __init__(
         self, weight: Tensor, bias: Tensor | None, rows: int, then: tuple[str, str] = ("none", "")

@@ -1,4 +1,5 @@
-"""Torch's optimisers by name, with parameter groups where a recipe spares some the weight decay."""
+"""Torch's optimisers by name, with parameter groups for recipes in which some have no weight
+decay."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def build(
 def undecayed(name: str, value: nn.Parameter, spared: Collection[str] = ()) -> bool:
     """Whether a parameter is a bias, a norm's weight, or one whose last name is in `spared`.
 
-    That is the rule of timm and of DEIT's descendants: whatever has one dimension at most, and
+    That is the rule of timm and of DEIT's descendants: parameters of at most one dimension, and
     learned tokens and positions by name.
 
     >>> layer = nn.Linear(3, 2)

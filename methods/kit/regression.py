@@ -1,6 +1,6 @@
 """A network trained to regress quality: crops, optimiser and epochs as settings, seeded throughout.
 
-Shared by methods that bring a network of their own; the network takes (B, 3, H, W) in 0–1.
+Shared by methods with their own network; the network takes (B, 3, H, W) in 0–1.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bench.methods.kit.trainer import At
 
 Shown = tuple[int, View]
-"""An image by its place, and the crop of it that is shown."""
+"""The index of an image, and its crop."""
 
 
 class Regression(Method):
@@ -56,12 +56,12 @@ class Regression(Method):
 
     @property
     def whole_images(self) -> bool:
-        """Whether the network is asked for whole images instead of crops."""
+        """Whether the network predicts from whole images instead of crops."""
         return False
 
     @property
     def starts_from(self) -> str:
-        """What the authors' training starts from, '' for random weights."""
+        """The authors' starting weights, '' for random ones."""
         return "ImageNet weights"
 
     @property
@@ -93,11 +93,11 @@ class Regression(Method):
         return 0
 
     def in_backbone(self, parameter: str) -> bool:
-        """Whether a parameter belongs to what came from elsewhere (`head_lr`, `first_steps`)."""
+        """Whether a parameter belongs to the pretrained part (`head_lr`, `first_steps`)."""
         return False
 
     def prepared(self, pixels: Tensor) -> Tensor:
-        """What the network is shown: (B, 3, S, S) of crops with their margin, in 0–1."""
+        """The network's input: (B, 3, S, S) of crops with their margin, in 0–1."""
         return pixels
 
     def loss(self, network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class Regression(Method):
     # -- training ----------------------------------------------------------------------------------
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
-        """Train all parameters that the network leaves trainable, the head first where so set."""
+        """Train all parameters that the network leaves trainable, the head first if so set."""
         stages, done = self.schedules(len(train)), 0
         total = sum(schedule.epochs for schedule in stages.values())
         for name, schedule in stages.items():
@@ -143,7 +143,7 @@ class Regression(Method):
             done += schedule.epochs
 
     def _backbone(self) -> list[nn.Parameter]:
-        """What learns of the backbone."""
+        """The trained parameters of the backbone."""
         named = self.network.named_parameters()
         return [value for name, value in named if self.in_backbone(name) and value.requires_grad]
 
@@ -202,7 +202,7 @@ class Regression(Method):
             monitored = yield Epoch(epoch.loss, epoch.diagnostics, total)
 
     def schedules(self, images: int) -> Mapping[str, Schedule]:
-        """The rates of 'all', and of 'first' ahead of it where the head learns first."""
+        """The rates of 'all', and before it of 'first' if the head learns first."""
         from bench.methods.kit.schedules import Schedule, constant, cosine, steps, warmed_up, waves
 
         own, a_pass = self.settings, len(self._batches(images, 0))
@@ -241,7 +241,7 @@ class Regression(Method):
         return optimiser
 
     def _splits(self, network: nn.Module) -> bool:
-        """Whether a batch can be shown in parts: no batch norm looks at all of it."""
+        """Whether a batch can be split: no batch norm uses statistics of all of it."""
         from torch.nn.modules.batchnorm import _BatchNorm
 
         return not any(isinstance(part, _BatchNorm) for part in network.modules())
@@ -270,7 +270,7 @@ class Regression(Method):
         checkpoints.write(path, self.network.state_dict())
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote. BenchError where it does not fit."""
+        """Read a file of `save`. BenchError if it does not fit."""
         from bench.methods.kit import checkpoints
 
         checkpoints.put(self.network, checkpoints.read(path).tensors, f"'{path}'")
@@ -300,7 +300,7 @@ class Regression(Method):
             ) from None
 
     def _batches(self, count: int, epoch: int) -> list[list[Shown]]:
-        """Every image `crops` times in random order, each time with a crop of its own."""
+        """Every image `crops` times in random order, each time with a new crop."""
         rng = self.context.rng("epoch", epoch)
         order = rng.permutation(np.repeat(np.arange(count), self.settings.crops)).tolist()
         shown = [(i, self._view(rng)) for i in order]

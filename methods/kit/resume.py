@@ -1,4 +1,4 @@
-"""Trainings that go on where a killed process left them."""
+"""Trainings that continue after their process was killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.api import Context
 class Checkpoint:
     """One file in the context's scratch folder, replaced in one step; nothing without a folder.
 
-    `identity` says what is trained, in anything `json` can write: a file of something else is not
+    `identity` (any JSON value) names the training: a file of another training is not
     read. The context's seed is part of it.
     """
 
@@ -37,7 +37,7 @@ class Checkpoint:
         partial.replace(self.path)
 
     def read(self) -> dict[str, Any] | None:
-        """What was written last under this identity, None where there is nothing."""
+        """The last state under this identity, None if there is none."""
         if self.path is None or not self.path.is_file():
             return None
         found = torch.load(self.path, map_location=self._device, weights_only=True)

@@ -51,7 +51,7 @@ def _cosine(phase: float, final: float) -> float:
 def warmed_up(then: Factor, epochs: float, start: float = 0.0) -> Factor:
     """A linear rise from `start` to the base rate over `epochs`; `then` counts from its end.
 
-    The base rate is reached at time `epochs`, however the decay goes on. A constant low rate for
+    The base rate is reached at time `epochs`, for any decay. A constant low rate for
     one epoch (CoOp) is a rise of one epoch whose rate is set once an epoch.
     """
 
@@ -62,7 +62,7 @@ def warmed_up(then: Factor, epochs: float, start: float = 0.0) -> Factor:
 
 
 class ByGradient(Protocol):
-    """A method that learns by gradient says at which rates.
+    """A method that learns by gradient declares its rates.
 
     A test asks every such method, under each of its recipes, whether its base rate is reached.
     """
@@ -72,7 +72,7 @@ class ByGradient(Protocol):
 
 
 class Schedule:
-    """Which rate each moment of a training has, and when the training ends."""
+    """The rate at each moment of a training, and the end of the training."""
 
     def __init__(
         self, lr: float, epochs: int, factor: Factor = constant, per: Per = "epoch"
@@ -97,21 +97,21 @@ class Schedule:
         return epoch >= self.epochs
 
     def tell(self, epoch: int, score: float | None) -> None:
-        """The monitored score after epoch `epoch`, None where there is none."""
+        """The monitored score after epoch `epoch`, None if there is none."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training has to know beside the epoch."""
+        """The state of a resumed training beside the epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
+        """Continue from a `state_dict`."""
 
 
 class Plateau(Schedule):
     """The base rate, times `decay` after `patience` scores in a row without a new best.
 
-    The first `free` epochs never end in a decay. Training ends where the rate is below `least`.
-    Until it is told a first score, it is the schedule `unscored`.
+    The first `free` epochs never end in a decay. Training ends when the rate is below `least`.
+    Before the first score it is the schedule `unscored`.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Plateau(Schedule):
         return self._best > -math.inf
 
     def factor(self, time: float) -> float:
-        """As the scores so far have it, the same for every time to come."""
+        """The factor after the scores so far, the same for all later times."""
         return self._now if self.scored else self.unscored.factor(time)
 
     def over(self, epoch: int) -> bool:
@@ -147,7 +147,7 @@ class Plateau(Schedule):
         return epoch >= self.epochs or self.lr * self._now < self.least
 
     def tell(self, epoch: int, score: float | None) -> None:
-        """Count a score that is no new best; decay where there have been enough of them."""
+        """Count a score that is no new best; decay after enough of them."""
         if score is None:
             return
         if score > self._best:
@@ -163,6 +163,6 @@ class Plateau(Schedule):
         return {"factor": self._now, "best": self._best, "waiting": self._waiting}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
+        """Continue from a `state_dict`."""
         self._now, self._best = state["factor"], state["best"]
         self._waiting = state["waiting"]

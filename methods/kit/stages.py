@@ -1,6 +1,6 @@
-"""What a network of timm sees on its way: its inner levels, pooled over the image.
+"""The inner levels of a network of timm, pooled over the image.
 
-Early levels know noise, blur and blocks, late ones what is shown; quality takes both (HyperIQA,
+Early levels represent noise, blur and blocks, late ones the content; quality needs both (HyperIQA,
 Re-IQA). A level is one entry of timm's `forward_intermediates` (for EfficientNets and their kin
 each stage, the stem first); the last features, behind them all, are one level more.
 """
@@ -27,7 +27,7 @@ TINY = 1e-12
 def levels(model: Any, pixels: Tensor) -> list[Tensor]:
     """Normalised pixels (B, 3, H, W) -> maps (B, C, h, w) of all levels, and the last features.
 
-    The last features of a transformer are its pooled token, (B, C). They are left out where the
+    The last features of a transformer are its pooled token, (B, C). They are left out if the
     last level is the same tensor (ResNets). BenchError for a network without
     `forward_intermediates`.
     """
@@ -46,7 +46,7 @@ def levels(model: Any, pixels: Tensor) -> list[Tensor]:
 
 
 def chosen(found: Sequence[Tensor], stages: Sequence[int] | None) -> list[Tensor]:
-    """The levels of the setting `stages`, or the default ones. UsageError for one there is not."""
+    """The levels of the setting `stages`, or the default ones. UsageError for an unknown one."""
     count = len(found)
     if stages is None:
         inner = count - 1
@@ -66,7 +66,7 @@ def chosen(found: Sequence[Tensor], stages: Sequence[int] | None) -> list[Tensor
 def pooled(found: Sequence[Tensor], statistics: Sequence[Statistic]) -> Tensor:
     """Means and standard deviations over each map, side by side, (B, d).
 
-    A level that is a vector already stays as it is.
+    A level that is already a vector is not changed.
     """
     import torch
 

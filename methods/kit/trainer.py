@@ -1,8 +1,7 @@
 """One training loop for every method that learns by gradient.
 
-A method says what a batch is (a list of anything: indices, crops, groups), how the mean loss of
-one is computed, and when which rate holds. The loop does the rest: arithmetic, clipping, running
-out of memory, going on after a kill.
+A method defines a batch (a list of anything: indices, crops, groups), its mean loss, and the
+rates. The loop does the rest: arithmetic, clipping, running out of memory, continuing after a kill.
 
 >>> from bench.methods.kit import optimisers
 >>> from bench.methods.kit.schedules import Schedule, cosine
@@ -49,7 +48,7 @@ Combine = Callable[[list[Gradients]], tuple[Gradients, dict[str, float]]]
 
 @dataclass(frozen=True)
 class At:
-    """Where in the training a batch, or a part of one, stands. All count from 0."""
+    """The position of a batch, or a part of one, in the training. All count from 0."""
 
     epoch: int
     step: int
@@ -60,7 +59,7 @@ class At:
 
 @dataclass(frozen=True)
 class Loss:
-    """What a method computes of a batch. Values are means over its samples."""
+    """The results of a method on a batch. Values are means over its samples."""
 
     value: Tensor
     others: tuple[Tensor, ...] = ()
@@ -73,15 +72,15 @@ class Trainer(Generic[T]):
 
     `batches(epoch)` lists an epoch's batches, `loss(batch, at)` is the mean loss of one. Both have
     to be functions of their arguments and the context's seed; the global generators are seeded
-    around every step, so that what is predicted between epochs disturbs nothing.
+    around every step, so that predictions between epochs have no effect on training.
 
-    Where memory runs out in a step, the step is done again in parts of half the size, whose
+    If memory runs out in a step, the step is repeated in parts of half the size, whose
     gradients are added with the weights of their samples: the same numbers but for rounding and
     dropout. A loss that compares a batch's answers with each other (a correlation) is no such mean:
     `compare` then is that loss, of answers (B,) and their batch, and `loss` gives the answers
     alone. Parts are then answered twice, first for all answers together, whose gradients the
-    second time takes on. `splits=False` says that neither does, because a batch norm looks at the
-    whole batch, say; the error is then passed on.
+    second time takes on. `splits=False` means that a batch cannot be split, for instance because
+    of a batch norm; the error is then passed on.
     """
 
     def __init__(
@@ -108,8 +107,8 @@ class Trainer(Generic[T]):
         the whole gradient, `arithmetic` an autocast around `loss`, `train_mode` what to do before
         each epoch (by default `model.train`; after it the model is in evaluation mode), `diagnose`
         gives more numbers of an epoch at its end. With an `identity` of what is trained
-        (`resume.Checkpoint`) and a scratch folder, a killed training goes on after its last whole
-        epoch; `name` keeps several apart."""
+        (`resume.Checkpoint`) and a scratch folder, a killed training continues after its last whole
+        epoch; `name` distinguishes several."""
         self.model, self.optimiser, self.schedule = model, optimiser, schedule
         self.batches, self.loss, self.context = batches, loss, context
         self.compare, self.weight, self.combine, self.clip = compare, weight, combine, clip
@@ -239,7 +238,8 @@ class Trainer(Generic[T]):
         ]
 
     def _buffers(self) -> list[tuple[Tensor, Tensor]]:
-        """What a forward pass in training mode changes (batch norms), with its present values."""
+        """Tensors that a forward pass in training mode changes (batch norms), with their present
+        values."""
         if not self.splits:
             return []
         training = [module for module in self.model.modules() if module.training]
@@ -322,7 +322,7 @@ def _add(sums: list[Gradients], found: list[Gradients], share: float) -> None:
 
 
 def _answers(found: Loss | Tensor) -> Tensor:
-    """What `loss` gives where there is a `compare`."""
+    """The result of `loss` if there is a `compare`."""
     if isinstance(found, Loss):
         raise TypeError("with `compare`, `loss` gives answers and no Loss")
     return found

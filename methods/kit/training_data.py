@@ -1,4 +1,4 @@
-"""What the weights of pretrained metrics were trained on, read from `contamination.yaml`."""
+"""The training data of pretrained metrics, read from `contamination.yaml`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ FILE = Path(__file__).with_name("contamination.yaml")
 def table() -> dict[str, dict[str, object]]:
     """The file: metric -> `labels` (the project's dataset names), `split` (the published split of
     which those are training sides, where known), `other` (databases that the project does not
-    read), `source`, and `known: false` where nobody says."""
+    read), `source`, and `known: false` if it is not published."""
     found: dict[str, dict[str, object]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return found
 
 
 def pyiqa_trained_on(metric: str) -> tuple[str, ...]:
     """The databases whose labels a pyiqa metric has seen, as `Method.trained_on` names them; ()
-    where none is known."""
+    if none is known."""
     entry = table().get(metric, {})
     labels, split = entry.get("labels", []), entry.get("split")
     mark = f"#{split}" if split else ""
@@ -29,5 +29,5 @@ def pyiqa_trained_on(metric: str) -> tuple[str, ...]:
 
 
 def pyiqa_known(metric: str) -> bool:
-    """Whether it is known what a pyiqa metric was trained on."""
+    """Whether the training data of a pyiqa metric are known."""
     return metric in table() and bool(table()[metric].get("known", True))

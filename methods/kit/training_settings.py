@@ -11,10 +11,10 @@ from bench.api import Settings
 
 
 class TrainingSettings(Settings):
-    """What an image becomes and how a network is trained on it."""
+    """The processing of images and the training of a network on them."""
 
     initial: Literal["scratch", "imagenet"] = "scratch"
-    """Random weights, or an ImageNet backbone (fetched where it is not here yet)."""
+    """Random weights, or an ImageNet backbone (downloaded if missing)."""
     weights: Path | None = None
     """A file of tensors to start from; those that fit are taken."""
     resize_mode: Literal["none", "short_side", "squash"] = "none"
@@ -22,7 +22,7 @@ class TrainingSettings(Settings):
     resize: int | tuple[int, int] | None = None
     """Pixels of that size; a pair is width and height, for 'squash'."""
     resize_kernel: Literal["pillow", "pillow_bilinear", "cv2", "skimage"] = "pillow"
-    """What resizes (`ImagePolicy`)."""
+    """The resizing kernel (`ImagePolicy`)."""
     crop: int = Field(default=224, ge=8)
     """Side of the square crops in training."""
     crops: int = Field(default=1, ge=1)

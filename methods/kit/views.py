@@ -1,4 +1,4 @@
-"""Crops of images: where they lie, random ones, and the fixed ones of predictions."""
+"""Crops of images: their places, random ones, and the fixed ones of predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.api import BenchError, Images, Pixels
 
 
 class View(NamedTuple):
-    """Where a crop lies, in shares (0 to below 1) of the room there is, and if it is flipped."""
+    """The place of a crop, in shares (0 to below 1) of the free room, and whether it is flipped."""
 
     across: float
     down: float
@@ -29,7 +29,7 @@ def draw(rng: np.random.Generator) -> View:
 
 
 def draw_leaning(rng: np.random.Generator) -> View:
-    """A random crop that is flipped where it lies in the left half, as in GRMP-IQA's code.
+    """A random crop that is flipped if it lies in the left half, as in GRMP-IQA's code.
 
     Of the 21 places that 244 pixels leave a crop of 224, that code draws the first twenty, and
     flips at the first ten.
@@ -41,7 +41,7 @@ def draw_leaning(rng: np.random.Generator) -> View:
 def crop(image: Pixels, view: View, size: int, name: str | None = None) -> Pixels:
     """The `size` x `size` crop of an image (H, W, 3).
 
-    Raises a `BenchError` that names the image where it is smaller.
+    Raises a `BenchError` that names the image if it is smaller.
     """
     height, width = image.shape[:2]
     if min(height, width) < size:
@@ -53,7 +53,7 @@ def crop(image: Pixels, view: View, size: int, name: str | None = None) -> Pixel
 
 
 def titled(name: str | None) -> str:
-    """An image in a sentence, by its name where that is known."""
+    """An image in a sentence, by its name if that is known."""
     return "an image" if name is None else f"image '{name}'"
 
 

@@ -26,7 +26,7 @@ def window_features(patches: Tensor, windows: int) -> Tensor:
 def spatially_weighted(similarity: Tensor, temperature: Tensor | float) -> Tensor:
     """Eq. 10: similarities of windows and classes (B, w·w, C) to those of the image, (B, C).
 
-    Each class has weights of its own, a softmax over windows. The paper prints V^s here where its
+    Each class has separate weights, a softmax over windows. The paper prints V^s here where its
     text has V^d; the distortion texts it must be, since Eq. 11 compares the result with
     distortion labels.
     """
@@ -35,7 +35,7 @@ def spatially_weighted(similarity: Tensor, temperature: Tensor | float) -> Tenso
 
 
 def cross_entropy(log_probabilities: Tensor, targets: Tensor, mean_over_classes: bool) -> Tensor:
-    """Eq. 9 and 11 averaged over the images that have a label; zero where none has.
+    """Eq. 9 and 11 averaged over the images that have a label; zero if none has.
 
     `targets` y are (B, C), rows of zeros for images without a label. `mean_over_classes` divides
     by C, as printed.

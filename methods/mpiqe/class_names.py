@@ -1,4 +1,4 @@
-"""The nine scenes and eleven distortions of the paper, and what databases call them.
+"""The nine scenes and eleven distortions of the paper, and their names in databases.
 
 Databases name some thirty kinds of distortion each in their own words. Where LIQE, whose eleven
 groups the paper takes over, has sorted a kind into a group, that is followed, surprising cases

@@ -53,7 +53,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Self-attention among queries, cross-attention to the image, and what the settings add."""
+    """Self-attention among queries, cross-attention to the image, and optional parts."""
 
     def __init__(
         self, width: int, settings: MpiqeModelSettings, generator: torch.Generator
@@ -88,7 +88,7 @@ class Layer(nn.Module):
 
 
 class MultiModalEncoder(nn.Module):
-    """Queries from texts look at an image; a small MLP says how good it is."""
+    """Queries from texts attend to an image; a small MLP gives its score."""
 
     def __init__(
         self, width: int, n_queries: int, settings: MpiqeModelSettings, generator: torch.Generator

@@ -1,4 +1,4 @@
-"""What `method.py` needs torch for: one model, trained and asked."""
+"""The part of the method that needs torch: training and prediction of a model."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class MpiqeEngine:
         checkpoints.write(path, tensors, format=FORMAT, backbone=self.settings.backbone)
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote. BenchError, the model unchanged, where it does not fit."""
+        """Read a file of `save`. BenchError if it does not fit; the model is then unchanged."""
         names = self.model.own_names()
         tensors = checkpoints.read(path).tensors
         checkpoints.put(self.model, tensors, f"'{path}'", names, own=True)

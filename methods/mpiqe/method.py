@@ -63,7 +63,7 @@ class MPIQE(Method):
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
         """Train prompts and multi-modal encoder on Eq. 15; the towers stay as they are.
 
-        What annotations lacked is noted, and at every table which terms of Eq. 15 are left out.
+        Missing annotations are noted, and every table names the terms of Eq. 15 that are left out.
         """
         found = targets(train, self.settings)
         self.notes.extend(found.notes)
@@ -74,7 +74,7 @@ class MPIQE(Method):
         yield from self.engine.fit(train, found)
 
     def schedules(self, images: int) -> Mapping[str, Schedule]:
-        """The rates of all that learns."""
+        """The rates of all trained parameters."""
         from bench.methods.mpiqe.training import schedule
 
         return {"fit": schedule(self.settings)}
@@ -88,7 +88,7 @@ class MPIQE(Method):
         return self.engine.embed(images)
 
     def class_probabilities(self, images: Images) -> dict[str, npt.NDArray[np.floating[Any]]]:
-        """'scene' (n, 9) by Eq. 8 and 'distortion' (n, 11) by Eq. 10, where there are such prompts,
+        """'scene' (n, 9) by Eq. 8 and 'distortion' (n, 11) by Eq. 10, if there are such prompts,
         in the order of `names.SCENES` and `names.DISTORTIONS`; averaged over crops."""
         return self.engine.class_probabilities(images)
 
@@ -108,5 +108,5 @@ class MPIQE(Method):
         self.engine.save(path)
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         self.engine.load(path)

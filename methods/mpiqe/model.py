@@ -34,7 +34,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class CropOutput:
-    """What the model says of B crops."""
+    """The model's outputs for B crops."""
 
     score: Tensor
     """S of Eq. 14, (B,)."""

@@ -1,6 +1,6 @@
 """Settings of the model: prompts, alignment, multi-modal encoder.
 
-Descriptions say what the paper states. What follows "Unstated" or "Open" is a choice made here,
+Descriptions give the paper's value. After "Unstated" or "Open" they give the choice made here,
 with its reason; the authors have published no code to compare it with.
 """
 
@@ -36,7 +36,7 @@ class MpiqeModelSettings(Settings):
     own. Unstated. 'branch': Fig. 2 draws two prompts, and CoOp, which the paper follows, shares a
     context among classes."""
     context_words: str = ""
-    """Words whose embeddings the last context vectors start from; the others, and all where it is
+    """Words whose embeddings the last context vectors start from; the others, and all if it is
     empty, from N(0, 0.02). Unstated. Random, as in CoOp's main experiments."""
     scene_words: tuple[str, ...] = Field(
         default=SCENES, min_length=len(SCENES), max_length=len(SCENES)
@@ -55,7 +55,7 @@ class MpiqeModelSettings(Settings):
     """Start of the visual tokens: N(0, 0.02), or uniform as VPT draws them. Unstated. 'normal':
     MaPLe's start, which the paper names as its model."""
     shallow: Literal["carried", "dropped"] = "carried"
-    """What becomes of shallow tokens behind the first layer. Unstated. 'carried' through all
+    """Treatment of shallow tokens behind the first layer. Unstated. 'carried' through all
     layers, as in VPT, where the word comes from; 'dropped' is Eq. 7 once."""
     projection: Literal["clip", "linear", "linear_patches"] = "clip"
     """The 'linear layer' from the tower's width to the texts'. Open: CLIP's own, or a new, trained

@@ -40,5 +40,5 @@ RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "tiny": TINY}
 
 
 def default_recipe(backbone: str) -> RecipeName:
-    """The recipe of a backbone where none is named."""
+    """The default recipe of a backbone."""
     return "tiny" if backbone.partition(":")[0] == "tiny" else "paper"

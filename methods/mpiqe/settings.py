@@ -18,7 +18,7 @@ SMALL_BATCH = ("live", "csiq", "bid")
 
 
 class MPIQESettings(MpiqeModelSettings):
-    """The model, what its labels mean, and how it is trained."""
+    """The model, the meaning of its labels, and its training."""
 
     recipe: RecipeName = "paper"
     """Named set of settings: 'paper', 'tiny' (for the tiny backbone, its default)."""
@@ -64,13 +64,13 @@ class MPIQESettings(MpiqeModelSettings):
     batch_size: int | None = Field(default=None, ge=1)
     """None: 32 for LIVE, CSIQ and BID and 64 for others, as the paper."""
     batch_of: Literal["crops", "images"] = "crops"
-    """What a batch counts. Unstated. 'crops': each is a sample of its own, as in HyperIQA and
+    """The unit of a batch. Unstated. 'crops': each is a separate sample, as in HyperIQA and
     DEIQT, whose protocol the paper's is; 'images' brings all crops of an image into one batch."""
     crops: int = Field(default=8, ge=1)
     """Crops of an image an epoch. Paper: 8."""
     views: int | None = Field(default=None, ge=1)
     """Distinct crops an image has in a whole fit; none: new ones in every epoch. Unstated. None. A
-    number lets a model without visual prompts keep what its frozen tower computed."""
+    number lets a model without visual prompts keep its frozen tower's outputs."""
     flip: bool = False
     """Mirror half of the crops. Unstated; the paper names no flips."""
     test_crops: int = Field(default=8, ge=1)

@@ -21,13 +21,13 @@ class Targets:
     """y for every image; a row of zeros where the label is missing."""
 
     scenes: npt.NDArray[np.float32] | None
-    """(n, 9); None where the term is left out."""
+    """(n, 9); None if the term is left out."""
     distortions: npt.NDArray[np.float32] | None
-    """(n, 11); None where the term is left out."""
+    """(n, 11); None if the term is left out."""
     notes: tuple[str, ...]
-    """What a reader of the record should know."""
+    """Notes for readers of the record."""
     left_out: tuple[str, ...]
-    """Terms of Eq. 15 that no training image has a label for, as a table names them."""
+    """Terms of Eq. 15 without any labelled training image, under their names in tables."""
 
 
 def targets(train: LabelledSet, settings: MPIQESettings) -> Targets:
@@ -62,7 +62,7 @@ def _rows(
     term: tuple[str, str],
     notes: list[str],
 ) -> npt.NDArray[np.float32] | None:
-    """Targets (n, classes), or None with a note where no image has a label."""
+    """Targets (n, classes), or None with a note if no image has a label."""
     rows = np.zeros((len(labels), classes), np.float32)
     unknown: Counter[str] = Counter()
     for row, names in zip(rows, labels, strict=True):

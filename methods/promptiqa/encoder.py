@@ -26,7 +26,7 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What has to be known of an encoder to feed it and to build what follows it."""
+    """The properties of an encoder that determine its input and the layers behind it."""
 
     image_size: int
     grid: int
@@ -123,7 +123,7 @@ def build_encoder(
     """The encoder module on the CPU; `imagenet` loads ViT-B/8's weights through timm or a file.
 
     A CLIP tower always comes with its own weights, as a copy that may be trained. Raises
-    `UsageError` where weights cannot be had.
+    `UsageError` if weights are not available.
     """
     if backbone is not None:
         from bench.backbones import load, resolve_vit

@@ -26,7 +26,7 @@ VISUAL = ("vit.", "reduce.", "MALs.", "fusion_mal.", "block.", "cnn.")
 class WeightsDigest:
     """SHA-256 of a network's visual weights, recomputed only when a tensor was changed.
 
-    Where the tensors hang is looked up once; which tensors hang there, and in which state, is
+    The names of the tensors are looked up once; the tensors and their versions are
     looked up every time, since training and loading change or replace them.
     """
 
@@ -58,7 +58,7 @@ class WeightsDigest:
 
 
 class FeatureExtractor:
-    """Gives images' features with one network's weights; what was computed once is kept."""
+    """Gives images' features with one network's weights; computed features are kept."""
 
     def __init__(
         self, net: PromptIQANet, info: EncoderInfo, context: Context, precision: Precision
@@ -108,7 +108,7 @@ class FeatureExtractor:
 
 
 def stack_pixels(pixels: Sequence[Pixels], size: int) -> Tensor:
-    """(n, S, S, 3) uint8; ValueError where an image is not S x S."""
+    """(n, S, S, 3) uint8; ValueError if an image is not S x S."""
     for image in pixels:
         if image.shape != (size, size, 3):
             raise ValueError(

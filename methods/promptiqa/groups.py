@@ -102,7 +102,7 @@ def prompted(
 ) -> Prompted:
     """The group's prompts and targets, scaled and flipped; `labels` are its source's.
 
-    What shares one draw is a whole leave-one-out group (released code), or one query with its ISPs
+    One draw is shared by a whole leave-one-out group (released code), or by one query with its ISPs
     (paper, Eq. 4).
     """
     count = len(group.queries)

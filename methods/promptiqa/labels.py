@@ -50,7 +50,7 @@ def native(source: str, keep: bool) -> bool:
 def model_labels(
     scores: npt.NDArray[np.floating[Any]], source: str, scale: LabelScale, keep_direction: bool
 ) -> Floats:
-    """Quality labels of one database -> what the model is trained on and prompted with.
+    """Quality labels of one database -> labels for training and prompts.
 
     `constants` takes scores as the database's authors ship them, DMOS negated, since labels run
     upwards here; databases that the released code has no constants for span 0 to 1, as there.
@@ -70,7 +70,7 @@ def model_labels(
 
 
 class Draws(Protocol):
-    """Where random numbers come from: numpy's or Python's generator."""
+    """The source of random numbers: numpy's or Python's generator."""
 
     def random(self) -> float:
         """A number from 0 to 1, 1 excluded."""

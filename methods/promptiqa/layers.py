@@ -53,7 +53,7 @@ def at_least_single(x: Tensor) -> Tensor:
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """Switches autocast off for what is small and sensitive."""
+    """Switches autocast off for small and sensitive parts."""
     return torch.autocast(x.device.type, enabled=False)
 
 

@@ -79,7 +79,7 @@ class PromptIQA(Method):
 
     @property
     def corpus_normalise(self) -> Literal["minmax_train", "range", "none"]:
-        """How corpus labels should reach `pretrain`: constants are of scores as shipped."""
+        """The form of corpus labels for `pretrain`: constants apply to scores as shipped."""
         return "none" if self.settings.label_scale == "constants" else "minmax_train"
 
     @property
@@ -88,7 +88,8 @@ class PromptIQA(Method):
         return "none" if self.settings.label_scale == "constants" else None
 
     def trained_on(self) -> tuple[str, ...]:
-        """What the checkpoint has seen; corpora are not named, the harness keeps tests out."""
+        """Databases of the checkpoint; corpora are not named, since the harness excludes test
+        images."""
         checkpoint = self.settings.checkpoint
         if checkpoint is None or fitted_on(checkpoint) is not None:  # which says so itself
             return ()
@@ -101,7 +102,7 @@ class PromptIQA(Method):
         return own.use_prompt or (own.checkpoint is None and not own.mixed)
 
     def downloads(self) -> tuple[str, ...]:
-        """ImageNet weights of the encoder, where training starts from timm's."""
+        """ImageNet weights of the encoder, if training starts from timm's."""
         own = self.settings
         if own.backbone is not None:
             return super().downloads()
@@ -131,19 +132,19 @@ class PromptIQA(Method):
         self._network().save(path, {})
 
     def load_pretrained(self, path: Path) -> None:
-        """Read what `save_pretrained` wrote."""
+        """Read a file of `save_pretrained`."""
         self._network(path)
 
     # -- the run -----------------------------------------------------------------------------------
 
     def fit(self, train: LabelledSet) -> Generator[Epoch, float | None, None]:
-        """Take the prompt from `train`; train on it only where the settings ask for it."""
+        """Take the prompt from `train`; train on it only if so set."""
         self._prompt = self._choose(train)
         if self.settings.finetune_epochs:
             yield from self._train(self._sources(train), [self._finetuning()])
 
     def schedules(self, images: int) -> Mapping[str, Schedule]:
-        """The rates of each stage: pre-training's, and fine-tuning's where there is one."""
+        """The rates of each stage: pre-training's, and fine-tuning's if there is one."""
         from bench.methods.promptiqa.training import schedule
 
         stages = self._stages()
@@ -154,7 +155,7 @@ class PromptIQA(Method):
     def set_prompt(self, images: Images, scores: Scores) -> None:
         """Score by these image-score pairs from now on (higher = better).
 
-        `images` are decoded under `policy`. Scores (n,) are used as they are where they lie
+        `images` are decoded under `policy`. Scores (n,) are used unchanged if they lie
         within 0 to 1, and stretched to 0 to 1 otherwise.
         """
         values = np.asarray(scores, dtype=np.float64)
@@ -192,7 +193,7 @@ class PromptIQA(Method):
         )
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
         extra = self._network(path).extra
         self._prompt = None
         if "prompt.images" in extra:
@@ -282,7 +283,7 @@ class PromptIQA(Method):
         return found
 
     def _stages(self) -> list[PromptTrainingPlan]:
-        """The pre-training: the recipe's, and where it has one the stage of the fusion alone."""
+        """The pre-training: the recipe's, and its stage of the fusion alone if it has one."""
         from bench.methods.promptiqa.mixture import PromptTrainingPlan
 
         settings = self.settings

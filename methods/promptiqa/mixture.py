@@ -1,4 +1,4 @@
-"""What a training step is fed: images, or the kept outputs of a frozen part."""
+"""Inputs of a training step: images, or the kept outputs of a frozen part."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MixtureSource:
 
 @dataclass(frozen=True)
 class PromptTrainingPlan:
-    """What is trained, and how long."""
+    """The trained part, and the length of the training."""
 
     purpose: str
     """Names random streams and the checkpoint file."""
@@ -46,7 +46,7 @@ class PromptTrainingPlan:
 
 
 class Inputs:
-    """What the trained part is fed: images, or the outputs of the frozen part before it.
+    """Inputs of the trained part: images, or the outputs of the frozen part before it.
 
     Outputs of a frozen part are computed once and kept within the process's bound, unless images
     are mirrored at random.

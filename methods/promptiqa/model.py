@@ -57,7 +57,7 @@ class ModelSize:
 
 
 class FeatureEncoder(Protocol):
-    """What gives the maps."""
+    """The encoder that gives the maps."""
 
     def taps(self, x: Tensor, /) -> list[Tensor]:
         """Normalised images (B, 3, S, S) -> maps (B, P, C)."""
@@ -116,7 +116,7 @@ class PromptIQANet(nn.Module):
         return self._merge(cast(FeatureEncoder, self.vit).taps(images))
 
     def _merge(self, maps: list[Tensor]) -> Tensor:
-        """Maps of (B, P, tap_width), unstacked where nobody keeps them -> (B, feature)."""
+        """Maps of (B, P, tap_width), unstacked unless they are kept -> (B, feature)."""
         if hasattr(self, "reduce"):
             maps = [layer(x) for layer, x in zip(self.reduce, maps, strict=True)]
         opinions = [mal(maps) for mal in self.MALs]
@@ -149,8 +149,8 @@ class PromptIQANet(nn.Module):
     def forward(self, images: Tensor, prompt_images: Tensor, prompt_scores: Tensor) -> Tensor:
         """Scores (B,) of images against one prompt, all of it computed here and now.
 
-        Under autocast the encoder and the MALs' large products run in lower precision; what
-        follows is cheap and stays in fp32.
+        Under autocast the encoder and the MALs' large products run in lower precision; the
+        rest is cheap and stays in fp32.
         """
         shown, queries = self.features(prompt_images), self.features(images)
         with full_precision(queries):

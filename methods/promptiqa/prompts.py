@@ -1,4 +1,4 @@
-"""Which labelled images form the prompt (ISPP), and ways of spoiling it."""
+"""The labelled images that form the prompt (ISPP), and ways of spoiling it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def interval_positions(total: int, size: int) -> list[int]:
     """Positions in ascending order of score, by the released code's rule.
 
     Steps of (total - 2) // (size - 2) from the worst until size - 1 positions are there, then the
-    best. Where the steps end just before the best, the two best images are neighbours.
+    best. If the steps end just before the best, the two best images are neighbours.
 
     >>> interval_positions(8058, 10)
     [0, 1007, 2014, 3021, 4028, 5035, 6042, 7049, 8056, 8057]
@@ -54,7 +54,7 @@ def select(
     selection: Selection,
     rng: np.random.Generator,
 ) -> Indices:
-    """Rows of the ISPs; all rows where `size` exceeds them. Ties in score go by name."""
+    """Rows of the ISPs; all rows if `size` exceeds their number. Ties in score go by name."""
     order = np.array(sorted(range(len(names)), key=lambda row: (float(scores[row]), names[row])))
     if selection == "random":
         positions = sorted(rng.permutation(len(names))[:size].tolist())

@@ -46,7 +46,7 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "schedule": "cosine_restarts",
     }
 )
-"""What the paper's section 4.1 says, 66 images on 6 GPUs; the rest are the defaults."""
+"""The paper's section 4.1, 66 images on 6 GPUs; the rest are the defaults."""
 
 OFFICIAL: Mapping[str, Any] = MappingProxyType(
     {
@@ -61,7 +61,7 @@ OFFICIAL: Mapping[str, Any] = MappingProxyType(
         "schedule": "cosine",
     }
 )
-"""What the released training code does, under its train.sh: 44 images on 4 GPUs."""
+"""The released training code under its train.sh: 44 images on 4 GPUs."""
 
 TINY: Mapping[str, Any] = MappingProxyType(
     {
@@ -103,7 +103,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def default_recipe(backbone: str | None, checkpoint: object) -> RecipeName:
-    """The recipe where none is named: a checkpoint of the full network is the authors'."""
+    """The default recipe: a checkpoint of the full network is the authors'."""
     if backbone == "tiny":
         return "tiny"
     return "official" if checkpoint and backbone is None else "paper"

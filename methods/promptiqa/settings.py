@@ -1,4 +1,4 @@
-"""PromptIQA's settings; each says what the paper and what the released code do."""
+"""PromptIQA's settings, each with the values of the paper and of the released code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Probability = Field(ge=0, le=1)
 
 
 class PromptiqaModelSettings(Settings):
-    """The network and where its weights come from."""
+    """The network and the source of its weights."""
 
     backbone: str | None = None
     """None: the vision transformer of paper and code, timm's ViT-B/8 at 224 pixels. A CLIP model's
@@ -35,8 +35,9 @@ class PromptiqaModelSettings(Settings):
     Released code: 224. Paper: not said, but for SPAQ's short side of 512, which an antialiased
     kernel hardly needs."""
     resize_kernel: Literal["pillow", "cv2"] = "pillow"
-    """What resizes. 'pillow': bicubic with antialiasing. 'cv2': OpenCV's bicubic without (released
-    code), SPAQ's images reduced to a short side of 512 before, as in the copies that it reads."""
+    """The resizing kernel. 'pillow': bicubic with antialiasing. 'cv2': OpenCV's bicubic without
+    (released code), SPAQ's images reduced to a short side of 512 before, as in the copies that it
+    reads."""
     map_pool: PositiveInt = 1
     """Average pooling of a CLIP tower's maps; paper and code have none."""
     map_width: PositiveInt | None = None
@@ -123,8 +124,8 @@ class PromptiqaTrainingSettings(PromptiqaModelSettings):
 class FusionSettings(PromptiqaTrainingSettings):
     """A second stage of the training, for networks that ignore their prompts after the first.
 
-    Neither paper nor code has one. Where features tell little, a rare flip is too little to gain
-    from reading scores; on features that tell something, frequent flips make the prompt pay.
+    Neither paper nor code has one. With weak features, rare flips give too little reason to read
+    the scores of the prompt; with informative features, frequent flips make the prompt useful.
     """
 
     fusion_epochs: int = Field(default=0, ge=0)
@@ -159,9 +160,9 @@ class PromptIQASettings(FusionSettings):
     finetune_lr: float = Field(default=1e-4, gt=0)
     """Learning rate of those passes."""
     finetune_part: Literal["fusion", "head", "all"] = "fusion"
-    """What they train: the prompt and fusion blocks on fixed image features (without a prompt the
-    score head alone), all behind the encoder, or everything, as the paper's fine-tuned baselines
-    (Table 3: 'the model is fine-tuned')."""
+    """The trained part of those passes: the prompt and fusion blocks on fixed image features
+    (without a prompt the score head alone), all behind the encoder, or everything, as the paper's
+    fine-tuned baselines (Table 3: 'the model is fine-tuned')."""
 
     @model_validator(mode="before")
     @classmethod

@@ -50,7 +50,7 @@ def trains(part: Part, name: str) -> bool:
 
 
 class PromptTraining:
-    """Runs a plan; a killed pre-training goes on from the last epoch in the scratch folder."""
+    """Runs a plan; a killed pre-training continues from the last epoch in the scratch folder."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ LOCAL_REACH = 3
 
 
 class PyiqaTrainedSettings(TrainingSettings):
-    """Which architecture; training settings are its published ones where there are any."""
+    """The architecture; training settings are its published ones, if any."""
 
     arch: str = Field(description="One of " + ", ".join(ARCHITECTURES) + ".")
     local_contrast: bool = False
@@ -53,9 +53,8 @@ class PyiqaTrainedSettings(TrainingSettings):
 class PyiqaTrained(Regression):
     """An architecture of pyiqa trained on the protocol's labels (`pyiqa_trained:hyperiqa`, ...).
 
-    Asked for a score, networks that take crops of a whole image by themselves, or that their
-    authors ask about whole images, get those, the others centre or fixed random crops whose scores
-    are averaged.
+    For a prediction, networks that crop by themselves, or whose authors test on whole images, get
+    whole images. The others get the centre crop, or fixed random crops whose scores are averaged.
     """
 
     name = "pyiqa_trained"
@@ -76,12 +75,12 @@ class PyiqaTrained(Regression):
 
     @property
     def whole_images(self) -> bool:
-        """Whether the network crops by itself, or is asked about whole images as published."""
+        """Whether the network crops by itself, or predicts from whole images as published."""
         return bool(self.architecture.own_crops) or self.architecture.whole
 
     @property
     def starts_from(self) -> str:
-        """What the architecture's published training starts from."""
+        """The starting weights of the architecture's published training."""
         return self.architecture.starts_from
 
     def in_backbone(self, parameter: str) -> bool:
@@ -94,13 +93,13 @@ class PyiqaTrained(Regression):
         return LOCAL_REACH if self.settings.local_contrast else 0
 
     def downloads(self) -> tuple[str, ...]:
-        """The backbone's ImageNet weights, where training starts from them."""
+        """The backbone's ImageNet weights, if training starts from them."""
         if self.settings.initial != "imagenet":
             return ()
         return (f"pyiqa_network:{self.architecture.kind} {json.dumps(self._options)}",)
 
     def build(self) -> nn.Module:
-        """pyiqa's network. BenchError where ImageNet weights cannot be had."""
+        """pyiqa's network. BenchError if ImageNet weights are not available."""
         from bench.pyiqa_library import architecture
 
         imagenet = self.settings.initial == "imagenet"
@@ -115,7 +114,7 @@ class PyiqaTrained(Regression):
         return options
 
     def loss(self, network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
-        """The settings' loss; TReS has one of its own."""
+        """The settings' loss; TReS has a special one."""
         if self.architecture.kind == "TReS":
             from bench.methods.pyiqa_trained.losses import tres
 
@@ -129,7 +128,7 @@ class PyiqaTrained(Regression):
         return super().answers(network, pixels)
 
     def prepared(self, pixels: Tensor) -> Tensor:
-        """Local contrast where the setting asks for it."""
+        """Local contrast, if set."""
         return local_contrast(pixels) if self.settings.local_contrast else pixels
 
 
@@ -147,7 +146,7 @@ def local_contrast(pixels: Tensor) -> Tensor:
 
 
 def _patches(network: Any, pixels: Tensor) -> Tensor:
-    """What MUSIQ takes in training: patches of all scales with their places (B, T, d)."""
+    """MUSIQ's input in training: patches of all scales with their places (B, T, d)."""
     from pyiqa.data.multiscale_trans_util import get_multiscale_patches
 
     found: Tensor = get_multiscale_patches((pixels - 0.5) * 2, **network.data_preprocess_opts)

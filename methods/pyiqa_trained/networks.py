@@ -1,6 +1,6 @@
-"""pyiqa's trainable networks: how each is built, fed and trained, and where that is published.
+"""pyiqa's trainable networks: their construction, input, training and sources.
 
-Recipes state what the source has and what differs here.
+Recipes state the source's values and the differences here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ IMAGENET = "ImageNet weights"
 
 @dataclass(frozen=True)
 class Architecture:
-    """How one of pyiqa's networks is built, fed and trained."""
+    """Construction, input and training of one of pyiqa's networks."""
 
     kind: str
     """pyiqa's class."""
@@ -22,15 +22,15 @@ class Architecture:
     published: Mapping[str, Any] = field(default_factory=dict)
     """Its training as published, in our settings; given ones win."""
     source: str = ""
-    """Where that is published; '' for a network under the common recipe."""
+    """The source of the recipe; '' for the common one."""
     own_crops: str = ""
     """The option that counts the crops it takes of a whole image by itself when it is asked."""
     whole: bool = False
-    """Whether it is asked about whole images as they are, as in its published tests."""
+    """Whether it predicts from whole, unchanged images, as in its published tests."""
     starts_from: str = IMAGENET
-    """What its authors' training starts from; '' for random weights."""
+    """Its authors' starting weights; '' for random ones."""
     backbone: tuple[str, ...] = ()
-    """How names of its backbone's parameters begin, for what learns at another rate or later."""
+    """Prefixes of its backbone's parameters, for parts that learn at another rate or later."""
 
 
 PATCHES: Mapping[str, Any] = {
@@ -284,4 +284,4 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "tres": _LARGE,
     "musiq": {**_LARGE, "crop": 96, "resize": 96, "epochs": 4, "lr": 1e-4},
 }
-"""What makes a fit on eight small images short, where it is not `PLAIN`; no published training."""
+"""Settings for a short fit on eight small images, if not `PLAIN`; no published training."""

@@ -37,7 +37,7 @@ NOT_TRAINED: dict[str, str] = {
 
 
 def why_not(metric: str) -> str:
-    """Why a metric of pyiqa is no architecture here; empty for one that is, or is unknown.
+    """Why a metric of pyiqa cannot be trained here; empty if it can, or is unknown.
 
     pyiqa names other weights of one network `NAME-DATABASE`, `NAME_VARIANT` or `NAME+`.
     """

@@ -1,4 +1,4 @@
-"""From an answer to a score; None where the answer says none."""
+"""From an answer to a score; None if the answer has none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.methods.vlm.replies import Reply
 from bench.methods.vlm.settings import NumberAnswer
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w]|\.\d)")
-"""A number that is no part of a word or of another number; an exponent makes it none."""
+"""A number that is not part of a word or of another number, and has no exponent."""
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 OBJECT = re.compile(r"\{[^{}]*\}", re.DOTALL)
 
@@ -19,7 +19,7 @@ OBJECT = re.compile(r"\{[^{}]*\}", re.DOTALL)
 def expectation(logprobs: Mapping[str, float], words: Mapping[str, float]) -> float | None:
     """Mean of the words' values under a softmax over their log-probabilities.
 
-    Q-Align (arXiv 2312.17090), Eq. 3. None where a word has no log-probability.
+    Q-Align (arXiv 2312.17090), Eq. 3. None if a word has no log-probability.
 
     >>> round(expectation({"good": math.log(.6), "bad": math.log(.2)}, {"good": 4, "bad": 1}), 4)
     3.25

@@ -16,14 +16,14 @@ MILLION = 1e6
 
 @dataclass
 class Budget:
-    """What may be spent, and the ledger of what was: a line a reply, appended by every process."""
+    """The limits, and the ledger of spending: a line for each reply, appended by every process."""
 
     max_tokens: float | None
     """Tokens of requests and answers together."""
     max_cost: float | None
     """In the currency of the price table."""
     ledger: Path | None
-    """A file; None where nothing is limited."""
+    """A file; None without limits."""
     price: Price
 
     @classmethod
@@ -38,13 +38,13 @@ class Budget:
         )
 
     def cost(self, reply: Reply) -> float:
-        """What one reply cost."""
+        """The cost of one reply."""
         return (
             reply.input_tokens * self.price.input + reply.output_tokens * self.price.output
         ) / MILLION
 
     def check(self) -> None:
-        """Raise `OutOfBudgetError` where all is spent. Requests under way may exceed it."""
+        """Raise `OutOfBudgetError` if all is spent. Requests under way may exceed the limit."""
         if self.ledger is None:
             return
         tokens, cost = self.spent()

@@ -24,14 +24,14 @@ EVERY = 5.0
 """Seconds between lines of progress."""
 RETEST = "retest"
 PHOTO = (1024, 768)
-"""Pixels that an estimate takes for an image of which nothing is known."""
+"""Pixels that an estimate assumes for an unknown image."""
 TOKEN = 28
-"""Pixels on a side that estimates take for one token, as Qwen2-VL does."""
+"""Side in pixels of one token in estimates, as in Qwen2-VL."""
 UNPARSED = "{count} of {total} answers could not be parsed{rest}"
 
 
 class Asks(Protocol):
-    """What answers: a server, or a model in this process."""
+    """The source of answers: a server, or a model in this process."""
 
     def ask(self, title: str, pictures: Sequence[bytes]) -> Reply:
         """The reply about pictures; `title` names them in errors."""
@@ -41,8 +41,8 @@ class Asks(Protocol):
 class VisionLanguageModel(Method):
     """A vision-language model behind an OpenAI-compatible API or in transformers (`vlm:NAME`).
 
-    NAME is that of a YAML file that says which model is asked what, and how an answer becomes a
-    score (docs/vlm.md). Answers are stored one by one under what was asked, and never asked again.
+    NAME is a YAML file with the model, the question, and the way from an answer to a score
+    (docs/vlm.md). Answers are stored one by one under their request, and never requested again.
     An answer that cannot be parsed is counted, never replaced.
     """
 
@@ -62,18 +62,18 @@ class VisionLanguageModel(Method):
 
     @property
     def policy(self) -> ImagePolicy:
-        """As the YAML file says."""
+        """From the YAML file."""
         return self.settings.image.policy()
 
     def downloads(self) -> tuple[str, ...]:
-        """The hub's model, where transformers runs it here."""
+        """The hub's model, if transformers runs it here."""
         own = self.settings
         if own.runtime != "transformers" or Path(own.model).is_dir():
             return ()
         return (f"hub:{own.model}@{own.revision or 'main'}",)
 
     def trained_on(self) -> tuple[str, ...]:
-        """What the YAML file says."""
+        """From the YAML file."""
         return self.settings.trained_on
 
     @property
@@ -82,8 +82,8 @@ class VisionLanguageModel(Method):
         return self.settings.max_unparsed
 
     def tokens_per_image(self) -> float | None:
-        """Tokens of all answers about the images predicted so far, by image; None on this machine
-        itself, where time is what counts."""
+        """Tokens of all answers about the images predicted so far, by image; None for a model on
+        this machine, whose cost is time."""
         if self.settings.runtime == "transformers":
             return None
         return self._all_tokens / max(1, self._images)
@@ -108,7 +108,7 @@ class VisionLanguageModel(Method):
         )
 
     def predict(self, images: Images) -> Scores:
-        """Mean score of each image's parsed answers, (n,); NaN where none was parsed."""
+        """Mean score of each image's parsed answers, (n,); NaN if none was parsed."""
         if isinstance(self.settings.answer, Compare):
             values = self._compared(images)
         else:
@@ -133,7 +133,7 @@ class VisionLanguageModel(Method):
     def _sampled(
         self, images: Images, places: Sequence[int], samples: Sequence[int | str]
     ) -> npt.NDArray[np.float64]:
-        """Scores of images (rows) by sample (columns), NaN where unparsed."""
+        """Scores of images (rows) by sample (columns), NaN if unparsed."""
         wanted = [(place, sample) for place in places for sample in samples]
 
         def one(at: tuple[int, int | str]) -> float:
@@ -181,7 +181,7 @@ class VisionLanguageModel(Method):
         return reply
 
     def _question(self) -> dict[str, Any]:
-        """Whatever decides an answer, apart from the pictures; not how it is read."""
+        """Everything that determines an answer, apart from the pictures; not how it is parsed."""
         settings = self.settings
         logprobs = not isinstance(settings.answer, NumberAnswer)
         return {
@@ -229,7 +229,7 @@ class VisionLanguageModel(Method):
     # -- reading answers -----------------------------------------------------------------------
 
     def _score(self, reply: Reply) -> float:
-        """The score of one answer, NaN where it has none."""
+        """The score of one answer, NaN if it has none."""
         rule = self.settings.answer
         if isinstance(rule, NumberAnswer):
             found = answers.number(reply, rule)
@@ -239,7 +239,7 @@ class VisionLanguageModel(Method):
         return float("nan") if found is None else found
 
     def _compared(self, images: Images) -> npt.NDArray[np.float64]:
-        """Scores of images by comparison with the anchors, (n, 1), NaN where any is unparsed."""
+        """Scores of images by comparison with the anchors, (n, 1), NaN if any is unparsed."""
         rule = self.settings.answer
         assert isinstance(rule, Compare)
         pictures, scores = self._anchored(rule)
@@ -294,7 +294,7 @@ class VisionLanguageModel(Method):
     # -- what a reader must know ---------------------------------------------------------------
 
     def _judge_parsing(self, values: npt.NDArray[np.float64]) -> None:
-        """Raise `BenchError` where more answers than allowed are unparsed; note the others."""
+        """Raise `BenchError` if more answers than allowed are unparsed; note the others."""
         count = int(np.isnan(values).sum())
         if count > self.settings.max_unparsed * values.size:
             raise BenchError(

@@ -1,4 +1,4 @@
-"""Answers of a model, each stored once: what was paid for is never asked again."""
+"""Answers of a model, each stored once and never requested again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bench.api import StoreError, replacing
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for one request."""
+    """The reply to one request."""
 
     model: str
     """The model that the server reports."""
     text: str = ""
     """The answer's text."""
     tokens: Mapping[str, float] = field(default_factory=dict)
-    """Log-probabilities of the first token, where they were asked for."""
+    """Log-probabilities of the first token, if requested."""
     finish: str = ""
     """Why the answer ended: 'stop', 'length', ..."""
     input_tokens: int = 0
@@ -31,7 +31,7 @@ class Reply:
 
 
 def key_of(request: Mapping[str, Any]) -> str:
-    """Name of a request by its content: whatever decides the answer, and nothing else."""
+    """Name of a request by its content: everything that determines the answer, nothing else."""
     text = json.dumps(request, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -44,7 +44,7 @@ class ReplyStore:
     _memory: dict[str, Reply] = field(default_factory=dict)
 
     def get(self, key: str) -> Reply | None:
-        """The reply to a request; None where there is none yet.
+        """The reply to a request; None if there is none yet.
 
         Raises `StoreError` for a file that is not a reply.
         """

@@ -15,11 +15,11 @@ from bench.methods.vlm.replies import Reply
 from bench.methods.vlm.settings import Compare, Levels, Server, VlmSettings
 
 TOP = 20
-"""Log-probabilities that are asked for: as many as OpenAI's protocol allows."""
+"""Requested log-probabilities: as many as OpenAI's protocol allows."""
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 FOR_NOW = (408, 409, 425, 429)
-"""Statuses that ask to come again, beside all from 500."""
+"""Statuses that are retried, beside all from 500."""
 HIDDEN = "[key]"
 
 
@@ -55,7 +55,7 @@ class Asker:
         """The reply to the question about encoded pictures.
 
         Refusals for now, dropped connections and garbled replies are repeated, with growing waits.
-        Raises `BenchError` that names `title` (an image) where that does not help.
+        Raises `BenchError` that names `title` (an image) if that does not help.
         """
         import openai
 
@@ -145,7 +145,7 @@ def _link(picture: bytes, settings: VlmSettings) -> dict[str, Any]:
 
 
 def _seconds(after: str | None, attempt: int) -> float:
-    """How long to wait: as the server says, else twice as long each time, a little at random."""
+    """The time to wait: the server's, else twice as long each time, with a small random part."""
     try:
         return min(max(float(after or ""), 0.0), LONGEST_WAIT)
     except ValueError:

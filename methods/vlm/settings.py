@@ -1,4 +1,4 @@
-"""What a vision-language model is asked, and how: settings, read from a short YAML file."""
+"""Settings of a vision-language model and its question, read from a short YAML file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from bench.api import ImagePolicy, Settings, listed, load_settings_file, nearest
 
 FOLDER = Path("vlm")
-"""Where a user's own models are described, below the working folder."""
+"""Folder of the user's own models, below the working folder."""
 PRESETS = Path(__file__).resolve().parent / "presets"
 SUFFIXES = (".yaml", ".yml")
 KEY = "OPENAI_API_KEY"
@@ -46,7 +46,7 @@ class NumberAnswer(Settings):
     kind: Literal["number"] = "number"
     """How an answer becomes a score."""
     find: Literal["answer", "json", "only", "last"] = "answer"
-    """Where it stands: between <answer> tags (the last pair), under `key` in the last JSON object,
+    """Its place: between <answer> tags (the last pair), under `key` in the last JSON object,
     as the only number of the text, or as its last number."""
     key: str = "rating"
     """The key of `find: json`."""
@@ -79,7 +79,7 @@ class Compare(Settings):
     )
     """Word at the answer's first token -> probability that the first image is the better one."""
     prior: float = Field(default=1.0, gt=0)
-    """Standard deviation of the normal prior of scores, in logits; it keeps a scale finite where
+    """Standard deviation of the normal prior of scores, in logits; it keeps a scale finite if
     one image wins every comparison."""
     content: str = ""
     """Digest of the anchors; filled in."""
@@ -125,7 +125,7 @@ class ImageEncoding(Settings):
 
 
 class Decoding(Settings):
-    """How the model draws its answer. What is None is left to the server, and not sent."""
+    """How the model draws its answer. Values of None are not sent; the server decides."""
 
     temperature: float = Field(default=0.0, ge=0, le=2)
     """0: the most probable token each time."""
@@ -138,7 +138,7 @@ class Decoding(Settings):
 
 
 class Price(Settings):
-    """What a million tokens cost, in any currency."""
+    """The price of a million tokens, in any currency."""
 
     input: float = Field(default=0.0, ge=0)
     """Of prompts and images."""
@@ -147,7 +147,7 @@ class Price(Settings):
 
 
 class Server(Settings):
-    """Where a model is reached; no part of a run's identity."""
+    """The address of a model; not part of a run's identity."""
 
     url: str = "http://localhost:8000/v1"
     """Base address of an API that speaks OpenAI's protocol. Images go nowhere else."""
@@ -172,7 +172,7 @@ class Server(Settings):
 
 
 class VlmSettings(Settings):
-    """Which model, what it is asked, and how its answer becomes a score."""
+    """The model, its question, and the way from an answer to a score."""
 
     name: str
     """NAME of vlm/NAME.yaml, of a preset, or the path of a YAML file. Every other setting is read
@@ -180,10 +180,10 @@ class VlmSettings(Settings):
     model: str
     """The model's name at the server, or at the hub for `runtime: transformers`."""
     served_as: str = ""
-    """What the server reports as its model; by default `model`. Another report fails the run, so
-    that an alias that moves to a new model is never mixed with the old one's answers."""
+    """The model that the server reports; by default `model`. Another name fails the run, so
+    that answers of a new model behind an alias are not mixed with the old one's."""
     runtime: Literal["server", "transformers"] = "server"
-    """Who computes: a server, or transformers in the method's own process (`levels` alone)."""
+    """The runtime: a server, or transformers in the method's own process (`levels` alone)."""
     revision: str | None = None
     """Revision of the model at the hub, for `runtime: transformers`."""
     system: str = ""
@@ -204,13 +204,13 @@ class VlmSettings(Settings):
     samples: int = Field(default=1, ge=1)
     """Answers an image; the score is their mean."""
     retest: int = Field(default=20, ge=0)
-    """How many images are asked a second time, to say how far the model repeats itself."""
+    """Number of images that are asked about twice, to measure the model's consistency."""
     max_unparsed: float = Field(default=0.0, ge=0, lt=1)
     """Share of answers that may be unparsed. Their images have no score, and tables say so."""
     trained_on: tuple[str, ...] = ()
     """Databases whose labels the model has seen; their cells get a dagger."""
     server: Server = Field(default=Server(), exclude=True)
-    """Where it is reached."""
+    """The address of the model."""
 
     @model_validator(mode="before")
     @classmethod
@@ -236,7 +236,7 @@ class VlmSettings(Settings):
 
 
 def find(name: str) -> Path:
-    """The YAML file of a model. ValueError names those that there are."""
+    """The YAML file of a model. ValueError names the existing ones."""
     if name.endswith(SUFFIXES):
         path = Path(name).expanduser()
         if path.is_file():

@@ -1,4 +1,4 @@
-"""A stock model of transformers in the method's own process, for those without a server."""
+"""A standard model of transformers in the method's own process, without a server."""
 
 from __future__ import annotations
 
