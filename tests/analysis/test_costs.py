@@ -60,6 +60,41 @@ def test_operations_and_trained_parameters_are_those_counted_by_hand() -> None:
     assert (found.milliseconds or 0) > 0
 
 
+class Frozen(Method):
+    """The image tower of `tiny` by oneDNN, on its own 112 pixels."""
+
+    name = "test_frozen"
+
+    def __init__(self, context: Context) -> None:
+        from bench import backbones
+        from bench.methods.kit import onednn
+
+        super().__init__(Method.Settings(), context)
+        self.tower = onednn.packed(backbones.load("tiny").model, 1, 65).visual
+
+    def predict(self, images: Images) -> Scores:
+        import torch
+
+        batch = torch.from_numpy(np.stack([images[row] for row in range(len(images))]))
+        with torch.no_grad():
+            found = self.tower(batch.permute(0, 3, 1, 2).float())
+        return np.asarray(found.mean(dim=1))
+
+
+def test_operations_of_a_frozen_tower_by_onednn_are_those_counted_by_hand() -> None:
+    import torch
+
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    shown = ArrayImages([np.full((112, 112, 3), level, np.uint8) for level in range(2)])
+    found = measure(Frozen(Context()), shown, TrainedParameters())
+    width, tokens = 128, 65
+    whole = 12 * tokens * width**2 + 2 * tokens**2 * width
+    last = (2 * tokens + 10) * width**2 + 2 * tokens * width  # the class token alone asks
+    patches, head = 64 * 3 * 14**2 * width, width * 96
+    assert found.multiply_adds == patches + 5 * whole + last + head
+
+
 def test_a_report_says_what_rows_cost_and_leaves_out_the_dear(bench: Bench) -> None:
     ended = bench.run_and_report(
         bench.protocol("datasets: [toy]\nrepeats: 1\nmethods: [ridge, toy_linear]\n"),
