@@ -213,7 +213,7 @@ def test_scores_that_run_downwards_are_found(
             list(method.fit(labels))
         up, down = first.predict(train.images), second.predict(train.images)
         if fails:
-            with pytest.raises(Broken, match="do not turn scores"):
+            with pytest.raises(Broken, match="reversed labels do not reverse scores"):
                 rules.follows_labels(up, down, train.scores)
         else:
             rules.follows_labels(up, down, train.scores)
