@@ -46,6 +46,21 @@ def test_a_pretrainings_name_is_pinned() -> None:
 
 
 @pytest.mark.parametrize(
+    "change", [{"code": "other"}, {"method_version": "2"}, {"settings": {"inner_steps": 2}}]
+)
+def test_a_pretraining_that_is_written_differently_starts_alike(change: dict[str, object]) -> None:
+    spec = PretrainSpec(
+        method="grmp",
+        method_version="1",
+        code="c0de",
+        settings={"inner_steps": 1},
+        corpora={"tid2013": "11"},
+    )
+    assert spec.model_copy(update=change).seed == spec.seed
+    assert spec.model_copy(update={"corpora": {"tid2013": "22"}}).seed != spec.seed
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"train": "livec+koniq10k"},

@@ -317,8 +317,9 @@ class RunExecutor:
             if path.exists():
                 self.emit(Event(kind="note", title=f"set aside: {_lacks(path)}"))
                 set_aside(path)
-            # Not the run's seed: these scores serve all splits and repeats.
-            with self._method(work, seed=int(digest([key, "scores"], 15), 16)) as method:
+            # Not the run's seed: these scores serve all splits and repeats. Nor of `key`, in which
+            # the method's code is: what is written differently changes no random number.
+            with self._method(work, seed=int(digest([work.spec.test, "scores"], 15), 16)) as method:
                 start = time.perf_counter()
                 found = method.predict(images)
                 scores = checked(method.name, images, found, method.facts.may_miss)
