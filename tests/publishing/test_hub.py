@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from bench.store import Store
 from bench.util.errors import BenchError
 from tests.conftest import Bench, Ended, run_cli
 from tests.fake_results import FakeSweep
+from tests.loopback_server import LoopbackServer
 
 TOKEN = "hf_" + "notarealtoken" * 2
 
@@ -113,7 +114,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LoopbackServer(("127.0.0.1", 0), Handler)
     hub.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

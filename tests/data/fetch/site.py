@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback_server import LoopbackServer
 
 Status = tuple[int, dict[str, str]]
 
@@ -52,13 +54,6 @@ class Asked:
     authorization: str
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is what half of the tests are about."""
-
-
 class Site:
     """Pages by path, and what was asked of them."""
 
@@ -85,7 +80,7 @@ class Site:
             def do_HEAD(self) -> None:
                 site.answer(self, body=False)
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = LoopbackServer(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 

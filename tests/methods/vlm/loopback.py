@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from tests.loopback_server import LoopbackServer
 
 MODEL = "eye-1"
 LEVELS = {"excellent": 5, "good": 4, "fair": 3, "poor": 2, "bad": 1}
@@ -167,8 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serving(loopback: Loopback) -> Iterator[Loopback]:
     """Serve on a free port of this machine while the block lasts."""
     handler = type("Handler", (_Handler,), {"loopback": loopback})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = LoopbackServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     loopback.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     try:
