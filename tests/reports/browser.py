@@ -24,6 +24,8 @@ CHROMIUM = next(
 )
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 PHONE, DESK = 360, 1200
+PROSE = "main p, main li, dd, dt, h1, h2, h3, figcaption, summary, footer p"
+"""Elements that hold sentences; tables scroll inside frames of their own."""
 Scheme = Literal["light", "dark"]
 
 
@@ -45,6 +47,17 @@ class Visit:
         """Requests for anything outside a folder."""
         root = folder.resolve().as_uri() + "/"
         return [address for address in self.requests if not address.startswith(root)]
+
+    def width_with_long_words(self) -> int:
+        """Pixels of the page once every piece of prose ends in a word that no line holds.
+
+        Names of users and paths of their files have no length that a page could count on.
+        """
+        return self.run(f"""
+            for (const item of document.querySelectorAll({PROSE!r}))
+              item.append(" " + "/a/folder_of_a_user".repeat(12));
+            return document.documentElement.scrollWidth;
+        """)
 
     def violations(self) -> list[str]:
         """What axe finds wrong: rule and elements."""

@@ -50,6 +50,13 @@ def test_everybody_can_read_it(
         assert seen.violations() == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_words_do_not_widen_a_page(report: Rendered, chromium: Browser, kind: str) -> None:
+    with visit(chromium, report.out / kind, width=PHONE) as seen:
+        seen.run("document.querySelectorAll('details').forEach((item) => { item.open = true; });")
+        assert seen.width_with_long_words() <= PHONE
+
+
 def test_protocols_with_one_title_stay_apart(tmp_path: Path, chromium: Browser) -> None:
     made = maker(tmp_path / "store", title="Few-shot adaptation", keep=("per_image",))
     again = maker(tmp_path / "store", name="mine", title="Few-shot adaptation")

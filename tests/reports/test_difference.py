@@ -154,3 +154,4 @@ def test_everybody_can_read_it(tmp_path: Path, chromium: Browser, width: int) ->
         assert seen.errors == []
         assert seen.leaves(tmp_path / "page") == []
         assert seen.violations() == []
+        assert seen.width_with_long_words() <= width

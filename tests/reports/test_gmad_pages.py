@@ -230,6 +230,7 @@ def test_everybody_can_read_it(shown: Path, chromium: Browser, scheme: Scheme, w
     with visit(chromium, shown / "index.html", scheme, width) as seen:
         assert seen.run("return document.documentElement.scrollWidth;") <= width
         assert seen.violations() == []
+        assert seen.width_with_long_words() <= width
 
 
 @needs_chromium

@@ -81,3 +81,4 @@ def test_everybody_can_read_it(
         assert seen.errors == []
         assert seen.leaves(site.out) == []
         assert seen.violations() == []
+        assert seen.width_with_long_words() <= width
