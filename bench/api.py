@@ -136,8 +136,7 @@ class Epoch:
     total: int | None = None
     """How many epochs there will be, where known; for the progress display."""
     start: bool = False
-    """Whether this is not an epoch but the state before the first update. It is evaluated as epoch
-    0 if epochs are evaluated at all, and `selection` may choose it."""
+    """Whether this is the state before the first update, evaluated as epoch 0 if any epoch is."""
 
 
 @dataclass
@@ -156,6 +155,8 @@ class Context:
     """Images per inference batch."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs, which changes no bit of the result."""
+    compiled: bool = False
+    """Whether frozen networks may be compiled (`torch.compile`)."""
     exact: bool = True
     """Whether frozen networks stay in plain float32 (`bench.methods.kit.forms`)."""
     note: Callable[[str], None] = lambda text: None
@@ -196,8 +197,7 @@ class Method(ABC):
     judges_images: ClassVar[bool] = True
     """Whether scores depend on pixels; False for sanity rows and scores that are looked up."""
     reads_images: ClassVar[bool] = True
-    """Whether it reads pixels. If not, its runs only need a database's labels; images come as
-    names, and reading the pixels of one is an error."""
+    """Whether it reads pixels. If not, a database's labels suffice, and reading pixels fails."""
     resources: ClassVar[Resources] = Resources()
     """What its runs need of a machine, unless the protocol's row says otherwise."""
     pretrained_setting: ClassVar[str | None] = None

@@ -103,6 +103,13 @@ class Options:
             help="Replay inference of frozen encoders on a GPU as CUDA graphs; no bit changes.",
         ),
     ] = False
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile frozen encoders (torch.compile) if that gives the same scores.",
+        ),
+    ] = False
     exact: Annotated[
         bool,
         typer.Option(

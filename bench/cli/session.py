@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import protocol as protocols
 from bench.cli.options import Options
+from bench.cli.refusals import refuse as without_effect
 from bench.data import datasets
 from bench.data.data_cache import DataCache
 from bench.model.resources import Resources
@@ -49,6 +50,10 @@ def prepare(options: Options) -> tuple[Plan, Store, DataCache]:
     Raises `UsageError` for wrong names and settings, `DataError` listing every missing database.
     """
     executors.check(options)
+    if options.exact or options.deterministic:
+        without_effect(
+            "--exact and --deterministic keep frozen encoders as they are", compile=options.compiled
+        )
     roots = list(datasets.data_roots(options.data_root))
     chosen, asked = resolve(options, roots)
     variants, without_weights = _with_weights(asked)

@@ -80,6 +80,8 @@ class Job(StrictModel):
     """Whether torch may use deterministic operations only."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs."""
+    compiled: bool = False
+    """Whether frozen networks may be compiled."""
     exact: bool = False
     """Whether frozen networks stay in float32 on a GPU."""
     keep: list[str] = Field(default_factory=list)

@@ -140,6 +140,7 @@ class Sweep:
             batch_size=options.batch_size,
             deterministic=options.deterministic,
             cuda_graphs=options.cuda_graphs,
+            compiled=options.compiled,
             exact=options.exact,
             keep=list(self.plan.protocol.keep),
             metrics=[name for name in self.plan.protocol.metrics if name not in USUAL],

@@ -88,6 +88,7 @@ def _execute(job: Job, emit: Callable[[Event], None], stop: threading.Event) -> 
         device=resolve_device(job.device),
         batch_size=job.batch_size,
         cuda_graphs=job.cuda_graphs,
+        compiled=job.compiled,
         exact=job.exact or job.deterministic,
         deterministic=job.deterministic,
         keep=tuple(job.keep),

@@ -3,10 +3,11 @@
 Tensor cores are slow in float32, and the matrix products that torch takes for it are slow on some
 CPUs. The faster forms have to prove themselves: on the first images of a process they run beside
 plain float32, and one is used from then on only if linear scores of its rows are the same within
-`MOST` and in the same order (`LEAST`). The record notes which form it is and by how much it
-differs. Within such a bound the form stays outside a run's identity; a method that allows other
-arithmetic with changed scores has a setting for it (`precision`, `autocast`), which is part of the
-identity. Rows that are kept on disk are kept by form (`image_features`).
+`MOST` and in the same order (`LEAST`). Under `--compile` the forms of `torch.compile` are tried
+too. The record notes which form it is and by how much it differs. Within such a bound the form
+stays outside a run's identity; a method that allows other arithmetic with changed scores has a
+setting for it (`precision`, `autocast`), which is part of the identity. Rows that are kept on disk
+are kept by form (`image_features`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,15 @@ from bench.api import Context, ran_out
 from bench.methods.kit.graphs import Forward, Replayed
 
 Pack = Callable[[Tensor], Forward]
-Form = Literal["bf16", "tf32", "onednn"]
-FORMS: Mapping[str, tuple[Form, ...]] = {"cuda": ("bf16", "tf32"), "cpu": ("onednn",)}
-"""Those of a kind of device, the fastest first; `onednn` is float32 with other products."""
+Form = Literal["compiled bf16", "bf16", "compiled tf32", "tf32", "onednn", "compiled"]
+FORMS: Mapping[str, tuple[Form, ...]] = {
+    "cuda": ("compiled bf16", "bf16", "compiled tf32", "tf32"),
+    "cpu": ("onednn", "compiled"),
+}
+"""Those of a kind of device, the fastest first; `onednn` is float32 with other products,
+`compiled` float32 by `torch.compile`."""
+COMPILED = "compiled"
+"""How forms begin that `torch.compile` makes."""
 PLAIN = "fp32"
 """The form that every other is compared with."""
 IMAGES = 64
@@ -73,9 +80,12 @@ def agreement(exact: Tensor, other: Tensor) -> Agreement:
 @contextlib.contextmanager
 def arithmetic(form: Form, device: str | torch.device) -> Iterator[None]:
     """Matrix products and convolutions in this form; norms and softmax stay in float32."""
-    if form == "bf16":
+    if form.endswith("bf16"):
         with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
             yield
+        return
+    if not form.endswith("tf32"):
+        yield
         return
     flags: tuple[Any, Any] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [flag.allow_tf32 for flag in flags]
@@ -104,12 +114,24 @@ def has_onednn(backbone: str) -> bool:
 def candidates(context: Context, packable: bool) -> tuple[Form, ...]:
     """The forms that may prove themselves on a context's device; none under `--exact`.
 
-    oneDNN needs a network that is `packable` (`has_onednn`).
+    oneDNN needs a network that is `packable` (`has_onednn`); it is faster than a compiled one.
     """
     if context.exact:
         return ()
     forms = FORMS.get(torch.device(context.device).type, ())
-    return tuple(form for form in forms if form != "onednn" or packable)
+    if packable and "onednn" in forms:
+        return ("onednn",)
+    compiled = context.compiled
+    return tuple(f for f in forms if compiled or not f.startswith(COMPILED) if f != "onednn")
+
+
+def spares(form: Form, error: Exception) -> bool:
+    """Whether plain float32 may do what this form failed at.
+
+    Packed weights lie in memory beside the network's own; any other form runs out of memory as
+    plain float32 does.
+    """
+    return form == "onednn" or not (isinstance(error, MemoryError) or ran_out(error))
 
 
 def fastest(proofs: Mapping[Form, Agreement]) -> Form | None:
@@ -138,6 +160,8 @@ class Frozen:
 
     def __init__(self, forward: Forward, context: Context, pack: Pack | None = None) -> None:
         self._replayed = Replayed(forward, context.cuda_graphs)
+        self._forward = forward
+        self._compiled: Replayed | None = None
         self._pack = pack
         self._packed: Forward | None = None
         self._context = context
@@ -158,7 +182,7 @@ class Frozen:
         rows = self._replayed(batch)
         if self._tried:
             self._try(batch, rows)
-            if sum(map(len, self._exact)) >= IMAGES:
+            if not self._tried or sum(map(len, self._exact)) >= IMAGES:
                 self._decide()
         return rows
 
@@ -181,23 +205,29 @@ class Frozen:
         try:
             return self._in(form, batch)
         except (RuntimeError, MemoryError) as error:
-            # Packed weights lie in memory beside the network's own, which smaller batches do not
-            # change; any other form runs out as plain float32 does.
-            if form != "onednn":
+            made_here = form == "onednn" or form.startswith(COMPILED)
+            if not (made_here and spares(form, error)):
                 raise
-            self._packed = None
+            self._packed = self._compiled = None
             self.use(None)
             self._context.note(f"frozen network in {PLAIN}, since {form} failed: {error}")
             return self._replayed(batch)
 
     def _in(self, form: Form, batch: Tensor) -> Tensor:
         if form != "onednn":
+            forward = self._fused() if form.startswith(COMPILED) else self._replayed
             with arithmetic(form, batch.device):
-                return self._replayed(batch).float()
+                return forward(batch).float()
         if self._packed is None:
             assert self._pack is not None
             self._packed = self._pack(batch)
         return self._packed(batch)
+
+    def _fused(self) -> Replayed:
+        if self._compiled is None:
+            # Batches differ in size, so a second size makes the compiler allow any.
+            self._compiled = Replayed(torch.compile(self._forward), self._context.cuda_graphs)
+        return self._compiled
 
     def _try(self, batch: Tensor, rows: Tensor) -> None:
         made: dict[Form, Tensor] = {}
@@ -205,9 +235,9 @@ class Frozen:
             try:
                 made[form] = self._in(form, batch)
             except (RuntimeError, MemoryError) as error:
-                # A kernel that this device lacks, a tower that cannot be packed, or whose packed
-                # weights do not fit beside its own.
-                if form != "onednn" and (isinstance(error, MemoryError) or ran_out(error)):
+                # A kernel that this device lacks, no compiler, a tower that cannot be packed, or
+                # whose packed weights do not fit beside its own.
+                if not spares(form, error):
                     raise
                 del self._tried[form]
         self._exact.append(rows)

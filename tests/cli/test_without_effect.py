@@ -47,6 +47,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("fit few_shot --method ridge --out x --set repeats=3", "--set repeats: without effect"),
         ("power few_shot --difference inf", "a finite number above 0"),
         ("run few_shot --datasets demo --dry-run --log nonsense", "nonsense"),
+        ("plan few_shot --datasets demo --compile --exact", "--compile: --exact and"),
+        ("plan few_shot --datasets demo --compile --deterministic", "--compile: --exact and"),
         ("run few_shot --datasets demo --scheduler x --dry-run", "--scheduler belongs to"),
     ],
 )

@@ -86,6 +86,21 @@ def test_cuda_graphs_give_the_same_bits(method: str, bench: Bench) -> None:
     assert tables[0].equals(tables[1])
 
 
+def test_compiled_encoders_give_the_same_scores(bench: Bench) -> None:
+    path = bench.protocol("datasets: [toy]\nlabels: [10]\nrepeats: 1\n")
+    tables = []
+    for folder, more in (("plain", ["--exact"]), ("compiled", ["--compile"])):
+        given = ["--set", "backbone=tiny", "--device", "cuda", *more]
+        result = bench("run", path, "--methods", "ridge", "--results", folder, *given)
+        assert result.returncode == 0, result.stdout + result.stderr
+        store = Store(bench.folder / folder)
+        record = next(iter(store.records()))
+        tables.append(store.predictions(record.spec)["prediction"].to_numpy())
+    assert any("compiled" in note for note in record.notes)
+    span = np.ptp(tables[0])
+    assert np.abs(tables[0] - tables[1]).max() <= 0.01 * span
+
+
 def test_a_captured_pass_follows_its_weights() -> None:
     layer = torch.nn.Linear(8, 3).cuda().eval()
     replayed = Replayed(layer, asked=True)

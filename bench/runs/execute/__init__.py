@@ -58,6 +58,7 @@ class RunExecutor:
     device: str = "cpu"
     batch_size: int = 64
     cuda_graphs: bool = False
+    compiled: bool = False
     exact: bool = True
     deterministic: bool = False
     keep: tuple[str, ...] = ()
@@ -236,6 +237,7 @@ class RunExecutor:
             seed=spec.seed if seed is None else seed,
             batch_size=self.batch_size,
             cuda_graphs=self.cuda_graphs,
+            compiled=self.compiled,
             exact=self.exact,
             deterministic=self.deterministic,
             replies=self.store.root / "replies",

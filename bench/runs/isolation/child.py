@@ -189,6 +189,7 @@ class Served:
             replies=start.replies,
             batch_size=start.batch_size,
             cuda_graphs=start.cuda_graphs,
+            compiled=start.compiled,
             exact=start.exact,
             say=lambda text: self._pipe.send(("say", text)),
             features=_features(start),

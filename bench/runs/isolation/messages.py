@@ -27,6 +27,8 @@ class Start:
     """Images per inference batch."""
     cuda_graphs: bool = False
     """Whether inference on a GPU may replay CUDA graphs."""
+    compiled: bool = False
+    """Whether frozen networks may be compiled."""
     exact: bool = True
     """Whether frozen networks stay in float32."""
     deterministic: bool = False

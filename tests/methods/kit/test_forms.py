@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -88,6 +89,68 @@ def test_the_fastest_form_that_gives_the_same_scores_is_taken(
     assert "bf16" in note
 
 
+@pytest.mark.parametrize(
+    ("errors", "chosen"),
+    [
+        ({"compiled bf16": 1e-6, "bf16": 1e-6}, "compiled bf16"),
+        ({"compiled bf16": 1e-2, "bf16": 1e-2, "compiled tf32": 1e-6}, "compiled tf32"),
+        ({"bf16": 1e-2, "tf32": 1e-6}, "tf32"),
+    ],
+)
+def test_compiled_forms_prove_themselves_where_they_are_asked_for(
+    errors: dict[Form, float], chosen: Form, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda forward: compiled.append(forward) or forward)
+    gpu.errors, notes = errors, []
+    run(gpu, Context("cuda", exact=False, note=notes.append))
+    assert not compiled
+    run(gpu, Context("cuda", exact=False, compiled=True, note=notes.append))
+    assert compiled == [gpu.forward]
+    assert notes[1].startswith(f"frozen network in {chosen}; against fp32 on 64 images")
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    layers = (torch.nn.Linear(5, 16), torch.nn.GELU(), torch.nn.LayerNorm(16))
+    return torch.nn.Sequential(*layers).eval()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiled_network_gives_the_same_rows() -> None:
+    notes: list[str] = []
+    plain = network()
+    frozen = Frozen(plain, Context(exact=False, compiled=True, note=notes.append))
+    with torch.no_grad():
+        for size in (32, 32, 32, 7):  # the last batch of images is smaller
+            batch = torch.randn(size, 5)
+            torch.testing.assert_close(frozen(batch), plain(batch))
+    (note,) = notes
+    assert note.startswith("frozen network in compiled; against fp32 on 64 images")
+
+
+def test_without_a_compiler_float32_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(batch: Tensor) -> Tensor:
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda forward: fail)
+    notes: list[str] = []
+    plain = network()
+    asked = Context(exact=False, compiled=True, note=notes.append)
+    frozen, elsewhere = Frozen(plain, asked), Frozen(plain, asked)
+    elsewhere.use("compiled")  # proved on another machine
+    with torch.no_grad():
+        for batch in torch.randn(3, 32, 5):
+            assert torch.equal(frozen(batch), plain(batch))
+            assert torch.equal(elsewhere(batch), plain(batch))
+    assert notes == [
+        "frozen network in fp32; against fp32 on 32 images, largest difference of a score: "
+        "no other form could compute them",
+        "frozen network in fp32, since compiled failed: no C++ compiler",
+    ]
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_nothing_is_tried_where_float32_is_asked_for_or_images_are_few(
     count: int, gpu: Gpu
@@ -127,5 +190,6 @@ def test_arithmetic_is_as_before_after_it(form: Form) -> None:
 
     before = state()
     with forms.arithmetic(form, "cpu"):
-        assert state() == ((True, before[1]) if form == "bf16" else (before[0], True))
+        half = form.endswith("bf16")
+        assert state() == ((True, before[1]) if half else (before[0], True))
     assert state() == before
