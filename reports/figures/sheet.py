@@ -35,6 +35,8 @@ MOST_PANELS = 12
 """Larger figures are cut, and say so."""
 LETTER, HANDLE = 0.09, 0.6
 """Inches that a letter of a legend takes, and the line or marker in front of it."""
+LINE = 0.2
+"""Inches that a line of a legend takes."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,9 @@ def compose(sheet: Sheet) -> Figure:
     names = [str(handle.get_label()) for handle in sheet.legend]
     longest = HANDLE + LETTER * max(map(len, names), default=0)
     wide = max(width * across + 0.3, longest)
-    figure = Figure(figsize=(wide, height * down + 0.35), layout="constrained")
+    columns = max(1, min(4, len(names), int(wide / longest)))
+    lines = max(1, -(-len(names) // columns))
+    figure = Figure(figsize=(wide, height * down + 0.15 + LINE * lines), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False).flat
     for axes, panel in zip_longest(grid, sheet.panels):
         if panel is None:
@@ -215,6 +219,5 @@ def compose(sheet: Sheet) -> Figure:
         panel.draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
     if sheet.legend:
-        columns = min(4, len(names), int(wide / longest))
         figure.legend(handles=list(sheet.legend), loc="outside lower center", ncols=columns)
     return figure

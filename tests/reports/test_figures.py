@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 
 from bench.analysis import costs
@@ -124,6 +125,22 @@ def test_a_constant_prediction_has_points_and_no_logistic(tmp_path: Path) -> Non
     assert points.curve is None
     assert "constant" in points.reason
     assert len(points.prediction) == 80
+
+
+@pytest.mark.parametrize("methods", [1, 5, 20])
+def test_a_legend_of_any_length_leaves_panels_their_size(methods: int) -> None:
+    names = [f"scores:a_method_of_full_size_{number}" for number in range(methods)]
+    panels = [sheet.Panel("livec", lambda axes: axes.plot([0, 1], [0, 1]))]
+    made = Sheet(panels, [drawing.handle(number, name) for number, name in enumerate(names)])
+    with mpl.rc_context(drawing.STYLE):
+        figure = sheet.compose(made)
+        figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    inches = figure.dpi_scale_trans.inverted()
+    panel = axes.get_window_extent().transformed(inches)
+    # The panel less its title and labels.
+    assert panel.height > 0.7 * made.panel_size[1]
+    assert not axes.get_tightbbox().overlaps(legend.get_window_extent())
 
 
 def test_code_that_runs_while_a_figure_is_drawn_is_part_of_its_key() -> None:
