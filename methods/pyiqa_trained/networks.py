@@ -277,7 +277,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "metaiqa": _NORMED,
     "nima": {**PLAIN, "resize_mode": "squash", "resize": 299, "crop": 299, "epochs": 16},
     "nima-vgg16": {**_LARGE, "epochs": 8, "lr": 1e-4},
-    "paq2piq": _NORMED,
+    "paq2piq": {**_NORMED, "crop": 96, "epochs": 40},
     "topiq_nr": _NORMED,
     "hyperiqa": {**_LARGE, "epochs": 12},
     "maniqa": {**_LARGE, "epochs": 2, "lr": 1e-4},
